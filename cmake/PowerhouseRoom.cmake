@@ -1,0 +1,47 @@
+# One object library a room. A torch-free room never sees LibTorch's include path, so that it cannot use it.
+
+add_library(powerhouse_options INTERFACE)
+target_compile_features(powerhouse_options INTERFACE cxx_std_20)
+target_include_directories(powerhouse_options INTERFACE
+  ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
+target_compile_options(powerhouse_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers)
+if(POWERHOUSE_WERROR)
+  target_compile_options(powerhouse_options INTERFACE -Werror)
+endif()
+if(POWERHOUSE_SANITIZE)
+  target_compile_options(powerhouse_options INTERFACE -fsanitize=${POWERHOUSE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(powerhouse_options INTERFACE -fsanitize=${POWERHOUSE_SANITIZE})
+endif()
+
+# powerhouse_room(<name> [TORCH] SOURCES <file>... [LINK <target>...])
+function(powerhouse_room name)
+  cmake_parse_arguments(ROOM "TORCH" "" "SOURCES;LINK" ${ARGN})
+  add_library(powerhouse_${name} OBJECT ${ROOM_SOURCES})
+  target_link_libraries(powerhouse_${name} PUBLIC powerhouse_options ${ROOM_LINK})
+  if(ROOM_TORCH)
+    # Per-operator headers, and an error for anyone who includes all of ATen: 5 s a file instead of 12.
+    target_compile_definitions(powerhouse_${name} PRIVATE AT_PER_OPERATOR_HEADERS TORCH_ASSERT_ONLY_METHOD_OPERATORS)
+    target_link_libraries(powerhouse_${name} PUBLIC LibTorch::cpu)
+    target_precompile_headers(powerhouse_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+  endif()
+  set_property(GLOBAL APPEND PROPERTY POWERHOUSE_ROOMS powerhouse_${name})
+endfunction()
+
+# powerhouse_test(<name> SOURCES <file>... LINK <target>... [LABELS <label>...]): one binary, one CTest per test case.
+function(powerhouse_test name)
+  cmake_parse_arguments(TEST "TORCH" "" "SOURCES;LINK;LABELS" ${ARGN})
+  add_executable(${name} ${TEST_SOURCES})
+  target_link_libraries(${name} PRIVATE ${TEST_LINK} GTest::gmock GTest::gtest_main)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE
+    POWERHOUSE_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures" POWERHOUSE_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  if(TEST_TORCH)
+    target_compile_definitions(${name} PRIVATE AT_PER_OPERATOR_HEADERS TORCH_ASSERT_ONLY_METHOD_OPERATORS)
+    target_precompile_headers(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+  endif()
+  if(NOT TEST_LABELS)
+    set(TEST_LABELS fast)
+  endif()
+  include(GoogleTest)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT 300)
+endfunction()

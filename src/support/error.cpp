@@ -1,0 +1,82 @@
+// Error: one line of text made of file, field, message, expected and found.
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+// File names, tensor names and metadata come from untrusted files; control characters would break the one-line promise.
+void append_printable(std::string& out, std::string_view text) {
+  constexpr std::size_t kLongest = 400;
+  for (const char c : text.substr(0, kLongest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte == '\n') {
+      out += "\\n";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += '?';
+    } else {
+      out += c;
+    }
+  }
+  if (text.size() > kLongest) out += "...";
+}
+
+std::string compose(std::string_view message, const ErrorDetails& details) {
+  std::string out;
+  if (!details.file.empty()) {
+    append_printable(out, details.file);
+    out += ": ";
+  }
+  if (!details.field.empty()) {
+    append_printable(out, details.field);
+    out += ": ";
+  }
+  append_printable(out, message);
+  if (!details.expected.empty() || !details.found.empty()) {
+    out += " (";
+    if (!details.expected.empty()) {
+      out += "expected ";
+      append_printable(out, details.expected);
+    }
+    if (!details.found.empty()) {
+      if (!details.expected.empty()) out += ", ";
+      out += "found ";
+      append_printable(out, details.found);
+    }
+    out += ')';
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string_view to_string(ErrorKind kind) noexcept {
+  switch (kind) {
+    case ErrorKind::usage: return "usage";
+    case ErrorKind::not_found: return "not_found";
+    case ErrorKind::format: return "format";
+    case ErrorKind::unsupported: return "unsupported";
+    case ErrorKind::range: return "range";
+    case ErrorKind::io: return "io";
+    case ErrorKind::memory: return "memory";
+    case ErrorKind::device: return "device";
+    case ErrorKind::numeric: return "numeric";
+    case ErrorKind::cancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+Error::Error(ErrorKind kind, std::string_view message, ErrorDetails details)
+    : std::runtime_error(compose(message, details)), kind_(kind), message_(message), details_(std::move(details)) {}
+
+Error::Error(const Error&) = default;
+Error& Error::operator=(const Error&) = default;
+Error::~Error() = default;
+
+Error Error::in_file(std::string_view file) const {
+  if (!details_.file.empty()) return *this;
+  ErrorDetails details = details_;
+  details.file = file;
+  return Error(kind_, message_, std::move(details));
+}
+
+}  // namespace powerhouse

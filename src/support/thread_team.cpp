@@ -1,0 +1,63 @@
+#include "support/thread_team.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+
+#include "powerhouse/error.h"
+#include "support/cpu_info.h"
+
+namespace powerhouse {
+namespace {
+
+std::atomic<int>& thread_count() {
+  static std::atomic<int> count{usable_cores()};
+  return count;
+}
+
+}  // namespace
+
+int threads() noexcept { return thread_count().load(std::memory_order_relaxed); }
+
+void set_threads(int count) {
+  if (count < 1 || count > 1024) {
+    throw Error(ErrorKind::range, "number of threads out of range",
+                {.field = "threads", .expected = "1 to 1024", .found = std::to_string(count)});
+  }
+  thread_count() = count;
+  omp_set_num_threads(count);
+}
+
+Range share(std::int64_t count, int index, int workers, std::int64_t grain) noexcept {
+  const std::int64_t pieces = (count + grain - 1) / grain;
+  const std::int64_t begin = pieces * index / workers * grain;
+  const std::int64_t end = pieces * (index + 1) / workers * grain;
+  return {std::min(begin, count), std::min(end, count)};
+}
+
+void parallel_for(std::int64_t count, std::int64_t grain, void (*body)(std::int64_t, std::int64_t, void*),
+                  void* state) {
+  if (count <= 0) return;
+  grain = std::max<std::int64_t>(grain, 1);
+  const auto workers = static_cast<int>(std::min<std::int64_t>(threads(), (count + grain - 1) / grain));
+  if (workers <= 1 || omp_in_parallel() != 0) {
+    body(0, count, state);
+    return;
+  }
+  std::exception_ptr failure;
+#pragma omp parallel num_threads(workers)
+  {
+    const Range range = share(count, omp_get_thread_num(), omp_get_num_threads(), grain);
+    try {
+      if (range.begin < range.end) body(range.begin, range.end, state);
+    } catch (...) {
+#pragma omp critical(powerhouse_parallel_failure)
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace powerhouse

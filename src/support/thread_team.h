@@ -1,0 +1,33 @@
+// The one thread pool: OpenMP's, shared with LibTorch (one libgomp in the process).
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+namespace powerhouse {
+
+/// Threads that parallel regions use; `set_threads` also sets OpenMP's number for the calling thread.
+int threads() noexcept;
+void set_threads(int count);
+
+/// The part [begin, end) of `count` items that worker `index` of `workers` takes, in multiples of `grain`.
+struct Range {
+  std::int64_t begin, end;
+};
+Range share(std::int64_t count, int index, int workers, std::int64_t grain = 1) noexcept;
+
+/// Runs body(begin, end) over [0, count) on the team, one fork. Small counts (below `grain` a worker) run here alone.
+/// Exceptions thrown by the body are passed on (the first of them).
+void parallel_for(std::int64_t count, std::int64_t grain, void (*body)(std::int64_t, std::int64_t, void*), void* state);
+
+template <typename Body>
+void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
+  parallel_for(
+      count, grain,
+      [](std::int64_t begin, std::int64_t end, void* state) {
+        (*static_cast<std::remove_reference_t<Body>*>(state))(begin, end);
+      },
+      const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+}  // namespace powerhouse
