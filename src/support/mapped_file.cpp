@@ -48,7 +48,9 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   const auto size = static_cast<std::size_t>(status.st_size);
   void* data = nullptr;
   if (size > 0) {
-    data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
+    // Private and writable: a tensor over these bytes may be written in place, and the system then copies the page; the
+    // file itself never changes.
+    data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor.get(), 0);
     if (data == MAP_FAILED) {
       throw Error(ErrorKind::io, std::string("cannot map: ") + std::strerror(errno), {.file = path});
     }

@@ -1,0 +1,92 @@
+// CausalLM: a decoder with its weights, for training, research and generation alike.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "powerhouse/device.h"
+#include "powerhouse/export.h"
+#include "powerhouse/hooks.h"
+#include "powerhouse/model_config.h"
+#include "powerhouse/tensor.h"
+
+namespace powerhouse {
+
+struct LoadOptions {
+  Dtype dtype = Dtype::automatic;  ///< compute type; weights are converted to it at load
+  Device device{};
+};
+
+struct SaveOptions {
+  /// Shards larger than this are split, as `save_pretrained` of transformers does.
+  std::size_t max_shard_bytes = std::size_t{5} << 30;
+};
+
+/// Bytes that the library itself holds for a model.
+struct MemoryAccount {
+  std::size_t weights = 0;  ///< in memory of our own
+  std::size_t mapped = 0;   ///< weights used in place from the file
+};
+
+/// A causal language model. Moves; `clone()` copies the weights, `share()` does not. Const use (forward, sessions,
+/// generation) is safe from any thread; hooks and changes of parameters need the model alone, and are Error{usage}
+/// while a forward pass runs.
+class POWERHOUSE_API CausalLM {
+ public:
+  /// Loads a GGUF file or a folder in Hugging Face layout. Weights of the file's own float type are used in place;
+  /// others are converted. Throws Error{not_found, format, unsupported, device, memory}; an unknown architecture's
+  /// Error lists the known ones, missing tensors are named.
+  static CausalLM from_pretrained(const std::string& path, const LoadOptions& options = {});
+
+  CausalLM(CausalLM&&) noexcept;
+  CausalLM& operator=(CausalLM&&) noexcept;
+  ~CausalLM();
+  /// A model of its own: weights copied, no hooks.
+  CausalLM clone() const;
+  /// Another handle on the same weights with no hooks of its own (a reference model, a draft model).
+  CausalLM share() const;
+
+  const ModelConfig& config() const;
+  /// The compute type, never `automatic`.
+  Dtype dtype() const;
+  MemoryAccount memory() const;
+
+  /// Logits of every position. `input_ids` is int64 [batch, length]; `attention_mask`, where defined, is [batch,
+  /// length] with 0 at padding (left or right), whose logits are zero. Returns float32 [batch, length, vocabulary],
+  /// differentiable for parameters that require gradients. Error{range} for ids outside the vocabulary and for lengths
+  /// beyond max_position_embeddings.
+  at::Tensor forward(const at::Tensor& input_ids, const at::Tensor& attention_mask = {}) const;
+
+  /// Parameters under their Hugging Face names, e.g. "model.layers.0.self_attn.q_proj.weight". A tied head is not
+  /// repeated. The tensors are the model's own: what is written to them is what it computes with.
+  std::vector<std::pair<std::string, at::Tensor>> named_parameters() const;
+  /// One parameter by name. Error{not_found}.
+  at::Tensor parameter(std::string_view name) const;
+  /// Makes all parameters require gradients, or none. Parameters used in place from a file are copied first, so that
+  /// training never touches the file.
+  void set_requires_grad(bool requires_grad);
+
+  /// Calls `hook` at `site` in every later pass, in the order of adding. Error{range} for a layer that is not there.
+  HookHandle add_hook(HookSite site, Hook hook);
+  /// Error{not_found} for a handle that is not (any more) there.
+  void remove_hook(HookHandle handle);
+
+  /// Writes config.json and model.safetensors (sharded beyond max_shard_bytes) into `folder`, in the compute type,
+  /// atomically: the weights first, config.json last. The folder is created.
+  void save_pretrained(const std::string& folder, const SaveOptions& options = {}) const;
+
+  struct Impl;
+  /// For the library's own rooms.
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit CausalLM(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace powerhouse

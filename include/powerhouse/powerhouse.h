@@ -1,0 +1,20 @@
+// Powerhouse: everything but the opt-in headers.
+#pragma once
+
+#include "powerhouse/causal_lm.h"
+#include "powerhouse/chat.h"
+#include "powerhouse/device.h"
+#include "powerhouse/error.h"
+#include "powerhouse/evaluation.h"
+#include "powerhouse/export.h"
+#include "powerhouse/generation.h"
+#include "powerhouse/hooks.h"
+#include "powerhouse/inspect.h"
+#include "powerhouse/log.h"
+#include "powerhouse/logits_processor.h"
+#include "powerhouse/model_config.h"
+#include "powerhouse/session.h"
+#include "powerhouse/tensor.h"
+#include "powerhouse/tensor_file.h"
+#include "powerhouse/tokenizer.h"
+#include "powerhouse/version.h"

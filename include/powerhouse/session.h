@@ -1,0 +1,70 @@
+// Session: sequences in progress on a model, and their paged key-value cache.
+//
+//     powerhouse::Session session(model);
+//     auto sequence = session.create();
+//     at::Tensor logits = session.forward(sequence, prompt_ids);   // [1, vocabulary], of the last token
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "powerhouse/causal_lm.h"
+
+namespace powerhouse {
+
+struct SessionOptions {
+  Dtype kv_dtype = Dtype::automatic;  ///< automatic: the compute type
+  std::int64_t page_tokens = 16;      ///< tokens a page of the cache
+  std::int64_t prefill_chunk = 512;   ///< rows a pass; longer inputs go through in pieces, so that memory stays bounded
+};
+
+using SequenceId = std::int64_t;
+
+/// Of which rows `forward` returns logits.
+enum class LogitsOf { none, last, all };
+
+/// One sequence's share of a batch.
+struct SequenceInput {
+  SequenceId sequence = 0;
+  std::span<const std::int64_t> ids;  ///< new tokens, at least one
+  LogitsOf logits = LogitsOf::last;
+};
+
+/// Owns sequences and cache; the model must outlive it. One session is used by one thread at a time; several sessions
+/// may run on one model.
+class POWERHOUSE_API Session {
+ public:
+  explicit Session(const CausalLM& model, const SessionOptions& options = {});
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  /// A new, empty sequence.
+  SequenceId create();
+  /// A sequence with the same tokens; pages are shared until one of the two writes to them.
+  SequenceId fork(SequenceId sequence);
+  /// Forgets all tokens from `length` on. Error{range} where the sequence is shorter.
+  void truncate(SequenceId sequence, std::int64_t length);
+  /// Ends a sequence and gives its pages back.
+  void remove(SequenceId sequence);
+  /// Tokens in the cache. Error{not_found} for an unknown sequence, as everywhere here.
+  std::int64_t length(SequenceId sequence) const;
+
+  /// Appends tokens to a sequence. Returns float32 [rows, vocabulary] without gradients: the last row, all rows, or an
+  /// undefined tensor. Error{range} past max_position_embeddings or outside the vocabulary; the sequence is then as
+  /// before. Error{numeric} at the first logits that are not finite, naming the layer where they begin.
+  at::Tensor forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits = LogitsOf::last);
+  /// The same for several sequences in one pass; rows of the result follow the order of `batch`.
+  at::Tensor forward(std::span<const SequenceInput> batch);
+
+  /// Bytes of the cache's pages, used and spare.
+  std::size_t cache_bytes() const;
+  const CausalLM& model() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace powerhouse
