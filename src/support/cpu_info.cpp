@@ -46,7 +46,7 @@ double cgroup_cores() {
 
 }  // namespace
 
-std::string cpu_name() {
+std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with("model name")) continue;

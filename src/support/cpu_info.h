@@ -6,7 +6,7 @@
 namespace powerhouse {
 
 /// The processor's name as the system gives it, e.g. "AMD EPYC 9354".
-std::string cpu_name();
+std::string processor_name();
 
 /// Physical cores that this process may use: the affinity mask without hyper-thread siblings, bounded by the cgroup's
 /// CPU quota (rounded up). At least 1.

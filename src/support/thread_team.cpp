@@ -19,9 +19,9 @@ std::atomic<int>& thread_count() {
 
 }  // namespace
 
-int threads() noexcept { return thread_count().load(std::memory_order_relaxed); }
+int team_threads() noexcept { return thread_count().load(std::memory_order_relaxed); }
 
-void set_threads(int count) {
+void set_team_threads(int count) {
   if (count < 1 || count > 1024) {
     throw Error(ErrorKind::range, "number of threads out of range",
                 {.field = "threads", .expected = "1 to 1024", .found = std::to_string(count)});
@@ -41,7 +41,7 @@ void parallel_for(std::int64_t count, std::int64_t grain, void (*body)(std::int6
                   void* state) {
   if (count <= 0) return;
   grain = std::max<std::int64_t>(grain, 1);
-  const auto workers = static_cast<int>(std::min<std::int64_t>(threads(), (count + grain - 1) / grain));
+  const auto workers = static_cast<int>(std::min<std::int64_t>(team_threads(), (count + grain - 1) / grain));
   if (workers <= 1 || omp_in_parallel() != 0) {
     body(0, count, state);
     return;

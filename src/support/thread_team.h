@@ -6,9 +6,9 @@
 
 namespace powerhouse {
 
-/// Threads that parallel regions use; `set_threads` also sets OpenMP's number for the calling thread.
-int threads() noexcept;
-void set_threads(int count);
+/// Threads that parallel regions use; `set_team_threads` also sets OpenMP's number for the calling thread.
+int team_threads() noexcept;
+void set_team_threads(int count);
 
 /// The part [begin, end) of `count` items that worker `index` of `workers` takes, in multiples of `grain`.
 struct Range {

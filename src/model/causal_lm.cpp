@@ -1,0 +1,228 @@
+// CausalLM: loading, the padded forward, parameters and hooks.
+#include "powerhouse/causal_lm.h"
+
+#include <ATen/ops/zeros_ops.h>
+
+#include "formats/checkpoint.h"
+#include "kernels/cpu/kernels.h"
+#include "model/api_guard.h"
+#include "model/causal_lm_impl.h"
+#include "model/loader.h"
+#include "model/numeric_check.h"
+#include "model/saver.h"
+#include "ops/tensors.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+void check_kernels() {
+  if (cpu::selected_kernels() != nullptr) return;
+  std::string names;
+  for (const char* const* name = cpu::kernel_names(); *name != nullptr; ++name) {
+    if (cpu::find_kernels(*name) == nullptr) continue;
+    if (!names.empty()) names += ", ";
+    names += *name;
+  }
+  const char* wanted = std::getenv("POWERHOUSE_ISA");
+  throw Error(ErrorKind::usage, "this processor can't run the wanted kernels",
+              {.field = "POWERHOUSE_ISA", .expected = "one of " + names, .found = wanted == nullptr ? "" : wanted});
+}
+
+void check_device(const Device& device) {
+  if (device.kind == DeviceKind::cpu) return;
+  throw Error(ErrorKind::device, "this build has no CUDA support", {.field = "device", .expected = "cpu", .found = "cuda"});
+}
+
+// The rows of [batch, length] that are no padding, packed.
+PackedBatch pack(const ModelConfig& config, const at::Tensor& input_ids, const at::Tensor& attention_mask,
+                 std::vector<std::int64_t>& places) {
+  const at::Tensor ids = input_ids.to(at::kCPU).contiguous();
+  const at::Tensor mask = attention_mask.defined() ? attention_mask.to(at::kCPU).ne(0).contiguous() : at::Tensor();
+  const std::int64_t length = ids.size(1);
+  PackedBatch batch;
+  std::vector<std::int64_t> row_ids;
+  for (std::int64_t row = 0; row < ids.size(0); ++row) {
+    row_ids.clear();
+    const std::int64_t* row_data = ids.const_data_ptr<std::int64_t>() + row * length;
+    const bool* keep = mask.defined() ? mask.const_data_ptr<bool>() + row * length : nullptr;
+    for (std::int64_t i = 0; i < length; ++i) {
+      if (keep != nullptr && !keep[i]) continue;
+      row_ids.push_back(row_data[i]);
+      places.push_back(row * length + i);
+    }
+    check_ids(config, row_ids);
+    check_length(config, static_cast<std::int64_t>(row_ids.size()));
+    if (!row_ids.empty()) batch.add(row_ids, 0);
+  }
+  for (std::size_t i = 0; i < batch.ids.size(); ++i) batch.logits_rows.push_back(static_cast<std::int64_t>(i));
+  return batch;
+}
+
+void check_input(const at::Tensor& input_ids, const at::Tensor& attention_mask) {
+  if (!input_ids.defined() || input_ids.dim() != 2 || input_ids.scalar_type() != at::kLong) {
+    throw Error(ErrorKind::usage, "wrong input", {.field = "input_ids", .expected = "int64 [batch, length]"});
+  }
+  if (attention_mask.defined() && attention_mask.sizes() != input_ids.sizes()) {
+    throw Error(ErrorKind::usage, "wrong input", {.field = "attention_mask", .expected = "the shape of input_ids"});
+  }
+}
+
+}  // namespace
+
+void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids) {
+  for (const std::int64_t id : ids) {
+    if (id < 0 || id >= config.vocab_size) {
+      throw Error(ErrorKind::range, "token id outside the vocabulary",
+                  {.field = "ids", .expected = "0 to " + std::to_string(config.vocab_size - 1),
+                   .found = std::to_string(id)});
+    }
+  }
+}
+
+void check_length(const ModelConfig& config, std::int64_t length) {
+  if (length > config.max_position_embeddings) {
+    throw Error(ErrorKind::range, "more tokens than the model's context",
+                {.field = "ids", .expected = "at most " + std::to_string(config.max_position_embeddings),
+                 .found = std::to_string(length)});
+  }
+}
+
+at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) const {
+  const ModelGate::Reading reading_hooks(gate);
+  const ModelGate::Reading reading_model(model->gate);
+  return guarded([&] {
+    at::Tensor logits = model->decoder.forward(batch, cache, hooks);
+    if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
+      report_not_finite(*model, batch, cache, hooks);
+    }
+    return logits;
+  });
+}
+
+CausalLM::CausalLM(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CausalLM::CausalLM(CausalLM&&) noexcept = default;
+CausalLM& CausalLM::operator=(CausalLM&&) noexcept = default;
+CausalLM::~CausalLM() = default;
+
+CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& options) {
+  check_device(options.device);
+  check_kernels();
+  return guarded([&] {
+    const Checkpoint checkpoint = open_checkpoint(path);
+    LoadedConfig loaded = load_config(checkpoint);
+    const at::ScalarType type =
+        options.dtype == Dtype::automatic ? automatic_type(checkpoint) : to_scalar_type(options.dtype);
+    DecoderWeights weights = load_weights(checkpoint, loaded, type);
+    auto impl = std::make_shared<Impl>();
+    impl->model =
+        std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type, path);
+    return CausalLM(std::move(impl));
+  });
+}
+
+CausalLM CausalLM::clone() const {
+  return guarded([&] {
+    const Model& from = *impl_->model;
+    DecoderWeights weights(from.weights.specs(), from.config.layers.size(), from.config.tie_word_embeddings);
+    for (const ParameterSpec& spec : weights.specs()) {
+      const at::Tensor& source = from.weights.weight(spec).tensor();
+      weights.weight(spec) =
+          Weight::dense(spec.hf_name, source.detach().clone().set_requires_grad(source.requires_grad()));
+    }
+    auto impl = std::make_shared<Impl>();
+    impl->model =
+        std::make_shared<Model>(*from.architecture, from.config, std::move(weights), from.type, from.origin);
+    return CausalLM(std::move(impl));
+  });
+}
+
+CausalLM CausalLM::share() const {
+  auto impl = std::make_shared<Impl>();
+  impl->model = impl_->model;
+  return CausalLM(std::move(impl));
+}
+
+const ModelConfig& CausalLM::config() const { return impl_->model->config; }
+
+Dtype CausalLM::dtype() const { return to_dtype(impl_->model->type); }
+
+MemoryAccount CausalLM::memory() const {
+  MemoryAccount account;
+  for (const ParameterSpec& spec : impl_->model->weights.specs()) {
+    const Weight& weight = impl_->model->weights.weight(spec);
+    (weight.is_mapped() ? account.mapped : account.weights) += weight.tensor().nbytes();
+  }
+  return account;
+}
+
+at::Tensor CausalLM::forward(const at::Tensor& input_ids, const at::Tensor& attention_mask) const {
+  check_input(input_ids, attention_mask);
+  return guarded([&] {
+    std::vector<std::int64_t> places;
+    const PackedBatch batch = pack(config(), input_ids, attention_mask, places);
+    const std::int64_t rows = input_ids.size(0);
+    const std::int64_t length = input_ids.size(1);
+    if (batch.ids.empty()) {
+      return at::_ops::zeros::call({rows, length, config().vocab_size}, at::kFloat, {}, {}, {});
+    }
+    const at::Tensor packed = impl_->forward(batch, nullptr);
+    if (static_cast<std::int64_t>(places.size()) == rows * length) return packed.view({rows, length, -1});
+    at::Tensor index = empty_tensor({static_cast<std::int64_t>(places.size())}, at::kLong);
+    std::copy(places.begin(), places.end(), index.data_ptr<std::int64_t>());
+    const at::Tensor padded = packed.new_zeros({rows * length, packed.size(1)}).index_copy(0, index, packed);
+    return padded.view({rows, length, -1});
+  });
+}
+
+std::vector<std::pair<std::string, at::Tensor>> CausalLM::named_parameters() const {
+  const ModelGate::Writing writing(impl_->model->gate, "handing out parameters");
+  std::vector<std::pair<std::string, at::Tensor>> parameters;
+  for (const ParameterSpec& spec : impl_->model->weights.specs()) {
+    parameters.emplace_back(spec.hf_name, impl_->model->weights.weight(spec).materialize());
+  }
+  return parameters;
+}
+
+at::Tensor CausalLM::parameter(std::string_view name) const {
+  const ModelGate::Writing writing(impl_->model->gate, "handing out a parameter");
+  if (Weight* weight = impl_->model->weights.find(name)) return weight->materialize();
+  throw Error(ErrorKind::not_found, "no such parameter", {.field = std::string(name)});
+}
+
+void CausalLM::set_requires_grad(bool requires_grad) {
+  const ModelGate::Writing writing(impl_->model->gate, "changing requires_grad");
+  guarded([&] {
+    for (const ParameterSpec& spec : impl_->model->weights.specs()) {
+      Weight& weight = impl_->model->weights.weight(spec);
+      (requires_grad ? weight.own() : weight.materialize()).set_requires_grad(requires_grad);
+    }
+  });
+}
+
+HookHandle CausalLM::add_hook(HookSite site, Hook hook) {
+  const auto layers = static_cast<std::int64_t>(config().layers.size());
+  if (!hook) throw Error(ErrorKind::usage, "a hook must be callable", {.field = std::string(to_string(site.point))});
+  if (site.layer < -1 || site.layer >= (is_per_layer(site.point) ? layers : 0)) {
+    throw Error(ErrorKind::range, "no such layer at this point",
+                {.field = std::string(to_string(site.point)),
+                 .expected = is_per_layer(site.point) ? "-1 to " + std::to_string(layers - 1) : "-1",
+                 .found = std::to_string(site.layer)});
+  }
+  const ModelGate::Writing writing(impl_->gate, "adding a hook");
+  return impl_->hooks.add(site, std::move(hook));
+}
+
+void CausalLM::remove_hook(HookHandle handle) {
+  const ModelGate::Writing writing(impl_->gate, "removing a hook");
+  if (!impl_->hooks.remove(handle)) {
+    throw Error(ErrorKind::not_found, "no such hook", {.field = "handle", .found = std::to_string(handle)});
+  }
+}
+
+void CausalLM::save_pretrained(const std::string& folder, const SaveOptions& options) const {
+  const ModelGate::Reading reading(impl_->model->gate);
+  guarded([&] { save_folder(*impl_->model, folder, options); });
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,50 @@
+// What stands behind CausalLM: the shared model, and this handle's hooks.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "model/decoder.h"
+#include "model/hook_table.h"
+#include "powerhouse/causal_lm.h"
+
+namespace powerhouse {
+
+/// A model's config and weights; handles made by CausalLM::share have it in common.
+struct Model {
+  Model(const Architecture& architecture_, ModelConfig config_, DecoderWeights weights_, at::ScalarType type_,
+        std::string origin_)
+      : architecture(&architecture_),
+        config(std::move(config_)),
+        weights(std::move(weights_)),
+        type(type_),
+        origin(std::move(origin_)),
+        decoder(config, weights) {}
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const Architecture* architecture;
+  ModelConfig config;
+  DecoderWeights weights;
+  at::ScalarType type;
+  std::string origin;  // the path it was loaded from, for errors
+  Decoder decoder;     // reads the two above
+  ModelGate gate;
+};
+
+struct CausalLM::Impl {
+  std::shared_ptr<Model> model;
+  HookTable hooks;
+  mutable ModelGate gate;  // of the hooks
+
+  /// One pass, with hooks still and errors of LibTorch made ours. Logits that are not finite are Error{numeric} naming
+  /// where they begin, unless autograd looks on: a trainer sees its own loss.
+  at::Tensor forward(const PackedBatch& batch, KvCache* cache) const;
+};
+
+/// Throws Error{range} for an id outside the vocabulary.
+void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids);
+/// Throws Error{range} where `length` tokens are more than the model was made for.
+void check_length(const ModelConfig& config, std::int64_t length);
+
+}  // namespace powerhouse

@@ -1,0 +1,52 @@
+// Decoder: the one forward pass of every family. It reads the choices of ModelConfig and nothing else.
+//
+// Batches are packed: one row a token, `cu_seqlens` saying where each sequence begins. Padding exists only in
+// CausalLM::forward, which packs and unpacks.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "model/hook_table.h"
+#include "model/kv_cache.h"
+#include "model/weights.h"
+#include "powerhouse/model_config.h"
+
+namespace powerhouse {
+
+/// Tokens of several sequences in one pass.
+struct PackedBatch {
+  std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> position_ids;
+  std::vector<std::int64_t> cu_seqlens{0};   // row where each sequence begins, and the total at the end
+  std::vector<std::int64_t> sequences;       // of the cache, one a sequence; empty without a cache
+  std::vector<std::int64_t> logits_rows;     // rows whose logits are wanted
+
+  void add(std::span<const std::int64_t> tokens, std::int64_t first_position);
+};
+
+class Decoder {
+ public:
+  /// Both must outlive the decoder.
+  Decoder(const ModelConfig& config, const DecoderWeights& weights);
+
+  /// Logits [logits_rows, vocabulary] in float32 (float64 for float64 weights); undefined where none are wanted. With a
+  /// cache, keys and values are written into room that the caller has reserved; the caller commits.
+  at::Tensor forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks) const;
+
+ private:
+  struct Pass;
+  at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                    const at::Tensor& value) const;
+  at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+
+  const ModelConfig& config_;
+  const DecoderWeights& weights_;
+  std::vector<std::vector<float>> frequencies_;  // of each distinct RoPE
+  std::vector<std::size_t> frequencies_of_;      // layer -> index into it
+};
+
+}  // namespace powerhouse

@@ -1,0 +1,60 @@
+// Names of dtypes and devices, threads, and what the machine is.
+#include "powerhouse/device.h"
+
+#include <ATen/Parallel.h>
+
+#include <charconv>
+
+#include "kernels/cpu/kernels.h"
+#include "powerhouse/error.h"
+#include "support/cpu_info.h"
+#include "support/thread_team.h"
+
+namespace powerhouse {
+
+std::string_view to_string(Dtype dtype) noexcept {
+  switch (dtype) {
+    case Dtype::automatic: return "auto";
+    case Dtype::f32: return "f32";
+    case Dtype::bf16: return "bf16";
+    case Dtype::f16: return "f16";
+  }
+  return "";
+}
+
+Dtype parse_dtype(std::string_view text) {
+  if (text == "auto") return Dtype::automatic;
+  if (text == "f32" || text == "float32") return Dtype::f32;
+  if (text == "bf16" || text == "bfloat16") return Dtype::bf16;
+  if (text == "f16" || text == "float16") return Dtype::f16;
+  throw Error(ErrorKind::usage, "unknown dtype",
+              {.field = "dtype", .expected = "auto, f32, bf16 or f16", .found = std::string(text)});
+}
+
+Device parse_device(std::string_view text) {
+  if (text == "cpu") return {};
+  if (text == "cuda") return {DeviceKind::cuda, 0};
+  if (text.starts_with("cuda:")) {
+    const std::string_view number = text.substr(5);
+    int index = 0;
+    const auto [end, failure] = std::from_chars(number.data(), number.data() + number.size(), index);
+    if (failure == std::errc() && end == number.data() + number.size() && index >= 0) return {DeviceKind::cuda, index};
+  }
+  throw Error(ErrorKind::usage, "unknown device",
+              {.field = "device", .expected = "cpu, cuda or cuda:N", .found = std::string(text)});
+}
+
+void set_threads(int count) {
+  set_team_threads(count);
+  at::set_num_threads(count);  // LibTorch's pool and ours are one libgomp; both are told the same number
+}
+
+int threads() noexcept { return team_threads(); }
+
+std::string cpu_name() { return processor_name(); }
+
+std::string kernel_instruction_set() { return cpu::kernels().name; }
+
+unsigned long long peak_memory_bytes() { return peak_resident_bytes(); }
+
+}  // namespace powerhouse

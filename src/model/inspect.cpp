@@ -1,0 +1,187 @@
+// What a checkpoint holds: headers only, no weights.
+#include "powerhouse/inspect.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "formats/checkpoint.h"
+#include "model/loader.h"
+#include "powerhouse/error.h"
+#include "support/json.h"
+
+namespace powerhouse {
+namespace {
+
+std::string human_bytes(std::size_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  auto value = static_cast<double>(bytes);
+  int unit = 0;
+  while (value >= 1024 && unit < 4) {
+    value /= 1024;
+    ++unit;
+  }
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
+  return text;
+}
+
+std::string human_count(std::int64_t count) {
+  char text[32];
+  if (count >= 1'000'000'000) {
+    std::snprintf(text, sizeof text, "%.2f B", static_cast<double>(count) / 1e9);
+  } else {
+    std::snprintf(text, sizeof text, "%.1f M", static_cast<double>(count) / 1e6);
+  }
+  return text;
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+// Parameters and types of each layer, by the number after the family's prefix ("blk.3." or "model.layers.3.").
+struct LayerSummary {
+  std::int64_t parameters = 0;
+  std::size_t bytes = 0;
+  std::map<std::string, std::size_t> types;
+};
+
+std::int64_t layer_of(const std::string& name) {
+  for (const std::string_view prefix : {"blk.", "layers."}) {
+    const auto at = name.find(prefix);
+    if (at == std::string::npos) continue;
+    const std::string rest = name.substr(at + prefix.size());
+    if (!rest.empty() && rest[0] >= '0' && rest[0] <= '9') return std::atoll(rest.c_str());
+  }
+  return -1;
+}
+
+std::map<std::int64_t, LayerSummary> summarize(const ModelReport& report) {
+  std::map<std::int64_t, LayerSummary> layers;
+  for (const TensorReport& tensor : report.tensors) {
+    LayerSummary& layer = layers[layer_of(tensor.name)];
+    std::int64_t count = 1;
+    for (const std::int64_t dimension : tensor.shape) count *= dimension;
+    layer.parameters += count;
+    layer.bytes += tensor.bytes;
+    ++layer.types[tensor.type];
+  }
+  return layers;
+}
+
+std::string types_text(const std::map<std::string, std::size_t>& types) {
+  std::string text;
+  for (const auto& [type, count] : types) {
+    if (!text.empty()) text += ", ";
+    text += std::to_string(count) + " " + type;
+  }
+  return text;
+}
+
+}  // namespace
+
+ModelReport inspect(const std::string& path) {
+  const Checkpoint checkpoint = open_checkpoint(path);
+  LoadedConfig loaded = load_config(checkpoint);
+  const std::vector<ParameterSpec> specs = parameter_specs(*loaded.architecture, loaded.config);
+  TensorMatch match = match_tensors(checkpoint, *loaded.architecture, specs);
+
+  ModelReport report;
+  report.path = path;
+  report.format = checkpoint.kind == CheckpointKind::gguf ? "GGUF v" + std::to_string(checkpoint.gguf->version())
+                                                          : "Hugging Face folder";
+  for (const TensorView& view : checkpoint.tensors) {
+    report.tensors.push_back(
+        {.name = view.name, .type = block_info(view.format).name, .shape = view.shape, .bytes = view.bytes});
+    report.bytes += view.bytes;
+  }
+  for (const TensorView* view : match.found) {
+    if (view != nullptr) report.parameters += view->elements();
+  }
+  if (report.parameters > 0) {
+    report.bits_per_weight = 8.0 * static_cast<double>(report.bytes) / static_cast<double>(report.parameters);
+  }
+  for (const Block& block : loaded.config.layers) {
+    report.kv_cache_bytes_per_token +=
+        static_cast<std::size_t>(2 * block.attention.num_key_value_heads * block.attention.head_dim) * 2;
+  }
+  report.missing = std::move(match.missing);
+  report.unused = std::move(match.unused);
+  report.config = std::move(loaded.config);
+  return report;
+}
+
+std::string to_string(const ModelReport& report, bool tensors) {
+  char bits[32];
+  std::snprintf(bits, sizeof bits, "%.2f", report.bits_per_weight);
+  std::string out = report.path + "\n" + "format: " + report.format + "\n" +
+                    "parameters: " + std::to_string(report.parameters) + " (" + human_count(report.parameters) + ")\n" +
+                    "size: " + std::to_string(report.bytes) + " bytes (" + human_bytes(report.bytes) + ")\n" +
+                    "bits per weight: " + bits + "\n" +
+                    "kv cache: " + std::to_string(report.kv_cache_bytes_per_token) + " bytes a token in bf16\n" +
+                    to_string(report.config);
+  for (const auto& [layer, summary] : summarize(report)) {
+    out += layer < 0 ? "outside layers" : "layer " + std::to_string(layer);
+    out += ": " + human_count(summary.parameters) + " parameters, " + human_bytes(summary.bytes) + ", " +
+           types_text(summary.types) + "\n";
+  }
+  for (const std::string& name : report.missing) out += "missing: " + name + "\n";
+  for (const std::string& name : report.unused) out += "unused: " + name + "\n";
+  if (tensors) {
+    for (const TensorReport& tensor : report.tensors) {
+      out += tensor.name + " " + tensor.type + " " + shape_text(tensor.shape) + " " + std::to_string(tensor.bytes) + "\n";
+    }
+  }
+  return out;
+}
+
+std::string to_json(const ModelReport& report, bool tensors) {
+  const auto names = [](const std::vector<std::string>& list) {
+    Json::Array array;
+    for (const std::string& name : list) array.emplace_back(name);
+    return array;
+  };
+  JsonObject out;
+  out["path"] = report.path;
+  out["format"] = report.format;
+  out["parameters"] = report.parameters;
+  out["bytes"] = static_cast<std::uint64_t>(report.bytes);
+  out["bits_per_weight"] = report.bits_per_weight;
+  out["kv_cache_bytes_per_token"] = static_cast<std::uint64_t>(report.kv_cache_bytes_per_token);
+  out["config"] = Json::parse(to_json(report.config), "config");
+  Json::Array layers;
+  for (const auto& [index, summary] : summarize(report)) {
+    if (index < 0) continue;
+    JsonObject layer;
+    layer["layer"] = index;
+    layer["parameters"] = summary.parameters;
+    layer["bytes"] = static_cast<std::uint64_t>(summary.bytes);
+    JsonObject types;
+    for (const auto& [type, count] : summary.types) types[type] = static_cast<std::uint64_t>(count);
+    layer["types"] = std::move(types);
+    layers.emplace_back(std::move(layer));
+  }
+  out["layers"] = std::move(layers);
+  out["missing"] = names(report.missing);
+  out["unused"] = names(report.unused);
+  if (tensors) {
+    Json::Array list;
+    for (const TensorReport& tensor : report.tensors) {
+      JsonObject row;
+      row["name"] = tensor.name;
+      row["type"] = tensor.type;
+      Json::Array shape;
+      for (const std::int64_t dimension : tensor.shape) shape.emplace_back(dimension);
+      row["shape"] = std::move(shape);
+      row["bytes"] = static_cast<std::uint64_t>(tensor.bytes);
+      list.emplace_back(std::move(row));
+    }
+    out["tensors"] = std::move(list);
+  }
+  return Json(std::move(out)).dump(2);
+}
+
+}  // namespace powerhouse

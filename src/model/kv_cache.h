@@ -1,0 +1,81 @@
+// KvCache: keys (after RoPE) and values of many sequences, in reference-counted pages.
+//
+// A page holds `page_tokens` tokens of every layer; a sequence is a table of pages and a length. Forked sequences share
+// pages until one writes: `reserve` then copies the page that both would write to. Memory comes in slabs of pages, so
+// that growing moves nothing. K and V lie apart: [page_tokens, num_key_value_heads, head_dim] each.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace powerhouse {
+
+class KvCache {
+ public:
+  struct LayerShape {
+    std::int64_t num_key_value_heads, head_dim;
+  };
+
+  KvCache(std::vector<LayerShape> layers, at::ScalarType type, std::int64_t page_tokens);
+
+  std::int64_t create();
+  std::int64_t fork(std::int64_t sequence);
+  void truncate(std::int64_t sequence, std::int64_t length);
+  void remove(std::int64_t sequence);
+  std::int64_t length(std::int64_t sequence) const;
+
+  /// Makes room for `tokens` more, in pages of the sequence's own. The length stays until `commit`; `rollback` gives
+  /// the room back.
+  void reserve(std::int64_t sequence, std::int64_t tokens);
+  void commit(std::int64_t sequence, std::int64_t tokens);
+  void rollback(std::int64_t sequence);
+
+  /// Writes rows of key and value [rows, num_key_value_heads, head_dim] behind the sequence's length, into reserved room.
+  void write(std::int64_t layer, std::int64_t sequence, const at::Tensor& key, const at::Tensor& value);
+
+  /// Base pointers of the sequence's pages in a layer, reserved ones included.
+  struct Pages {
+    std::vector<const void*> keys, values;
+  };
+  Pages pages(std::int64_t layer, std::int64_t sequence) const;
+
+  /// The first `length` tokens as contiguous tensors [length, num_key_value_heads, head_dim] of `type`.
+  struct KeyValue {
+    at::Tensor key, value;
+  };
+  KeyValue gather(std::int64_t layer, std::int64_t sequence, std::int64_t length, at::ScalarType type) const;
+
+  at::ScalarType type() const { return type_; }
+  std::int64_t page_tokens() const { return page_tokens_; }
+  std::size_t bytes() const;
+  /// Pages in use by any sequence.
+  std::int64_t used_pages() const;
+
+ private:
+  struct Sequence {
+    std::vector<std::int32_t> table;
+    std::int64_t length = 0;
+  };
+
+  Sequence& at(std::int64_t sequence);
+  const Sequence& at(std::int64_t sequence) const;
+  std::int32_t take_page();
+  void drop_page(std::int32_t page);
+  void copy_page(std::int32_t from, std::int32_t to);
+  char* page_base(std::int64_t layer, std::int32_t page, bool value) const;
+  std::int64_t pages_for(std::int64_t tokens) const { return (tokens + page_tokens_ - 1) / page_tokens_; }
+
+  std::vector<LayerShape> layers_;
+  at::ScalarType type_;
+  std::int64_t page_tokens_;
+  std::map<std::int64_t, Sequence> sequences_;
+  std::int64_t next_sequence_ = 0;
+  std::vector<std::int32_t> references_;         // of each page
+  std::vector<std::int32_t> free_;
+  std::vector<std::vector<at::Tensor>> slabs_;   // [slab][layer] -> [2, kSlabPages, page_tokens, heads, head_dim]
+};
+
+}  // namespace powerhouse

@@ -1,0 +1,38 @@
+// From a checkpoint's tensors to the decoder's weights.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/checkpoint.h"
+#include "model/architecture.h"
+#include "model/weights.h"
+
+namespace powerhouse {
+
+struct LoadedConfig {
+  const Architecture* architecture;
+  ModelConfig config;
+};
+
+/// The config of a checkpoint, checked. Errors name the file.
+LoadedConfig load_config(const Checkpoint& checkpoint);
+
+/// How a checkpoint's tensors meet what a config calls for.
+struct TensorMatch {
+  std::vector<const TensorView*> found;  // one a spec; null where missing
+  std::vector<std::string> missing;      // names as the file would spell them
+  std::vector<std::string> unused;
+};
+
+/// Matches by name. A found tensor of the wrong shape is Error{format} naming it.
+TensorMatch match_tensors(const Checkpoint& checkpoint, const Architecture& architecture,
+                          const std::vector<ParameterSpec>& specs);
+
+/// All weights in the compute type. Error{format} that names missing tensors; unused ones are a warning.
+DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type);
+
+/// The type that LoadOptions' `automatic` stands for.
+at::ScalarType automatic_type(const Checkpoint& checkpoint);
+
+}  // namespace powerhouse

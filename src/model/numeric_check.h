@@ -1,0 +1,16 @@
+// Logits that are not finite: found at once, and traced to where they begin.
+#pragma once
+
+#include "model/causal_lm_impl.h"
+
+namespace powerhouse {
+
+/// Whether every element is finite. Float32 and float64, contiguous.
+bool all_finite(const at::Tensor& logits);
+
+/// Runs the pass once more with a look at every activation, and throws Error{numeric} naming the first point that is
+/// not finite. The cache's reserved room is written again with the same values.
+[[noreturn]] void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache,
+                                    const HookTable& hooks);
+
+}  // namespace powerhouse

@@ -1,0 +1,151 @@
+// Session: the cache's sequences, and passes in pieces that bound memory.
+#include "powerhouse/session.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat_ops.h>
+
+#include "model/api_guard.h"
+#include "model/causal_lm_impl.h"
+#include "model/kv_cache.h"
+#include "ops/tensors.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+std::vector<KvCache::LayerShape> cache_layers(const ModelConfig& config) {
+  std::vector<KvCache::LayerShape> layers;
+  for (const Block& block : config.layers) {
+    layers.push_back({block.attention.num_key_value_heads, block.attention.head_dim});
+  }
+  return layers;
+}
+
+// Room in the cache for one pass; given back unless the pass succeeded.
+class Reservation {
+ public:
+  explicit Reservation(KvCache& cache) : cache_(cache) {}
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+  ~Reservation() {
+    for (const auto& [sequence, tokens] : taken_) cache_.rollback(sequence);
+  }
+  void take(SequenceId sequence, std::int64_t tokens) {
+    taken_.emplace_back(sequence, tokens);
+    cache_.reserve(sequence, tokens);
+  }
+  void commit() {
+    for (const auto& [sequence, tokens] : taken_) cache_.commit(sequence, tokens);
+    taken_.clear();
+  }
+
+ private:
+  KvCache& cache_;
+  std::vector<std::pair<SequenceId, std::int64_t>> taken_;
+};
+
+}  // namespace
+
+struct Session::Impl {
+  const CausalLM* model;
+  SessionOptions options;
+  KvCache cache;
+
+  // The next rows of every input that still has some, at most prefill_chunk in all; sequences in the batch's order.
+  at::Tensor pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done);
+};
+
+at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done) {
+  PackedBatch packed;
+  Reservation reservation(cache);
+  std::int64_t room = options.prefill_chunk;
+  for (std::size_t i = 0; i < batch.size() && room > 0; ++i) {
+    const SequenceInput& input = batch[i];
+    const auto rows = std::min<std::size_t>(input.ids.size() - done[i], static_cast<std::size_t>(room));
+    if (rows == 0) continue;
+    room -= static_cast<std::int64_t>(rows);
+    const auto first = static_cast<std::int64_t>(packed.ids.size());
+    reservation.take(input.sequence, static_cast<std::int64_t>(rows));
+    packed.sequences.push_back(input.sequence);
+    packed.add(input.ids.subspan(done[i], rows), cache.length(input.sequence));
+    done[i] += rows;
+    const auto last = static_cast<std::int64_t>(packed.ids.size()) - 1;
+    if (input.logits == LogitsOf::all) {
+      for (std::int64_t row = first; row <= last; ++row) packed.logits_rows.push_back(row);
+    } else if (input.logits == LogitsOf::last && done[i] == input.ids.size()) {
+      packed.logits_rows.push_back(last);
+    }
+  }
+  at::Tensor logits = model->impl().forward(packed, &cache);
+  reservation.commit();
+  return logits;
+}
+
+Session::Session(const CausalLM& model, const SessionOptions& options) {
+  if (options.page_tokens < 1 || options.page_tokens > 4096) {
+    throw Error(ErrorKind::range, "page size out of range",
+                {.field = "page_tokens", .expected = "1 to 4096", .found = std::to_string(options.page_tokens)});
+  }
+  if (options.prefill_chunk < 1) {
+    throw Error(ErrorKind::range, "a pass needs rows",
+                {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
+  }
+  const Dtype type = options.kv_dtype == Dtype::automatic ? model.dtype() : options.kv_dtype;
+  impl_ = std::make_unique<Impl>(
+      Impl{&model, options, KvCache(cache_layers(model.config()), to_scalar_type(type), options.page_tokens)});
+}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+SequenceId Session::create() { return impl_->cache.create(); }
+SequenceId Session::fork(SequenceId sequence) { return impl_->cache.fork(sequence); }
+void Session::truncate(SequenceId sequence, std::int64_t length) { impl_->cache.truncate(sequence, length); }
+void Session::remove(SequenceId sequence) { impl_->cache.remove(sequence); }
+std::int64_t Session::length(SequenceId sequence) const { return impl_->cache.length(sequence); }
+
+at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits) {
+  const SequenceInput input{sequence, ids, logits};
+  return forward(std::span(&input, 1));
+}
+
+at::Tensor Session::forward(std::span<const SequenceInput> batch) {
+  std::vector<std::int64_t> before;
+  for (const SequenceInput& input : batch) {
+    before.push_back(length(input.sequence));
+    if (input.ids.empty()) throw Error(ErrorKind::usage, "a pass needs at least one token", {.field = "ids"});
+    check_ids(impl_->model->config(), input.ids);
+    check_length(impl_->model->config(), before.back() + static_cast<std::int64_t>(input.ids.size()));
+    for (const SequenceInput& other : batch.first(before.size() - 1)) {
+      if (other.sequence == input.sequence) {
+        throw Error(ErrorKind::usage, "a sequence stands twice in one batch",
+                    {.field = "sequence", .found = std::to_string(input.sequence)});
+      }
+    }
+  }
+  if (batch.empty()) return {};
+  const at::NoGradGuard no_grad;
+  try {
+    std::vector<std::size_t> done(batch.size(), 0);
+    std::vector<at::Tensor> parts;
+    const auto unfinished = [&] {
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        if (done[i] < batch[i].ids.size()) return true;
+      }
+      return false;
+    };
+    while (unfinished()) {
+      if (at::Tensor logits = impl_->pass(batch, done); logits.defined()) parts.push_back(std::move(logits));
+    }
+    if (parts.empty()) return {};
+    return parts.size() == 1 ? parts[0] : guarded([&] { return at::_ops::cat::call(parts, 0); });
+  } catch (...) {
+    for (std::size_t i = 0; i < before.size(); ++i) impl_->cache.truncate(batch[i].sequence, before[i]);
+    throw;
+  }
+}
+
+std::size_t Session::cache_bytes() const { return impl_->cache.bytes(); }
+const CausalLM& Session::model() const { return *impl_->model; }
+
+}  // namespace powerhouse

@@ -1,0 +1,48 @@
+// DecoderWeights: every parameter of a model, by role and layer.
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "model/architecture.h"
+#include "ops/weight.h"
+
+namespace powerhouse {
+
+/// The parameters of one layer; those a family lacks are undefined.
+class LayerWeights {
+ public:
+  const at::Tensor& operator[](Role role) const { return weights_[index(role)].tensor(); }
+  const at::Tensor& bias(Role role) const { return biases_[index(role)].tensor(); }
+  Weight& slot(Role role, bool is_bias) { return (is_bias ? biases_ : weights_)[index(role)]; }
+
+ private:
+  static std::size_t index(Role role) { return static_cast<std::size_t>(role); }
+  std::array<Weight, kRoleCount> weights_, biases_;
+};
+
+class DecoderWeights {
+ public:
+  explicit DecoderWeights(std::vector<ParameterSpec> specs, std::size_t layers, bool tied_head);
+
+  const at::Tensor& embed_tokens() const { return outside_[Role::embed_tokens]; }
+  const at::Tensor& final_norm() const { return outside_[Role::final_norm]; }
+  const at::Tensor& lm_head() const { return outside_[tied_head_ ? Role::embed_tokens : Role::lm_head]; }
+  const LayerWeights& layer(std::int64_t layer) const { return layers_[static_cast<std::size_t>(layer)]; }
+
+  /// What the model calls for, in the order of the forward pass, and the weight that holds each.
+  const std::vector<ParameterSpec>& specs() const { return specs_; }
+  Weight& weight(const ParameterSpec& spec);
+  const Weight& weight(const ParameterSpec& spec) const { return const_cast<DecoderWeights*>(this)->weight(spec); }
+  /// By Hugging Face name; null where there is none.
+  Weight* find(std::string_view hf_name);
+
+ private:
+  std::vector<ParameterSpec> specs_;
+  LayerWeights outside_;  // embeddings, final norm, head
+  std::vector<LayerWeights> layers_;
+  bool tied_head_;
+};
+
+}  // namespace powerhouse

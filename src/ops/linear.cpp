@@ -1,0 +1,68 @@
+#include "ops/linear.h"
+
+#include <ATen/ops/linear_ops.h>
+
+#include "kernels/cpu/kernels.h"
+#include "ops/tensors.h"
+#include "support/thread_team.h"
+
+namespace powerhouse::ops {
+namespace {
+
+// Up to this many rows our own kernel reads each weight once for all rows; beyond it a library GEMM is faster.
+constexpr std::int64_t kKernelRows = 16;
+
+bool kernel_takes(const at::Tensor& x, const at::Tensor& weight) {
+  return x.size(0) <= kKernelRows && is_kernel_tensor(x) && x.scalar_type() == weight.scalar_type() &&
+         x.stride(1) == 1 && weight.stride(1) == 1;
+}
+
+at::Tensor by_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, at::ScalarType y_type) {
+  const std::int64_t outputs = weight.size(0);
+  at::Tensor y = empty_tensor({x.size(0), outputs}, y_type);
+  cpu::LinearParams params{.type = to_element(x.scalar_type()),
+                           .y_type = to_element(y_type),
+                           .x = x.const_data_ptr(),
+                           .weight = weight.const_data_ptr(),
+                           .bias = bias.defined() ? bias.const_data_ptr() : nullptr,
+                           .y = y.mutable_data_ptr(),
+                           .rows = x.size(0),
+                           .inputs = x.size(1),
+                           .x_stride = x.stride(0),
+                           .weight_stride = weight.stride(0),
+                           .y_stride = y.stride(0)};
+  // A fork costs about what 32 kB of weights cost to read.
+  const std::int64_t grain = std::max<std::int64_t>(cpu::kLinearGrain, 16384 / std::max<std::int64_t>(1, params.inputs));
+  const auto linear = cpu::kernels().linear;
+  parallel_for(outputs, (grain + cpu::kLinearGrain - 1) / cpu::kLinearGrain * cpu::kLinearGrain,
+               [&](std::int64_t begin, std::int64_t end) { linear(params, begin, end); });
+  return y;
+}
+
+at::Tensor by_library(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  // LibTorch has no fast float16 GEMM on most CPUs, and accumulates in float16 where it has one: float32 does it.
+  if (x.scalar_type() == at::kHalf && x.is_cpu()) {
+    const at::Tensor y = at::_ops::linear::call(
+        x.to(at::kFloat), weight.to(at::kFloat),
+        bias.defined() ? std::optional<at::Tensor>(bias.to(at::kFloat)) : std::nullopt);
+    return y.to(at::kHalf);
+  }
+  return at::_ops::linear::call(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
+}
+
+}  // namespace
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (!needs_autograd(x, weight, bias) && kernel_takes(x, weight)) {
+    return by_kernel(x, weight, bias, x.scalar_type());
+  }
+  return by_library(x, weight, bias);
+}
+
+at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight) {
+  if (!needs_autograd(x, weight) && kernel_takes(x, weight)) return by_kernel(x, weight, {}, at::kFloat);
+  const at::Tensor y = by_library(x, weight, {});
+  return y.scalar_type() == at::kDouble ? y : y.to(at::kFloat);
+}
+
+}  // namespace powerhouse::ops

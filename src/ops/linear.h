@@ -1,0 +1,14 @@
+// y = x Wᵀ + b. Weights are [out, in], as Hugging Face stores them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace powerhouse::ops {
+
+/// x [rows, in], weight [out, in], bias [out] or undefined; returns [rows, out] in x's type. Differentiable.
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+/// The same, rounded only once, to float32: for the language-model head.
+at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight);
+
+}  // namespace powerhouse::ops

@@ -1,0 +1,76 @@
+#include "ops/tensors.h"
+
+#include <ATen/EmptyTensor.h>
+
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+
+at::ScalarType to_scalar_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f32: return at::kFloat;
+    case Dtype::bf16: return at::kBFloat16;
+    case Dtype::f16: return at::kHalf;
+    case Dtype::automatic: break;
+  }
+  throw Error(ErrorKind::usage, "the dtype must be settled before it is used", {.field = "dtype"});
+}
+
+Dtype to_dtype(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat: return Dtype::f32;
+    case at::kBFloat16: return Dtype::bf16;
+    case at::kHalf: return Dtype::f16;
+    default:
+      throw Error(ErrorKind::unsupported, "not a compute type",
+                  {.field = "dtype", .expected = "f32, bf16 or f16", .found = c10::toString(type)});
+  }
+}
+
+namespace {
+
+struct PlainType {
+  at::ScalarType scalar;
+  BlockFormat block;
+};
+
+constexpr PlainType kPlainTypes[] = {
+    {at::kDouble, BlockFormat::f64},  {at::kFloat, BlockFormat::f32},           {at::kHalf, BlockFormat::f16},
+    {at::kBFloat16, BlockFormat::bf16}, {at::kLong, BlockFormat::i64},          {at::kInt, BlockFormat::i32},
+    {at::kShort, BlockFormat::i16},   {at::kChar, BlockFormat::i8},             {at::kByte, BlockFormat::u8},
+    {at::kBool, BlockFormat::boolean}, {at::kFloat8_e4m3fn, BlockFormat::f8_e4m3}, {at::kFloat8_e5m2, BlockFormat::f8_e5m2},
+    {at::kUInt16, BlockFormat::u16},  {at::kUInt32, BlockFormat::u32},          {at::kUInt64, BlockFormat::u64},
+};
+
+}  // namespace
+
+BlockFormat to_block_format(at::ScalarType type) {
+  for (const PlainType& row : kPlainTypes) {
+    if (row.scalar == type) return row.block;
+  }
+  throw Error(ErrorKind::unsupported, "this tensor type has no file format", {.found = c10::toString(type)});
+}
+
+at::ScalarType to_scalar_type(BlockFormat format) {
+  for (const PlainType& row : kPlainTypes) {
+    if (row.block == format) return row.scalar;
+  }
+  throw Error(ErrorKind::unsupported, "a block format has no LibTorch type", {.found = block_info(format).name});
+}
+
+Element to_element(at::ScalarType type) {
+  switch (to_dtype(type)) {
+    case Dtype::bf16: return Element::bf16;
+    case Dtype::f16: return Element::f16;
+    default: return Element::f32;
+  }
+}
+
+at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
+
+bool is_kernel_tensor(const at::Tensor& tensor) {
+  const auto type = tensor.scalar_type();
+  return tensor.is_cpu() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf);
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,32 @@
+// Small bridges between LibTorch's types and ours.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "kernels/common/blocks.h"
+#include "kernels/common/element.h"
+#include "powerhouse/device.h"
+
+namespace powerhouse {
+
+at::ScalarType to_scalar_type(Dtype dtype);      // not for `automatic`
+Dtype to_dtype(at::ScalarType type);             // f32, bf16, f16; Error{unsupported} for others
+BlockFormat to_block_format(at::ScalarType type);
+at::ScalarType to_scalar_type(BlockFormat format);  // plain formats only; Error{unsupported} for block formats
+
+/// The kernels' word for f32, bf16 and f16; Error{unsupported} for others.
+Element to_element(at::ScalarType type);
+
+/// An uninitialised contiguous CPU tensor.
+at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type);
+
+/// Whether autograd has to see an operation on these.
+template <typename... Tensors>
+bool needs_autograd(const Tensors&... tensors) {
+  return at::GradMode::is_enabled() && (... || (tensors.defined() && tensors.requires_grad()));
+}
+
+/// Whether our own CPU kernels can take the tensor: CPU, f32, bf16 or f16.
+bool is_kernel_tensor(const at::Tensor& tensor);
+
+}  // namespace powerhouse
