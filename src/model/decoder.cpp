@@ -1,6 +1,5 @@
 #include "model/decoder.h"
 
-#include <ATen/ops/cat_ops.h>
 #include <ATen/ops/embedding_ops.h>
 
 #include <cmath>
@@ -74,11 +73,11 @@ at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const Hook
 
     at::Tensor branch = ops::rms_norm(x, weights[Role::attention_norm], epsilon);
     branch = attention(pass, layer, pass.hook(HookPoint::attention_norm, layer, std::move(branch)));
-    x = pass.hook(HookPoint::attention_residual, layer, x + branch);
+    x = pass.hook(HookPoint::attention_residual, layer, x.add(branch));
 
     branch = ops::rms_norm(x, weights[Role::mlp_norm], epsilon);
     branch = mlp(pass, layer, pass.hook(HookPoint::mlp_norm, layer, std::move(branch)));
-    x = pass.hook(HookPoint::layer_output, layer, x + branch);
+    x = pass.hook(HookPoint::layer_output, layer, x.add(branch));
   }
   if (batch.logits_rows.empty()) return {};
   if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, index_tensor(batch.logits_rows));
@@ -144,7 +143,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       parts[i] = ops::causal_attention(query.narrow(0, begin, rows), seen.key, seen.value, scale);
     }
   }
-  if (paged.empty()) return count == 1 ? parts[0] : at::_ops::cat::call(parts, 0);
+  if (paged.empty()) return count == 1 ? parts[0] : concatenate(parts, 0);
 
   at::Tensor context = empty_tensor({query.size(0), query.size(1) * query.size(2)}, query.scalar_type());
   ops::paged_attention(query, paged, pass.cache->type(), choice.num_key_value_heads, pass.cache->page_tokens(), scale,

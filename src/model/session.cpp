@@ -1,8 +1,7 @@
 // Session: the cache's sequences, and passes in pieces that bound memory.
 #include "powerhouse/session.h"
 
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat_ops.h>
+#include <c10/core/GradMode.h>
 
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
@@ -124,7 +123,7 @@ at::Tensor Session::forward(std::span<const SequenceInput> batch) {
     }
   }
   if (batch.empty()) return {};
-  const at::NoGradGuard no_grad;
+  const c10::AutoGradMode no_grad(false);
   try {
     std::vector<std::size_t> done(batch.size(), 0);
     std::vector<at::Tensor> parts;
@@ -138,7 +137,7 @@ at::Tensor Session::forward(std::span<const SequenceInput> batch) {
       if (at::Tensor logits = impl_->pass(batch, done); logits.defined()) parts.push_back(std::move(logits));
     }
     if (parts.empty()) return {};
-    return parts.size() == 1 ? parts[0] : guarded([&] { return at::_ops::cat::call(parts, 0); });
+    return parts.size() == 1 ? parts[0] : guarded([&] { return concatenate(parts, 0); });
   } catch (...) {
     for (std::size_t i = 0; i < before.size(); ++i) impl_->cache.truncate(batch[i].sequence, before[i]);
     throw;

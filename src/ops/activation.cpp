@@ -27,7 +27,7 @@ cpu::ActivationKind kernel_kind(Activation activation) {
 
 at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up) {
   if (needs_autograd(gate, up) || !is_kernel_tensor(gate) || gate.stride(1) != 1 || up.stride(1) != 1) {
-    return activate(activation, gate) * up;
+    return activate(activation, gate).mul(up);
   }
   at::Tensor y = empty_tensor(gate.sizes(), gate.scalar_type());
   const std::int64_t columns = gate.size(1);

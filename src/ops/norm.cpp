@@ -11,7 +11,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, float epsilon
       x.stride(1) != 1) {
     const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
     const at::Tensor variance = wide.square().mean({-1}, /*keepdim=*/true);
-    return weight * (wide * (variance + epsilon).rsqrt()).to(x.scalar_type());
+    return wide.mul(variance.add(epsilon).rsqrt()).to(x.scalar_type()).mul(weight);
   }
   at::Tensor y = empty_tensor(x.sizes(), x.scalar_type());
   const cpu::RmsNormParams params{.type = to_element(x.scalar_type()),

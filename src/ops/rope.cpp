@@ -1,6 +1,5 @@
 #include "ops/rope.h"
 
-#include <ATen/ops/cat_ops.h>
 #include <ATen/ops/stack_ops.h>
 
 #include <cmath>
@@ -35,16 +34,17 @@ at::Tensor rotate_by_library(const at::Tensor& x, const RopeTable& table, RopeLa
   if (layout == RopeLayout::half) {
     const at::Tensor first = turned.narrow(2, 0, rotary_dim / 2);
     const at::Tensor second = turned.narrow(2, rotary_dim / 2, rotary_dim / 2);
-    out = at::_ops::cat::call({first * cos - second * sin, second * cos + first * sin}, 2);
+    out = concatenate({first.mul(cos).sub(second.mul(sin)), second.mul(cos).add(first.mul(sin))}, 2);
   } else {
     const at::Tensor pairs = turned.unflatten(2, {rotary_dim / 2, 2});
     const at::Tensor even = pairs.select(3, 0);
     const at::Tensor odd = pairs.select(3, 1);
-    out = at::_ops::stack::call({even * cos - odd * sin, odd * cos + even * sin}, 3).flatten(2, 3);
+    const at::Tensor turned_pairs[] = {even.mul(cos).sub(odd.mul(sin)), odd.mul(cos).add(even.mul(sin))};
+    out = at::_ops::stack::call(turned_pairs, 3).flatten(2, 3);
   }
   out = out.to(type);
   if (rotary_dim == x.size(2)) return out;
-  return at::_ops::cat::call({out, x.narrow(2, rotary_dim, x.size(2) - rotary_dim)}, 2);
+  return concatenate({out, x.narrow(2, rotary_dim, x.size(2) - rotary_dim)}, 2);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "ops/tensors.h"
 
 #include <ATen/EmptyTensor.h>
+#include <ATen/core/IListRef.h>
+#include <ATen/ops/cat_ops.h>
 
 #include "powerhouse/error.h"
 
@@ -67,6 +69,8 @@ Element to_element(at::ScalarType type) {
 }
 
 at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
+
+at::Tensor concatenate(at::TensorList parts, std::int64_t dimension) { return at::_ops::cat::call(parts, dimension); }
 
 bool is_kernel_tensor(const at::Tensor& tensor) {
   const auto type = tensor.scalar_type();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
 
 #include "kernels/common/blocks.h"
 #include "kernels/common/element.h"
@@ -20,10 +21,13 @@ Element to_element(at::ScalarType type);
 /// An uninitialised contiguous CPU tensor.
 at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type);
 
+/// Tensors joined along a dimension.
+at::Tensor concatenate(at::TensorList parts, std::int64_t dimension);
+
 /// Whether autograd has to see an operation on these.
 template <typename... Tensors>
 bool needs_autograd(const Tensors&... tensors) {
-  return at::GradMode::is_enabled() && (... || (tensors.defined() && tensors.requires_grad()));
+  return c10::GradMode::is_enabled() && (... || (tensors.defined() && tensors.requires_grad()));
 }
 
 /// Whether our own CPU kernels can take the tensor: CPU, f32, bf16 or f16.

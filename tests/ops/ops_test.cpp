@@ -1,0 +1,159 @@
+// Every op has two paths: our kernels, and LibTorch's composition where autograd looks on. They must agree, and the
+// second must differentiate.
+#include <gtest/gtest.h>
+
+#include "ops/activation.h"
+#include "ops/attention.h"
+#include "ops/linear.h"
+#include "ops/norm.h"
+#include "ops/rope.h"
+#include "random_tensor.h"
+
+namespace powerhouse {
+namespace {
+
+using testing::max_difference;
+using testing::random_tensor;
+using testing::same_bits;
+
+double tolerance(at::ScalarType type) { return type == at::kFloat ? 2e-5 : type == at::kHalf ? 8e-3 : 6e-2; }
+
+class OpsOfType : public ::testing::TestWithParam<at::ScalarType> {};
+
+TEST_P(OpsOfType, LinearAgreesOnBothPaths) {
+  for (const std::int64_t rows : {1, 3, 16, 17, 40}) {
+    const at::Tensor x = random_tensor({rows, 72}, GetParam(), 1);
+    const at::Tensor weight = random_tensor({50, 72}, GetParam(), 2);
+    const at::Tensor bias = random_tensor({50}, GetParam(), 3);
+    const at::Tensor expected =
+        x.to(at::kDouble).matmul(weight.to(at::kDouble).t()).add(bias.to(at::kDouble));
+    EXPECT_LT(max_difference(ops::linear(x, weight, bias), expected), 2 * tolerance(GetParam())) << rows;
+    const at::Tensor tracked = x.detach().clone().requires_grad_(true);
+    EXPECT_LT(max_difference(ops::linear(tracked, weight, bias), expected), 2 * tolerance(GetParam())) << rows;
+  }
+}
+
+TEST_P(OpsOfType, RmsNormAgreesOnBothPaths) {
+  const at::Tensor x = random_tensor({7, 130}, GetParam(), 1);
+  const at::Tensor weight = random_tensor({130}, GetParam(), 2);
+  const at::Tensor fast = ops::rms_norm(x, weight, 1e-5f);
+  const at::Tensor tracked = ops::rms_norm(x.detach().clone().requires_grad_(true), weight, 1e-5f);
+  EXPECT_LT(max_difference(fast, tracked), tolerance(GetParam()));
+}
+
+TEST_P(OpsOfType, RopeAgreesOnBothPathsAndLayouts) {
+  const std::vector<std::int64_t> positions = {0, 5, 6, 1000};
+  for (const std::int64_t rotary_dim : {16, 12}) {
+    for (const RopeLayout layout : {RopeLayout::half, RopeLayout::interleaved}) {
+      const auto frequencies = ops::rope_frequencies({.rotary_dim = rotary_dim});
+      const ops::RopeTable table = ops::rope_table(frequencies, positions);
+      const at::Tensor x = random_tensor({4, 3, 16}, GetParam(), 1);
+      const at::Tensor tracked = ops::apply_rope(x.detach().clone().requires_grad_(true), table, layout);
+      EXPECT_LT(max_difference(ops::apply_rope(x.clone(), table, layout), tracked), tolerance(GetParam()));
+    }
+  }
+}
+
+TEST_P(OpsOfType, GatedActivationAgreesOnBothPaths) {
+  const at::Tensor gate = random_tensor({5, 67}, GetParam(), 1).mul(3);
+  const at::Tensor up = random_tensor({5, 67}, GetParam(), 2);
+  const at::Tensor tracked = ops::gated_activation(Activation::silu, gate.detach().clone().requires_grad_(true), up);
+  EXPECT_LT(max_difference(ops::gated_activation(Activation::silu, gate, up), tracked), tolerance(GetParam()));
+}
+
+TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
+  constexpr std::int64_t kHeads = 6, kKvHeads = 2, kHeadDim = 24, kPage = 4;
+  for (const std::int64_t total : {1, 4, 5, 33}) {
+    const std::int64_t rows = std::min<std::int64_t>(total, 3);
+    const at::Tensor query = random_tensor({rows, kHeads, kHeadDim}, GetParam(), 1);
+    const at::Tensor key = random_tensor({total, kKvHeads, kHeadDim}, GetParam(), 2);
+    const at::Tensor value = random_tensor({total, kKvHeads, kHeadDim}, GetParam(), 3);
+    const std::int64_t pages = (total + kPage - 1) / kPage;
+    std::vector<at::Tensor> storage;
+    std::vector<const void*> key_pages, value_pages;
+    for (std::int64_t page = 0; page < pages; ++page) {
+      const std::int64_t used = std::min(kPage, total - page * kPage);
+      for (const bool is_value : {false, true}) {
+        storage.push_back(empty_tensor({kPage, kKvHeads, kHeadDim}, GetParam()));
+        storage.back().narrow(0, 0, used).copy_((is_value ? value : key).narrow(0, page * kPage, used));
+        (is_value ? value_pages : key_pages).push_back(storage.back().const_data_ptr());
+      }
+    }
+    const ops::PagedSequence sequence{key_pages, value_pages, total, 0, rows};
+    at::Tensor out = empty_tensor({rows, kHeads * kHeadDim}, GetParam());
+    ops::paged_attention(query, std::span(&sequence, 1), GetParam(), kKvHeads, kPage, 0.2f, out);
+    EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, 0.2f)), tolerance(GetParam())) << total;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, OpsOfType, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf));
+
+TEST(Ops, CausalAttentionIsAlignedBottomRight) {
+  const at::Tensor query = random_tensor({5, 4, 8}, at::kDouble, 1);
+  const at::Tensor key = random_tensor({9, 2, 8}, at::kDouble, 2);
+  const at::Tensor value = random_tensor({9, 2, 8}, at::kDouble, 3);
+  const at::Tensor all = ops::causal_attention(query, key, value, 0.5f);
+  for (std::int64_t row = 0; row < 5; ++row) {
+    // Each row alone, over just the keys it may see, written out.
+    const std::int64_t visible = 9 - 5 + row + 1;
+    for (std::int64_t head = 0; head < 4; ++head) {
+      const at::Tensor scores =
+          key.narrow(0, 0, visible).select(1, head / 2).matmul(query.select(0, row).select(0, head)).mul(0.5);
+      const at::Tensor expected = scores.softmax(0).matmul(value.narrow(0, 0, visible).select(1, head / 2));
+      EXPECT_LT(max_difference(all.select(0, row).narrow(0, head * 8, 8), expected), 1e-9);
+    }
+  }
+}
+
+TEST(Ops, LinearGivesARowTheSameBitsInAnyBatch) {
+  const at::Tensor x = random_tensor({16, 576}, at::kBFloat16, 1);
+  const at::Tensor weight = random_tensor({192, 576}, at::kBFloat16, 2);
+  const at::Tensor all = ops::linear(x, weight);
+  for (std::int64_t row = 0; row < 16; ++row) {
+    EXPECT_TRUE(same_bits(all.narrow(0, row, 1), ops::linear(x.narrow(0, row, 1), weight))) << row;
+  }
+}
+
+// Central differences in float64 against the gradient that autograd gives.
+template <typename Function>
+void check_gradient(const Function& function, const at::Tensor& input) {
+  const at::Tensor x = input.detach().clone().requires_grad_(true);
+  const at::Tensor weights = random_tensor(function(input).sizes(), at::kDouble, 99);
+  function(x).mul(weights).sum().backward();
+  const at::Tensor gradient = x.grad();
+  ASSERT_TRUE(gradient.defined());
+  const at::Tensor flat = input.detach().clone().view({-1});
+  for (std::int64_t i = 0; i < flat.numel(); i += 3) {
+    constexpr double kStep = 1e-6;
+    const auto at_offset = [&](double offset) {
+      const at::Tensor moved = flat.clone();
+      moved.select(0, i).add_(offset);
+      return function(moved.view(input.sizes())).mul(weights).sum().template item<double>();
+    };
+    const double expected = (at_offset(kStep) - at_offset(-kStep)) / (2 * kStep);
+    EXPECT_NEAR(gradient.view({-1}).select(0, i).template item<double>(), expected, 1e-6 * (1 + std::abs(expected)));
+  }
+}
+
+TEST(Ops, GradientsEqualFiniteDifferences) {
+  const at::Tensor weight = random_tensor({6, 8}, at::kDouble, 5);
+  check_gradient([&](const at::Tensor& x) { return ops::linear(x, weight); }, random_tensor({3, 8}, at::kDouble, 1));
+  check_gradient([&](const at::Tensor& w) { return ops::linear(random_tensor({3, 8}, at::kDouble, 1), w); }, weight);
+  const at::Tensor scale = random_tensor({8}, at::kDouble, 6);
+  check_gradient([&](const at::Tensor& x) { return ops::rms_norm(x, scale, 1e-5f); },
+                 random_tensor({3, 8}, at::kDouble, 2));
+  const ops::RopeTable table = ops::rope_table(ops::rope_frequencies({.rotary_dim = 8}), std::vector<std::int64_t>{3, 9});
+  for (const RopeLayout layout : {RopeLayout::half, RopeLayout::interleaved}) {
+    check_gradient([&](const at::Tensor& x) { return ops::apply_rope(x, table, layout); },
+                   random_tensor({2, 2, 8}, at::kDouble, 3));
+  }
+  const at::Tensor up = random_tensor({3, 8}, at::kDouble, 7);
+  check_gradient([&](const at::Tensor& gate) { return ops::gated_activation(Activation::silu, gate, up); },
+                 random_tensor({3, 8}, at::kDouble, 4));
+  const at::Tensor key = random_tensor({5, 2, 4}, at::kDouble, 8);
+  check_gradient([&](const at::Tensor& query) { return ops::causal_attention(query, key, key, 0.5f); },
+                 random_tensor({3, 4, 4}, at::kDouble, 9));
+}
+
+}  // namespace
+}  // namespace powerhouse

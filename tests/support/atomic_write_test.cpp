@@ -1,0 +1,47 @@
+#include "support/atomic_write.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "expect_error.h"
+#include "support/mapped_file.h"
+#include "temporary_folder.h"
+
+namespace powerhouse {
+namespace {
+
+using testing::expect_error;
+
+std::size_t files_in(const std::string& folder) {
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder), {}));
+}
+
+TEST(AtomicFile, ReplacesOnlyOnCommit) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.write("a", "old");
+  {
+    AtomicFile file(path);
+    file.write("half of the ne");
+    EXPECT_EQ(read_text(path), "old");
+  }
+  EXPECT_EQ(read_text(path), "old");
+  EXPECT_EQ(files_in(folder.path()), 1u);
+  write_atomically(path, "new");
+  EXPECT_EQ(read_text(path), "new");
+  EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+TEST(AtomicFile, NamesAFolderThatIsNotThere) {
+  expect_error(ErrorKind::io, "/nowhere/at/all", [] { write_atomically("/nowhere/at/all", "x"); });
+}
+
+TEST(AtomicFile, LeavesNothingBehindWhereTheRenameFails) {
+  const testing::TemporaryFolder folder;
+  std::filesystem::create_directory(folder.file("target"));  // a folder cannot be replaced by a file
+  expect_error(ErrorKind::io, "target", [&] { write_atomically(folder.file("target"), "x"); });
+  EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+}  // namespace
+}  // namespace powerhouse

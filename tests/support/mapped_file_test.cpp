@@ -1,0 +1,44 @@
+#include "support/mapped_file.h"
+
+#include <gtest/gtest.h>
+
+#include "expect_error.h"
+#include "temporary_folder.h"
+
+namespace powerhouse {
+namespace {
+
+using testing::expect_error;
+
+TEST(MappedFile, ShowsTheBytes) {
+  const testing::TemporaryFolder folder;
+  const auto file = MappedFile::open(folder.write("a", "hello"));
+  EXPECT_EQ(file->text(), "hello");
+  EXPECT_EQ(MappedFile::open(folder.write("empty", ""))->size(), 0u);
+}
+
+TEST(MappedFile, WritesToTheMappingNeverReachTheFile) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.write("a", "hello");
+  const auto file = MappedFile::open(path);
+  const_cast<char*>(file->text().data())[0] = 'J';
+  EXPECT_EQ(file->text(), "Jello");
+  EXPECT_EQ(read_text(path), "hello");
+}
+
+TEST(MappedFile, NamesWhatItCannotOpen) {
+  const testing::TemporaryFolder folder;
+  expect_error(ErrorKind::not_found, "absent", [&] { MappedFile::open(folder.file("absent")); });
+  expect_error(ErrorKind::io, "not a regular file", [&] { MappedFile::open(folder.path()); });
+  expect_error(ErrorKind::io, "/dev/null", [] { MappedFile::open("/dev/null"); });
+}
+
+TEST(ReadText, BoundsWhatItReads) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.write("a", std::string(100'000, 'x'));
+  EXPECT_EQ(read_text(path).size(), 100'000u);
+  expect_error(ErrorKind::range, "too large", [&] { read_text(path, 1000); });
+}
+
+}  // namespace
+}  // namespace powerhouse
