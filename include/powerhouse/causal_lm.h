@@ -59,11 +59,13 @@ class POWERHOUSE_API CausalLM {
   /// Logits of every position. `input_ids` is int64 [batch, length]; `attention_mask`, where defined, is [batch,
   /// length] with 0 at padding (left or right), whose logits are zero. Returns float32 [batch, length, vocabulary],
   /// differentiable for parameters that require gradients. Error{range} for ids outside the vocabulary and for lengths
-  /// beyond max_position_embeddings.
+  /// beyond max_position_embeddings. Error{numeric} at logits that are not finite, naming the layer where they begin,
+  /// unless the result requires gradients: a trainer sees that in its loss.
   at::Tensor forward(const at::Tensor& input_ids, const at::Tensor& attention_mask = {}) const;
 
   /// Parameters under their Hugging Face names, e.g. "model.layers.0.self_attn.q_proj.weight". A tied head is not
-  /// repeated. The tensors are the model's own: what is written to them is what it computes with.
+  /// repeated. The tensors are the model's own: what is written to them is what it computes with. A quantized weight
+  /// that is handed out counts as dense, in the compute type, from then on; hence Error{usage} while a pass runs.
   std::vector<std::pair<std::string, at::Tensor>> named_parameters() const;
   /// One parameter by name. Error{not_found}.
   at::Tensor parameter(std::string_view name) const;
