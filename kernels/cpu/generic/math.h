@@ -1,0 +1,107 @@
+// Elementary functions on Vec, and the small tools that every generic kernel uses.
+//
+// Polynomials were fitted by tests/oracles/fit_cpu_math.py; their own error is below 4e-9, so what remains is float32
+// rounding: 1 to 2 ulp.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/element.h"
+
+namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
+namespace {
+
+template <typename T>
+struct Tag {
+  using Type = T;
+};
+
+/// Calls op(Tag<T>) with the C++ type of an element type.
+template <typename Op>
+inline void visit(Element type, Op op) {
+  switch (type) {
+    case Element::f32: op(Tag<float>{}); break;
+    case Element::bf16: op(Tag<bfloat16>{}); break;
+    case Element::f16: op(Tag<float16>{}); break;
+  }
+}
+
+inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+inline std::int64_t larger(std::int64_t a, std::int64_t b) { return a < b ? b : a; }
+
+/// Lanes that a loop step at `i` of `count` elements uses.
+inline int lanes(std::int64_t count, std::int64_t i) { return static_cast<int>(smaller(count - i, kWidth)); }
+
+template <typename T>
+inline Vec read(const T* from, int count) {
+  return count == kWidth ? load(from) : load_first(from, count);
+}
+template <typename T>
+inline void write(T* to, Vec value, int count) {
+  if (count == kWidth) {
+    store(to, value);
+  } else {
+    store_first(to, value, count);
+  }
+}
+
+/// `value` in the first `count` lanes, `other` in the rest.
+inline Vec keep_first(Vec value, int count, float other) {
+  if (count == kWidth) return value;
+  float lane[kWidth];
+  store(lane, value);
+  for (int i = count; i < kWidth; ++i) lane[i] = other;
+  return load(lane);
+}
+
+/// e^x = 2^n e^r with |r| <= ln(2)/2. ln(2) comes in two parts, the first with few bits, so that n * part is exact.
+inline Vec exp(Vec x) {
+  const Vec bounded = min(broadcast(89.0f), max(broadcast(-104.0f), x));  // infinity and 0 follow; NaN passes
+  const Vec n = round_nearest(mul(bounded, broadcast(1.44269504f)));
+  const Vec r = fma(n, broadcast(2.12194440e-4f), fma(n, broadcast(-0.693359375f), bounded));
+  Vec p = broadcast(0.0013814596459269524f);
+  p = fma(p, r, broadcast(0.0083687175065279f));
+  p = fma(p, r, broadcast(0.04166838899254799f));
+  p = fma(p, r, broadcast(0.1666652113199234f));
+  p = fma(p, r, broadcast(0.4999999403953552f));
+  p = fma(mul(p, r), r, r);
+  return scale_by_power(add(p, broadcast(1.0f)), n);
+}
+
+/// A polynomial where |x| is small and cancellation would bite, 1 - 2 / (e^2|x| + 1) elsewhere.
+inline Vec tanh(Vec x) {
+  const Vec magnitude = absolute(x);
+  const Vec square = mul(x, x);
+  Vec p = broadcast(-0.005717032589018345f);
+  p = fma(p, square, broadcast(0.020650574937462807f));
+  p = fma(p, square, broadcast(-0.05374349281191826f));
+  p = fma(p, square, broadcast(0.13331490755081177f));
+  p = fma(p, square, broadcast(-0.3333328366279602f));
+  const Vec near = fma(mul(p, square), x, x);
+  const Vec power = exp(add(magnitude, magnitude));
+  const Vec far = sub(broadcast(1.0f), div(broadcast(2.0f), add(power, broadcast(1.0f))));
+  return select_less(magnitude, broadcast(0.625f), near, copy_sign(far, x));
+}
+
+/// The normal distribution function Phi(x) = erfc(-x / sqrt(2)) / 2, small tails with full relative precision:
+/// erfc(z) = e^(-z^2) t P(t) with t = 1 / (1 + z / 2).
+inline Vec normal_distribution(Vec x) {
+  const Vec z = mul(absolute(x), broadcast(0.70710678f));
+  const Vec t = div(broadcast(1.0f), fma(z, broadcast(0.5f), broadcast(1.0f)));
+  Vec p = broadcast(0.03631771025721835f);
+  p = fma(p, t, broadcast(-0.19429704038973136f));
+  p = fma(p, t, broadcast(0.38989718191965717f));
+  p = fma(p, t, broadcast(-0.30227131734655077f));
+  p = fma(p, t, broadcast(-0.009897645081999484f));
+  p = fma(p, t, broadcast(0.02779817529795173f));
+  p = fma(p, t, broadcast(0.05809063099345911f));
+  p = fma(p, t, broadcast(0.18470034825117349f));
+  p = fma(p, t, broadcast(0.24533596192787333f));
+  p = fma(p, t, broadcast(0.28223681075628665f));
+  p = fma(p, t, broadcast(0.28208918705266733f));
+  const Vec tail = mul(mul(p, t), mul(exp(mul(mul(x, x), broadcast(-0.5f))), broadcast(0.5f)));
+  return select_less(x, zero(), tail, sub(broadcast(1.0f), tail));
+}
+
+}  // namespace
+}  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE

@@ -1,0 +1,34 @@
+// The table of one instruction set. A file of kernels/cpu/ names its namespace (POWERHOUSE_ISA_NAMESPACE) and its Vec,
+// then includes this. Everything else has internal linkage: no two instruction sets share a function.
+#pragma once
+
+#include "kernels/cpu/generic/activation.h"
+#include "kernels/cpu/generic/attention.h"
+#include "kernels/cpu/generic/convert.h"
+#include "kernels/cpu/generic/linear.h"
+#include "kernels/cpu/generic/rms_norm.h"
+#include "kernels/cpu/generic/rope.h"
+#include "kernels/cpu/generic/vocabulary.h"
+#include "kernels/cpu/kernels.h"
+
+#define POWERHOUSE_STRING_OF(text) #text
+#define POWERHOUSE_STRING(text) POWERHOUSE_STRING_OF(text)
+
+namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
+
+extern const CpuKernels kTable;
+constinit const CpuKernels kTable{
+    .name = POWERHOUSE_STRING(POWERHOUSE_ISA_NAMESPACE),
+    .linear = linear,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .activation_mul = activation_mul,
+    .attention = attention,
+    .convert = convert,
+    .argmax_f32 = argmax_f32,
+    .log_sum_exp_f32 = log_sum_exp_f32,
+    .softmax_f32 = softmax_f32,
+    .first_not_finite = first_not_finite,
+};
+
+}  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE

@@ -1,0 +1,161 @@
+// The CPU kernels of inference: their arguments, and the table of function pointers that each instruction set fills.
+//
+// A kernel reads plain pointers, sizes and strides (all strides in elements), computes and accumulates in float32, and
+// rounds once where it stores, unless said otherwise. It never allocates and never starts a thread: it does the part
+// [begin, end) of its work items, and callers split the items among threads. The bits of an item do not depend on how
+// the items are split nor on how many rows stand in the call. The definition of each kernel is the plain loop in
+// kernels/reference/. Inputs are trusted: callers check sizes.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/element.h"
+
+namespace powerhouse::cpu {
+
+/// y[m, n] = sum_k x[m, k] * weight[n, k] + bias[n]. Work items: output features n. Any number of rows; made for 1-32.
+/// Splits at multiples of kLinearGrain are fastest.
+struct LinearParams {
+  Element type = Element::f32;    ///< of x, weight and bias
+  Element y_type = Element::f32;  ///< `type`, or f32 (logits)
+  const void* x = nullptr;        ///< [rows, inputs]
+  const void* weight = nullptr;   ///< [outputs, inputs]
+  const void* bias = nullptr;     ///< [outputs], or null
+  void* y = nullptr;              ///< [rows, outputs]
+  std::int64_t rows = 0;
+  std::int64_t inputs = 0;
+  std::int64_t x_stride = 0;
+  std::int64_t weight_stride = 0;
+  std::int64_t y_stride = 0;
+};
+static constexpr std::int64_t kLinearGrain = 16;
+
+/// y = rms_norm(x) * weight with Hugging Face's roundings: x / rms in float32, rounded to `type`, then times weight,
+/// rounded again. With `unit_offset` (Gemma) it is x / rms * (1 + weight) in float32, rounded once.
+/// With a residual, x += residual comes first, rounded to `type` and stored. Work items: rows.
+struct RmsNormParams {
+  Element type = Element::f32;     ///< of all tensors
+  void* x = nullptr;               ///< [rows, size]; written only with a residual
+  const void* residual = nullptr;  ///< [rows, size], or null
+  const void* weight = nullptr;    ///< [size]
+  void* y = nullptr;               ///< [rows, size]; may be x
+  std::int64_t size = 0;
+  std::int64_t x_stride = 0;
+  std::int64_t residual_stride = 0;
+  std::int64_t y_stride = 0;
+  float epsilon = 1e-5f;
+  bool unit_offset = false;
+};
+
+/// Rotates, in place, the first rotary_dim elements of each head. Work items: token * heads + head.
+struct RopeParams {
+  Element type = Element::f32;
+  void* data = nullptr;                     ///< [tokens, heads, head_dim]
+  const float* cos = nullptr;               ///< [positions, rotary_dim / 2]
+  const float* sin = nullptr;               ///< [positions, rotary_dim / 2]
+  const std::int64_t* positions = nullptr;  ///< [tokens], the row of the tables of each token; null: row = token
+  std::int64_t heads = 0;
+  std::int64_t rotary_dim = 0;
+  std::int64_t token_stride = 0;
+  std::int64_t head_stride = 0;
+  std::int64_t table_stride = 0;
+  bool interleaved = false;  ///< pairs (2i, 2i + 1) instead of (i, i + rotary_dim / 2)
+};
+
+enum class ActivationKind : std::uint8_t { silu, gelu_tanh, gelu, relu };
+
+/// y = activation(gate) * up, or activation(gate) where up is null. Work items: row * columns + column.
+struct ActivationParams {
+  Element type = Element::f32;
+  ActivationKind kind = ActivationKind::silu;
+  const void* gate = nullptr;  ///< [rows, columns]
+  const void* up = nullptr;    ///< [rows, columns], or null
+  void* y = nullptr;           ///< [rows, columns]; may be gate or up
+  std::int64_t columns = 0;
+  std::int64_t gate_stride = 0;
+  std::int64_t up_stride = 0;
+  std::int64_t y_stride = 0;
+};
+
+/// One query token and what it sees: the cache's positions [begin, end). Position t lies in page t / page_tokens.
+struct AttentionRow {
+  const void* q = nullptr;                   ///< [num_heads, head_dim]
+  void* out = nullptr;                       ///< [num_heads, head_dim]; zeros where begin >= end
+  const void* const* key_pages = nullptr;    ///< pages of [page_tokens, num_kv_heads, head_dim]
+  const void* const* value_pages = nullptr;  ///< the same
+  std::int64_t begin = 0;                    ///< above 0 for a sliding window; never negative
+  std::int64_t end = 0;
+};
+
+/// Softmax attention of single tokens over a paged cache. Query head h reads key-value head h / group.
+/// Work items: row * num_kv_heads + kv_head; each writes its group's heads of the row's `out`.
+/// The order of sums follows positions alone (blocks of 16 positions, and page ends where page_tokens % 16 != 0).
+struct AttentionParams {
+  Element type = Element::f32;         ///< of q and out
+  Element cache_type = Element::f32;   ///< of the pages
+  const AttentionRow* rows = nullptr;  ///< [rows]
+  std::int64_t num_kv_heads = 0;
+  std::int64_t group = 1;  ///< query heads of a key-value head
+  std::int64_t head_dim = 0;
+  std::int64_t page_tokens = 16;
+  std::int64_t page_offset = 0;  ///< elements from a page's base to this layer's part of it
+  std::int64_t token_stride = 0;
+  std::int64_t kv_head_stride = 0;
+  std::int64_t q_head_stride = 0;
+  std::int64_t out_head_stride = 0;
+  float scale = 1.0f;
+  float softcap = 0.0f;  ///< above 0: score = softcap * tanh(score / softcap), after scale
+};
+
+/// Floats of scratch that each thread brings to `attention`.
+static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::int64_t head_dim) {
+  const std::int64_t padded = (head_dim + 15) / 16 * 16;
+  return 2 * group * padded + 16 * padded + group * 18;
+}
+
+/// destination[i] = source[i] in another type. Work items: elements.
+struct ConvertParams {
+  Element source_type = Element::f32;
+  Element destination_type = Element::f32;
+  const void* source = nullptr;
+  void* destination = nullptr;
+};
+
+struct Extremum {
+  float value = 0.0f;
+  std::int64_t index = -1;
+};
+
+/// One instruction set's kernels. `begin` and `end` count work items.
+struct CpuKernels {
+  const char* name = nullptr;  ///< scalar, avx2, avx512, avx512_bf16
+  void (*linear)(const LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*activation_mul)(const ActivationParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*attention)(const AttentionParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
+  void (*convert)(const ConvertParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  /// The largest of x[0, count) and the first place it stands; the first NaN where there is one. count >= 1.
+  Extremum (*argmax_f32)(const float* x, std::int64_t count) = nullptr;
+  /// log(sum(exp(x))). NaN with any NaN; an infinite maximum is the result.
+  float (*log_sum_exp_f32)(const float* x, std::int64_t count) = nullptr;
+  /// y = exp(x) / sum(exp(x)); y may be x. All NaN where the maximum is not finite.
+  void (*softmax_f32)(const float* x, float* y, std::int64_t count) = nullptr;
+  /// The first index of [begin, end) whose value is NaN or infinite, or -1.
+  std::int64_t (*first_not_finite)(const void* x, Element type, std::int64_t begin, std::int64_t end) = nullptr;
+};
+
+/// Names of every table in this build, from plain to best: {"scalar", "avx2", ...}, then null.
+const char* const* kernel_names() noexcept;
+
+/// The table of that name; null for an unknown name or one that this processor cannot run.
+const CpuKernels* find_kernels(const char* name) noexcept;
+
+/// The table in use: the best that this processor runs, or the one that POWERHOUSE_ISA names. Null where that variable
+/// names none of them: whoever loads a model asks here once and makes it an Error.
+const CpuKernels* selected_kernels() noexcept;
+
+/// *selected_kernels(), for code behind that check (the scalar table where the check would have failed).
+const CpuKernels& kernels() noexcept;
+
+}  // namespace powerhouse::cpu

@@ -1,0 +1,56 @@
+// Softmax attention of single tokens over a paged cache: the definition, two passes in float64 over all positions.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/cpu/kernels.h"
+
+namespace powerhouse::reference {
+
+/// The index of a position's first element within its page.
+static inline std::int64_t cache_offset(const cpu::AttentionParams& params, std::int64_t position,
+                                        std::int64_t kv_head) {
+  return params.page_offset + position % params.page_tokens * params.token_stride + kv_head * params.kv_head_stride;
+}
+
+static inline double attention_score(const cpu::AttentionParams& params, const cpu::AttentionRow& row,
+                                     std::int64_t position, std::int64_t head) {
+  const void* const keys = row.key_pages[position / params.page_tokens];
+  const std::int64_t key = cache_offset(params, position, head / params.group);
+  double score = 0;
+  for (std::int64_t d = 0; d < params.head_dim; ++d) {
+    score += static_cast<double>(read_element(row.q, params.type, head * params.q_head_stride + d)) *
+             static_cast<double>(read_element(keys, params.cache_type, key + d));
+  }
+  score *= static_cast<double>(params.scale);
+  if (params.softcap > 0) {
+    const auto cap = static_cast<double>(params.softcap);
+    score = cap * std::tanh(score / cap);
+  }
+  return score;
+}
+
+static inline void attention(const cpu::AttentionParams& params, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t item = begin; item < end; ++item) {
+    const cpu::AttentionRow& row = params.rows[item / params.num_kv_heads];
+    const std::int64_t kv_head = item % params.num_kv_heads;
+    for (std::int64_t head = kv_head * params.group; head < (kv_head + 1) * params.group; ++head) {
+      double best = -INFINITY;
+      for (std::int64_t t = row.begin; t < row.end; ++t) best = std::fmax(best, attention_score(params, row, t, head));
+      double total = 0;
+      for (std::int64_t t = row.begin; t < row.end; ++t)
+        total += std::exp(attention_score(params, row, t, head) - best);
+      for (std::int64_t d = 0; d < params.head_dim; ++d) {
+        double sum = 0;
+        for (std::int64_t t = row.begin; t < row.end; ++t) {
+          const void* const values = row.value_pages[t / params.page_tokens];
+          sum += std::exp(attention_score(params, row, t, head) - best) / total *
+                 static_cast<double>(read_element(values, params.cache_type, cache_offset(params, t, kv_head) + d));
+        }
+        write_element(row.out, params.type, head * params.out_head_stride + d, static_cast<float>(sum));
+      }
+    }
+  }
+}
+
+}  // namespace powerhouse::reference

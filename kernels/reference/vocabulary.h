@@ -1,0 +1,41 @@
+// Passes over a row of logits and the conversion between element types: the definitions.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/cpu/kernels.h"
+
+namespace powerhouse::reference {
+
+static inline void convert(const cpu::ConvertParams& params, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    write_element(params.destination, params.destination_type, i, read_element(params.source, params.source_type, i));
+  }
+}
+
+static inline cpu::Extremum argmax_f32(const float* x, std::int64_t count) {
+  cpu::Extremum best{x[0], 0};
+  for (std::int64_t i = 1; i < count && !std::isnan(best.value); ++i) {
+    if (x[i] > best.value || std::isnan(x[i])) best = {x[i], i};
+  }
+  return best;
+}
+
+static inline float log_sum_exp_f32(const float* x, std::int64_t count) {
+  const float best = argmax_f32(x, count).value;
+  if (!std::isfinite(best)) return best;
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += std::exp(static_cast<double>(x[i]) - static_cast<double>(best));
+  return static_cast<float>(static_cast<double>(best) + std::log(sum));
+}
+
+static inline void softmax_f32(const float* x, float* y, std::int64_t count) {
+  const float best = argmax_f32(x, count).value;
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += std::exp(static_cast<double>(x[i]) - static_cast<double>(best));
+  for (std::int64_t i = 0; i < count; ++i) {
+    y[i] = static_cast<float>(std::exp(static_cast<double>(x[i]) - static_cast<double>(best)) / sum);
+  }
+}
+
+}  // namespace powerhouse::reference
