@@ -76,7 +76,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   set_target_properties(LibTorch::cpu PROPERTIES
     INTERFACE_LINK_LIBRARIES "LibTorch::torch_cpu;LibTorch::c10"
     INTERFACE_LINK_OPTIONS "${_libtorch_link_directories}"
-    INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
+    INTERFACE_INCLUDE_DIRECTORIES
       "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   set(LibTorch_RPATH "${_libtorch_rpath}")
 endif()

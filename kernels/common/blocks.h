@@ -11,23 +11,74 @@ namespace powerhouse {
 
 enum class BlockFormat : std::uint8_t {
   // plain
-  f64, f32, f16, bf16, f8_e4m3, f8_e5m2, i64, i32, i16, i8, u64, u32, u16, u8, boolean,
+  f64,
+  f32,
+  f16,
+  bf16,
+  f8_e4m3,
+  f8_e5m2,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean,
   // ggml legacy
-  q4_0, q4_1, q5_0, q5_1, q8_0, q8_1,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q8_1,
   // ggml k-quants
-  q2_k, q3_k, q4_k, q5_k, q6_k, q8_k,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  q8_k,
   // ggml i-quants
-  iq1_s, iq1_m, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s, iq4_nl, iq4_xs,
+  iq1_s,
+  iq1_m,
+  iq2_xxs,
+  iq2_xs,
+  iq2_s,
+  iq3_xxs,
+  iq3_s,
+  iq4_nl,
+  iq4_xs,
   // ternary and microscaling
-  tq1_0, tq2_0, mxfp4, nvfp4,
+  tq1_0,
+  tq2_0,
+  mxfp4,
+  nvfp4,
+  q1_0,
 };
 
-inline constexpr int kBlockFormatCount = static_cast<int>(BlockFormat::nvfp4) + 1;
+inline constexpr int kBlockFormatCount = static_cast<int>(BlockFormat::q1_0) + 1;
 
 struct BlockInfo {
-  const char* name;            // GGUF's upper-case name (Q4_K), or safetensors' (F32, F8_E4M3)
-  std::int32_t block_elements;
-  std::int32_t block_bytes;
+  const char* name;             ///< GGUF's upper-case name (Q4_K), or safetensors' (F32, F8_E4M3)
+  std::int32_t block_elements;  ///< elements a block
+  std::int32_t block_bytes;     ///< bytes a block
 };
+
+/// The sizes of ggml's ggml-common.h, one row a format, in the order of the enumeration.
+inline constexpr BlockInfo kBlockInfos[kBlockFormatCount] = {
+    {"F64", 1, 8},        {"F32", 1, 4},      {"F16", 1, 2},        {"BF16", 1, 2},      {"F8_E4M3", 1, 1},
+    {"F8_E5M2", 1, 1},    {"I64", 1, 8},      {"I32", 1, 4},        {"I16", 1, 2},       {"I8", 1, 1},
+    {"U64", 1, 8},        {"U32", 1, 4},      {"U16", 1, 2},        {"U8", 1, 1},        {"BOOL", 1, 1},
+    {"Q4_0", 32, 18},     {"Q4_1", 32, 20},   {"Q5_0", 32, 22},     {"Q5_1", 32, 24},    {"Q8_0", 32, 34},
+    {"Q8_1", 32, 36},     {"Q2_K", 256, 84},  {"Q3_K", 256, 110},   {"Q4_K", 256, 144},  {"Q5_K", 256, 176},
+    {"Q6_K", 256, 210},   {"Q8_K", 256, 292}, {"IQ1_S", 256, 50},   {"IQ1_M", 256, 56},  {"IQ2_XXS", 256, 66},
+    {"IQ2_XS", 256, 74},  {"IQ2_S", 256, 82}, {"IQ3_XXS", 256, 98}, {"IQ3_S", 256, 110}, {"IQ4_NL", 32, 18},
+    {"IQ4_XS", 256, 136}, {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66},   {"MXFP4", 32, 17},   {"NVFP4", 64, 36},
+    {"Q1_0", 128, 18},
+};
+
+constexpr BlockInfo block_info(BlockFormat format) { return kBlockInfos[static_cast<int>(format)]; }
 
 }  // namespace powerhouse

@@ -141,9 +141,11 @@ std::vector<ParameterSpec> parameter_specs(const Architecture& architecture, con
       if (row.role != slot.role) continue;
       const std::string hf = expand(row.hf_name, layer);
       const std::string gguf = expand(gguf_name(slot.role), layer);
-      specs.push_back({slot.role, layer, false, hf + ".weight", gguf + ".weight", slot.shape, row.gguf_rows, slot.heads});
+      specs.push_back(
+          {slot.role, layer, false, hf + ".weight", gguf + ".weight", slot.shape, row.gguf_rows, slot.heads});
       if (slot.bias) {
-        specs.push_back({slot.role, layer, true, hf + ".bias", gguf + ".bias", {slot.shape[0]}, row.gguf_rows, slot.heads});
+        specs.push_back(
+            {slot.role, layer, true, hf + ".bias", gguf + ".bias", {slot.shape[0]}, row.gguf_rows, slot.heads});
       }
       return;
     }

@@ -44,14 +44,14 @@ struct WeightName {
 };
 
 struct Architecture {
-  std::string_view name;                          // the registry's row
-  std::span<const std::string_view> hf_names;     // config.json's architectures
-  std::span<const std::string_view> gguf_names;   // general.architecture
+  std::string_view name;                         // the registry's row
+  std::span<const std::string_view> hf_names;    // config.json's architectures
+  std::span<const std::string_view> gguf_names;  // general.architecture
   ModelConfig (*from_hf)(const Json& config);
   ModelConfig (*from_gguf)(const GgufFile& file);
-  Json (*to_hf)(const ModelConfig& config);       // config.json of such a model
+  Json (*to_hf)(const ModelConfig& config);  // config.json of such a model
   std::span<const WeightName> weights;
-  std::span<const std::string_view> ignored_hf;   // endings of tensors that carry nothing
+  std::span<const std::string_view> ignored_hf;  // endings of tensors that carry nothing
 };
 
 /// Every architecture that loads, sorted by name.

@@ -31,7 +31,8 @@ void check_kernels() {
 
 void check_device(const Device& device) {
   if (device.kind == DeviceKind::cpu) return;
-  throw Error(ErrorKind::device, "this build has no CUDA support", {.field = "device", .expected = "cpu", .found = "cuda"});
+  throw Error(ErrorKind::device, "this build has no CUDA support",
+              {.field = "device", .expected = "cpu", .found = "cuda"});
 }
 
 // The rows of [batch, length] that are no padding, packed.
@@ -73,9 +74,9 @@ void check_input(const at::Tensor& input_ids, const at::Tensor& attention_mask) 
 void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids) {
   for (const std::int64_t id : ids) {
     if (id < 0 || id >= config.vocab_size) {
-      throw Error(ErrorKind::range, "token id outside the vocabulary",
-                  {.field = "ids", .expected = "0 to " + std::to_string(config.vocab_size - 1),
-                   .found = std::to_string(id)});
+      throw Error(
+          ErrorKind::range, "token id outside the vocabulary",
+          {.field = "ids", .expected = "0 to " + std::to_string(config.vocab_size - 1), .found = std::to_string(id)});
     }
   }
 }
@@ -83,7 +84,8 @@ void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids) {
 void check_length(const ModelConfig& config, std::int64_t length) {
   if (length > config.max_position_embeddings) {
     throw Error(ErrorKind::range, "more tokens than the model's context",
-                {.field = "ids", .expected = "at most " + std::to_string(config.max_position_embeddings),
+                {.field = "ids",
+                 .expected = "at most " + std::to_string(config.max_position_embeddings),
                  .found = std::to_string(length)});
   }
 }
@@ -131,8 +133,7 @@ CausalLM CausalLM::clone() const {
           Weight::dense(spec.hf_name, source.detach().clone().set_requires_grad(source.requires_grad()));
     }
     auto impl = std::make_shared<Impl>();
-    impl->model =
-        std::make_shared<Model>(*from.architecture, from.config, std::move(weights), from.type, from.origin);
+    impl->model = std::make_shared<Model>(*from.architecture, from.config, std::move(weights), from.type, from.origin);
     return CausalLM(std::move(impl));
   });
 }

@@ -40,10 +40,9 @@ struct Decoder::Pass {
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
     if (hooks.empty()) return activation;
-    return hooks.apply(std::move(activation), {.point = point,
-                                               .layer = layer,
-                                               .position_ids = batch.position_ids,
-                                               .cu_seqlens = batch.cu_seqlens});
+    return hooks.apply(
+        std::move(activation),
+        {.point = point, .layer = layer, .position_ids = batch.position_ids, .cu_seqlens = batch.cu_seqlens});
   }
 };
 
@@ -91,19 +90,19 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
   const std::int64_t tokens = x.size(0);
   const auto project = [&](Role role, HookPoint point, std::int64_t heads) {
-    const at::Tensor y = ops::linear(x, weights[role], weights.bias(role)).view({tokens, heads, block.attention.head_dim});
+    const at::Tensor y =
+        ops::linear(x, weights[role], weights.bias(role)).view({tokens, heads, block.attention.head_dim});
     // RoPE turns in place: what a hook has seen, and may keep, must stay as it was.
     return pass.hooks.empty() ? y : pass.hook(point, layer, y).clone();
   };
   const ops::RopeTable& table = pass.rope_tables[frequencies_of_[static_cast<std::size_t>(layer)]];
-  const at::Tensor query = ops::apply_rope(
-      project(Role::q_proj, HookPoint::query, block.attention.num_heads), table, block.rope.layout);
-  const at::Tensor key = ops::apply_rope(
-      project(Role::k_proj, HookPoint::key, block.attention.num_key_value_heads), table, block.rope.layout);
+  const at::Tensor query =
+      ops::apply_rope(project(Role::q_proj, HookPoint::query, block.attention.num_heads), table, block.rope.layout);
+  const at::Tensor key = ops::apply_rope(project(Role::k_proj, HookPoint::key, block.attention.num_key_value_heads),
+                                         table, block.rope.layout);
   const at::Tensor value = project(Role::v_proj, HookPoint::value, block.attention.num_key_value_heads);
 
-  const at::Tensor context =
-      pass.hook(HookPoint::attention_context, layer, attend(pass, layer, query, key, value));
+  const at::Tensor context = pass.hook(HookPoint::attention_context, layer, attend(pass, layer, query, key, value));
   const at::Tensor y = ops::linear(context, weights[Role::o_proj], weights.bias(Role::o_proj));
   return pass.hook(HookPoint::attention_output, layer, y);
 }
@@ -116,8 +115,8 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
   const std::size_t count = cu_seqlens.size() - 1;
   const bool paged_kernel = pass.cache != nullptr && is_kernel_tensor(query) && !needs_autograd(query, key, value);
 
-  std::vector<at::Tensor> parts(count);        // of sequences that go through the library
-  std::vector<ops::PagedSequence> paged;       // of those that attend pages in place
+  std::vector<at::Tensor> parts(count);   // of sequences that go through the library
+  std::vector<ops::PagedSequence> paged;  // of those that attend pages in place
   std::vector<KvCache::Pages> pages(count);
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t begin = cu_seqlens[i];

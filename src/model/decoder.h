@@ -20,9 +20,9 @@ namespace powerhouse {
 struct PackedBatch {
   std::vector<std::int64_t> ids;
   std::vector<std::int64_t> position_ids;
-  std::vector<std::int64_t> cu_seqlens{0};   // row where each sequence begins, and the total at the end
-  std::vector<std::int64_t> sequences;       // of the cache, one a sequence; empty without a cache
-  std::vector<std::int64_t> logits_rows;     // rows whose logits are wanted
+  std::vector<std::int64_t> cu_seqlens{0};  // row where each sequence begins, and the total at the end
+  std::vector<std::int64_t> sequences;      // of the cache, one a sequence; empty without a cache
+  std::vector<std::int64_t> logits_rows;    // rows whose logits are wanted
 
   void add(std::span<const std::int64_t> tokens, std::int64_t first_position);
 };

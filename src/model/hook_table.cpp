@@ -60,7 +60,8 @@ at::Tensor HookTable::apply(at::Tensor activation, const HookContext& context) c
     if (replaced.sizes() != activation.sizes() || replaced.scalar_type() != activation.scalar_type() ||
         replaced.device() != activation.device()) {
       throw Error(ErrorKind::usage, "a hook must return a tensor like the one it got",
-                  {.field = std::string(to_string(context.point)), .expected = describe(activation),
+                  {.field = std::string(to_string(context.point)),
+                   .expected = describe(activation),
                    .found = describe(replaced)});
     }
     activation = std::move(replaced);

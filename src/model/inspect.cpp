@@ -120,9 +120,8 @@ std::string to_string(const ModelReport& report, bool tensors) {
   std::string out = report.path + "\n" + "format: " + report.format + "\n" +
                     "parameters: " + std::to_string(report.parameters) + " (" + human_count(report.parameters) + ")\n" +
                     "size: " + std::to_string(report.bytes) + " bytes (" + human_bytes(report.bytes) + ")\n" +
-                    "bits per weight: " + bits + "\n" +
-                    "kv cache: " + std::to_string(report.kv_cache_bytes_per_token) + " bytes a token in bf16\n" +
-                    to_string(report.config);
+                    "bits per weight: " + bits + "\n" + "kv cache: " + std::to_string(report.kv_cache_bytes_per_token) +
+                    " bytes a token in bf16\n" + to_string(report.config);
   for (const auto& [layer, summary] : summarize(report)) {
     out += layer < 0 ? "outside layers" : "layer " + std::to_string(layer);
     out += ": " + human_count(summary.parameters) + " parameters, " + human_bytes(summary.bytes) + ", " +
@@ -132,7 +131,8 @@ std::string to_string(const ModelReport& report, bool tensors) {
   for (const std::string& name : report.unused) out += "unused: " + name + "\n";
   if (tensors) {
     for (const TensorReport& tensor : report.tensors) {
-      out += tensor.name + " " + tensor.type + " " + shape_text(tensor.shape) + " " + std::to_string(tensor.bytes) + "\n";
+      out +=
+          tensor.name + " " + tensor.type + " " + shape_text(tensor.shape) + " " + std::to_string(tensor.bytes) + "\n";
     }
   }
   return out;

@@ -16,7 +16,9 @@ constexpr std::int32_t kSlabPages = 32;
 KvCache::KvCache(std::vector<LayerShape> layers, at::ScalarType type, std::int64_t page_tokens)
     : layers_(std::move(layers)), type_(type), page_tokens_(page_tokens) {}
 
-KvCache::Sequence& KvCache::at(std::int64_t sequence) { return const_cast<Sequence&>(std::as_const(*this).at(sequence)); }
+KvCache::Sequence& KvCache::at(std::int64_t sequence) {
+  return const_cast<Sequence&>(std::as_const(*this).at(sequence));
+}
 
 const KvCache::Sequence& KvCache::at(std::int64_t sequence) const {
   const auto found = sequences_.find(sequence);
@@ -44,8 +46,9 @@ std::int64_t KvCache::fork(std::int64_t sequence) {
 void KvCache::truncate(std::int64_t sequence, std::int64_t length) {
   Sequence& state = at(sequence);
   if (length < 0 || length > state.length) {
-    throw Error(ErrorKind::range, "a sequence can only be cut to a length it has",
-                {.field = "length", .expected = "0 to " + std::to_string(state.length), .found = std::to_string(length)});
+    throw Error(
+        ErrorKind::range, "a sequence can only be cut to a length it has",
+        {.field = "length", .expected = "0 to " + std::to_string(state.length), .found = std::to_string(length)});
   }
   state.length = length;
   rollback(sequence);
@@ -99,8 +102,8 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
       const std::int64_t inside = position % page_tokens_;
       const std::int64_t run = std::min(rows - row, page_tokens_ - inside);
       char* base = page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value);
-      std::memcpy(base + static_cast<std::size_t>(inside) * token_bytes, from + static_cast<std::size_t>(row) * token_bytes,
-                  static_cast<std::size_t>(run) * token_bytes);
+      std::memcpy(base + static_cast<std::size_t>(inside) * token_bytes,
+                  from + static_cast<std::size_t>(row) * token_bytes, static_cast<std::size_t>(run) * token_bytes);
       row += run;
     }
   }
@@ -147,9 +150,7 @@ std::size_t KvCache::bytes() const {
   return total;
 }
 
-std::int64_t KvCache::used_pages() const {
-  return static_cast<std::int64_t>(references_.size() - free_.size());
-}
+std::int64_t KvCache::used_pages() const { return static_cast<std::int64_t>(references_.size() - free_.size()); }
 
 std::int32_t KvCache::take_page() {
   if (free_.empty()) {
@@ -177,8 +178,8 @@ void KvCache::drop_page(std::int32_t page) {
 void KvCache::copy_page(std::int32_t from, std::int32_t to) {
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     const LayerShape shape = layers_[layer];
-    const auto bytes = static_cast<std::size_t>(page_tokens_ * shape.num_key_value_heads * shape.head_dim) *
-                       c10::elementSize(type_);
+    const auto bytes =
+        static_cast<std::size_t>(page_tokens_ * shape.num_key_value_heads * shape.head_dim) * c10::elementSize(type_);
     for (const bool value : {false, true}) {
       const auto at = static_cast<std::int64_t>(layer);
       std::memcpy(page_base(at, to, value), page_base(at, from, value), bytes);
@@ -187,8 +188,7 @@ void KvCache::copy_page(std::int32_t from, std::int32_t to) {
 }
 
 char* KvCache::page_base(std::int64_t layer, std::int32_t page, bool value) const {
-  const at::Tensor& slab =
-      slabs_[static_cast<std::size_t>(page / kSlabPages)][static_cast<std::size_t>(layer)];
+  const at::Tensor& slab = slabs_[static_cast<std::size_t>(page / kSlabPages)][static_cast<std::size_t>(layer)];
   const std::int64_t index = (value ? kSlabPages : 0) + page % kSlabPages;
   const std::int64_t elements = slab.stride(1) * index;
   return static_cast<char*>(slab.mutable_data_ptr()) + static_cast<std::size_t>(elements) * c10::elementSize(type_);

@@ -33,7 +33,8 @@ class KvCache {
   void commit(std::int64_t sequence, std::int64_t tokens);
   void rollback(std::int64_t sequence);
 
-  /// Writes rows of key and value [rows, num_key_value_heads, head_dim] behind the sequence's length, into reserved room.
+  /// Writes rows of key and value [rows, num_key_value_heads, head_dim] behind the sequence's length, into reserved
+  /// room.
   void write(std::int64_t layer, std::int64_t sequence, const at::Tensor& key, const at::Tensor& value);
 
   /// Base pointers of the sequence's pages in a layer, reserved ones included.
@@ -73,9 +74,9 @@ class KvCache {
   std::int64_t page_tokens_;
   std::map<std::int64_t, Sequence> sequences_;
   std::int64_t next_sequence_ = 0;
-  std::vector<std::int32_t> references_;         // of each page
+  std::vector<std::int32_t> references_;  // of each page
   std::vector<std::int32_t> free_;
-  std::vector<std::vector<at::Tensor>> slabs_;   // [slab][layer] -> [2, kSlabPages, page_tokens, heads, head_dim]
+  std::vector<std::vector<at::Tensor>> slabs_;  // [slab][layer] -> [2, kSlabPages, page_tokens, heads, head_dim]
 };
 
 }  // namespace powerhouse

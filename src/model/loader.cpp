@@ -88,15 +88,17 @@ TensorMatch match_tensors(const Checkpoint& checkpoint, const Architecture& arch
     const TensorView* view = found->second;
     if (view->shape != spec.shape) {
       throw Error(ErrorKind::format, "wrong shape",
-                  {.file = view->file->path(), .field = name, .expected = shape_text(spec.shape),
+                  {.file = view->file->path(),
+                   .field = name,
+                   .expected = shape_text(spec.shape),
                    .found = shape_text(view->shape)});
     }
     used.insert(found->first);
     match.found.push_back(view);
   }
   for (const TensorView& view : checkpoint.tensors) {
-    const bool known = used.contains(view.name) || (gguf ? view.name == "rope_freqs.weight"
-                                                         : is_ignored(architecture, view.name));
+    const bool known =
+        used.contains(view.name) || (gguf ? view.name == "rope_freqs.weight" : is_ignored(architecture, view.name));
     if (!known) match.unused.push_back(view.name);
   }
   return match;
@@ -108,8 +110,7 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
                          loaded.config.tie_word_embeddings);
   const TensorMatch match = match_tensors(checkpoint, *loaded.architecture, weights.specs());
   if (!match.missing.empty()) {
-    throw Error(ErrorKind::format, "tensors are missing",
-                {.file = checkpoint.path, .field = name_some(match.missing)});
+    throw Error(ErrorKind::format, "tensors are missing", {.file = checkpoint.path, .field = name_some(match.missing)});
   }
   // A tied checkpoint may repeat its head; a biased one may carry what the config switched off. The first is harmless,
   // the second worth a word.

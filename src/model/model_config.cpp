@@ -118,7 +118,8 @@ std::string to_string(const ModelConfig& config) {
   for (std::size_t first = 0; first < config.layers.size();) {
     std::size_t last = first;
     while (last + 1 < config.layers.size() && config.layers[last + 1] == config.layers[first]) ++last;
-    out += last == first ? "layer " + std::to_string(first) : "layers " + std::to_string(first) + " to " + std::to_string(last);
+    out += last == first ? "layer " + std::to_string(first)
+                         : "layers " + std::to_string(first) + " to " + std::to_string(last);
     out += ":\n";
     append_lines(out, to_value(config.layers[first]), "  ");
     first = last + 1;

@@ -20,8 +20,8 @@ bool finite(const at::Tensor& tensor) { return at::_ops::isfinite::call(tensor).
 
 bool all_finite(const at::Tensor& logits) {
   if (!is_kernel_tensor(logits) || !logits.is_contiguous()) return finite(logits);
-  return cpu::kernels().first_not_finite(logits.const_data_ptr(), to_element(logits.scalar_type()), 0,
-                                         logits.numel()) < 0;
+  return cpu::kernels().first_not_finite(logits.const_data_ptr(), to_element(logits.scalar_type()), 0, logits.numel()) <
+         0;
 }
 
 void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache, const HookTable& hooks) {

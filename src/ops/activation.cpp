@@ -41,8 +41,7 @@ at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const
                                      .up_stride = up.stride(0),
                                      .y_stride = y.stride(0)};
   const auto kernel = cpu::kernels().activation_mul;
-  parallel_for(gate.size(0) * columns, 8192,
-               [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  parallel_for(gate.size(0) * columns, 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
   return y;
 }
 

@@ -16,7 +16,7 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
 struct PagedSequence {
   std::span<const void* const> key_pages;
   std::span<const void* const> value_pages;
-  std::int64_t length = 0;   // tokens visible to the last of `rows`
+  std::int64_t length = 0;     // tokens visible to the last of `rows`
   std::int64_t first_row = 0;  // rows of the packed query that belong to it
   std::int64_t rows = 0;
 };

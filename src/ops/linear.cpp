@@ -32,7 +32,8 @@ at::Tensor by_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Te
                            .weight_stride = weight.stride(0),
                            .y_stride = y.stride(0)};
   // A fork costs about what 32 kB of weights cost to read.
-  const std::int64_t grain = std::max<std::int64_t>(cpu::kLinearGrain, 16384 / std::max<std::int64_t>(1, params.inputs));
+  const std::int64_t grain =
+      std::max<std::int64_t>(cpu::kLinearGrain, 16384 / std::max<std::int64_t>(1, params.inputs));
   const auto linear = cpu::kernels().linear;
   parallel_for(outputs, (grain + cpu::kLinearGrain - 1) / cpu::kLinearGrain * cpu::kLinearGrain,
                [&](std::int64_t begin, std::int64_t end) { linear(params, begin, end); });
@@ -42,9 +43,9 @@ at::Tensor by_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Te
 at::Tensor by_library(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   // LibTorch has no fast float16 GEMM on most CPUs, and accumulates in float16 where it has one: float32 does it.
   if (x.scalar_type() == at::kHalf && x.is_cpu()) {
-    const at::Tensor y = at::_ops::linear::call(
-        x.to(at::kFloat), weight.to(at::kFloat),
-        bias.defined() ? std::optional<at::Tensor>(bias.to(at::kFloat)) : std::nullopt);
+    const at::Tensor y =
+        at::_ops::linear::call(x.to(at::kFloat), weight.to(at::kFloat),
+                               bias.defined() ? std::optional<at::Tensor>(bias.to(at::kFloat)) : std::nullopt);
     return y.to(at::kHalf);
   }
   return at::_ops::linear::call(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);

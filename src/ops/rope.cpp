@@ -18,8 +18,7 @@ float llama3_frequency(float frequency, const Rope& rope) {
   const double wavelength = 2.0 * std::numbers::pi / static_cast<double>(frequency);
   if (wavelength < original / rope.high_freq_factor) return frequency;
   if (wavelength > original / rope.low_freq_factor) return static_cast<float>(frequency / rope.factor);
-  const double smooth =
-      (original / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+  const double smooth = (original / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
   return static_cast<float>((1.0 - smooth) * frequency / rope.factor + smooth * frequency);
 }
 
@@ -96,8 +95,7 @@ at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout la
                                .table_stride = table.cos.stride(0),
                                .interleaved = layout == RopeLayout::interleaved};
   const auto kernel = cpu::kernels().rope;
-  parallel_for(x.size(0) * x.size(1), 256,
-               [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  parallel_for(x.size(0) * x.size(1), 256, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
   return turned;
 }
 

@@ -37,11 +37,21 @@ struct PlainType {
 };
 
 constexpr PlainType kPlainTypes[] = {
-    {at::kDouble, BlockFormat::f64},  {at::kFloat, BlockFormat::f32},           {at::kHalf, BlockFormat::f16},
-    {at::kBFloat16, BlockFormat::bf16}, {at::kLong, BlockFormat::i64},          {at::kInt, BlockFormat::i32},
-    {at::kShort, BlockFormat::i16},   {at::kChar, BlockFormat::i8},             {at::kByte, BlockFormat::u8},
-    {at::kBool, BlockFormat::boolean}, {at::kFloat8_e4m3fn, BlockFormat::f8_e4m3}, {at::kFloat8_e5m2, BlockFormat::f8_e5m2},
-    {at::kUInt16, BlockFormat::u16},  {at::kUInt32, BlockFormat::u32},          {at::kUInt64, BlockFormat::u64},
+    {at::kDouble, BlockFormat::f64},
+    {at::kFloat, BlockFormat::f32},
+    {at::kHalf, BlockFormat::f16},
+    {at::kBFloat16, BlockFormat::bf16},
+    {at::kLong, BlockFormat::i64},
+    {at::kInt, BlockFormat::i32},
+    {at::kShort, BlockFormat::i16},
+    {at::kChar, BlockFormat::i8},
+    {at::kByte, BlockFormat::u8},
+    {at::kBool, BlockFormat::boolean},
+    {at::kFloat8_e4m3fn, BlockFormat::f8_e4m3},
+    {at::kFloat8_e5m2, BlockFormat::f8_e5m2},
+    {at::kUInt16, BlockFormat::u16},
+    {at::kUInt32, BlockFormat::u32},
+    {at::kUInt64, BlockFormat::u64},
 };
 
 }  // namespace

@@ -10,8 +10,8 @@
 
 namespace powerhouse {
 
-at::ScalarType to_scalar_type(Dtype dtype);      // not for `automatic`
-Dtype to_dtype(at::ScalarType type);             // f32, bf16, f16; Error{unsupported} for others
+at::ScalarType to_scalar_type(Dtype dtype);  // not for `automatic`
+Dtype to_dtype(at::ScalarType type);         // f32, bf16, f16; Error{unsupported} for others
 BlockFormat to_block_format(at::ScalarType type);
 at::ScalarType to_scalar_type(BlockFormat format);  // plain formats only; Error{unsupported} for block formats
 

@@ -17,7 +17,8 @@ constexpr std::int64_t kTileElements = 4096;
 at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
   auto file = view.file;
   void* data = const_cast<std::byte*>(view.data);  // the mapping is private and writable: see mapped_file.cpp
-  return at::from_blob(data, view.shape, [file](void*) mutable { file.reset(); }, at::TensorOptions(type));
+  return at::from_blob(
+      data, view.shape, [file](void*) mutable { file.reset(); }, at::TensorOptions(type));
 }
 
 // The rows of `view`, in canonical order, as dense numbers of `type`.

@@ -21,8 +21,7 @@ class Descriptor {
     if (fd_ < 0) {
       const int code = errno;
       throw Error(code == ENOENT || code == ENOTDIR ? ErrorKind::not_found : ErrorKind::io,
-                  code == ENOENT ? "no such file" : std::string("cannot open: ") + std::strerror(code),
-                  {.file = path});
+                  code == ENOENT ? "no such file" : std::string("cannot open: ") + std::strerror(code), {.file = path});
     }
   }
   Descriptor(const Descriptor&) = delete;

@@ -4,7 +4,7 @@ namespace powerhouse {
 namespace {
 
 struct Lead {
-  int length;                         // of the whole sequence, 0 where the byte can't lead
+  int length;                             // of the whole sequence, 0 where the byte can't lead
   unsigned char second_low, second_high;  // bounds of the second byte (Unicode 15, table 3-7)
 };
 

@@ -25,8 +25,7 @@ TEST_P(OpsOfType, LinearAgreesOnBothPaths) {
     const at::Tensor x = random_tensor({rows, 72}, GetParam(), 1);
     const at::Tensor weight = random_tensor({50, 72}, GetParam(), 2);
     const at::Tensor bias = random_tensor({50}, GetParam(), 3);
-    const at::Tensor expected =
-        x.to(at::kDouble).matmul(weight.to(at::kDouble).t()).add(bias.to(at::kDouble));
+    const at::Tensor expected = x.to(at::kDouble).matmul(weight.to(at::kDouble).t()).add(bias.to(at::kDouble));
     EXPECT_LT(max_difference(ops::linear(x, weight, bias), expected), 2 * tolerance(GetParam())) << rows;
     const at::Tensor tracked = x.detach().clone().requires_grad_(true);
     EXPECT_LT(max_difference(ops::linear(tracked, weight, bias), expected), 2 * tolerance(GetParam())) << rows;
@@ -142,7 +141,8 @@ TEST(Ops, GradientsEqualFiniteDifferences) {
   const at::Tensor scale = random_tensor({8}, at::kDouble, 6);
   check_gradient([&](const at::Tensor& x) { return ops::rms_norm(x, scale, 1e-5f); },
                  random_tensor({3, 8}, at::kDouble, 2));
-  const ops::RopeTable table = ops::rope_table(ops::rope_frequencies({.rotary_dim = 8}), std::vector<std::int64_t>{3, 9});
+  const ops::RopeTable table =
+      ops::rope_table(ops::rope_frequencies({.rotary_dim = 8}), std::vector<std::int64_t>{3, 9});
   for (const RopeLayout layout : {RopeLayout::half, RopeLayout::interleaved}) {
     check_gradient([&](const at::Tensor& x) { return ops::apply_rope(x, table, layout); },
                    random_tensor({2, 2, 8}, at::kDouble, 3));

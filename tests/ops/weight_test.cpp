@@ -14,7 +14,8 @@ namespace {
 using testing::random_tensor;
 using testing::same_bits;
 
-TensorView view_of(const std::string& path, BlockFormat format, std::vector<std::int64_t> shape, std::size_t offset = 0) {
+TensorView view_of(const std::string& path, BlockFormat format, std::vector<std::int64_t> shape,
+                   std::size_t offset = 0) {
   auto file = MappedFile::open(path);
   return {.name = "w",
           .format = format,
@@ -59,8 +60,8 @@ TEST(Weight, ConvertsAndReordersRows) {
   const at::Tensor values = random_tensor({6, 5000});  // more than one tile a row
   const std::string path = folder.write("w", bytes_of(values));
   for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    Weight weight = Weight::from_view("w", view_of(path, BlockFormat::f32, {6, 5000}),
-                                      [](std::int64_t row) { return 5 - row; }, type);
+    Weight weight = Weight::from_view(
+        "w", view_of(path, BlockFormat::f32, {6, 5000}), [](std::int64_t row) { return 5 - row; }, type);
     weight.prepare(type);
     EXPECT_TRUE(same_bits(weight.tensor(), values.flip({0}).to(type)));
   }

@@ -52,7 +52,8 @@ TEST(Json, NamesTheMissingKeyAndTheWrongType) {
   const Json value = Json::parse(R"({"a": "x", "n": null})", "t");
   expect_error(ErrorKind::format, "hidden_size", [&] { value.at("hidden_size"); });
   expect_error(ErrorKind::format, "n", [&] { value.at("n"); });
-  expect_error(ErrorKind::format, "a: wrong JSON type (expected integer, found string)", [&] { value.integer_or("a", 1); });
+  expect_error(ErrorKind::format, "a: wrong JSON type (expected integer, found string)",
+               [&] { value.integer_or("a", 1); });
 }
 
 }  // namespace

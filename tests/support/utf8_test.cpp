@@ -20,7 +20,9 @@ TEST(Utf8, RoundTripsEveryScalarValue) {
 
 TEST(Utf8, ReplacesEachMaximalInvalidPrefixOnce) {
   const std::string r = "\xEF\xBF\xBD";
-  EXPECT_EQ(replace_invalid_utf8("a\xC0\xAF" "b"), "a" + r + r + "b");
+  EXPECT_EQ(replace_invalid_utf8("a\xC0\xAF"
+                                 "b"),
+            "a" + r + r + "b");
   EXPECT_EQ(replace_invalid_utf8("\xE0\x9F\x80"), r + r + r);
   EXPECT_EQ(replace_invalid_utf8("\xED\xA0\x80"), r + r + r);
   EXPECT_EQ(replace_invalid_utf8("\xF0\x9F\x98"), r);

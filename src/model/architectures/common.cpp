@@ -12,8 +12,8 @@ constexpr std::int64_t kLargestCount = std::int64_t{1} << 31;
 constexpr std::int64_t kMostLayers = 4096;
 
 [[noreturn]] void unsupported(std::string_view field, std::string_view expected, std::string_view found) {
-  throw Error(ErrorKind::unsupported, "not built", {.field = std::string(field), .expected = std::string(expected),
-                                                    .found = std::string(found)});
+  throw Error(ErrorKind::unsupported, "not built",
+              {.field = std::string(field), .expected = std::string(expected), .found = std::string(found)});
 }
 
 std::int64_t checked_count(std::int64_t value, std::string_view field) {
@@ -126,7 +126,9 @@ std::vector<std::int64_t> read_per_layer(const GgufFile& file, std::string_view 
   if (file.array(key) == nullptr && values->size() == 1) values->assign(wanted, values->front());
   if (values->size() != wanted) {
     throw Error(ErrorKind::format, "wrong number of values",
-                {.file = file.path(), .field = std::string(key), .expected = std::to_string(layers) + ", one a layer",
+                {.file = file.path(),
+                 .field = std::string(key),
+                 .expected = std::to_string(layers) + ", one a layer",
                  .found = std::to_string(values->size())});
   }
   for (const std::int64_t value : *values) checked_count(value, key);
@@ -148,11 +150,12 @@ Rope read_gguf_rope(const GgufFile& file, std::string_view architecture, std::in
   }
   if (const TensorView* factors = file.find_tensor("rope_freqs.weight")) {
     if (factors->format != BlockFormat::f32 || factors->elements() != rope.rotary_dim / 2) {
-      throw Error(ErrorKind::format, "wrong tensor",
-                  {.file = file.path(), .field = factors->name,
-                   .expected = "F32 [" + std::to_string(rope.rotary_dim / 2) + "]",
-                   .found = std::string(block_info(factors->format).name) + " [" +
-                            std::to_string(factors->elements()) + "]"});
+      throw Error(
+          ErrorKind::format, "wrong tensor",
+          {.file = file.path(),
+           .field = factors->name,
+           .expected = "F32 [" + std::to_string(rope.rotary_dim / 2) + "]",
+           .found = std::string(block_info(factors->format).name) + " [" + std::to_string(factors->elements()) + "]"});
     }
     rope.frequency_factors.resize(static_cast<std::size_t>(factors->elements()));
     dequantize_row(factors->format, factors->data, rope.frequency_factors.data(), factors->elements());
@@ -173,8 +176,10 @@ ModelConfig read_gguf_common(const GgufFile& file, std::string_view architecture
   const std::int64_t layers = count(prefix + "block_count");
   if (layers > kMostLayers) {
     throw Error(ErrorKind::format, "impossible model configuration",
-                {.file = file.path(), .field = prefix + "block_count",
-                 .expected = "at most " + std::to_string(kMostLayers), .found = std::to_string(layers)});
+                {.file = file.path(),
+                 .field = prefix + "block_count",
+                 .expected = "at most " + std::to_string(kMostLayers),
+                 .found = std::to_string(layers)});
   }
   model.layers.resize(static_cast<std::size_t>(layers));
   model.hidden_size = count(prefix + "embedding_length");

@@ -1,0 +1,60 @@
+#include "formats/checkpoint.h"
+
+#include <filesystem>
+
+#include "formats/safetensors.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool has_file(const std::string& folder, const char* name) {
+  std::error_code ignored;
+  return fs::exists(folder + "/" + name, ignored);
+}
+
+std::vector<TensorView> folder_tensors(const std::string& folder) {
+  if (!has_file(folder, "model.safetensors.index.json") && !has_file(folder, "model.safetensors")) {
+    for (const char* name : {"pytorch_model.bin.index.json", "pytorch_model.bin"}) {
+      if (has_file(folder, name)) {
+        throw Error(ErrorKind::unsupported, "PyTorch's pickled weights are not read; convert them to safetensors",
+                    {.file = folder + "/" + name});
+      }
+    }
+  }
+  return read_safetensors_folder(folder);
+}
+
+}  // namespace
+
+CheckpointKind checkpoint_kind(const std::string& path) {
+  std::error_code failure;
+  const fs::file_status status = fs::status(path, failure);
+  if (!fs::exists(status)) throw Error(ErrorKind::not_found, "no such file or folder", {.file = path});
+  return fs::is_directory(status) ? CheckpointKind::hugging_face : CheckpointKind::gguf;
+}
+
+Checkpoint open_checkpoint(const std::string& path, bool with_tensors) {
+  Checkpoint checkpoint{.kind = checkpoint_kind(path), .path = path};
+  if (checkpoint.kind == CheckpointKind::gguf) {
+    checkpoint.gguf = GgufFile::open(path);
+    if (with_tensors) checkpoint.tensors = checkpoint.gguf->tensors();
+    return checkpoint;
+  }
+  if (!has_file(path, "config.json")) {
+    throw Error(ErrorKind::not_found, "no config.json in this folder", {.file = path, .field = "config.json"});
+  }
+  checkpoint.config = Json::parse_file(path + "/config.json");
+  if (!checkpoint.config.is_object()) {
+    throw Error(ErrorKind::format, "not a JSON object", {.file = path + "/config.json"});
+  }
+  if (has_file(path, "generation_config.json")) {
+    checkpoint.generation_config = Json::parse_file(path + "/generation_config.json");
+  }
+  if (with_tensors) checkpoint.tensors = folder_tensors(path);
+  return checkpoint;
+}
+
+}  // namespace powerhouse
