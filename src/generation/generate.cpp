@@ -1,0 +1,154 @@
+// The decoding loop: prefill, then one token a pass.
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <unordered_set>
+
+#include "generation/generate.h"
+#include "generation/processors.h"
+#include "generation/sampler.h"
+#include "generation/stopping.h"
+#include "powerhouse/error.h"
+#include "powerhouse/generation.h"
+
+namespace powerhouse {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+std::uint64_t system_seed() {
+  std::random_device device;
+  return static_cast<std::uint64_t>(device()) << 32 | device();
+}
+
+std::unordered_set<std::int64_t> end_ids(const ModelConfig& config, const Tokenizer& tokenizer,
+                                         const GenerationOptions& options) {
+  if (options.ignore_eos) return {};
+  std::unordered_set<std::int64_t> ids(options.eos_token_ids.begin(), options.eos_token_ids.end());
+  if (!ids.empty()) return ids;
+  for (const std::int64_t id : tokenizer.end_of_generation_ids()) ids.insert(id);
+  ids.insert(config.eos_token_ids.begin(), config.eos_token_ids.end());
+  return ids;
+}
+
+// Text on its way out: tokens become characters, stop strings are held back, the callback sees the rest.
+class TextOutput {
+ public:
+  TextOutput(const Tokenizer& tokenizer, const GenerationOptions& options)
+      : decode_(tokenizer, {.skip_special_tokens = options.skip_special_tokens}),
+        filter_(options.stop),
+        on_token_(options.on_token) {}
+
+  void add(std::int64_t id) { show(filter_.push(decode_.step(id))); }
+  void finish() {
+    show(filter_.push(decode_.finish()));
+    show(filter_.finish());
+  }
+  bool stopped() const { return filter_.stopped(); }
+  std::string take() { return std::move(text_); }
+
+ private:
+  void show(const std::string& piece) {
+    if (piece.empty()) return;
+    text_ += piece;
+    if (on_token_) on_token_(piece);
+  }
+
+  DecodeStream decode_;
+  StopFilter filter_;
+  const std::function<void(std::string_view)>& on_token_;
+  std::string text_;
+};
+
+std::int64_t choose(const at::Tensor& logits, const GenerationOptions& options, const LogitsContext& context,
+                    const Random& random) {
+  const at::Tensor row = logits.contiguous();
+  const std::span<float> values(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
+  process_logits(values, options, context);
+  if (options.temperature == 0.0f) return greedy_token(values);
+  return sample_token(values, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
+}
+
+}  // namespace
+
+std::string_view to_string(FinishReason reason) noexcept {
+  switch (reason) {
+    case FinishReason::length: return "length";
+    case FinishReason::eos: return "eos";
+    case FinishReason::stop: return "stop";
+    case FinishReason::cancelled: return "cancelled";
+  }
+  return "";
+}
+
+GenerationResult continue_sequence(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
+                                   std::span<const std::int64_t> before, std::span<const std::int64_t> ids,
+                                   const GenerationOptions& options) {
+  check_options(options);
+  if (ids.empty())
+    throw Error(ErrorKind::usage, "there is nothing to continue: the prompt has no tokens", {.field = "prompt"});
+  const ModelConfig& config = session.model().config();
+  const auto ends = end_ids(config, tokenizer, options);
+
+  GenerationResult result{.prompt_tokens = static_cast<std::int64_t>(ids.size()),
+                          .seed = options.seed ? *options.seed : system_seed()};
+  const Random random(result.seed, RandomStream::sampling);
+  std::vector<std::int64_t> history(before.begin(), before.end());
+  history.insert(history.end(), ids.begin(), ids.end());
+  const auto prompt_length = static_cast<std::int64_t>(history.size());
+  TextOutput output(tokenizer, options);
+
+  const auto begin = Clock::now();
+  // The sequence may grow until the model's context is full; the last token need not be computed on.
+  const std::int64_t room = config.max_position_embeddings - session.length(sequence) - result.prompt_tokens + 1;
+  const std::int64_t limit = std::min(options.max_new_tokens, room);
+  if (limit <= 0 && options.max_new_tokens == 0) return result;
+  at::Tensor logits = session.forward(sequence, ids);  // Error{range} where the prompt does not fit
+  result.prompt_seconds = seconds_since(begin);
+  auto first_token = begin;
+  while (true) {
+    if (options.cancel.stop_requested()) {
+      result.finish_reason = FinishReason::cancelled;
+      break;
+    }
+    const std::int64_t id = choose(logits, options, {.ids = history, .prompt_length = prompt_length}, random);
+    result.ids.push_back(id);
+    history.push_back(id);
+    if (result.ids.size() == 1) {
+      result.first_token_seconds = seconds_since(begin);
+      first_token = Clock::now();
+    }
+    if (ends.contains(id)) {
+      result.finish_reason = FinishReason::eos;
+      break;
+    }
+    output.add(id);
+    if (output.stopped()) {
+      result.finish_reason = FinishReason::stop;
+      break;
+    }
+    if (static_cast<std::int64_t>(result.ids.size()) >= limit) break;
+    logits = session.forward(sequence, std::span(&id, 1));
+  }
+  output.finish();
+  if (output.stopped()) result.finish_reason = FinishReason::stop;
+  result.generation_seconds = result.ids.empty() ? 0 : seconds_since(first_token);
+  result.text = output.take();
+  return result;
+}
+
+GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
+                          std::span<const std::int64_t> ids, const GenerationOptions& options) {
+  return continue_sequence(session, sequence, tokenizer, {}, ids, options);
+}
+
+GenerationResult generate(const CausalLM& model, const Tokenizer& tokenizer, std::string_view prompt,
+                          const GenerationOptions& options) {
+  check_options(options);
+  Session session(model);
+  return generate(session, session.create(), tokenizer, tokenizer.encode(prompt), options);
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,27 @@
+// Stop strings in streamed text: found across token boundaries, and never shown, not even in part.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace powerhouse {
+
+class StopFilter {
+ public:
+  explicit StopFilter(std::vector<std::string> stops);
+
+  /// Adds text; returns what can be shown now: everything that can't become part of a stop string any more. Once a
+  /// stop string is complete, `stopped` is true, and nothing of it or behind it is returned.
+  std::string push(std::string_view text);
+  /// What was held back, at the end without a stop.
+  std::string finish();
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::vector<std::string> stops_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+}  // namespace powerhouse
