@@ -1,0 +1,191 @@
+// attention over a paged cache: against the plain loop and PyTorch; bits that follow positions alone.
+#include "kernels/reference/attention.h"
+
+#include <algorithm>
+
+#include "kernels/cpu_kernels.h"
+
+namespace powerhouse::testing {
+namespace {
+
+using AttentionTest = CpuKernelTest;
+POWERHOUSE_EVERY_INSTRUCTION_SET(AttentionTest);
+
+struct Shape {
+  Element type = Element::f32;
+  Element cache_type = Element::f32;
+  std::int64_t kv_heads = 2, group = 3, head_dim = 20, page_tokens = 16, tokens = 40;
+};
+
+/// A cache whose pages lie in a shuffled pool, two layers a page.
+struct Cache {
+  Cache(const Shape& cache_shape, const Buffer& k, const Buffer& v, std::mt19937& engine) : shape(cache_shape) {
+    const std::int64_t pages = (shape.tokens + shape.page_tokens - 1) / shape.page_tokens;
+    layer = shape.page_tokens * shape.kv_heads * shape.head_dim;
+    std::vector<std::int64_t> order(2 * pages);
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+    std::shuffle(order.begin(), order.end(), engine);
+    pool.assign(order.size(), Buffer(shape.cache_type, 2 * layer, NAN));
+    for (std::int64_t page = 0; page < pages; ++page) {
+      key_pages.push_back(pool[order[2 * page]].data());
+      value_pages.push_back(pool[order[2 * page + 1]].data());
+      for (std::int64_t i = 0; i < layer; ++i) {
+        const std::int64_t from = page * layer + i;
+        if (from >= k.size()) break;
+        pool[order[2 * page]].set(layer + i, k.at(from));
+        pool[order[2 * page + 1]].set(layer + i, v.at(from));
+      }
+    }
+  }
+  cpu::AttentionParams params(const cpu::AttentionRow* rows) const {
+    return {.type = shape.type,
+            .cache_type = shape.cache_type,
+            .rows = rows,
+            .num_kv_heads = shape.kv_heads,
+            .group = shape.group,
+            .head_dim = shape.head_dim,
+            .page_tokens = shape.page_tokens,
+            .page_offset = layer,
+            .token_stride = shape.kv_heads * shape.head_dim,
+            .kv_head_stride = shape.head_dim,
+            .q_head_stride = shape.head_dim + 1,
+            .out_head_stride = shape.head_dim + 2,
+            .scale = 0.4f};
+  }
+  cpu::AttentionRow row(const Buffer& q, Buffer& out, std::int64_t begin, std::int64_t end) const {
+    return {.q = q.data(),
+            .out = out.data(),
+            .key_pages = key_pages.data(),
+            .value_pages = value_pages.data(),
+            .begin = begin,
+            .end = end};
+  }
+
+  Shape shape;
+  std::int64_t layer = 0;
+  std::vector<Buffer> pool;
+  std::vector<const void*> key_pages, value_pages;
+};
+
+/// Runs a kernel with exactly the scratch that it asks for.
+void run(const cpu::CpuKernels& kernels, const cpu::AttentionParams& params, std::int64_t begin, std::int64_t end) {
+  const auto floats = static_cast<std::size_t>(cpu::attention_scratch_floats(params.group, params.head_dim));
+  std::vector<float> scratch(floats, NAN);
+  kernels.attention(params, begin, end, scratch.data());
+}
+
+TEST_P(AttentionTest, AgreesWithThePlainLoop) {
+  std::vector<Shape> shapes;
+  for (const Element type : kElements) {
+    for (const Element cache_type : kElements) shapes.push_back({.type = type, .cache_type = cache_type});
+  }
+  for (const std::int64_t head_dim : {1, 3, 16, 33, 64, 80, 128}) {
+    shapes.push_back({.head_dim = head_dim});
+    shapes.push_back({.type = Element::bf16, .cache_type = Element::bf16, .kv_heads = 1, .head_dim = head_dim});
+  }
+  for (const std::int64_t page_tokens : {1, 5, 8, 32}) shapes.push_back({.page_tokens = page_tokens});
+  for (const std::int64_t group : {1, 2, 8}) shapes.push_back({.group = group, .head_dim = 32});
+  for (const Shape& shape : shapes) {
+    const std::int64_t cells = shape.tokens * shape.kv_heads * shape.head_dim;
+    const Cache cache(shape, Buffer::random(shape.cache_type, cells, engine_, 2.0f),
+                      Buffer::random(shape.cache_type, cells, engine_), engine_);
+    const std::int64_t heads = shape.kv_heads * shape.group;
+    const Buffer q = Buffer::random(shape.type, heads * (shape.head_dim + 1), engine_, 2.0f);
+    const std::int64_t spans[][2] = {{0, 1}, {0, 15}, {0, 16}, {0, 17}, {0, 40}, {5, 6}, {7, 33}, {16, 40}, {9, 9}};
+    for (const auto& span : spans) {
+      for (const float softcap : {0.0f, 1.5f}) {
+        Buffer found(shape.type, heads * (shape.head_dim + 2), -77.0f);
+        Buffer expected = found;
+        const cpu::AttentionRow rows[] = {cache.row(q, found, span[0], span[1]),
+                                          cache.row(q, expected, span[0], span[1])};
+        cpu::AttentionParams params = cache.params(&rows[0]);
+        params.softcap = softcap;
+        run(kernels(), params, 0, shape.kv_heads);
+        params.rows = &rows[1];
+        reference::attention(params, 0, shape.kv_heads);
+        expect_close(found, expected, 2 * spacing(shape.type), 3e-6,
+                     ::testing::Message() << "head_dim " << shape.head_dim << " page " << shape.page_tokens << " span "
+                                          << span[0] << ".." << span[1] << " softcap " << softcap);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(AttentionTest, BatchAndPagesDoNotChangeBits) {
+  const Shape shape{.kv_heads = 3, .head_dim = 64, .tokens = 61};
+  const std::int64_t cells = shape.tokens * shape.kv_heads * shape.head_dim;
+  const Buffer k = Buffer::random(Element::f32, cells, engine_);
+  const Buffer v = Buffer::random(Element::f32, cells, engine_);
+  Shape wide = shape;
+  wide.page_tokens = 64;
+  const Cache paged(shape, k, v, engine_);
+  const Cache contiguous(wide, k, v, engine_);
+  const std::int64_t size = shape.kv_heads * shape.group * (shape.head_dim + 2);
+  const Buffer q = Buffer::random(Element::f32, size, engine_);
+  std::vector<Buffer> alone(8, Buffer(Element::f32, size));
+  std::vector<Buffer> together = alone;
+  std::vector<cpu::AttentionRow> rows;
+  for (int i = 0; i < 8; ++i) {
+    const cpu::AttentionRow row = contiguous.row(q, alone[i], i, shape.tokens - 3 * i);
+    for (std::int64_t head = 0; head < shape.kv_heads; ++head) run(kernels(), contiguous.params(&row), head, head + 1);
+    rows.push_back(paged.row(q, together[i], i, shape.tokens - 3 * i));
+  }
+  run(kernels(), paged.params(rows.data()), 0, 8 * shape.kv_heads);
+  for (int i = 0; i < 8; ++i) EXPECT_TRUE(alone[i] == together[i]) << "row " << i;
+}
+
+TEST_P(AttentionTest, NanReachesItsHeadsOnly) {
+  const Shape shape{.head_dim = 16};
+  const std::int64_t cells = shape.tokens * 2 * 16;
+  Buffer k = Buffer::random(Element::f32, cells, engine_);
+  const Buffer v = Buffer::random(Element::f32, cells, engine_);
+  k.set((17 * 2 + 1) * 16 + 3, NAN);  // position 17, key-value head 1
+  const Cache cache(shape, k, v, engine_);
+  const Buffer q(Element::f32, 6 * 17, 1.0f);
+  for (const std::int64_t end : {17, 18}) {
+    Buffer out(Element::f32, 6 * 18);
+    const cpu::AttentionRow row = cache.row(q, out, 0, end);
+    run(kernels(), cache.params(&row), 0, 2);
+    for (int head = 0; head < 6; ++head) EXPECT_EQ(std::isnan(out.at(head * 18)), head >= 3 && end == 18);
+  }
+}
+
+TEST_P(AttentionTest, LargeScoresStayFinite) {
+  const Shape shape{.group = 1, .head_dim = 16};
+  const std::int64_t cells = shape.tokens * 2 * 16;
+  const Buffer k = Buffer::random(Element::f32, cells, engine_, 1e4f);
+  const Buffer v(Element::f32, cells, 3.0f);
+  const Cache cache(shape, k, v, engine_);
+  const Buffer q(Element::f32, 2 * 17, 1e4f);
+  Buffer out(Element::f32, 2 * 18);
+  const cpu::AttentionRow row = cache.row(q, out, 0, 40);
+  run(kernels(), cache.params(&row), 0, 2);
+  for (int d = 0; d < 16; ++d) EXPECT_NEAR(out.at(d), 3.0f, 1e-5f);
+}
+
+TEST_P(AttentionTest, AgreesWithPyTorch) {
+  const Fixture fixture;
+  const Shape shape{.tokens = 21};
+  const Cache cache(shape, fixture.get("attention_k"), fixture.get("attention_v"), engine_);
+  const Buffer q = fixture.get("attention_q");
+  struct Case {
+    std::string name;
+    std::int64_t begin;
+    float softcap;
+  };
+  for (const Case& one : {Case{"attention_y", 0, 0}, {"attention_window_y", 9, 0}, {"attention_softcap_y", 0, 2}}) {
+    Buffer out(Element::f32, 120);
+    const cpu::AttentionRow row = cache.row(q, out, one.begin, 21);
+    cpu::AttentionParams params = cache.params(&row);
+    params.q_head_stride = 20;
+    params.out_head_stride = 20;
+    params.scale = 0.3f;
+    params.softcap = one.softcap;
+    run(kernels(), params, 0, 2);
+    expect_close(out, fixture.get(one.name), 1e-5, 1e-6, ::testing::Message() << one.name);
+  }
+}
+
+}  // namespace
+}  // namespace powerhouse::testing

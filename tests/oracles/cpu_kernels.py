@@ -1,0 +1,78 @@
+"""Writes tests/fixtures/kernels/cpu_kernels.txt: inputs and results of PyTorch and transformers for the CPU kernels.
+
+One tensor a line: name, element count, then the bits of each value as float32 in hexadecimal (bf16 widens exactly).
+Ran with torch 2.11.0 and transformers 5.23.0.
+"""
+import struct
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
+
+torch.manual_seed(20)
+lines = []
+
+
+def put(name, tensor):
+    values = tensor.detach().to(torch.float32).contiguous().flatten().tolist()
+    words = " ".join(struct.pack(">f", v).hex() for v in values)
+    lines.append(f"{name} {len(values)} {words}")
+
+
+def norm(name, module, x, weight):
+    module.weight.data = weight
+    put(f"{name}_x", x)
+    put(f"{name}_weight", weight)
+    put(f"{name}_y", module(x))
+
+
+for dtype, suffix in ((torch.float32, "f32"), (torch.bfloat16, "bf16"), (torch.float16, "f16")):
+    x = (torch.randn(2, 37) * 3).to(dtype)
+    norm(f"llama_norm_{suffix}", LlamaRMSNorm(37, eps=1e-5), x, torch.randn(37).to(dtype))
+    norm(f"gemma_norm_{suffix}", GemmaRMSNorm(37, eps=1e-6), x, (torch.randn(37) * 0.1).to(dtype))
+
+# RoPE in float32: 3 tokens, 2 heads of 12; the tables repeat their half, as transformers lays them out.
+q = torch.randn(1, 2, 3, 12)
+angles = torch.randn(1, 3, 6)
+cos, sin = (torch.cat([f(angles)] * 2, -1) for f in (torch.cos, torch.sin))
+put("rope_x", q.transpose(1, 2))  # [tokens, heads, head_dim]
+put("rope_cos", cos[0, :, :6])
+put("rope_sin", sin[0, :, :6])
+put("rope_y", apply_rotary_pos_emb(q, q, cos, sin)[0].transpose(1, 2))
+
+gate = torch.cat([torch.linspace(-12, 12, 61), torch.tensor([-30.0, 30.0, 0.0])])
+up = torch.randn(64)
+put("activation_gate", gate)
+put("activation_up", up)
+put("silu", F.silu(gate.double()) * up.double())
+put("gelu_tanh", F.gelu(gate.double(), approximate="tanh") * up.double())
+put("gelu", F.gelu(gate.double()) * up.double())
+put("relu", F.relu(gate) * up)
+
+# Attention: 6 query heads on 2 key-value heads of 20, 21 positions; keys and values [position, kv_head, head_dim].
+q, k, v = torch.randn(6, 1, 20), torch.randn(21, 2, 20), torch.randn(21, 2, 20)
+put("attention_q", q)
+put("attention_k", k)
+put("attention_v", v)
+heads = [t.transpose(0, 1).repeat_interleave(3, 0) for t in (k, v)]
+put("attention_y", F.scaled_dot_product_attention(q, *heads, scale=0.3))
+put("attention_window_y", F.scaled_dot_product_attention(q, *(t[:, 9:] for t in heads), scale=0.3))
+scores = torch.tanh(q @ heads[0].transpose(1, 2) * 0.3 / 2.0) * 2.0
+put("attention_softcap_y", torch.softmax(scores, -1) @ heads[1])
+
+x, w, b = torch.randn(3, 45), torch.randn(7, 45), torch.randn(7)
+put("linear_x", x)
+put("linear_weight", w)
+put("linear_bias", b)
+put("linear_y", F.linear(x, w, b))
+
+logits = torch.randn(101) * 5
+put("logits", logits)
+put("softmax", torch.softmax(logits, -1))
+put("log_sum_exp", torch.logsumexp(logits, -1))
+put("argmax", logits.argmax())
+
+Path(sys.argv[1]).write_text("\n".join(lines) + "\n")
