@@ -1,0 +1,161 @@
+// powerhouse benchmark: speed of prefill and of decoding, load time and memory.
+//
+// prompt_tokens_per_second is one prefill with the logits of the last token only; new_tokens_per_second is single-token
+// passes from a cache of --depth tokens, sampling excluded. One warm-up, then repetitions; medians are printed.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "common.h"
+
+namespace cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Flags {
+  ModelFlags model;
+  std::int64_t prompt_tokens = 512;
+  std::int64_t new_tokens = 128;
+  std::int64_t depth = 0;
+  std::int64_t batch = 1;
+  std::int64_t repetitions = 5;
+  std::string kv_type = "auto";
+  bool json = false;
+};
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+// Ids without structure: what they are does not matter to the speed.
+std::vector<std::int64_t> some_ids(const powerhouse::CausalLM& model, std::int64_t count) {
+  std::vector<std::int64_t> ids;
+  for (std::int64_t i = 0; i < count; ++i) ids.push_back((i * 7919 + 13) % model.config().vocab_size);
+  return ids;
+}
+
+struct Measurement {
+  double prompt_seconds = 0;
+  double new_seconds = 0;
+  std::size_t cache_bytes = 0;
+};
+
+Measurement measure(const powerhouse::CausalLM& model, const Flags& flags) {
+  const powerhouse::SessionOptions options{.kv_dtype = powerhouse::parse_dtype(flags.kv_type)};
+  Measurement measurement;
+  if (flags.prompt_tokens > 0) {
+    powerhouse::Session session(model, options);
+    const auto ids = some_ids(model, flags.prompt_tokens);
+    const auto sequence = session.create();
+    const auto begin = Clock::now();
+    session.forward(sequence, ids);
+    measurement.prompt_seconds = seconds_since(begin);
+    measurement.cache_bytes = session.cache_bytes();
+  }
+  if (flags.new_tokens > 0) {
+    powerhouse::Session session(model, options);
+    std::vector<powerhouse::SequenceId> sequences;
+    const auto depth = some_ids(model, flags.depth);
+    for (std::int64_t i = 0; i < flags.batch; ++i) {
+      sequences.push_back(session.create());
+      if (flags.depth > 0) session.forward(sequences.back(), depth, powerhouse::LogitsOf::none);
+    }
+    const auto ids = some_ids(model, flags.new_tokens);
+    const auto begin = Clock::now();
+    for (const std::int64_t& id : ids) {
+      std::vector<powerhouse::SequenceInput> batch;
+      for (const auto sequence : sequences) batch.push_back({sequence, std::span(&id, 1)});
+      session.forward(batch);
+    }
+    measurement.new_seconds = seconds_since(begin);
+    measurement.cache_bytes = std::max(measurement.cache_bytes, session.cache_bytes());
+  }
+  return measurement;
+}
+
+void run(const Flags& flags) {
+  const auto begin = Clock::now();
+  const powerhouse::CausalLM model = flags.model.load();
+  const double load_seconds = seconds_since(begin);
+  double first_token_seconds = 0;
+  {
+    // The first token after loading: a pass over one token, everything cold.
+    powerhouse::Session session(model);
+    const std::int64_t id = 0;
+    session.forward(session.create(), std::span(&id, 1));
+    first_token_seconds = seconds_since(begin);
+  }
+  measure(model, flags);
+  std::vector<double> prompt, decode;
+  std::size_t cache_bytes = 0;
+  for (std::int64_t i = 0; i < flags.repetitions; ++i) {
+    const Measurement measurement = measure(model, flags);
+    prompt.push_back(measurement.prompt_seconds);
+    decode.push_back(measurement.new_seconds);
+    cache_bytes = measurement.cache_bytes;
+  }
+  const auto rate = [](std::int64_t tokens, double seconds) {
+    return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
+  };
+  const nlohmann::ordered_json result = {
+      {"model", flags.model.model},
+      {"dtype", std::string(powerhouse::to_string(model.dtype()))},
+      {"prompt_tokens", flags.prompt_tokens},
+      {"new_tokens", flags.new_tokens},
+      {"depth", flags.depth},
+      {"batch", flags.batch},
+      {"repetitions", flags.repetitions},
+      {"prompt_tokens_per_second", rate(flags.prompt_tokens, median(prompt))},
+      {"new_tokens_per_second", rate(flags.new_tokens * flags.batch, median(decode))},
+      {"load_seconds", load_seconds},
+      {"first_token_seconds", first_token_seconds},
+      {"peak_memory_bytes", powerhouse::peak_memory_bytes()},
+      {"weights_bytes", model.memory().weights},
+      {"mapped_bytes", model.memory().mapped},
+      {"cache_bytes", cache_bytes},
+      {"threads", powerhouse::threads()},
+      {"cpu", powerhouse::cpu_name()},
+      {"instruction_set", powerhouse::kernel_instruction_set()},
+  };
+  if (flags.json) {
+    write_out(result.dump(2) + "\n");
+    return;
+  }
+  for (const auto& [key, value] : result.items()) {
+    write_out(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");
+  }
+}
+
+}  // namespace
+
+void add_benchmark(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App& command = *app.add_subcommand("benchmark", "speed, load time and memory");
+  flags->model.add(command, "auto");
+  command.add_option("--prompt-tokens", flags->prompt_tokens, "tokens of the prefill; 0 leaves it out")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--new-tokens", flags->new_tokens, "single-token passes; 0 leaves them out")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--depth", flags->depth, "tokens in the cache before the first pass")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--batch", flags->batch, "sequences decoded at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--kv-type", flags->kv_type, "type of the cache: auto, f32, bf16 or f16")->capture_default_str();
+  command.add_option("--repetitions", flags->repetitions, "runs after the warm-up")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  command.add_flag("--json", flags->json, "print as JSON");
+  command.callback([flags, &action] { action = [flags] { run(*flags); }; });
+}
+
+}  // namespace cli

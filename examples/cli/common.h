@@ -1,0 +1,54 @@
+// What the subcommands share: flags, output, and how one ends.
+#pragma once
+
+#include <powerhouse/powerhouse.h>
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cli {
+
+/// --model, --threads, --device, --dtype.
+struct ModelFlags {
+  std::string model;
+  int threads = 0;
+  std::string device = "cpu";
+  std::string dtype;
+
+  /// Adds the flags; `dtype` is the command's default.
+  void add(CLI::App& command, std::string_view default_dtype);
+  powerhouse::CausalLM load() const;
+};
+
+/// Runs once the flags are parsed; set by each command.
+using Action = std::function<void()>;
+
+// One a file.
+void add_generate(CLI::App& app, Action& action);
+void add_chat(CLI::App& app, Action& action);
+void add_tokenize(CLI::App& app, Action& action);
+void add_detokenize(CLI::App& app, Action& action);
+void add_render(CLI::App& app, Action& action);
+void add_logits(CLI::App& app, Action& action);
+void add_perplexity(CLI::App& app, Action& action);
+void add_inspect(CLI::App& app, Action& action);
+void add_benchmark(CLI::App& app, Action& action);
+
+/// Writes to stdout at once. A full disk is Error{io}; a reader that went away ends the program quietly.
+void write_out(std::string_view text);
+/// Ends text output: a newline where a person looks at a terminal; scripts get the bytes and nothing else.
+void end_text();
+
+/// The whole text of a file or a pipe. Errors name it.
+std::string read_file(const std::string& path);
+/// "1 2 3" as ids. Error{usage} naming what is no number.
+std::vector<std::int64_t> parse_ids(const std::string& text);
+
+/// Tokens a second, on stderr.
+void report_speed(const powerhouse::GenerationResult& result);
+
+}  // namespace cli

@@ -1,0 +1,54 @@
+// powerhouse: one program, one file a subcommand. Results on stdout; progress and logs on stderr.
+// Exit 0; 1 with one line for bad input; 2 for bad usage.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "common.h"
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app("Runs decoder-only transformers.", "powerhouse");
+  app.set_version_flag("--version", std::string(powerhouse::version()));
+  app.require_subcommand(1);
+  cli::Action action;
+  cli::add_generate(app, action);
+  cli::add_chat(app, action);
+  cli::add_tokenize(app, action);
+  cli::add_detokenize(app, action);
+  cli::add_render(app, action);
+  cli::add_logits(app, action);
+  cli::add_perplexity(app, action);
+  cli::add_inspect(app, action);
+  cli::add_benchmark(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "powerhouse: %s\n", error.what());
+    return 2;
+  }
+  action();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return run(argc, argv);
+  } catch (const powerhouse::Error& error) {
+    std::fprintf(stderr, "powerhouse: %s\n", error.what());
+    return error.kind() == powerhouse::ErrorKind::usage ? 2 : 1;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "powerhouse: out of memory\n");
+  } catch (const std::exception& error) {
+    const std::string_view text = error.what();
+    const std::string line(text.substr(0, text.find('\n')));
+    std::fprintf(stderr, "powerhouse: %s\n", line.c_str());
+  }
+  return 1;
+}

@@ -1,0 +1,62 @@
+// powerhouse perplexity: llama.cpp's protocol.
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "common.h"
+
+namespace cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  std::string file;
+  std::int64_t context = 512;
+  bool json = false;
+};
+
+void run(const Flags& flags) {
+  const std::string text = read_file(flags.file);
+  const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
+  const powerhouse::CausalLM model = flags.model.load();
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  const auto result = powerhouse::perplexity(
+      model, tokenizer, text,
+      {.context = flags.context, .on_progress = [terminal](std::int64_t done, std::int64_t all, double value) {
+         std::fprintf(stderr, terminal ? "\rchunk %lld of %lld: %.4f " : "chunk %lld of %lld: %.4f\n",
+                      static_cast<long long>(done), static_cast<long long>(all), value);
+       }});
+  if (terminal) std::fputs("\n", stderr);
+  if (flags.json) {
+    const nlohmann::ordered_json json = {{"perplexity", result.perplexity},
+                                         {"standard_error", result.standard_error},
+                                         {"negative_log_likelihood", result.negative_log_likelihood},
+                                         {"tokens", result.tokens},
+                                         {"chunks", result.chunks},
+                                         {"context", flags.context}};
+    write_out(json.dump(2) + "\n");
+    return;
+  }
+  char line[128];
+  std::snprintf(line, sizeof line, "perplexity %.4f +/- %.4f over %lld tokens in %lld chunks of %lld\n",
+                result.perplexity, result.standard_error, static_cast<long long>(result.tokens),
+                static_cast<long long>(result.chunks), static_cast<long long>(flags.context));
+  write_out(line);
+}
+
+}  // namespace
+
+void add_perplexity(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App& command = *app.add_subcommand("perplexity", "how well a model predicts a text");
+  flags->model.add(command, "f32");
+  command.add_option("--file", flags->file, "a file or pipe with the text")->required();
+  command.add_option("--context", flags->context, "tokens a chunk; the second half of each is scored")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--json", flags->json, "print the result as JSON");
+  command.callback([flags, &action] { action = [flags] { run(*flags); }; });
+}
+
+}  // namespace cli
