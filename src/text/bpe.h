@@ -1,0 +1,98 @@
+// Bpe: byte-pair encoding of one piece of text (Sennrich et al. 2016), with the ids of Hugging Face's `tokenizers`.
+//
+// The pair of neighbours with the lowest rank is merged, the leftmost first, until no pair has a rank. Short pieces
+// scan their ranks for the least; long ones keep them in a heap, so that a word of 10 MB costs n log n.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/vocabulary.h"
+
+namespace powerhouse {
+
+struct BpeOptions {
+  std::optional<std::int32_t> unk_id;  // what stands for a character that the vocabulary lacks; none drops it
+  bool fuse_unk = false;               // one unknown token for a run of unknown characters
+  bool byte_fallback = false;          // unknown characters become <0xNN> tokens where the vocabulary has them
+  bool ignore_merges = false;          // a piece that is a token is that token
+};
+
+/// The pairs that merge, their order and what they become.
+class MergeTable {
+ public:
+  struct Merge {
+    std::int32_t rank = kNoRank;
+    std::int32_t result = -1;
+  };
+  static constexpr std::int32_t kNoRank = 0x7FFFFFFF;
+
+  void reserve(std::size_t merges);
+  /// A pair that is there already takes the new rank if `replace`, else keeps its own.
+  void add(std::int32_t left, std::int32_t right, Merge merge, bool replace);
+  Merge find(std::int32_t left, std::int32_t right) const;
+
+ private:
+  struct Slot {
+    std::uint64_t pair = kEmpty;
+    Merge merge;
+  };
+  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
+  static std::uint64_t pack(std::int32_t left, std::int32_t right);
+  std::size_t probe(std::uint64_t pair) const;
+
+  std::vector<Slot> slots_;
+  std::size_t count_ = 0;
+};
+
+/// Builds a MergeTable from pairs of texts in the order of their ranks.
+class MergeLoader {
+ public:
+  enum class Repeated { first_wins, last_wins };
+
+  MergeLoader(const Vocabulary& vocabulary, std::size_t merges, Repeated repeated);
+  /// Error{format} naming the merge where the vocabulary lacks a half or the whole.
+  void add(std::string_view left, std::string_view right);
+  /// The same from "left right". Error{format} where there is no such blank.
+  void add(std::string_view pair);
+  MergeTable take() { return std::move(table_); }
+
+ private:
+  const Vocabulary& vocabulary_;
+  Repeated repeated_;
+  MergeTable table_;
+  std::string joined_;
+  std::int32_t next_rank_ = 0;
+  std::int64_t expected_ = -1;  // merges usually make ids in order: the next is looked at before the table is asked
+};
+
+class Bpe {
+ public:
+  /// `vocabulary` must outlive this.
+  Bpe(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options);
+
+  /// Appends the ids of a piece spelled as the vocabulary is.
+  void encode_characters(std::string_view piece, std::vector<std::int64_t>& out) const;
+  /// Appends the ids of raw bytes, each of which stands for its character of the byte-level alphabet.
+  void encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) const;
+
+ private:
+  struct Scratch;
+  static Scratch& scratch();
+  void add_unknown(std::string_view character, std::vector<std::int32_t>& ids, bool& pending) const;
+  void merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
+  void merge_short(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
+  void merge_long(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
+
+  const Vocabulary& vocabulary_;
+  MergeTable merges_;
+  BpeOptions options_;
+  std::array<std::int32_t, 256> alphabet_{};  // the id of each byte's character, -1 where the vocabulary lacks it
+  std::array<std::int32_t, 256> fallback_{};  // the id of <0xNN>, likewise
+};
+
+}  // namespace powerhouse

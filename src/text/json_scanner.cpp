@@ -1,0 +1,157 @@
+#include "text/json_scanner.h"
+
+#include <charconv>
+
+#include "powerhouse/error.h"
+#include "support/utf8.h"
+
+namespace powerhouse {
+
+void JsonScanner::fail(std::string_view what) const {
+  throw Error(ErrorKind::format, "invalid JSON: " + std::string(what),
+              {.file = origin_, .field = "byte " + std::to_string(base_ + at_)});
+}
+
+char JsonScanner::peek() {
+  while (at_ < text_.size()) {
+    const char c = text_[at_];
+    if (c != ' ' && c != '\n' && c != '\t' && c != '\r') return c;
+    ++at_;
+  }
+  return '\0';
+}
+
+void JsonScanner::expect(char wanted) {
+  if (!take(wanted)) fail(std::string("expected '") + wanted + "'");
+}
+
+bool JsonScanner::take(char wanted) {
+  if (peek() != wanted || at_ == text_.size()) return false;
+  ++at_;
+  return true;
+}
+
+std::string_view JsonScanner::string(std::string& storage) {
+  expect('"');
+  const std::size_t start = at_;
+  bool ascii = true;
+  while (at_ < text_.size()) {
+    const auto c = static_cast<unsigned char>(text_[at_]);
+    if (c == '"') {
+      const std::string_view plain = text_.substr(start, at_ - start);
+      if (!ascii && find_invalid_utf8(plain)) fail("a string is not valid UTF-8");
+      ++at_;
+      return plain;
+    }
+    if (c == '\\') {
+      storage.assign(text_.substr(start, at_ - start));
+      unescape(storage);
+      if (find_invalid_utf8(storage)) fail("a string is not valid UTF-8");
+      return storage;
+    }
+    if (c < 0x20) fail("a control character in a string");
+    ascii = ascii && c < 0x80;
+    ++at_;
+  }
+  fail("a string without end");
+}
+
+// The rest of a string from its first escape on, into `storage`.
+void JsonScanner::unescape(std::string& storage) {
+  while (at_ < text_.size()) {
+    const char c = text_[at_++];
+    if (c == '"') return;
+    if (static_cast<unsigned char>(c) < 0x20) fail("a control character in a string");
+    if (c != '\\') {
+      storage += c;
+      continue;
+    }
+    if (at_ == text_.size()) break;
+    const char name = text_[at_++];
+    switch (name) {
+      case '"':
+      case '\\':
+      case '/': storage += name; break;
+      case 'b': storage += '\b'; break;
+      case 'f': storage += '\f'; break;
+      case 'n': storage += '\n'; break;
+      case 'r': storage += '\r'; break;
+      case 't': storage += '\t'; break;
+      case 'u': {
+        char32_t code = hex4();
+        if (code >= 0xD800 && code < 0xDC00) {
+          if (text_.substr(at_, 2) != "\\u") fail("half a surrogate pair");
+          at_ += 2;
+          const char32_t low = hex4();
+          if (low < 0xDC00 || low > 0xDFFF) fail("half a surrogate pair");
+          code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        } else if (code >= 0xDC00 && code < 0xE000) {
+          fail("half a surrogate pair");
+        }
+        append_utf8(storage, code);
+        break;
+      }
+      default: fail("an unknown escape");
+    }
+  }
+  fail("a string without end");
+}
+
+char32_t JsonScanner::hex4() {
+  const std::string_view digits = text_.substr(at_, 4);
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (digits.size() != 4 || error != std::errc() || end != digits.data() + 4) fail("\\u without four digits");
+  at_ += 4;
+  return value;
+}
+
+std::int64_t JsonScanner::integer() {
+  const char first = peek();
+  const std::size_t digits = at_ + (first == '-' ? 1 : 0);
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
+  if (error != std::errc()) fail("expected an integer");
+  const auto next = static_cast<std::size_t>(end - text_.data());
+  if (text_[digits] == '0' && next > digits + 1) fail("a number with a leading zero");
+  if (next < text_.size() && (text_[next] == '.' || text_[next] == 'e' || text_[next] == 'E'))
+    fail("expected an integer");
+  at_ = next;
+  return value;
+}
+
+void JsonScanner::skip_string() {
+  ++at_;
+  while (at_ < text_.size() && text_[at_] != '"') at_ += text_[at_] == '\\' ? 2 : 1;
+  if (at_ >= text_.size()) {
+    at_ = text_.size();
+    fail("a string without end");
+  }
+  ++at_;
+}
+
+void JsonScanner::skip_value() {
+  std::size_t depth = 0;
+  do {
+    const char c = peek();
+    if (at_ == text_.size()) fail("the text ends early");
+    if (c == '"') {
+      skip_string();
+    } else if (c == '{' || c == '[') {
+      ++depth;
+      ++at_;
+    } else if (c == '}' || c == ']') {
+      if (depth == 0) fail("an unexpected bracket");
+      --depth;
+      ++at_;
+    } else if (c == ',' || c == ':') {
+      if (depth == 0) fail("a value is missing");
+      ++at_;
+    } else {
+      while (at_ < text_.size() && std::string_view(",:{}[]\" \n\t\r").find(text_[at_]) == std::string_view::npos)
+        ++at_;
+    }
+  } while (depth > 0);
+}
+
+}  // namespace powerhouse

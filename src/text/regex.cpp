@@ -1,0 +1,98 @@
+#include "text/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "powerhouse/error.h"
+#include "text/regex_syntax.h"
+#include "text/unicode.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::size_t kMaxPattern = 1 << 16;
+constexpr std::uint32_t kMatchLimit = 10'000'000;  // PCRE2's own default
+constexpr std::uint32_t kDepthLimit = 100'000;
+constexpr std::uint32_t kHeapLimitKiB = 64 * 1024;
+constexpr std::size_t kJitStack = 1 << 20;
+
+std::string message_of(int code) {
+  PCRE2_UCHAR buffer[256] = {};
+  pcre2_get_error_message(code, buffer, sizeof buffer);
+  return reinterpret_cast<const char*>(buffer);
+}
+
+struct ContextDeleter {
+  void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_jit_stack* stack) const { pcre2_jit_stack_free(stack); }
+};
+
+}  // namespace
+
+struct Regex::Code {
+  pcre2_code* code = nullptr;
+  ~Code() { pcre2_code_free(code); }
+};
+
+Regex::Regex(std::string_view pattern) : pattern_(pattern), code_(std::make_unique<Code>()) {
+  const auto refuse = [&](std::string found) {
+    throw Error(ErrorKind::format, "a regular expression does not compile",
+                {.field = "pattern \"" + pattern_.substr(0, 200) + "\"", .found = std::move(found)});
+  };
+  if (pattern.size() > kMaxPattern) refuse(std::to_string(pattern.size()) + " bytes");
+  const std::string translated = pcre_from_oniguruma(pattern);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  const std::unique_ptr<pcre2_compile_context, ContextDeleter> context(pcre2_compile_context_create(nullptr));
+  if (!context) throw Error(ErrorKind::memory, "no memory for a regular expression");
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  // Ruby's ^ and $ are those of lines.
+  code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context.get());
+  if (code_->code == nullptr) refuse(message_of(error) + " at " + std::to_string(offset));
+  // Without JIT (a system that forbids it) matching is slower and gives the same.
+  pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE);
+}
+
+Regex::~Regex() = default;
+
+std::vector<MatchRange> Regex::find_all(std::string_view text) const {
+  const std::unique_ptr<pcre2_match_context, ContextDeleter> context(pcre2_match_context_create(nullptr));
+  const std::unique_ptr<pcre2_match_data, ContextDeleter> data(
+      pcre2_match_data_create_from_pattern(code_->code, nullptr));
+  const std::unique_ptr<pcre2_jit_stack, ContextDeleter> stack(pcre2_jit_stack_create(1 << 15, kJitStack, nullptr));
+  if (!context || !data || !stack) throw Error(ErrorKind::memory, "no memory for a regular expression");
+  pcre2_set_match_limit(context.get(), kMatchLimit);
+  pcre2_set_depth_limit(context.get(), kDepthLimit);
+  pcre2_set_heap_limit(context.get(), kHeapLimitKiB);
+  pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+
+  std::vector<MatchRange> found;
+  std::size_t from = 0;
+  while (from <= text.size()) {
+    const auto match = [&](std::uint32_t options) {
+      return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                         options | PCRE2_NO_UTF_CHECK, data.get(), context.get());
+    };
+    int result = match(0);
+    if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
+    if (result == PCRE2_ERROR_NOMATCH) break;
+    if (result < 0) {
+      throw Error(ErrorKind::range, "a regular expression takes too long on this text",
+                  {.field = "pattern \"" + pattern_.substr(0, 200) + "\"", .found = message_of(result)});
+    }
+    const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(data.get());
+    const MatchRange range{ends[0], ends[1]};
+    if (range.start == range.end && !found.empty() && found.back().end == range.end) {
+      from = range.end < text.size() ? range.end + unicode::sequence_length(text[range.end]) : text.size() + 1;
+      continue;
+    }
+    found.push_back(range);
+    from = range.end;
+  }
+  return found;
+}
+
+}  // namespace powerhouse

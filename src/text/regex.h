@@ -1,0 +1,38 @@
+// Regex: a compiled pattern of tokenizer.json (Oniguruma's syntax), run by PCRE2 with its JIT.
+//
+// For patterns that have no splitter of their own. Matching is bounded: a pattern that backtracks without end is an
+// Error, not a hang. A Regex is immutable; match state belongs to the call.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace powerhouse {
+
+struct MatchRange {
+  std::size_t start = 0;
+  std::size_t end = 0;
+};
+
+class Regex {
+ public:
+  /// Error{format} for a pattern that does not compile, Error{unsupported} for one that is not built here.
+  explicit Regex(std::string_view pattern);
+  ~Regex();
+  Regex(const Regex&) = delete;
+  Regex& operator=(const Regex&) = delete;
+
+  /// All matches from left to right, in valid UTF-8. An empty match directly after another is not one. Error{range}
+  /// where the pattern exceeds its match limit.
+  std::vector<MatchRange> find_all(std::string_view text) const;
+
+ private:
+  struct Code;
+  std::string pattern_;
+  std::unique_ptr<Code> code_;
+};
+
+}  // namespace powerhouse

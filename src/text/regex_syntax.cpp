@@ -1,0 +1,158 @@
+#include "text/regex_syntax.h"
+
+#include "powerhouse/error.h"
+#include "text/unicode.h"
+
+namespace powerhouse {
+namespace {
+
+[[noreturn]] void refuse(std::string_view construct, std::string_view pattern) {
+  throw Error(ErrorKind::unsupported, "a regular expression uses what is not built",
+              {.field = "pattern \"" + std::string(pattern.substr(0, 200)) + "\"", .found = std::string(construct)});
+}
+
+class Translator {
+ public:
+  explicit Translator(std::string_view pattern) : pattern_(pattern) {}
+
+  std::string run() {
+    while (at_ < pattern_.size()) {
+      const char c = pattern_[at_];
+      if (c == '\\') {
+        escape();
+      } else if (in_class_) {
+        class_character(c);
+      } else if (c == '[') {
+        open_class();
+      } else if (c == '(') {
+        group();
+      } else if (c == '}') {
+        close_brace();
+      } else {
+        copy();
+      }
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void copy() { out_ += pattern_[at_++]; }
+  bool next_is(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
+
+  void escape() {
+    if (at_ + 1 == pattern_.size()) refuse("a backslash at the end", pattern_);
+    const char name = pattern_[at_ + 1];
+    const auto replace = [&](std::string_view outside, std::string_view inside) {
+      if (in_class_ && inside.empty()) refuse(std::string("[\\") + name + "]", pattern_);
+      out_ += in_class_ ? inside : outside;
+      at_ += 2;
+    };
+    switch (name) {
+      case 's': return replace("\\p{White_Space}", "\\p{White_Space}");
+      case 'S': return replace("\\P{White_Space}", "\\P{White_Space}");
+      case 'w': return replace("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]", "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}");
+      case 'W': return replace("[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]", "");
+      case 'h': return replace("[0-9a-fA-F]", "0-9a-fA-F");
+      case 'H': return replace("[^0-9a-fA-F]", "");
+      // Word boundaries follow \w, which PCRE2 draws otherwise; the rest are Ruby's alone or differ.
+      case 'b':
+      case 'B':
+        if (in_class_) refuse("[\\b]", pattern_);
+        return boundary(name == 'b');
+      case 'R':
+      case 'X':
+      case 'K':
+      case 'G':
+      case 'g':
+      case 'k':
+      case 'y':
+      case 'Y':
+      case 'O':
+      case 'N':
+      case 'Q':
+      case 'E':
+      case 'C':
+      case 'M':
+      case 'c':
+      case 'v':
+      case 'V':
+      case 'o':
+      case 'Z': refuse(std::string("\\") + name, pattern_);
+      case 'u': return code_unit();
+      default:
+        copy();  // the backslash and the character, which is never one that opens something
+        copy();
+    }
+  }
+
+  void boundary(bool positive) {
+    constexpr std::string_view kWord = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]";
+    const std::string word(kWord);
+    out_ += positive ? "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))"
+                     : "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))";
+    at_ += 2;
+  }
+
+  // \uHHHH
+  void code_unit() {
+    const std::string_view digits = pattern_.substr(at_ + 2, 4);
+    if (digits.size() != 4 || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
+      refuse("\\u without four digits", pattern_);
+    }
+    out_ += "\\x{" + std::string(digits) + "}";
+    at_ += 6;
+  }
+
+  void open_class() {
+    in_class_ = true;
+    copy();
+    if (next_is("^")) copy();
+    if (next_is("]")) refuse("an empty class", pattern_);
+  }
+
+  void class_character(char c) {
+    if (c == '[') {
+      if (next_is("[:")) refuse("a POSIX class", pattern_);
+      refuse("a class within a class", pattern_);
+    }
+    if (next_is("&&")) refuse("&& in a class", pattern_);
+    if (c == ']') in_class_ = false;
+    copy();
+  }
+
+  void group() {
+    copy();
+    if (next_is("*")) refuse("(*", pattern_);
+    if (!next_is("?")) return;
+    for (const std::string_view same : {"?:", "?=", "?!", "?<=", "?<!", "?>", "?i:", "?-i:"}) {
+      if (next_is(same)) {
+        out_ += same;
+        at_ += same.size();
+        return;
+      }
+    }
+    if (next_is("?i)") && at_ == 1) {  // elsewhere Ruby's scope is another than PCRE2's
+      out_ += "?i)";
+      at_ += 3;
+      return;
+    }
+    refuse("(" + std::string(pattern_.substr(at_, 3)), pattern_);
+  }
+
+  // {2}+ repeats again in Ruby and is possessive in PCRE2.
+  void close_brace() {
+    copy();
+    if (next_is("+")) refuse("}+", pattern_);
+  }
+
+  std::string_view pattern_;
+  std::size_t at_ = 0;
+  bool in_class_ = false;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string pcre_from_oniguruma(std::string_view pattern) { return Translator(pattern).run(); }
+
+}  // namespace powerhouse

@@ -1,0 +1,37 @@
+// Hand-written splitters for the patterns that byte-level tokenizers use. Each gives exactly the matches of its regular
+// expression (Oniguruma's, which `tokenizers` uses) in one pass without backtracking.
+//
+//   gpt2    's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+//   cl100k  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,n}|
+//   ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+//           n = 3 in Llama 3, 1 in Qwen2
+//   digits  each number (or each run of numbers) apart from the rest: Digits of SmolLM and StarCoder
+// Every character falls into exactly one piece, so nothing lies between the matches.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+#include "text/piece_sink.h"
+
+namespace powerhouse {
+
+void split_gpt2(std::string_view text, PieceSink sink);
+void split_cl100k(std::string_view text, std::size_t max_numbers, PieceSink sink);
+void split_digits(std::string_view text, bool individual, PieceSink sink);
+
+/// A regular expression that has a splitter.
+struct KnownPattern {
+  enum class Kind { gpt2, cl100k } kind = Kind::gpt2;
+  std::size_t max_numbers = 0;  // cl100k's n
+
+  void split(std::string_view text, PieceSink sink) const {
+    kind == Kind::gpt2 ? split_gpt2(text, sink) : split_cl100k(text, max_numbers, sink);
+  }
+};
+
+/// The splitter of a pattern as it is spelled in tokenizer.json files, or nothing.
+std::optional<KnownPattern> find_known_pattern(std::string_view pattern);
+
+}  // namespace powerhouse

@@ -1,0 +1,166 @@
+// A folder's tokenizer: tokenizer.json, then what transformers adds to it from the files beside: tokenizer_config.json
+// (special tokens, added tokens, BOS and EOS, the chat template), special_tokens_map.json and chat_template.jinja.
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <map>
+
+#include "powerhouse/error.h"
+#include "powerhouse/log.h"
+#include "support/mapped_file.h"
+#include "text/tokenizer_impl.h"
+#include "text/tokenizer_json.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr const char* kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                  "pad_token", "cls_token", "mask_token"};
+
+// "<s>", or {"content": "<s>", ...}.
+AddedToken special_token(const Tokenizer::Impl& tokenizer, const Json& value, std::string_view role) {
+  AddedToken token;
+  if (value.is_object()) {
+    token = read_added_token(value);
+  } else {
+    token.content = value.as_string(role);
+    // A bare name keeps the flags of the token that it names.
+    if (const AddedToken* known = tokenizer.added.find(token.content)) token = *known;
+  }
+  token.special = true;
+  return token;
+}
+
+void add_listed_tokens(Tokenizer::Impl& tokenizer, const Json& config) {
+  if (const Json* decoder = config.get("added_tokens_decoder")) {
+    std::map<std::int64_t, const Json*> by_id;
+    for (const auto& [name, description] : decoder->as_object("added_tokens_decoder")) {
+      std::int64_t id = -1;
+      const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+      if (error != std::errc() || end != name.data() + name.size() || id < 0) {
+        throw Error(ErrorKind::format, "a token id is no number", {.field = "added_tokens_decoder", .found = name});
+      }
+      by_id[id] = &description;
+    }
+    for (const auto& [id, description] : by_id) add_token(tokenizer, read_added_token(*description));
+  }
+  for (const char* list : {"additional_special_tokens", "extra_special_tokens"}) {
+    const Json* tokens = config.get(list);
+    if (tokens == nullptr) continue;
+    if (tokens->is_object()) {  // {"image_token": "<image>"}: named ones
+      for (const auto& [role, token] : tokens->as_object()) add_token(tokenizer, special_token(tokenizer, token, role));
+    } else {
+      for (const Json& token : tokens->as_array(list)) add_token(tokenizer, special_token(tokenizer, token, list));
+    }
+  }
+}
+
+void name_special_tokens(Tokenizer::Impl& tokenizer, const Json& config) {
+  for (const char* role : kRoles) {
+    const Json* value = config.get(role);
+    if (value == nullptr || value->is_bool()) continue;
+    AddedToken token = special_token(tokenizer, *value, role);
+    if (token.content.empty()) continue;
+    const std::string content = token.content;
+    add_token(tokenizer, std::move(token));
+    const std::optional<std::int64_t> id = tokenizer.find(content);
+    const std::string_view name(role);
+    if (name == "bos_token") tokenizer.bos = id;
+    if (name == "eos_token") tokenizer.eos = id;
+    if (name == "pad_token") tokenizer.pad = id;
+    if (name == "unk_token") tokenizer.unk = id;
+    const auto named = std::find_if(tokenizer.special_names.begin(), tokenizer.special_names.end(),
+                                    [&](const auto& entry) { return entry.first == name; });
+    if (named == tokenizer.special_names.end()) {
+      tokenizer.special_names.emplace_back(name, content);
+    } else {
+      named->second = content;
+    }
+  }
+}
+
+// An explicit add_bos_token or add_eos_token takes the place of the file's post-processor, as in transformers.
+void apply_bos_and_eos(Tokenizer::Impl& tokenizer, const Json& config) {
+  if (config.get("add_bos_token") == nullptr && config.get("add_eos_token") == nullptr) return;
+  tokenizer.prefix.clear();
+  tokenizer.suffix.clear();
+  if (config.bool_or("add_bos_token", false) && tokenizer.bos) tokenizer.prefix = {*tokenizer.bos};
+  if (config.bool_or("add_eos_token", false) && tokenizer.eos) tokenizer.suffix = {*tokenizer.eos};
+}
+
+// A string, or a list of {name, template} of which "default" counts.
+void read_chat_template(Tokenizer::Impl& tokenizer, const Json& config) {
+  const Json* value = config.get("chat_template");
+  if (value == nullptr) return;
+  if (value->is_string()) {
+    tokenizer.chat_template = value->as_string();
+    return;
+  }
+  for (const Json& entry : value->as_array("chat_template")) {
+    if (entry.at("name").as_string("chat_template.name") == "default") {
+      tokenizer.chat_template = entry.at("template").as_string("chat_template.template");
+    }
+  }
+}
+
+void finish(Tokenizer::Impl& tokenizer) {
+  tokenizer.added.finish(tokenizer.normalizer);
+  tokenizer.add_end_of_generation(tokenizer.eos);
+}
+
+}  // namespace
+
+void apply_tokenizer_config(Tokenizer::Impl& tokenizer, const Json& config) {
+  config.as_object("tokenizer_config.json");
+  add_listed_tokens(tokenizer, config);
+  name_special_tokens(tokenizer, config);
+  apply_bos_and_eos(tokenizer, config);
+  read_chat_template(tokenizer, config);
+}
+
+std::shared_ptr<const Tokenizer::Impl> tokenizer_from_json(std::string_view tokenizer, std::string_view config,
+                                                           std::string_view origin) {
+  const auto impl = [&] {
+    try {
+      return load_tokenizer_json(tokenizer, origin);
+    } catch (const Error& error) {
+      throw error.in_file(origin);
+    }
+  }();
+  if (!config.empty()) apply_tokenizer_config(*impl, Json::parse(config, "tokenizer_config.json"));
+  finish(*impl);
+  return impl;
+}
+
+std::shared_ptr<const Tokenizer::Impl> tokenizer_from_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  const fs::path root(folder);
+  const std::string path = (root / "tokenizer.json").string();
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) {
+    throw Error(ErrorKind::not_found, "the folder has no tokenizer.json",
+                {.file = folder,
+                 .field = "tokenizer.json",
+                 .expected = "a tokenizer.json file (other tokenizer formats are not built)"});
+  }
+  const auto guarded = [](const std::string& file, auto work) {
+    try {
+      return work();
+    } catch (const Error& error) {
+      throw error.in_file(file);
+    }
+  };
+  const auto impl = guarded(path, [&] { return load_tokenizer_json(MappedFile::open(path)->text(), path); });
+  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
+    const std::string file = (root / name).string();
+    if (!fs::exists(file, ignored)) continue;
+    guarded(file, [&] { apply_tokenizer_config(*impl, Json::parse_file(file)); });
+  }
+  if (const std::string file = (root / "chat_template.jinja").string(); fs::exists(file, ignored)) {
+    impl->chat_template = read_text(file, 1 << 24);
+  }
+  finish(*impl);
+  return impl;
+}
+
+}  // namespace powerhouse
