@@ -1,13 +1,21 @@
 #include "support/thread_team.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
 
 #include "powerhouse/error.h"
 #include "support/cpu_info.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#else
+// Built without OpenMP (the fuzzers: clang without its OpenMP library), a team is one thread.
+static int omp_in_parallel() { return 1; }
+static void omp_set_num_threads(int) {}
+static int omp_get_thread_num() { return 0; }
+static int omp_get_num_threads() { return 1; }
+#endif
 
 namespace powerhouse {
 namespace {

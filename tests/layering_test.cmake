@@ -1,0 +1,36 @@
+# The layering check must pass on the tree and fail on planted violations:
+# cmake -D ROOT=<repository> -D SCRATCH=<folder> -P layering_test.cmake
+cmake_minimum_required(VERSION 3.25)
+
+function(check root expected)
+  execute_process(COMMAND ${CMAKE_COMMAND} -D ROOT=${root} -P ${ROOT}/tests/layering.cmake
+    RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(expected STREQUAL "clean" AND NOT result EQUAL 0)
+    message(FATAL_ERROR "${output}")
+  elseif(expected STREQUAL "caught" AND result EQUAL 0)
+    message(FATAL_ERROR "a planted violation was not caught: ${ARGN}")
+  endif()
+endfunction()
+
+check(${ROOT} clean)
+set(planted
+  "src/text/a.cpp|#include \"model/decoder.h\""
+  "src/formats/a.cpp|#include <ATen/core/Tensor.h>"
+  "src/formats/a.cpp|#include \"powerhouse/causal_lm.h\""
+  "src/model/a.cpp|#include \"generation/sampler.h\""
+  "src/model/a.cpp|#include \"../ops/linear.h\""
+  "src/text/a.cpp|#include <nlohmann/json.hpp>"
+  "src/garden/a.cpp|#include \"support/json.h\""
+  "include/powerhouse/a.h|#include <torch/torch.h>"
+  "include/powerhouse/a.h|#include \"support/json.h\""
+  "include/powerhouse/tokenizer.h|#include \"powerhouse/tensor.h\""
+  "kernels/cpu/a.cpp|#include \"powerhouse/error.h\""
+  "examples/a.cpp|#include \"model/decoder.h\"")
+foreach(plant IN LISTS planted)
+  string(REGEX REPLACE "\\|.*" "" file "${plant}")
+  string(REGEX REPLACE "^[^|]*\\|" "" line "${plant}")
+  file(REMOVE_RECURSE ${SCRATCH})
+  file(WRITE ${SCRATCH}/${file} "${line}\n")
+  check(${SCRATCH} caught ${plant})
+endforeach()
+file(REMOVE_RECURSE ${SCRATCH})
