@@ -89,7 +89,7 @@ struct AttentionRow {
 
 /// Softmax attention of single tokens over a paged cache. Query head h reads key-value head h / group.
 /// Work items: row * num_kv_heads + kv_head; each writes its group's heads of the row's `out`.
-/// The order of sums follows positions alone (blocks of 16 positions, and page ends where page_tokens % 16 != 0).
+/// The order of sums follows positions alone: blocks of kAttentionTile of them, whatever the size of a page.
 struct AttentionParams {
   Element type = Element::f32;         ///< of q and out
   Element cache_type = Element::f32;   ///< of the pages
@@ -107,10 +107,14 @@ struct AttentionParams {
   float softcap = 0.0f;  ///< above 0: score = softcap * tanh(score / softcap), after scale
 };
 
+static constexpr std::int64_t kAttentionTile = 64;
+/// Key-value heads of a row that a call takes through the cache together.
+static constexpr std::int64_t kAttentionRun = 8;
+
 /// Floats of scratch that each thread brings to `attention`.
 static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::int64_t head_dim) {
   const std::int64_t padded = (head_dim + 15) / 16 * 16;
-  return 2 * group * padded + 16 * padded + group * 18;
+  return kAttentionRun * group * (2 * padded + kAttentionTile + 2);
 }
 
 /// destination[i] = source[i] in another type. Work items: elements.

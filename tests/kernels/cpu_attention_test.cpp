@@ -14,7 +14,7 @@ POWERHOUSE_EVERY_INSTRUCTION_SET(AttentionTest);
 struct Shape {
   Element type = Element::f32;
   Element cache_type = Element::f32;
-  std::int64_t kv_heads = 2, group = 3, head_dim = 20, page_tokens = 16, tokens = 40;
+  std::int64_t kv_heads = 2, group = 3, head_dim = 20, page_tokens = 16, tokens = 140;
 };
 
 /// A cache whose pages lie in a shuffled pool, two layers a page.
@@ -84,14 +84,16 @@ TEST_P(AttentionTest, AgreesWithThePlainLoop) {
     shapes.push_back({.type = Element::bf16, .cache_type = Element::bf16, .kv_heads = 1, .head_dim = head_dim});
   }
   for (const std::int64_t page_tokens : {1, 5, 8, 32}) shapes.push_back({.page_tokens = page_tokens});
-  for (const std::int64_t group : {1, 2, 8}) shapes.push_back({.group = group, .head_dim = 32});
+  for (const std::int64_t kv_heads : {1, 7, 8, 9, 17}) shapes.push_back({.kv_heads = kv_heads, .head_dim = 16});
+  for (const std::int64_t group : {1, 2, 4, 5, 7, 8}) shapes.push_back({.group = group, .head_dim = 32});
   for (const Shape& shape : shapes) {
     const std::int64_t cells = shape.tokens * shape.kv_heads * shape.head_dim;
     const Cache cache(shape, Buffer::random(shape.cache_type, cells, engine_, 2.0f),
                       Buffer::random(shape.cache_type, cells, engine_), engine_);
     const std::int64_t heads = shape.kv_heads * shape.group;
     const Buffer q = Buffer::random(shape.type, heads * (shape.head_dim + 1), engine_, 2.0f);
-    const std::int64_t spans[][2] = {{0, 1}, {0, 15}, {0, 16}, {0, 17}, {0, 40}, {5, 6}, {7, 33}, {16, 40}, {9, 9}};
+    const std::int64_t spans[][2] = {{0, 1},  {0, 2},   {0, 15}, {0, 16},  {0, 17},   {0, 63}, {0, 64},
+                                     {0, 65}, {0, 140}, {5, 6},  {7, 133}, {64, 140}, {9, 9}};
     for (const auto& span : spans) {
       for (const float softcap : {0.0f, 1.5f}) {
         Buffer found(shape.type, heads * (shape.head_dim + 2), -77.0f);
@@ -113,12 +115,12 @@ TEST_P(AttentionTest, AgreesWithThePlainLoop) {
 }
 
 TEST_P(AttentionTest, BatchAndPagesDoNotChangeBits) {
-  const Shape shape{.kv_heads = 3, .head_dim = 64, .tokens = 61};
+  const Shape shape{.kv_heads = 3, .head_dim = 64, .tokens = 161};
   const std::int64_t cells = shape.tokens * shape.kv_heads * shape.head_dim;
   const Buffer k = Buffer::random(Element::f32, cells, engine_);
   const Buffer v = Buffer::random(Element::f32, cells, engine_);
   Shape wide = shape;
-  wide.page_tokens = 64;
+  wide.page_tokens = 200;
   const Cache paged(shape, k, v, engine_);
   const Cache contiguous(wide, k, v, engine_);
   const std::int64_t size = shape.kv_heads * shape.group * (shape.head_dim + 2);

@@ -1,11 +1,13 @@
 // Attention of one token over a paged cache with the online softmax (Milakov and Gimelshein 2018): a decode step reads
-// K and V once, so all query heads of a key-value head are served from one pass.
+// K and V once, so several query heads of a key-value head share every vector that is loaded and widened. Neighbouring
+// key-value heads go through the cache together, because one head alone is a few lines of each position, far apart.
 //
-// The cache is taken in tiles of 16 positions. A tile is widened to float32 in scratch (read in place where it is
-// float32 already); then scores, running maximum, rescaling and the weighted sum of V follow tile by tile. Tiles begin
-// at multiples of 16 and end at page ends, so the order of sums depends on positions alone.
+// The cache is taken in tiles of kAttentionTile positions, which begin at multiples of it wherever pages end: scores,
+// then weights under a running maximum, then the weighted sum of V. What was summed before is rescaled only where the
+// maximum grew. The order of sums depends on positions alone.
 //
-// Scratch: q [group, padded], out [group, padded], tile [16, padded], scores [group, 16], maximum and sum [group].
+// Scratch, for the query heads of a run of key-value heads: q and out [heads, padded], scores [heads, kAttentionTile],
+// maximum and sum [heads].
 #pragma once
 
 #include <cstdint>
@@ -16,23 +18,180 @@
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
-constexpr int kTile = 16;
-
-/// The positions of one tile as float32 rows; rows from `count` on repeat the last one.
-struct Tile {
-  const float* row[kTile];
-};
+constexpr int kTile = static_cast<int>(kAttentionTile);
+constexpr int kSharing = kRegisters / 8;  // query heads that share a load; by 4 sums each, half the registers
 
 struct AttentionState {
-  float* q;        // [group, padded]
-  float* out;      // [group, padded], not yet divided by sum
-  float* tile;     // [kTile, padded]
-  float* scores;   // [group, kTile]
-  float* maximum;  // [group]
-  float* sum;      // [group]
-  std::int64_t group;
+  float* q;            // [heads, padded]
+  float* out;          // [heads, padded], not yet divided by sum
+  float* scores;       // [heads, kTile], then weights
+  float* maximum;      // [heads]
+  float* sum;          // [heads]
+  std::int64_t heads;  // query heads of the run
+  std::int64_t head_dim;
   std::int64_t padded;  // head_dim rounded up to whole vectors; the padding is zero
 };
+
+/// Where up to kTile positions of the run's first key-value head begin; keys from `count` to the next multiple of 4
+/// repeat the last one.
+template <typename Cache>
+struct Tile {
+  const Cache* keys[kTile];
+  const Cache* values[kTile];
+  int count;
+};
+
+template <typename Cache>
+inline void find_tile(const AttentionParams& params, const AttentionRow& row, std::int64_t kv_head,
+                      std::int64_t position, Tile<Cache>& tile) {
+  const std::int64_t end = smaller((position / kTile + 1) * kTile, row.end);
+  std::int64_t page = position / params.page_tokens;
+  std::int64_t in_page = position % params.page_tokens;
+  const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
+  tile.count = static_cast<int>(end - position);
+  for (int t = 0; t < tile.count; ++t) {
+    const std::int64_t offset = head + in_page * params.token_stride;
+    tile.keys[t] = static_cast<const Cache*>(row.key_pages[page]) + offset;
+    tile.values[t] = static_cast<const Cache*>(row.value_pages[page]) + offset;
+    if (++in_page == params.page_tokens) {
+      in_page = 0;
+      ++page;
+    }
+  }
+  for (int t = tile.count; t % 4 != 0; ++t) tile.keys[t] = tile.keys[tile.count - 1];
+}
+
+/// scores[g, t] = q[g] . k[t] for kHeads heads from g, four positions at once. Their key-value head lies `shift` on.
+template <int kHeads, typename Cache>
+inline void score_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cache>& tile) {
+  for (int t = 0; t < tile.count; t += 4) {
+    Vec sum[kHeads][4];
+    for (auto& head : sum) {
+      for (Vec& position : head) position = zero();
+    }
+    const auto step = [&](std::int64_t d, auto read_part) __attribute__((always_inline)) {
+      Vec key[4];
+      for (int i = 0; i < 4; ++i) key[i] = read_part(tile.keys[t + i] + shift + d);
+      for (int h = 0; h < kHeads; ++h) {
+        const Vec q = load(state.q + (g + h) * state.padded + d);
+        for (int i = 0; i < 4; ++i) sum[h][i] = fma(q, key[i], sum[h][i]);
+      }
+    };
+    std::int64_t d = 0;
+    for (; d + kWidth <= state.head_dim; d += kWidth) step(d, [](const Cache* from) { return load(from); });
+    if (d < state.head_dim) {
+      const int rest = static_cast<int>(state.head_dim - d);
+      step(d, [rest](const Cache* from) { return load_first(from, rest); });
+    }
+    for (int h = 0; h < kHeads; ++h) {
+      reduce_add4(sum[h][0], sum[h][1], sum[h][2], sum[h][3], state.scores + (g + h) * kTile + t);
+    }
+  }
+}
+
+/// Multiplies what head g has summed so far.
+inline void rescale(const AttentionState& state, std::int64_t g, float factor) {
+  float* const out = state.out + g * state.padded;
+  for (std::int64_t d = 0; d < state.padded; d += kWidth) store(out + d, mul(load(out + d), broadcast(factor)));
+  state.sum[g] *= factor;
+}
+
+/// Turns head g's scores into weights under the running maximum.
+inline void weigh(const AttentionParams& params, const AttentionState& state, std::int64_t g, int count) {
+  constexpr float kMinusInfinity = -__builtin_inff();
+  float* const scores = state.scores + g * kTile;
+  Vec best = broadcast(kMinusInfinity);
+  for (int t = 0; t < count; t += kWidth) {
+    Vec score = mul(load(scores + t), broadcast(params.scale));
+    if (params.softcap > 0.0f) {
+      score = mul(tanh(mul(score, broadcast(1.0f / params.softcap))), broadcast(params.softcap));
+    }
+    score = keep_first(score, lanes(count, t), kMinusInfinity);
+    store(scores + t, score);
+    best = max(score, best);
+  }
+  const float tile_maximum = reduce_max(best);
+  if (tile_maximum > state.maximum[g]) {
+    float factor[kWidth];
+    store(factor, exp(broadcast(state.maximum[g] - tile_maximum)));
+    rescale(state, g, factor[0]);
+    state.maximum[g] = tile_maximum;
+  }
+  // Nothing but -infinity so far: any finite pivot gives weights of zero instead of NaN.
+  const Vec pivot = broadcast(state.maximum[g] == kMinusInfinity ? 0.0f : state.maximum[g]);
+  Vec sum = zero();
+  for (int t = 0; t < count; t += kWidth) {
+    const Vec weight = exp(sub(load(scores + t), pivot));
+    store(scores + t, weight);
+    sum = add(sum, weight);
+  }
+  state.sum[g] += reduce_add(sum);
+}
+
+/// out[g] += sum_t weights[g, t] * v[t] for kHeads heads from g and kVectors vectors from d.
+template <int kHeads, int kVectors, typename Cache>
+inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t d, std::int64_t shift,
+                       const Tile<Cache>& tile) {
+  const float* const weights = state.scores + g * kTile;
+  float* const out = state.out + g * state.padded + d;
+  const int last = lanes(state.head_dim, d + (kVectors - 1) * kWidth);
+  Vec sum[kHeads][kVectors];
+  for (int h = 0; h < kHeads; ++h) {
+    for (int i = 0; i < kVectors; ++i) sum[h][i] = load(out + h * state.padded + i * kWidth);
+  }
+  for (int t = 0; t < tile.count; ++t) {
+    const Cache* const from = tile.values[t] + shift + d;
+    Vec value[kVectors];
+    for (int i = 0; i < kVectors - 1; ++i) value[i] = load(from + i * kWidth);
+    value[kVectors - 1] = read(from + (kVectors - 1) * kWidth, last);
+    for (int h = 0; h < kHeads; ++h) {
+      const Vec weight = broadcast(weights[h * kTile + t]);
+      for (int i = 0; i < kVectors; ++i) sum[h][i] = fma(weight, value[i], sum[h][i]);
+    }
+  }
+  for (int h = 0; h < kHeads; ++h) {
+    for (int i = 0; i < kVectors; ++i) store(out + h * state.padded + i * kWidth, sum[h][i]);
+  }
+}
+
+template <int kHeads, typename Cache>
+inline void add_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cache>& tile) {
+  std::int64_t d = 0;
+  for (; d + 4 * kWidth <= state.padded; d += 4 * kWidth) add_values<kHeads, 4>(state, g, d, shift, tile);
+  for (; d < state.padded; d += kWidth) add_values<kHeads, 1>(state, g, d, shift, tile);
+}
+
+/// Calls op(g, Count<n>) for the heads [begin, end) in shares of kSharing, then for what is left.
+template <typename Op>
+inline void share_heads(std::int64_t begin, std::int64_t end, Op op) {
+  std::int64_t g = begin;
+  for (; g + kSharing <= end; g += kSharing) op(g, Count<kSharing>{});
+  if (end - g == 3) {
+    op(g, Count<3>{});
+  } else if (end - g == 2) {
+    op(g, Count<2>{});
+  } else if (end - g == 1) {
+    op(g, Count<1>{});
+  }
+}
+
+template <typename Cache>
+inline void attend(const AttentionParams& params, const AttentionState& state, const AttentionRow& row,
+                   std::int64_t kv_head) {
+  Tile<Cache> tile;
+  for (std::int64_t position = row.begin; position < row.end; position += tile.count) {
+    find_tile(params, row, kv_head, position, tile);
+    std::int64_t shift = 0;
+    for (std::int64_t begin = 0; begin < state.heads; begin += params.group, shift += params.kv_head_stride) {
+      const std::int64_t end = begin + params.group;
+      share_heads(begin, end,
+                  [&](std::int64_t g, auto count) { score_heads<decltype(count)::kValue>(state, g, shift, tile); });
+      for (std::int64_t g = begin; g < end; ++g) weigh(params, state, g, tile.count);
+      share_heads(begin, end,
+                  [&](std::int64_t g, auto count) { add_heads<decltype(count)::kValue>(state, g, shift, tile); });
+    }
+  }
+}
 
 template <typename T>
 inline void widen(const T* from, float* to, std::int64_t size) {
@@ -40,120 +199,8 @@ inline void widen(const T* from, float* to, std::int64_t size) {
 }
 
 template <typename T>
-inline Tile read_tile(const T* first, std::int64_t token_stride, int count, std::int64_t head_dim,
-                      const AttentionState& state) {
-  Tile tile;
-  for (int t = 0; t < kTile; ++t) {
-    const int token = t < count ? t : count - 1;
-    if constexpr (sizeof(T) == sizeof(float)) {
-      if (head_dim == state.padded) {
-        tile.row[t] = first + token * token_stride;
-        continue;
-      }
-    }
-    float* const row = state.tile + token * state.padded;
-    if (t < count) widen(first + t * token_stride, row, head_dim);
-    tile.row[t] = row;
-  }
-  return tile;
-}
-
-/// scores[g, t] = q[g] . k[t]; eight positions at once keep eight sums in flight.
-inline void score_tile(const AttentionState& state, const Tile& keys) {
-  for (std::int64_t g = 0; g < state.group; ++g) {
-    const float* const q = state.q + g * state.padded;
-    for (int t = 0; t < kTile; t += 8) {
-      Vec sum[8];
-      for (Vec& lane : sum) lane = zero();
-      for (std::int64_t d = 0; d < state.padded; d += kWidth) {
-        const Vec part = load(q + d);
-        for (int i = 0; i < 8; ++i) sum[i] = fma(part, load(keys.row[t + i] + d), sum[i]);
-      }
-      float* const scores = state.scores + g * kTile + t;
-      reduce_add4(sum[0], sum[1], sum[2], sum[3], scores);
-      reduce_add4(sum[4], sum[5], sum[6], sum[7], scores + 4);
-    }
-  }
-}
-
-/// Turns a head's scores into weights under the new maximum and returns the factor for what was summed before.
-inline float weigh_tile(const AttentionParams& params, const AttentionState& state, std::int64_t g, int count) {
-  constexpr float kMinusInfinity = -__builtin_inff();
-  float* const scores = state.scores + g * kTile;
-  Vec best = broadcast(kMinusInfinity);
-  for (int t = 0; t < kTile; t += kWidth) {
-    Vec score = mul(load(scores + t), broadcast(params.scale));
-    if (params.softcap > 0.0f) {
-      score = mul(tanh(mul(score, broadcast(1.0f / params.softcap))), broadcast(params.softcap));
-    }
-    score = keep_first(score, static_cast<int>(larger(0, smaller(count - t, kWidth))), kMinusInfinity);
-    store(scores + t, score);
-    best = max(score, best);
-  }
-  const float tile_maximum = reduce_max(best);
-  const float maximum = tile_maximum > state.maximum[g] ? tile_maximum : state.maximum[g];
-  // Nothing but -infinity so far: any finite pivot gives weights of zero instead of NaN.
-  const float pivot = maximum == kMinusInfinity ? 0.0f : maximum;
-  Vec sum = zero();
-  for (int t = 0; t < kTile; t += kWidth) {
-    const Vec weight = exp(sub(load(scores + t), broadcast(pivot)));
-    store(scores + t, weight);
-    sum = add(sum, weight);
-  }
-  float factor[kWidth];
-  store(factor, exp(broadcast(state.maximum[g] - pivot)));
-  state.maximum[g] = maximum;
-  state.sum[g] = state.sum[g] * factor[0] + reduce_add(sum);
-  return factor[0];
-}
-
-/// out[g] = out[g] * factor + sum_t weights[t] * v[t], four vectors of a head at a time.
-template <int kVectors>
-inline void add_values(const AttentionState& state, std::int64_t g, float factor, const Tile& values, int count,
-                       std::int64_t d) {
-  const float* const weights = state.scores + g * kTile;
-  float* const out = state.out + g * state.padded + d;
-  Vec sum[kVectors];
-  for (int i = 0; i < kVectors; ++i) sum[i] = mul(load(out + i * kWidth), broadcast(factor));
-  for (int t = 0; t < count; ++t) {
-    const Vec weight = broadcast(weights[t]);
-    for (int i = 0; i < kVectors; ++i) sum[i] = fma(weight, load(values.row[t] + d + i * kWidth), sum[i]);
-  }
-  for (int i = 0; i < kVectors; ++i) store(out + i * kWidth, sum[i]);
-}
-
-template <typename Cache>
-inline void attend_tile(const AttentionParams& params, const AttentionState& state, const Cache* keys,
-                        const Cache* values, int count) {
-  score_tile(state, read_tile(keys, params.token_stride, count, params.head_dim, state));
-  // The keys' tile is spent: scratch now takes the values'.
-  const Tile tile = read_tile(values, params.token_stride, count, params.head_dim, state);
-  for (std::int64_t g = 0; g < state.group; ++g) {
-    const float factor = weigh_tile(params, state, g, count);
-    std::int64_t d = 0;
-    for (; d + 4 * kWidth <= state.padded; d += 4 * kWidth) add_values<4>(state, g, factor, tile, count, d);
-    for (; d < state.padded; d += kWidth) add_values<1>(state, g, factor, tile, count, d);
-  }
-}
-
-template <typename Cache>
-inline void attend(const AttentionParams& params, const AttentionState& state, const AttentionRow& row,
-                   std::int64_t kv_head) {
-  for (std::int64_t position = row.begin; position < row.end;) {
-    const std::int64_t page = position / params.page_tokens;
-    const std::int64_t in_page = position % params.page_tokens;
-    const std::int64_t tile_end = smaller((position / kTile + 1) * kTile, (page + 1) * params.page_tokens);
-    const int count = static_cast<int>(smaller(tile_end, row.end) - position);
-    const std::int64_t offset = params.page_offset + in_page * params.token_stride + kv_head * params.kv_head_stride;
-    attend_tile(params, state, static_cast<const Cache*>(row.key_pages[page]) + offset,
-                static_cast<const Cache*>(row.value_pages[page]) + offset, count);
-    position += count;
-  }
-}
-
-template <typename T>
 inline void load_queries(const AttentionParams& params, const AttentionState& state, const T* q) {
-  for (std::int64_t g = 0; g < state.group; ++g) {
+  for (std::int64_t g = 0; g < state.heads; ++g) {
     widen(q + g * params.q_head_stride, state.q + g * state.padded, params.head_dim);
     for (std::int64_t d = 0; d < state.padded; d += kWidth) store(state.out + g * state.padded + d, zero());
     state.maximum[g] = -__builtin_inff();
@@ -163,7 +210,7 @@ inline void load_queries(const AttentionParams& params, const AttentionState& st
 
 template <typename T>
 inline void store_outputs(const AttentionParams& params, const AttentionState& state, bool empty, T* out) {
-  for (std::int64_t g = 0; g < state.group; ++g) {
+  for (std::int64_t g = 0; g < state.heads; ++g) {
     const Vec sum = broadcast(empty ? 1.0f : state.sum[g]);
     for (std::int64_t d = 0; d < params.head_dim; d += kWidth) {
       write(out + g * params.out_head_stride + d, div(load(state.out + g * state.padded + d), sum),
@@ -174,18 +221,20 @@ inline void store_outputs(const AttentionParams& params, const AttentionState& s
 
 void attention(const AttentionParams& params, std::int64_t begin, std::int64_t end, float* scratch) {
   AttentionState state{};
-  state.group = params.group;
+  state.head_dim = params.head_dim;
   state.padded = (params.head_dim + kWidth - 1) / kWidth * kWidth;
+  const std::int64_t most_heads = kAttentionRun * params.group;
   state.q = scratch;
-  state.out = state.q + state.group * state.padded;
-  state.tile = state.out + state.group * state.padded;
-  state.scores = state.tile + kTile * state.padded;
-  state.maximum = state.scores + state.group * kTile;
-  state.sum = state.maximum + state.group;
-  for (std::int64_t item = begin; item < end; ++item) {
+  state.out = state.q + most_heads * state.padded;
+  state.scores = state.out + most_heads * state.padded;
+  state.maximum = state.scores + most_heads * kTile;
+  state.sum = state.maximum + most_heads;
+  for (std::int64_t item = begin; item < end;) {
     const AttentionRow& row = params.rows[item / params.num_kv_heads];
     const std::int64_t kv_head = item % params.num_kv_heads;
+    const std::int64_t run = smaller(smaller(end - item, params.num_kv_heads - kv_head), kAttentionRun);
     const std::int64_t head = kv_head * params.group;
+    state.heads = run * params.group;
     visit(params.type, [&](auto tag) {
       using T = typename decltype(tag)::Type;
       load_queries(params, state, static_cast<const T*>(row.q) + head * params.q_head_stride);
@@ -195,6 +244,7 @@ void attention(const AttentionParams& params, std::int64_t begin, std::int64_t e
       using T = typename decltype(tag)::Type;
       store_outputs(params, state, row.begin >= row.end, static_cast<T*>(row.out) + head * params.out_head_stride);
     });
+    item += run;
   }
 }
 

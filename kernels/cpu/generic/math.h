@@ -16,6 +16,12 @@ struct Tag {
   using Type = T;
 };
 
+/// A number that a generic lambda can use as a template argument.
+template <int kNumber>
+struct Count {
+  static constexpr int kValue = kNumber;
+};
+
 /// Calls op(Tag<T>) with the C++ type of an element type.
 template <typename Op>
 inline void visit(Element type, Op op) {
