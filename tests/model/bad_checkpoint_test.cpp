@@ -1,0 +1,175 @@
+// Checkpoints that are wrong in one place: one Error that names it.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <limits>
+
+#include "expect_error.h"
+#include "fixture.h"
+#include "powerhouse/inspect.h"
+#include "powerhouse/session.h"
+#include "support/json.h"
+#include "support/mapped_file.h"
+#include "temporary_folder.h"
+
+namespace powerhouse {
+namespace {
+
+using testing::expect_error;
+using testing::fixture;
+
+// A copy of tiny_gqa with config.json changed.
+class BadFolder : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::copy(fixture("tiny_gqa"), folder_.file("m"));
+    config_ = Json::parse_file(path() + "/config.json");
+  }
+  std::string path() const { return folder_.file("m"); }
+  void save() { folder_.write("m/config.json", config_.dump()); }
+  template <typename Value>
+  void set(const char* key, Value value) {
+    config_.as_object()[key] = Json(value);
+    save();
+  }
+  void expect(ErrorKind kind, std::string_view mentions) {
+    expect_error(kind, mentions, [&] { CausalLM::from_pretrained(path()); });
+  }
+
+  testing::TemporaryFolder folder_;
+  Json config_;
+};
+
+TEST_F(BadFolder, UnknownArchitectureListsTheKnownOnes) {
+  set("architectures", Json::Array{Json("GrapevineForCausalLM")});
+  expect(ErrorKind::unsupported, "GrapevineForCausalLM");
+  expect(ErrorKind::unsupported, "LlamaForCausalLM");
+}
+
+TEST_F(BadFolder, WhatChangesTheMathematicsIsRefusedByName) {
+  set("hidden_act", "tanh");
+  expect(ErrorKind::unsupported, "tanh");
+  set("hidden_act", "silu");
+  JsonObject rope;
+  rope["rope_type"] = "spiral";
+  set("rope_parameters", rope);
+  expect(ErrorKind::unsupported, "spiral");
+}
+
+TEST_F(BadFolder, ImpossibleSizesAreNamed) {
+  for (const char* key : {"hidden_size", "vocab_size", "num_attention_heads", "num_hidden_layers", "intermediate_size",
+                          "head_dim", "num_key_value_heads"}) {
+    const Json before = config_.at(key);
+    for (const std::int64_t value : {std::int64_t{0}, std::int64_t{-3}, std::int64_t{1} << 40}) {
+      set(key, value);
+      expect(ErrorKind::format, "config.json");
+    }
+    set(key, "many");
+    expect(ErrorKind::format, key);
+    config_.as_object()[key] = before;
+  }
+  set("num_key_value_heads", 4);
+  expect(ErrorKind::format, "num_key_value_heads");
+  set("num_key_value_heads", 2);
+  set("hidden_size", 40);
+  expect(ErrorKind::format, "wrong shape");
+}
+
+TEST_F(BadFolder, MissingPartsAreNamed) {
+  config_.as_object()["num_hidden_layers"] = Json(3);
+  save();
+  expect(ErrorKind::format, "model.layers.2.input_layernorm.weight");
+  const ModelReport report = inspect(path());
+  EXPECT_EQ(report.missing.size(), 9u);
+  std::filesystem::remove(path() + "/model.safetensors");
+  expect(ErrorKind::not_found, "model.safetensors");
+  folder_.write("m/pytorch_model.bin", "x");
+  expect(ErrorKind::unsupported, "pytorch_model.bin");
+  std::filesystem::remove(path() + "/config.json");
+  expect(ErrorKind::not_found, "config.json");
+}
+
+TEST_F(BadFolder, ABrokenConfigIsNamed) {
+  folder_.write("m/config.json", "{\"hidden_size\": ");
+  expect(ErrorKind::format, "config.json");
+  folder_.write("m/config.json", "[]");
+  expect(ErrorKind::format, "config.json");
+  folder_.write("m/config.json", "");
+  expect(ErrorKind::format, "config.json");
+}
+
+TEST(BadModel, MissingAndEmptyFilesAreNamed) {
+  const testing::TemporaryFolder folder;
+  expect_error(ErrorKind::not_found, "absent.gguf", [&] { CausalLM::from_pretrained(folder.file("absent.gguf")); });
+  expect_error(ErrorKind::format, "empty", [&] { CausalLM::from_pretrained(folder.write("empty.gguf", "")); });
+  expect_error(ErrorKind::format, "GGUF", [&] { CausalLM::from_pretrained(folder.write("text.gguf", "hello world")); });
+  expect_error(ErrorKind::not_found, "config.json", [&] { CausalLM::from_pretrained(folder.path()); });
+}
+
+TEST(BadModel, CudaIsRefusedClearly) {
+  expect_error(ErrorKind::device, "CUDA",
+               [] { CausalLM::from_pretrained(fixture("tiny_gqa"), {.device = parse_device("cuda:0")}); });
+}
+
+TEST(BadModel, NaNIsTracedToItsLayer) {
+  const std::vector<std::int64_t> ids = {1, 2, 3};
+  struct Place {
+    const char* parameter;
+    const char* where;
+  };
+  for (const auto& [parameter, where] : {Place{"model.layers.1.mlp.up_proj.weight", "layer 1 mlp_activation"},
+                                         Place{"model.layers.0.self_attn.k_proj.weight", "layer 0 key"},
+                                         Place{"model.embed_tokens.weight", "embeddings"},
+                                         Place{"model.norm.weight", "final_norm"}, Place{"lm_head.weight", "logits"}}) {
+    const CausalLM model = CausalLM::from_pretrained(fixture("tiny_gqa"), {.dtype = Dtype::f32});
+    model.parameter(parameter).fill_(std::numeric_limits<float>::quiet_NaN());
+    expect_error(ErrorKind::numeric, where, [&] { model.forward(testing::to_tensor(ids)); });
+    Session session(model);
+    const SequenceId sequence = session.create();
+    expect_error(ErrorKind::numeric, where, [&] { session.forward(sequence, ids); });
+    EXPECT_EQ(session.length(sequence), 0);
+  }
+}
+
+TEST(BadModel, ForwardRefusesWrongTensors) {
+  const CausalLM model = CausalLM::from_pretrained(fixture("tiny_gqa"));
+  const at::Tensor ids = testing::to_tensor({1, 2, 3});
+  expect_error(ErrorKind::usage, "input_ids", [&] { model.forward(ids.select(0, 0)); });
+  expect_error(ErrorKind::usage, "input_ids", [&] { model.forward(ids.to(at::kFloat)); });
+  expect_error(ErrorKind::usage, "input_ids", [&] { model.forward(at::Tensor()); });
+  expect_error(ErrorKind::usage, "attention_mask", [&] { model.forward(ids, ids.narrow(1, 0, 2)); });
+  expect_error(ErrorKind::range, "97", [&] { model.forward(testing::to_tensor({97})); });
+  expect_error(ErrorKind::range, "64", [&] { model.forward(testing::to_tensor(std::vector<std::int64_t>(65, 1))); });
+  EXPECT_EQ(model.forward(ids, ids.mul(0)).abs().sum().item<float>(), 0.0f) << "all padding";
+}
+
+TEST(Parameters, TrainingNeverTouchesTheFile) {
+  const testing::TemporaryFolder folder;
+  std::filesystem::copy(fixture("tiny_gqa"), folder.file("m"));
+  const std::string file = folder.file("m/model.safetensors");
+  const std::string before = read_text(file);
+  CausalLM model = CausalLM::from_pretrained(folder.file("m"), {.dtype = Dtype::f32});
+  EXPECT_GT(model.memory().mapped, 0u);
+  model.parameter("model.norm.weight").mul_(3);
+  model.set_requires_grad(true);
+  EXPECT_EQ(model.memory().mapped, 0u);
+  for (const auto& [name, parameter] : model.named_parameters()) parameter.detach().add_(1);
+  EXPECT_EQ(read_text(file), before);
+  EXPECT_FALSE(CausalLM::from_pretrained(folder.file("m"), {.dtype = Dtype::f32})
+                   .parameter("model.norm.weight")
+                   .equal(model.parameter("model.norm.weight")));
+}
+
+TEST(Parameters, CloneCopiesAndShareDoesNot) {
+  const CausalLM model = CausalLM::from_pretrained(fixture("tiny_gqa"), {.dtype = Dtype::f32});
+  const CausalLM copy = model.clone();
+  const CausalLM same = model.share();
+  model.parameter("model.norm.weight").mul_(2);
+  EXPECT_TRUE(same.parameter("model.norm.weight").equal(model.parameter("model.norm.weight")));
+  EXPECT_FALSE(copy.parameter("model.norm.weight").equal(model.parameter("model.norm.weight")));
+  expect_error(ErrorKind::not_found, "model.nothing", [&] { model.parameter("model.nothing"); });
+}
+
+}  // namespace
+}  // namespace powerhouse
