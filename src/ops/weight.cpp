@@ -23,7 +23,9 @@ at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
 
 // The rows of `view`, in canonical order, as dense numbers of `type`.
 void dequantize_rows(const TensorView& view, const RowMap& row_map, Element type, std::byte* out) {
-  const std::int64_t columns = view.shape.empty() ? 1 : view.shape.back();
+  // A reordered vector (a bias) is a matrix of one column: its elements are the rows.
+  const bool column = view.shape.empty() || (view.shape.size() == 1 && row_map);
+  const std::int64_t columns = column ? 1 : view.shape.back();
   if (columns == 0) return;
   const std::int64_t rows = view.elements() / columns;
   const BlockInfo info = block_info(view.format);
@@ -66,6 +68,10 @@ Weight Weight::from_view(std::string name, TensorView view, RowMap row_map, at::
   }
   if (!can_dequantize(view.format)) {
     throw Error(ErrorKind::unsupported, "weights of this type can't be read yet",
+                {.file = view.file->path(), .field = view.name, .found = block_info(view.format).name});
+  }
+  if (row_map && view.shape.size() == 1 && block_info(view.format).block_elements > 1) {
+    throw Error(ErrorKind::unsupported, "a quantized vector can't be reordered",
                 {.file = view.file->path(), .field = view.name, .found = block_info(view.format).name});
   }
   weight.view_ = std::move(view);
