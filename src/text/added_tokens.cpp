@@ -42,6 +42,7 @@ void AddedTokens::add(AddedToken token) {
         ErrorKind::format, "an added token is too long",
         {.field = "added_tokens", .expected = "at most 4096 bytes", .found = std::to_string(token.content.size())});
   }
+  token.spelling = token.content;
   const auto [at, fresh] = by_content_.try_emplace(token.content, tokens_.size());
   if (fresh) {
     by_id_.emplace(token.id, tokens_.size());
@@ -75,13 +76,10 @@ void AddedTokens::Trie::insert(std::string_view content, std::int32_t token) {
 
 void AddedTokens::finish(const Normalizer& normalizer) {
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    AddedToken& token = tokens_[i];
     std::string storage;
-    const auto index = static_cast<std::int32_t>(i);
-    if (tokens_[i].normalized) {
-      normalized_.insert(normalizer.apply(tokens_[i].content, storage), index);
-    } else {
-      raw_.insert(tokens_[i].content, index);
-    }
+    if (token.normalized) token.spelling = normalizer.apply(token.content, storage);
+    (token.normalized ? normalized_ : raw_).insert(token.spelling, static_cast<std::int32_t>(i));
   }
 }
 

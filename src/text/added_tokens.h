@@ -24,6 +24,7 @@ struct AddedToken {
   bool lstrip = false;       // takes the white space before it
   bool rstrip = false;       // and after it
   bool normalized = false;
+  std::string spelling{};  // the content, normalized if `normalized`: how the token decodes; set by add() and finish()
 };
 
 class AddedTokens {

@@ -35,6 +35,7 @@ class MergeTable {
   /// A pair that is there already takes the new rank if `replace`, else keeps its own.
   void add(std::int32_t left, std::int32_t right, Merge merge, bool replace);
   Merge find(std::int32_t left, std::int32_t right) const;
+  void prefetch(std::int32_t left, std::int32_t right) const;
 
  private:
   struct Slot {
@@ -49,25 +50,32 @@ class MergeTable {
   std::size_t count_ = 0;
 };
 
-/// Builds a MergeTable from pairs of texts in the order of their ranks.
+/// Builds a MergeTable from pairs of texts in the order of their ranks. Works in batches, whose look-ups overlap.
 class MergeLoader {
  public:
   enum class Repeated { first_wins, last_wins };
 
   MergeLoader(const Vocabulary& vocabulary, std::size_t merges, Repeated repeated);
-  /// Error{format} naming the merge where the vocabulary lacks a half or the whole.
+  /// Error{format} naming the merge where the vocabulary lacks a half or the whole; it may come with a later call.
   void add(std::string_view left, std::string_view right);
   /// The same from "left right". Error{format} where there is no such blank.
   void add(std::string_view pair);
-  MergeTable take() { return std::move(table_); }
+  MergeTable take();
 
  private:
+  struct Pending {
+    std::size_t start = 0, middle = 0, end = 0;     // of the two halves in `texts_`
+    std::uint64_t left = 0, right = 0, joined = 0;  // hashes
+  };
+  void flush();
+  [[noreturn]] void refuse(std::string_view message, std::string_view found) const;
+
   const Vocabulary& vocabulary_;
   Repeated repeated_;
   MergeTable table_;
-  std::string joined_;
+  std::vector<Pending> batch_;
+  std::string texts_;
   std::int32_t next_rank_ = 0;
-  std::int64_t expected_ = -1;  // merges usually make ids in order: the next is looked at before the table is asked
 };
 
 class Bpe {

@@ -1,35 +1,39 @@
 #include "text/json_scanner.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "powerhouse/error.h"
 #include "support/utf8.h"
 
 namespace powerhouse {
+namespace {
+
+// Bytes at which skipping has to look: kOutside between strings, kInside within one.
+enum Stop : unsigned char { kOutside = 1, kInside = 2 };
+
+constexpr std::array<unsigned char, 256> make_stops() {
+  std::array<unsigned char, 256> stops{};
+  for (const char bracket : {'{', '[', '}', ']', '"'}) stops[static_cast<unsigned char>(bracket)] |= kOutside;
+  for (const char end : {'"', '\\'}) stops[static_cast<unsigned char>(end)] |= kInside;
+  return stops;
+}
+constexpr std::array<unsigned char, 256> kStops = make_stops();
+
+std::size_t skip_to(std::string_view text, std::size_t at, Stop stop) {
+  while (at < text.size() && (kStops[static_cast<unsigned char>(text[at])] & stop) == 0) ++at;
+  return at;
+}
+
+}  // namespace
 
 void JsonScanner::fail(std::string_view what) const {
   throw Error(ErrorKind::format, "invalid JSON: " + std::string(what),
               {.file = origin_, .field = "byte " + std::to_string(base_ + at_)});
 }
 
-char JsonScanner::peek() {
-  while (at_ < text_.size()) {
-    const char c = text_[at_];
-    if (c != ' ' && c != '\n' && c != '\t' && c != '\r') return c;
-    ++at_;
-  }
-  return '\0';
-}
-
-void JsonScanner::expect(char wanted) {
-  if (!take(wanted)) fail(std::string("expected '") + wanted + "'");
-}
-
-bool JsonScanner::take(char wanted) {
-  if (peek() != wanted || at_ == text_.size()) return false;
-  ++at_;
-  return true;
-}
+void JsonScanner::fail_expected(char wanted) const { fail(std::string("expected '") + wanted + "'"); }
 
 std::string_view JsonScanner::string(std::string& storage) {
   expect('"');
@@ -121,8 +125,8 @@ std::int64_t JsonScanner::integer() {
 }
 
 void JsonScanner::skip_string() {
-  ++at_;
-  while (at_ < text_.size() && text_[at_] != '"') at_ += text_[at_] == '\\' ? 2 : 1;
+  at_ = skip_to(text_, at_ + 1, kInside);
+  while (at_ < text_.size() && text_[at_] == '\\') at_ = skip_to(text_, at_ + 2, kInside);
   if (at_ >= text_.size()) {
     at_ = text_.size();
     fail("a string without end");
@@ -131,27 +135,26 @@ void JsonScanner::skip_string() {
 }
 
 void JsonScanner::skip_value() {
+  const char first = peek();
+  if (first == '"') return skip_string();
+  if (first != '{' && first != '[') {
+    const std::size_t start = at_;
+    at_ = std::min(text_.find_first_of(",:{}[]\" \n\t\r", at_), text_.size());
+    if (at_ == start) fail("a value is missing");
+    return;
+  }
+  // Only strings and brackets tell where the value ends.
   std::size_t depth = 0;
-  do {
-    const char c = peek();
-    if (at_ == text_.size()) fail("the text ends early");
-    if (c == '"') {
+  while ((at_ = skip_to(text_, at_, kOutside)) < text_.size()) {
+    if (text_[at_] == '"') {
       skip_string();
-    } else if (c == '{' || c == '[') {
-      ++depth;
-      ++at_;
-    } else if (c == '}' || c == ']') {
-      if (depth == 0) fail("an unexpected bracket");
-      --depth;
-      ++at_;
-    } else if (c == ',' || c == ':') {
-      if (depth == 0) fail("a value is missing");
-      ++at_;
-    } else {
-      while (at_ < text_.size() && std::string_view(",:{}[]\" \n\t\r").find(text_[at_]) == std::string_view::npos)
-        ++at_;
+      continue;
     }
-  } while (depth > 0);
+    const bool opens = text_[at_] == '{' || text_[at_] == '[';
+    ++at_;
+    if ((opens ? ++depth : --depth) == 0) return;
+  }
+  fail("the text ends early");
 }
 
 }  // namespace powerhouse

@@ -19,11 +19,24 @@ class JsonScanner {
 
   std::size_t position() const noexcept { return at_; }
   /// The next character that is no white space, or '\0' at the end.
-  char peek();
+  char peek() {
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c != ' ' && c != '\n' && c != '\t' && c != '\r') return c;
+      ++at_;
+    }
+    return '\0';
+  }
   /// Takes `wanted`, or Error{format}.
-  void expect(char wanted);
+  void expect(char wanted) {
+    if (!take(wanted)) fail_expected(wanted);
+  }
   /// Takes `wanted` where it comes next.
-  bool take(char wanted);
+  bool take(char wanted) {
+    if (peek() != wanted || at_ == text_.size()) return false;
+    ++at_;
+    return true;
+  }
   /// A string, unescaped into `storage` where it has escapes, else a view into the text. Its UTF-8 is checked.
   std::string_view string(std::string& storage);
   /// An integer without fraction or exponent.
@@ -33,6 +46,7 @@ class JsonScanner {
   [[noreturn]] void fail(std::string_view what) const;
 
  private:
+  [[noreturn]] void fail_expected(char wanted) const;
   void skip_string();
   void unescape(std::string& storage);
   char32_t hex4();

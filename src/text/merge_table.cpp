@@ -47,45 +47,95 @@ MergeTable::Merge MergeTable::find(std::int32_t left, std::int32_t right) const 
   return slot.pair == pair ? slot.merge : Merge{};
 }
 
+void MergeTable::prefetch(std::int32_t left, std::int32_t right) const {
+  if (slots_.empty()) return;
+  __builtin_prefetch(&slots_[hashing::of(pack(left, right), hashing::key()) & (slots_.size() - 1)]);
+}
+
+namespace {
+
+constexpr std::size_t kBatch = 64;
+
+}  // namespace
+
 MergeLoader::MergeLoader(const Vocabulary& vocabulary, std::size_t merges, Repeated repeated)
     : vocabulary_(vocabulary), repeated_(repeated) {
   if (merges >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
     throw Error(ErrorKind::format, "too many merges", {.found = std::to_string(merges)});
   }
   table_.reserve(merges);
+  batch_.reserve(kBatch);
+}
+
+void MergeLoader::refuse(std::string_view message, std::string_view found) const {
+  throw Error(ErrorKind::format, message,
+              {.field = "merge " + std::to_string(next_rank_), .found = std::string(found.substr(0, 80))});
 }
 
 void MergeLoader::add(std::string_view left, std::string_view right) {
-  const auto refuse = [&](std::string_view message, std::string_view found) {
-    throw Error(ErrorKind::format, message,
-                {.field = "merge " + std::to_string(next_rank_), .found = std::string(found.substr(0, 80))});
-  };
-  const auto half = [&](std::string_view text) {
-    const auto id = vocabulary_.find(text);
-    if (!id) refuse("a merge names a token that the vocabulary lacks", text);
-    return *id;
-  };
-  const std::int32_t left_id = half(left);
-  const std::int32_t right_id = half(right);
-  joined_.assign(left).append(right);
-  std::int64_t result = expected_;
-  if (!vocabulary_.contains(result) || vocabulary_.text(result) != joined_) {
-    const auto found = vocabulary_.find(joined_);
-    if (!found) refuse("a merge makes a token that the vocabulary lacks", joined_);
-    result = *found;
-  }
-  expected_ = result + 1;
-  table_.add(left_id, right_id, {next_rank_++, static_cast<std::int32_t>(result)}, repeated_ == Repeated::last_wins);
+  Pending pending{.start = texts_.size()};
+  texts_.append(left).append(right);
+  pending.middle = pending.start + left.size();
+  pending.end = texts_.size();
+  pending.left = vocabulary_.hash(left);
+  pending.right = vocabulary_.hash(right);
+  pending.joined = vocabulary_.hash(std::string_view(texts_).substr(pending.start));
+  for (const std::uint64_t hash : {pending.left, pending.right, pending.joined}) vocabulary_.prefetch_slot(hash);
+  batch_.push_back(pending);
+  if (batch_.size() == kBatch) flush();
 }
 
 void MergeLoader::add(std::string_view pair) {
   // The left half may itself begin with a blank in vocabularies that are not byte-level.
   const std::size_t blank = pair.find(' ', 1);
   if (blank == std::string_view::npos || blank + 1 == pair.size()) {
-    throw Error(ErrorKind::format, "a merge is not two tokens with a blank between",
-                {.field = "merge " + std::to_string(next_rank_), .found = std::string(pair.substr(0, 80))});
+    flush();
+    refuse("a merge is not two tokens with a blank between", pair);
   }
   add(pair.substr(0, blank), pair.substr(blank + 1));
+}
+
+void MergeLoader::flush() {
+  const auto each_hash = [&](auto visit) {
+    for (const Pending& pending : batch_) {
+      for (const std::uint64_t hash : {pending.left, pending.right, pending.joined}) visit(hash);
+    }
+  };
+  each_hash([&](std::uint64_t hash) { vocabulary_.prefetch_entry(hash); });
+  each_hash([&](std::uint64_t hash) { vocabulary_.prefetch_text(hash); });
+
+  struct Found {
+    std::int32_t left, right, result;
+  };
+  Found found[kBatch];
+  const std::string_view texts = texts_;
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    const Pending& pending = batch_[i];
+    const auto find = [&](std::size_t start, std::size_t end, std::uint64_t hash, std::string_view message) {
+      const auto id = vocabulary_.find(texts.substr(start, end - start), hash);
+      if (!id) {
+        next_rank_ += static_cast<std::int32_t>(i);
+        refuse(message, texts.substr(start, end - start));
+      }
+      return *id;
+    };
+    constexpr std::string_view kHalf = "a merge names a token that the vocabulary lacks";
+    found[i].left = find(pending.start, pending.middle, pending.left, kHalf);
+    found[i].right = find(pending.middle, pending.end, pending.right, kHalf);
+    found[i].result =
+        find(pending.start, pending.end, pending.joined, "a merge makes a token that the vocabulary lacks");
+    table_.prefetch(found[i].left, found[i].right);
+  }
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    table_.add(found[i].left, found[i].right, {next_rank_++, found[i].result}, repeated_ == Repeated::last_wins);
+  }
+  batch_.clear();
+  texts_.clear();
+}
+
+MergeTable MergeLoader::take() {
+  flush();
+  return std::move(table_);
 }
 
 }  // namespace powerhouse

@@ -79,6 +79,9 @@ class Translator {
       case 'o':
       case 'Z': refuse(std::string("\\") + name, pattern_);
       case 'u': return code_unit();
+      case 'p':
+      case 'P':
+      case 'x': return braced();
       default:
         copy();  // the backslash and the character, which is never one that opens something
         copy();
@@ -91,6 +94,15 @@ class Translator {
     out_ += positive ? "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))"
                      : "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))";
     at_ += 2;
+  }
+
+  // \p{...}, \x{...}: up to the brace, which is no quantifier's; or \xHH.
+  void braced() {
+    const std::size_t end = pattern_.find('}', at_);
+    const std::size_t size =
+        pattern_.substr(at_ + 2).starts_with('{') && end != std::string_view::npos ? end + 1 - at_ : 2;
+    out_ += pattern_.substr(at_, size);
+    at_ += size;
   }
 
   // \uHHHH

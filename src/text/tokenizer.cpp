@@ -24,8 +24,8 @@ std::optional<std::int64_t> Tokenizer::Impl::find(std::string_view token) const 
 }
 
 std::string_view Tokenizer::Impl::text(std::int64_t id) const {
+  if (const AddedToken* found = added.find(id)) return found->spelling;
   if (vocabulary.contains(id)) return vocabulary.text(id);
-  if (const AddedToken* found = added.find(id)) return found->content;
   throw Error(ErrorKind::range, "no token has this id",
               {.field = "token id",
                .expected = "0 to " + std::to_string(static_cast<std::int64_t>(size()) - 1),

@@ -1,5 +1,7 @@
 // A folder's tokenizer: tokenizer.json, then what transformers adds to it from the files beside: tokenizer_config.json
-// (special tokens, added tokens, BOS and EOS, the chat template), special_tokens_map.json and chat_template.jinja.
+// (special tokens, added tokens, the chat template), special_tokens_map.json, chat_template.jinja, and the eos_token_id
+// of generation_config.json. Where BOS and EOS go is the post-processor's affair: transformers 5 leaves add_bos_token
+// and add_eos_token aside where there is a tokenizer.json, and so do we.
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -44,6 +46,9 @@ void add_listed_tokens(Tokenizer::Impl& tokenizer, const Json& config) {
     }
     for (const auto& [id, description] : by_id) add_token(tokenizer, read_added_token(*description));
   }
+}
+
+void add_extra_tokens(Tokenizer::Impl& tokenizer, const Json& config) {
   for (const char* list : {"additional_special_tokens", "extra_special_tokens"}) {
     const Json* tokens = config.get(list);
     if (tokens == nullptr) continue;
@@ -79,15 +84,6 @@ void name_special_tokens(Tokenizer::Impl& tokenizer, const Json& config) {
   }
 }
 
-// An explicit add_bos_token or add_eos_token takes the place of the file's post-processor, as in transformers.
-void apply_bos_and_eos(Tokenizer::Impl& tokenizer, const Json& config) {
-  if (config.get("add_bos_token") == nullptr && config.get("add_eos_token") == nullptr) return;
-  tokenizer.prefix.clear();
-  tokenizer.suffix.clear();
-  if (config.bool_or("add_bos_token", false) && tokenizer.bos) tokenizer.prefix = {*tokenizer.bos};
-  if (config.bool_or("add_eos_token", false) && tokenizer.eos) tokenizer.suffix = {*tokenizer.eos};
-}
-
 // A string, or a list of {name, template} of which "default" counts.
 void read_chat_template(Tokenizer::Impl& tokenizer, const Json& config) {
   const Json* value = config.get("chat_template");
@@ -103,6 +99,23 @@ void read_chat_template(Tokenizer::Impl& tokenizer, const Json& config) {
   }
 }
 
+// eos_token_id: a number or a list, each of which ends a generation.
+void read_generation_config(Tokenizer::Impl& tokenizer, const Json& config) {
+  const Json* eos = config.get("eos_token_id");
+  if (eos == nullptr) return;
+  const Json::Array ids = eos->is_array() ? eos->as_array() : Json::Array{*eos};
+  for (const Json& value : ids) {
+    const std::int64_t id = value.as_integer("eos_token_id");
+    if (tokenizer.contains(id)) {
+      tokenizer.add_end_of_generation(id);
+    } else {
+      log(LogLevel::warning, "eos_token_id " + std::to_string(id) +
+                                 " of generation_config.json is beyond the vocabulary of " +
+                                 std::to_string(tokenizer.size()) + " tokens; it is ignored");
+    }
+  }
+}
+
 void finish(Tokenizer::Impl& tokenizer) {
   tokenizer.added.finish(tokenizer.normalizer);
   tokenizer.add_end_of_generation(tokenizer.eos);
@@ -114,7 +127,7 @@ void apply_tokenizer_config(Tokenizer::Impl& tokenizer, const Json& config) {
   config.as_object("tokenizer_config.json");
   add_listed_tokens(tokenizer, config);
   name_special_tokens(tokenizer, config);
-  apply_bos_and_eos(tokenizer, config);
+  add_extra_tokens(tokenizer, config);
   read_chat_template(tokenizer, config);
 }
 
@@ -160,6 +173,9 @@ std::shared_ptr<const Tokenizer::Impl> tokenizer_from_folder(const std::string& 
     impl->chat_template = read_text(file, 1 << 24);
   }
   finish(*impl);
+  if (const std::string file = (root / "generation_config.json").string(); fs::exists(file, ignored)) {
+    guarded(file, [&] { read_generation_config(*impl, Json::parse_file(file)); });
+  }
   return impl;
 }
 

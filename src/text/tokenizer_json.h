@@ -27,7 +27,7 @@ std::shared_ptr<const Tokenizer::Impl> tokenizer_from_json(std::string_view toke
 
 /// The components of tokenizer.json; nothing is finished yet.
 std::shared_ptr<Tokenizer::Impl> load_tokenizer_json(std::string_view text, std::string_view origin);
-/// What tokenizer_config.json says on top: special tokens, BOS and EOS, the chat template.
+/// What tokenizer_config.json says on top: special tokens and the chat template.
 void apply_tokenizer_config(Tokenizer::Impl& tokenizer, const Json& config);
 
 Normalizer load_normalizer(const Json* description);

@@ -68,6 +68,7 @@ void Vocabulary::add(std::string_view text, std::int64_t id) {
     refuse("a token id is far beyond the number of tokens");
   }
   if (contains(id)) refuse("two tokens have one id");
+  if (text.size() >= kHole - arena_.size()) refuse("the tokens are longer than 4 GiB in all");
   if (2 * (count_ + 1) > slots_.size()) rebuild(std::max<std::size_t>(64, 2 * slots_.size()));
   const auto at = static_cast<std::size_t>(id);
   if (at >= entries_.size()) entries_.resize(at + 1);
@@ -77,14 +78,34 @@ void Vocabulary::add(std::string_view text, std::int64_t id) {
     if (slot.id >= 0) refuse("a token is there twice");
     slot = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::int32_t>(id)};
   }
-  entries_[at] = {static_cast<std::uint32_t>(text.size()), arena_.size()};
+  entries_[at] = {static_cast<std::uint32_t>(text.size()), static_cast<std::uint32_t>(arena_.size())};
   arena_.append(text);
   ++count_;
 }
 
-std::optional<std::int32_t> Vocabulary::find(std::string_view text) const {
+std::uint64_t Vocabulary::hash(std::string_view text) const { return hashing::of(text, hashing::key()); }
+
+void Vocabulary::prefetch_slot(std::uint64_t hash) const {
+  if (!slots_.empty()) __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
+}
+
+void Vocabulary::prefetch_entry(std::uint64_t hash) const {
+  if (slots_.empty()) return;
+  const Slot& slot = slots_[hash & (slots_.size() - 1)];
+  if (slot.id >= 0) __builtin_prefetch(&entries_[static_cast<std::size_t>(slot.id)]);
+}
+
+void Vocabulary::prefetch_text(std::uint64_t hash) const {
+  if (slots_.empty()) return;
+  const Slot& slot = slots_[hash & (slots_.size() - 1)];
+  if (slot.id >= 0) __builtin_prefetch(arena_.data() + entries_[static_cast<std::size_t>(slot.id)].start);
+}
+
+std::optional<std::int32_t> Vocabulary::find(std::string_view text) const { return find(text, hash(text)); }
+
+std::optional<std::int32_t> Vocabulary::find(std::string_view text, std::uint64_t hash) const {
   if (slots_.empty() || text.empty()) return std::nullopt;
-  const Slot& slot = slots_[probe(text, hashing::of(text, hashing::key()))];
+  const Slot& slot = slots_[probe(text, hash)];
   if (slot.id < 0) return std::nullopt;
   return slot.id;
 }

@@ -1,0 +1,32 @@
+// Reads the texts and ids that tests/oracles/tokenizer*.py wrote.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "powerhouse/tokenizer.h"
+#include "support/json.h"
+
+namespace powerhouse::testing {
+
+inline std::string text_fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/text/" + name; }
+
+using Ids = std::vector<std::int64_t>;
+
+inline Ids ids_of(const Json& list) {
+  Ids ids;
+  for (const Json& id : list.as_array()) ids.push_back(id.as_integer());
+  return ids;
+}
+
+inline std::string streamed(const Tokenizer& tokenizer, const Ids& ids, DecodeOptions options = {}) {
+  DecodeStream stream(tokenizer, options);
+  std::string text;
+  for (const std::int64_t id : ids) text += stream.step(id);
+  return text + stream.finish();
+}
+
+}  // namespace powerhouse::testing
