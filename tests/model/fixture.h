@@ -1,9 +1,13 @@
-// The model fixtures, and comparison of logits by the bar that they are held to.
+// The model fixtures that tests/oracles/tiny_llama.py and smollm2.py wrote with transformers, and comparison of logits
+// by the bar that they are held to.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <ostream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -14,6 +18,37 @@
 namespace powerhouse::testing {
 
 inline std::string fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/model/" + name; }
+
+/// A tiny checkpoint and what transformers computes with it; both inside tests/fixtures/model.
+struct TinyModel {
+  const char* name;  // of the test
+  const char* path;
+  const char* expected;
+
+  friend void PrintTo(const TinyModel& model, std::ostream* out) { *out << model.path; }
+};
+
+inline constexpr TinyModel kTinyFolders[] = {
+    {"gqa", "tiny_gqa", "tiny_gqa/expected.safetensors"},
+    {"bias_llama3", "tiny_bias_llama3", "tiny_bias_llama3/expected.safetensors"},
+    {"mqa_linear", "tiny_mqa_linear", "tiny_mqa_linear/expected.safetensors"},
+    {"blocks", "tiny_blocks", "tiny_blocks/expected.safetensors"},
+    {"bf16", "tiny_bf16", "tiny_bf16/expected.safetensors"},
+};
+inline constexpr TinyModel kTinyGgufs[] = {
+    {"gqa", "tiny_gqa.gguf", "tiny_gqa/expected.safetensors"},
+    {"bias_llama3", "tiny_bias_llama3.gguf", "tiny_bias_llama3/expected.safetensors"},
+    {"mqa_linear", "tiny_mqa_linear.gguf", "tiny_mqa_linear/expected.safetensors"},
+    {"blocks", "tiny_blocks.gguf", "tiny_blocks/expected.safetensors"},
+    {"blocks_q8_0", "tiny_blocks_q8_0.gguf", "tiny_blocks_q8_0.expected.safetensors"},
+    {"blocks_q4_0", "tiny_blocks_q4_0.gguf", "tiny_blocks_q4_0.expected.safetensors"},
+};
+
+inline std::string test_name(const ::testing::TestParamInfo<TinyModel>& info) { return info.param.name; }
+
+inline CausalLM load(const std::string& name, Dtype dtype = Dtype::f32) {
+  return CausalLM::from_pretrained(fixture(name), {.dtype = dtype});
+}
 
 /// Named tensors of a safetensors file.
 class Tensors {
@@ -42,6 +77,7 @@ inline std::vector<std::int64_t> to_vector(const at::Tensor& ids) {
   return {flat.const_data_ptr<std::int64_t>(), flat.const_data_ptr<std::int64_t>() + flat.numel()};
 }
 
+/// int64 [1, length].
 inline at::Tensor to_tensor(const std::vector<std::int64_t>& ids) {
   at::Tensor tensor = empty_tensor({1, static_cast<std::int64_t>(ids.size())}, at::kLong);
   std::copy(ids.begin(), ids.end(), tensor.data_ptr<std::int64_t>());
@@ -57,6 +93,25 @@ inline double relative_error(const at::Tensor& a, const at::Tensor& b) {
 }
 
 inline constexpr double kLogitsTolerance = 2e-4;  // of the logits' standard deviation
+/// Float32 in another order of summation. llama.cpp and transformers are 5e-6 apart on the tiny models.
+inline constexpr double kSameF32 = 2e-5;
+
+/// Succeeds where each row of `a` is within `tolerance` standard deviations of its row in `b`; else tells the worst.
+inline ::testing::AssertionResult close(const at::Tensor& a, const at::Tensor& b, double tolerance) {
+  if (!a.defined() || a.sizes() != b.sizes() || b.numel() == 0) {
+    return ::testing::AssertionFailure() << "shapes differ, or there is nothing to compare";
+  }
+  const at::Tensor left = a.detach().to(at::kDouble).reshape({-1, a.size(-1)});
+  const at::Tensor right = b.detach().to(at::kDouble).reshape({-1, b.size(-1)});
+  const at::Tensor error = left.sub(right).abs().div(right.std(-1, true, true).add(1e-30)).flatten();
+  const auto place = error.argmax().item<std::int64_t>();  // of a NaN, where there is one
+  const double worst = error[place].item<double>();
+  if (worst <= tolerance) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << worst << " standard deviations apart, more than " << tolerance << ", in row "
+                                       << place / a.size(-1) << ", column " << place % a.size(-1) << ": "
+                                       << left.flatten()[place].item<double>() << " instead of "
+                                       << right.flatten()[place].item<double>();
+}
 
 /// The real model's path, or empty where POWERHOUSE_TEST_MODEL is not set.
 inline std::string real_model() {

@@ -1,14 +1,17 @@
 // Padding changes nothing: on the left, on the right, between, a row of nothing else; only its own logits, which are 0.
 #include <gtest/gtest.h>
 
-#include "model_fixture.h"
+#include "fixture.h"
 
 namespace powerhouse {
 namespace {
 
 using namespace testing;
 
-class Padding : public ::testing::TestWithParam<TinyModel> {};
+class Padding : public ::testing::TestWithParam<TinyModel> {
+ protected:
+  at::Tensor first_row() const { return Tensors(fixture(GetParam().expected))["input_ids"].narrow(0, 0, 1); }
+};
 
 // Row 0 whole, row 1 the first 11 tokens of row 0's ids read backwards, placed where `places` says.
 struct PaddedPair {
@@ -33,7 +36,7 @@ PaddedPair pad(const at::Tensor& ids, const std::vector<std::int64_t>& places) {
 
 void expect_padding_is_nothing(const CausalLM& model, const PaddedPair& pair) {
   const at::Tensor logits = model.forward(pair.ids, pair.mask);
-  EXPECT_TRUE(close(logits[0], model.forward(row(pair.ids, 0))[0], kSameF32));
+  EXPECT_TRUE(close(logits[0], model.forward(pair.ids.narrow(0, 0, 1))[0], kSameF32));
   const at::Tensor alone = model.forward(pair.short_ids)[0];
   std::int64_t next = 0;
   for (std::int64_t i = 0; i < pair.ids.size(1); ++i) {
@@ -47,22 +50,22 @@ void expect_padding_is_nothing(const CausalLM& model, const PaddedPair& pair) {
 }
 
 TEST_P(Padding, OnTheLeft) {
-  const CausalLM model = load_f32(GetParam().path);
-  const at::Tensor ids = row(Expected(GetParam().expected)["input_ids"], 0);
+  const CausalLM model = load(GetParam().path);
+  const at::Tensor ids = first_row();
   std::vector<std::int64_t> places;
   for (std::int64_t i = 0; i < 11; ++i) places.push_back(ids.size(1) - 11 + i);
   expect_padding_is_nothing(model, pad(ids, places));
 }
 
 TEST_P(Padding, OnTheRight) {
-  const CausalLM model = load_f32(GetParam().path);
-  const at::Tensor ids = row(Expected(GetParam().expected)["input_ids"], 0);
+  const CausalLM model = load(GetParam().path);
+  const at::Tensor ids = first_row();
   expect_padding_is_nothing(model, pad(ids, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
 }
 
 TEST_P(Padding, OnBothSidesAndOfOtherTypes) {
-  const CausalLM model = load_f32(GetParam().path);
-  const at::Tensor ids = row(Expected(GetParam().expected)["input_ids"], 0);
+  const CausalLM model = load(GetParam().path);
+  const at::Tensor ids = first_row();
   PaddedPair pair = pad(ids, {5, 6, 7});
   expect_padding_is_nothing(model, pair);
   for (const at::ScalarType type : {at::kBool, at::kInt, at::kFloat}) {
@@ -71,8 +74,8 @@ TEST_P(Padding, OnBothSidesAndOfOtherTypes) {
 }
 
 TEST_P(Padding, OfAWholeRow) {
-  const CausalLM model = load_f32(GetParam().path);
-  const at::Tensor ids = row(Expected(GetParam().expected)["input_ids"], 0);
+  const CausalLM model = load(GetParam().path);
+  const at::Tensor ids = first_row();
   const PaddedPair pair = pad(ids, {});
   const at::Tensor logits = model.forward(pair.ids, pair.mask);
   EXPECT_TRUE(close(logits[0], model.forward(ids)[0], kSameF32));

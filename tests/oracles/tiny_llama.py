@@ -1,21 +1,22 @@
 """Writes tests/fixtures/model/tiny_*: random Llama checkpoints with odd settings, and what transformers makes of them.
 
 Each folder holds config.json, the weights, and expected.safetensors: input_ids and attention_mask (the second row padded
-on the left), logits of the batch, hidden states, and for some the loss and gradients of three parameters. The same
-models as GGUF in llama.cpp's conventions, F32 and Q8_0.
+on the left), logits of the batch and of its rows alone, hidden states, how far transformers' own bf16 and f16 logits
+are from its f32 ones (root mean square, by position), and for some the loss and gradients of three parameters.
+The same models as GGUF in llama.cpp's conventions: F32, Q8_0 and Q4_0.
 
-Run with: transformers 5.x, torch 2.11.0, safetensors 0.8, gguf 0.19 (printed at the end).
+All arithmetic is float32 with attention_implementation="eager". Ran with transformers 5.23.0, torch 2.11.0,
+safetensors 0.8.0, gguf 0.19.0, numpy 2.4.6; the same versions write the same bytes.
 """
+import copy
 import json
 import os
 import shutil
-import sys
 
 import gguf
 import numpy
 import torch
-import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "model")
@@ -75,6 +76,11 @@ def expected(model, with_gradients):
         out["logits"] = result.logits * mask[..., None]
         single = model(ids[:1], output_hidden_states=True)
         out["single_logits"] = single.logits[0]
+        out["single_logits.1"] = model(ids[1:, 9:]).logits[0]
+        for name, dtype in (("bf16", torch.bfloat16), ("f16", torch.float16)):
+            low = copy.deepcopy(model).to(dtype)
+            low.model.rotary_emb.inv_freq = model.model.rotary_emb.inv_freq  # float32, as from_pretrained leaves it
+            out[name + "_rms"] = (low(ids[:1]).logits[0].float() - single.logits[0]).pow(2).mean(-1).sqrt()
         # hidden_states[i + 1] is the output of layer i, but for the last, which is behind the final norm.
         for layer in range(config.num_hidden_layers - 1):
             out[f"layer_output.{layer}"] = single.hidden_states[layer + 1][0]
@@ -99,6 +105,7 @@ def write_gguf(path, model, quantized=None):
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("tiny")
+    writer.add_tokenizer_model("none")  # llama.cpp loads no file without a word on its vocabulary
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -179,12 +186,13 @@ def main():
             low_folder = os.path.join(HERE, "tiny_bf16")
             shutil.rmtree(low_folder, ignore_errors=True)
             low.save_pretrained(low_folder)
-            save_file(expected(low.float(), False), os.path.join(low_folder, "expected.safetensors"))
+            # Read back, because .to(bfloat16) rounds RoPE's frequencies too, which no file holds.
+            back = LlamaForCausalLM.from_pretrained(low_folder, dtype=torch.float32, attn_implementation="eager").eval()
+            save_file(expected(back, False), os.path.join(low_folder, "expected.safetensors"))
     for folder, _, files in os.walk(HERE):
         for file in files:
             if file == "generation_config.json" and not folder.endswith("tiny_gqa"):
                 os.remove(os.path.join(folder, file))
-    print(f"transformers {transformers.__version__}, torch {torch.__version__}, gguf package, python {sys.version.split()[0]}")
 
 
 main()
