@@ -154,6 +154,39 @@ std::string shard_name(std::size_t shard, std::size_t count) {
 // What transformers asks for.
 std::vector<std::pair<std::string, std::string>> hugging_face_metadata() { return {{"format", "pt"}}; }
 
+// model-00001-of-00004.safetensors, however many there are.
+bool is_shard_name(std::string_view name) {
+  constexpr std::string_view kPattern = "model-#####-of-#####.safetensors";
+  if (name.size() != kPattern.size()) return false;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (kPattern[i] == '#' ? name[i] < '0' || name[i] > '9' : name[i] != kPattern[i]) return false;
+  }
+  return true;
+}
+
+// An index or shards of an earlier save would be read instead of, or beside, what was written now.
+void remove_earlier_weights(const std::string& folder, const std::unordered_set<std::string>& written) {
+  const auto remove = [&](const std::string& name) {
+    std::error_code failure;
+    if (written.contains(name)) return;
+    std::filesystem::remove(folder + "/" + name, failure);
+    if (failure) {
+      throw Error(ErrorKind::io, "cannot remove the weights of an earlier save: " + failure.message(),
+                  {.file = folder + "/" + name});
+    }
+  };
+  remove(kIndexName);  // first: without it nobody looks for shards
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (std::filesystem::directory_iterator entry(folder, failure), end; !failure && entry != end;
+       entry.increment(failure)) {
+    names.push_back(entry->path().filename().string());
+  }
+  for (const std::string& name : names) {
+    if (name == kSingleName || is_shard_name(name)) remove(name);
+  }
+}
+
 }  // namespace
 
 SafetensorsFile parse_safetensors(std::shared_ptr<const MappedFile> file) {
@@ -258,11 +291,13 @@ void write_safetensors_folder(const std::string& folder, std::span<const TensorS
   const auto metadata = hugging_face_metadata();
   if (shards.size() == 1) {
     write_safetensors(folder + "/" + kSingleName, tensors, metadata);
+    remove_earlier_weights(folder, {kSingleName});
     return;
   }
   // All shards are written before the first is renamed, and the index comes last.
   JsonObject weight_map;
   std::vector<std::unique_ptr<AtomicFile>> files;
+  std::unordered_set<std::string> written = {kIndexName};
   for (std::size_t i = 0; i < shards.size(); ++i) {
     const std::string name = shard_name(i, shards.size());
     std::vector<TensorSource> part;
@@ -272,6 +307,7 @@ void write_safetensors_folder(const std::string& folder, std::span<const TensorS
     }
     files.push_back(std::make_unique<AtomicFile>(folder + "/" + name));
     write_tensors(*files.back(), in_file_order(part), metadata);
+    written.insert(name);
   }
   for (const auto& file : files) file->commit();
   JsonObject totals;
@@ -280,6 +316,7 @@ void write_safetensors_folder(const std::string& folder, std::span<const TensorS
   index["metadata"] = std::move(totals);
   index["weight_map"] = std::move(weight_map);
   write_atomically(folder + "/" + kIndexName, Json(std::move(index)).dump(2) + "\n");
+  remove_earlier_weights(folder, written);
 }
 
 }  // namespace powerhouse

@@ -40,7 +40,8 @@ struct TensorSource {
 void write_safetensors(const std::string& path, std::span<const TensorSource> tensors,
                        std::span<const std::pair<std::string, std::string>> metadata = {});
 
-/// Writes model.safetensors, or shards of at most `max_shard_bytes` with their index, into an existing folder.
+/// Writes model.safetensors, or shards of at most `max_shard_bytes` with their index, into an existing folder; weights
+/// of an earlier save there are removed, as transformers does.
 void write_safetensors_folder(const std::string& folder, std::span<const TensorSource> tensors,
                               std::size_t max_shard_bytes);
 

@@ -96,7 +96,7 @@ at::Tensor& Weight::materialize() {
 
 at::Tensor& Weight::own() {
   if (mapped_) {
-    dense_ = dense_.clone();
+    dense_.set_data(dense_.detach().clone());  // in the same tensor: handles that were given out stay the model's own
     mapped_ = false;
     ++replaced_;
   }
