@@ -1,0 +1,145 @@
+// Generation on the real model: what is promised to hold whatever the text is.
+#include <gtest/gtest.h>
+
+#include "expect_error.h"
+#include "model/fixture.h"
+#include "powerhouse/generation.h"
+
+namespace powerhouse {
+namespace {
+
+using testing::expect_error;
+using testing::real_model;
+
+class Generate : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    if (real_model().empty()) return;
+    model_ = std::make_unique<CausalLM>(CausalLM::from_pretrained(real_model()));
+    tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::from_pretrained(real_model()));
+  }
+  static void TearDownTestSuite() {
+    model_.reset();
+    tokenizer_.reset();
+  }
+  void SetUp() override { POWERHOUSE_NEEDS_REAL_MODEL(); }
+
+  GenerationResult run(std::string_view prompt, const GenerationOptions& options) {
+    return generate(*model_, *tokenizer_, prompt, options);
+  }
+
+  static std::unique_ptr<CausalLM> model_;
+  static std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+std::unique_ptr<CausalLM> Generate::model_;
+std::unique_ptr<Tokenizer> Generate::tokenizer_;
+
+TEST_F(Generate, StreamsWhatItReturns) {
+  std::string streamed;
+  GenerationOptions options{.max_new_tokens = 24, .temperature = 0.9f, .top_p = 0.9f, .seed = 3};
+  options.on_token = [&](std::string_view text) { streamed += text; };
+  const auto result = run("Once upon a time", options);
+  EXPECT_FALSE(result.text.empty());
+  EXPECT_EQ(streamed, result.text);
+  EXPECT_EQ(result.ids.size(), 24u);
+  EXPECT_EQ(result.finish_reason, FinishReason::length);
+  EXPECT_EQ(result.text, tokenizer_->decode(result.ids, {.skip_special_tokens = true}));
+}
+
+TEST_F(Generate, TheSeedDecides) {
+  const auto text = [&](std::uint64_t seed, int threads_wanted) {
+    const int before = threads();
+    set_threads(threads_wanted);
+    const auto result = run("My favourite food is", {.max_new_tokens = 12, .temperature = 1.2f, .seed = seed});
+    set_threads(before);
+    return result.text;
+  };
+  EXPECT_EQ(text(1, 2), text(1, 2));
+  EXPECT_EQ(text(1, 2), text(1, 1));
+  EXPECT_NE(text(1, 2), text(2, 2));
+  const auto drawn = run("My favourite food is", {.max_new_tokens = 12, .temperature = 1.2f});
+  const auto again = run("My favourite food is", {.max_new_tokens = 12, .temperature = 1.2f, .seed = drawn.seed});
+  EXPECT_EQ(drawn.text, again.text);
+}
+
+TEST_F(Generate, StopsBeforeAStopStringAcrossTokens) {
+  const auto free = run("1, 2, 3, 4, 5, 6,", {.max_new_tokens = 24});
+  ASSERT_GT(free.text.size(), 12u);
+  const std::string stop = free.text.substr(5, 4);  // whatever tokens it spans
+  std::string streamed;
+  GenerationOptions options{.max_new_tokens = 24, .stop = {"never there", stop}};
+  options.on_token = [&](std::string_view text) { streamed += text; };
+  const auto stopped = run("1, 2, 3, 4, 5, 6,", options);
+  EXPECT_EQ(stopped.finish_reason, FinishReason::stop);
+  EXPECT_EQ(stopped.text, free.text.substr(0, free.text.find(stop)));
+  EXPECT_EQ(streamed, stopped.text);
+}
+
+TEST_F(Generate, EndsAtAnyOfSeveralEosIds) {
+  const auto free = run("The capital of France is", {.max_new_tokens = 10, .ignore_eos = true});
+  const std::int64_t third = free.ids[2];
+  const auto ended = run("The capital of France is", {.max_new_tokens = 10, .eos_token_ids = {999999, third}});
+  EXPECT_EQ(ended.finish_reason, FinishReason::eos);
+  EXPECT_EQ(ended.ids.back(), third);
+  EXPECT_LE(ended.ids.size(), 3u);
+  EXPECT_EQ(ended.text, tokenizer_->decode(std::span(ended.ids).first(ended.ids.size() - 1)));
+}
+
+TEST_F(Generate, CanBeCancelled) {
+  std::stop_source source;
+  GenerationOptions options{.max_new_tokens = 500, .ignore_eos = true, .cancel = source.get_token()};
+  int pieces = 0;
+  options.on_token = [&](std::string_view) {
+    if (++pieces == 3) source.request_stop();
+  };
+  const auto result = run("Tell me a story.", options);
+  EXPECT_EQ(result.finish_reason, FinishReason::cancelled);
+  EXPECT_LT(result.ids.size(), 10u);
+}
+
+TEST_F(Generate, CachedEqualsUncached) {
+  const auto ids = tokenizer_->encode("Water boils at");
+  const CausalLM exact = CausalLM::from_pretrained(real_model(), {.dtype = Dtype::f32});
+  Session session(exact);
+  const auto result = generate(session, session.create(), *tokenizer_, ids, {.max_new_tokens = 8, .ignore_eos = true});
+  std::vector<std::int64_t> all = ids;
+  for (const std::int64_t id : result.ids) {
+    const at::Tensor logits = exact.forward(testing::to_tensor(all));
+    EXPECT_EQ(logits.select(0, 0).select(0, -1).argmax().item<std::int64_t>(), id);
+    all.push_back(id);
+  }
+}
+
+TEST_F(Generate, RefusesWhatDoesNotFit) {
+  const std::vector<std::int64_t> long_prompt(static_cast<std::size_t>(model_->config().max_position_embeddings) + 1,
+                                              5);
+  Session session(*model_);
+  const SequenceId sequence = session.create();
+  expect_error(ErrorKind::range, "context", [&] { generate(session, sequence, *tokenizer_, long_prompt); });
+  expect_error(ErrorKind::usage, "prompt", [&] { generate(session, sequence, *tokenizer_, {}); });
+  const std::vector<std::int64_t> alien = {1 << 20};
+  expect_error(ErrorKind::range, "vocabulary", [&] { generate(session, sequence, *tokenizer_, alien); });
+  expect_error(ErrorKind::usage, "top_p", [&] { run("x", {.top_p = 2.0f}); });
+  EXPECT_EQ(session.length(sequence), 0);
+}
+
+TEST_F(Generate, AConversationEqualsOneChatCall) {
+  const GenerationOptions options{.max_new_tokens = 16};
+  Conversation conversation(*model_, *tokenizer_, "Answer briefly.");
+  const auto first = conversation.send("Name a colour.", options);
+  const auto second = conversation.send("And another.", options);
+  const std::vector<Message> messages = {
+      {"system", "Answer briefly."}, {"user", "Name a colour."}, {"assistant", first.text}, {"user", "And another."}};
+  EXPECT_EQ(second.text, chat(*model_, *tokenizer_, messages, options).text);
+  EXPECT_LT(second.prompt_tokens, static_cast<std::int64_t>(60)) << "the first turn comes from the cache";
+  ASSERT_EQ(conversation.history().size(), 5u);
+  GenerationOptions failing = options;
+  failing.on_token = [](std::string_view) { throw std::runtime_error("the user's callback"); };
+  EXPECT_THROW(conversation.send("Third?", failing), std::runtime_error);
+  EXPECT_EQ(conversation.history().size(), 5u);
+  EXPECT_FALSE(conversation.send("Third?", options).text.empty());
+}
+
+}  // namespace
+}  // namespace powerhouse
