@@ -1,7 +1,8 @@
 // tokenizer.json against Hugging Face's tokenizers and transformers (tests/oracles/tokenizer.py).
 #include "text/tokenizer_json.h"
 
-#include <gmock/gmock.h>
+#include <atomic>
+#include <thread>
 
 #include "support/mapped_file.h"
 #include "text/tokenizer_impl.h"
@@ -96,6 +97,23 @@ TEST(Tokenizer, AddsNoSecondBos) {
   const Ids text_only = tokenizer.encode("<|im_start|>a", {.parse_special = false});
   EXPECT_EQ(text_only.front(), bos);
   EXPECT_NE(text_only[1], bos);
+}
+
+TEST(Tokenizer, ServesSeveralThreads) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(text_fixture("cased"));
+  const Json cases = Json::parse_file(text_fixture("cased/cases.json"));
+  std::atomic<int> differences = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, copy = tokenizer] {
+      for (const Json& entry : cases.as_array()) {
+        const Ids ids = copy.encode(entry.at("text").as_string(), {.add_special_tokens = false});
+        differences += ids != ids_of(entry.at("ids"));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(differences, 0);
 }
 
 TEST(DecodeStream, NeverShowsHalfACharacter) {
