@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Powerhouse against its peers, in one run on one machine: python3 bench/compare.py --model FILE.gguf [--only ...]
+
+    speed       prefill of 512 tokens and decoding, bf16, against transformers in bf16; alternating runs, medians
+    startup     process start to first token, against a bare program that loads LibTorch and reads the same file
+    header      compile time of powerhouse/powerhouse.h against torch/torch.h
+    perplexity  against llama-perplexity (--llama-perplexity PROGRAM --text FILE)
+
+Needs a release build in build/release. The peers run in an environment of their own: a virtual environment with
+bench/requirements.txt in build/peers, made at the first call, or the Python given by --python.
+"""
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROGRAM = os.path.join(ROOT, "build", "release", "bin", "powerhouse")
+LIBTORCH = os.environ.get("LibTorch_ROOT", os.path.join(ROOT, "build", "libtorch", "torch"))
+
+# transformers, one process a run: loads the folder that the first run makes from the GGUF file, then measures what
+# `powerhouse benchmark` measures: one warm-up, then the median of three.
+PEER = """
+import json, statistics, sys, time, torch, transformers
+from transformers import LlamaForCausalLM
+folder, prompt_tokens, new_tokens, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+torch.set_num_threads(threads)
+model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+vocabulary = model.config.vocab_size
+ids = torch.tensor([[(i * 7919 + 13) % vocabulary for i in range(prompt_tokens)]])
+def prefill():
+    begin = time.perf_counter()
+    model(ids, logits_to_keep=1)
+    return time.perf_counter() - begin
+def decode():
+    cache = None
+    begin = time.perf_counter()
+    for i in range(new_tokens):
+        out = model(torch.tensor([[(i * 7919 + 13) % vocabulary]]), past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+    return time.perf_counter() - begin
+with torch.no_grad():
+    prefill(), decode()
+    prompt, new = statistics.median(prefill() for _ in range(3)), statistics.median(decode() for _ in range(3))
+print(json.dumps({"prompt_tokens_per_second": prompt_tokens / prompt, "new_tokens_per_second": new_tokens / new,
+                  "version": transformers.__version__, "torch": torch.__version__}))
+"""
+
+# The peer's folder: the same numbers, dequantized by gguf and rounded to bf16 (plain weights: transformers would
+# otherwise keep the file's blocks packed and compute in float32).
+CONVERT = """
+import sys, torch, gguf, numpy
+from transformers import LlamaConfig, LlamaForCausalLM
+path, folder = sys.argv[1], sys.argv[2]
+reader = gguf.GGUFReader(path)
+def field(name, otherwise=None):
+    found = reader.fields.get(name)
+    return found.contents() if found is not None else otherwise
+heads, kv_heads = field("llama.attention.head_count"), field("llama.attention.head_count_kv")
+tensors = {t.name: t for t in reader.tensors}
+config = LlamaConfig(
+    vocab_size=int(tensors["token_embd.weight"].shape[1]), hidden_size=field("llama.embedding_length"),
+    intermediate_size=field("llama.feed_forward_length"), num_hidden_layers=field("llama.block_count"),
+    num_attention_heads=heads, num_key_value_heads=kv_heads, max_position_embeddings=field("llama.context_length"),
+    rms_norm_eps=field("llama.attention.layer_norm_rms_epsilon"), tie_word_embeddings="output.weight" not in tensors,
+    rope_parameters={"rope_type": "default", "rope_theta": field("llama.rope.freq_base", 10000.0)})
+model = LlamaForCausalLM(config).to(torch.bfloat16)
+names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+state = {}
+for name in model.state_dict():
+    if name == "lm_head.weight" and config.tie_word_embeddings:
+        continue
+    stem, ending = name.rsplit(".", 1)
+    tensor = tensors[names.get_name(stem) + "." + ending]
+    data = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+    count = {"q_proj": heads, "k_proj": kv_heads}.get(stem.rsplit(".", 1)[-1])
+    if count:
+        data = data.reshape(count, data.shape[0] // count // 2, 2, -1).swapaxes(1, 2).reshape(data.shape)
+    state[name] = torch.from_numpy(numpy.ascontiguousarray(data)).to(torch.bfloat16)
+model.load_state_dict(state, strict=False)
+model.tie_weights()
+model.save_pretrained(folder)
+"""
+
+
+def run(command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        sys.exit(f"compare: {' '.join(command[:3])} ... failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def peer_python(given):
+    if given:
+        return given
+    folder = os.path.join(ROOT, "build", "peers")
+    python = os.path.join(folder, "bin", "python")
+    wanted = open(os.path.join(ROOT, "bench", "requirements.txt")).read()
+    stamp = os.path.join(folder, "requirements.txt")
+    if not os.path.exists(stamp) or open(stamp).read() != wanted:
+        print("making the peers' environment in build/peers", file=sys.stderr)
+        run([sys.executable, "-m", "venv", "--clear", folder])
+        run([python, "-m", "pip", "install", "-q", "-r", os.path.join(ROOT, "bench", "requirements.txt")])
+        with open(stamp, "w") as file:
+            file.write(wanted)
+    return python
+
+
+def spread(values):
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def speed(arguments):
+    python = peer_python(arguments.python)
+    folder = os.path.join(ROOT, "build", "peer-model")
+    if not os.path.exists(os.path.join(folder, "config.json")):
+        run([python, "-c", CONVERT, arguments.model, folder])
+    ours, theirs = [], []
+    for number in range(arguments.runs):
+        ours.append(json.loads(run([PROGRAM, "benchmark", "--model", arguments.model, "--dtype", "bf16", "--json",
+                                    "--prompt-tokens", "512", "--new-tokens", str(arguments.new_tokens),
+                                    "--repetitions", "3", "--threads", str(arguments.threads)])))
+        theirs.append(json.loads(run([python, "-c", PEER, folder, "512", str(arguments.new_tokens),
+                                      str(arguments.threads)]).splitlines()[-1]))
+        print(f"run {number + 1} of {arguments.runs}", file=sys.stderr)
+    print(f"\nbf16 on {ours[0]['threads']} threads, {ours[0]['cpu']} ({ours[0]['instruction_set']}); "
+          f"transformers {theirs[0]['version']}, torch {theirs[0]['torch']}; medians of {arguments.runs} alternating runs "
+          "(smallest to largest)\n")
+    print("| tokens/s | Powerhouse | transformers | ratio | wanted |\n|---|---|---|---|---|")
+    for key, what, wanted in (("prompt_tokens_per_second", "prefill of 512", 1.0),
+                              ("new_tokens_per_second", f"decode of {arguments.new_tokens}", 2.0)):
+        a, b = [run_[key] for run_ in ours], [run_[key] for run_ in theirs]
+        ratio = statistics.median(x / y for x, y in zip(a, b))
+        print(f"| {what} | {spread(a)} | {spread(b)} | {ratio:.2f} | {wanted} |")
+
+
+def timed(command):
+    begin = time.perf_counter()
+    run(command)
+    return time.perf_counter() - begin
+
+
+def startup(arguments):
+    with tempfile.TemporaryDirectory() as scratch:
+        bare = os.path.join(scratch, "bare")
+        site = os.path.dirname(LIBTORCH)
+        libraries = [os.path.join(LIBTORCH, "lib"), os.path.join(site, "nvidia", "cu13", "lib")]
+        run(["g++", "-O2", "-std=c++20", os.path.join(ROOT, "bench", "bare_libtorch.cpp"), "-o", bare,
+             "-isystem", os.path.join(LIBTORCH, "include"), "-L" + libraries[0], "-ltorch_cpu", "-lc10",
+             "-Wl,-rpath," + ":".join(libraries), "-Wl,-rpath-link," + libraries[1]])
+        ours, theirs = [], []
+        command = [PROGRAM, "generate", "--model", arguments.model, "--prompt", "Hello", "--max-new-tokens", "1",
+                   "--threads", str(arguments.threads)]
+        for _ in range(arguments.runs + 1):
+            theirs.append(timed([bare, arguments.model]))
+            ours.append(timed(command))
+        ratio = statistics.median(x / y for x, y in zip(ours[1:], theirs[1:]))
+        print(f"\nprocess start to first token: {statistics.median(ours[1:]):.2f} s; a bare LibTorch program that reads the "
+              f"same file: {statistics.median(theirs[1:]):.2f} s; ratio {ratio:.2f} (wanted: at most 3)")
+
+
+def header(arguments):
+    includes = ["-I" + os.path.join(ROOT, "include"), "-I" + os.path.join(ROOT, "build", "release", "include"),
+                "-isystem", os.path.join(LIBTORCH, "include"),
+                "-isystem", os.path.join(LIBTORCH, "include", "torch", "csrc", "api", "include")]
+    with tempfile.TemporaryDirectory() as scratch:
+        seconds = {}
+        for name in ("powerhouse/powerhouse.h", "torch/torch.h"):
+            source = os.path.join(scratch, "one.cpp")
+            with open(source, "w") as file:
+                file.write(f"#include <{name}>\n")
+            seconds[name] = statistics.median(
+                timed(["g++", "-std=c++20", "-c", source, "-o", os.path.join(scratch, "one.o"), *includes])
+                for _ in range(3))
+        ratio = seconds["powerhouse/powerhouse.h"] / seconds["torch/torch.h"]
+        print(f"\ncompile time: powerhouse/powerhouse.h {seconds['powerhouse/powerhouse.h']:.1f} s, torch/torch.h "
+              f"{seconds['torch/torch.h']:.1f} s; ratio {ratio:.2f} (wanted: at most 0.25)")
+
+
+def perplexity(arguments):
+    if not arguments.llama_perplexity or not arguments.text:
+        print("\nperplexity: give --llama-perplexity PROGRAM and --text FILE")
+        return
+    ours = json.loads(run([PROGRAM, "perplexity", "--model", arguments.model, "--file", arguments.text, "--json"]))
+    done = subprocess.run([arguments.llama_perplexity, "-m", arguments.model, "-f", arguments.text, "-c", "512",
+                           "-t", str(arguments.threads)], capture_output=True, text=True)
+    found = re.search(r"Final estimate: PPL = ([0-9.]+)", done.stdout + done.stderr)
+    if not found:
+        sys.exit("compare: llama-perplexity printed no estimate")
+    theirs = float(found.group(1))
+    print(f"\nperplexity in f32: {ours['perplexity']:.4f}; llama-perplexity {theirs:.4f}; "
+          f"apart by {100 * abs(ours['perplexity'] / theirs - 1):.3f} % (wanted: at most 0.5 %)")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a GGUF file of the Llama family")
+    parser.add_argument("--only", nargs="+", choices=["speed", "startup", "header", "perplexity"],
+                        default=["speed", "startup", "header", "perplexity"])
+    parser.add_argument("--python", help="a Python that has the peers")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--llama-perplexity")
+    parser.add_argument("--text")
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        {"speed": speed, "startup": startup, "header": header, "perplexity": perplexity}[name](arguments)
+
+
+main()
