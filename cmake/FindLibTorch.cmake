@@ -17,6 +17,15 @@ if(POWERHOUSE_BUILD_LIBTORCH)
   list(APPEND _libtorch_candidates "${POWERHOUSE_BUILD_LIBTORCH}")
 endif()
 
+# A build tree remembers what it found: a LibTorch_ROOT given since then counts more.
+if(LibTorch_ROOT AND LibTorch_INCLUDE_DIR)
+  cmake_path(IS_PREFIX LibTorch_ROOT "${LibTorch_INCLUDE_DIR}" NORMALIZE _libtorch_same)
+  if(NOT _libtorch_same)
+    unset(LibTorch_INCLUDE_DIR CACHE)
+    unset(LibTorch_c10_LIBRARY CACHE)
+    unset(LibTorch_torch_cpu_LIBRARY CACHE)
+  endif()
+endif()
 find_path(LibTorch_INCLUDE_DIR ATen/core/Tensor.h PATHS ${_libtorch_candidates} PATH_SUFFIXES include NO_DEFAULT_PATH)
 if(NOT LibTorch_INCLUDE_DIR)
   find_program(LibTorch_PYTHON NAMES python3 python)
@@ -58,6 +67,24 @@ find_package_handle_standard_args(LibTorch
   VERSION_VAR LibTorch_VERSION
   REASON_FAILURE_MESSAGE "Set LibTorch_ROOT to a LibTorch folder, or run scripts/setup.sh.")
 
+# What would otherwise be a page of undefined references: a version whose headers lack what we use, or the string of
+# GCC 4 in every signature (the C++11 one is the only one since 2.7).
+if(LibTorch_FOUND)
+  file(STRINGS "${LibTorch_c10_LIBRARY}" _libtorch_abi REGEX "__cxx11" LIMIT_COUNT 1)
+  if(LibTorch_VERSION VERSION_LESS 2.7)
+    set(_libtorch_fault "is version ${LibTorch_VERSION}; Powerhouse needs 2.7 or newer")
+  elseif(NOT _libtorch_abi)
+    set(_libtorch_fault "was built with the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0); Powerhouse needs the C++11 ABI")
+  endif()
+  if(_libtorch_fault)
+    set(LibTorch_FOUND FALSE)
+    set(LibTorch_NOT_FOUND_MESSAGE "The LibTorch in ${LibTorch_PREFIX} ${_libtorch_fault}.")
+    if(LibTorch_FIND_REQUIRED)
+      message(FATAL_ERROR "${LibTorch_NOT_FOUND_MESSAGE}")
+    endif()
+  endif()
+endif()
+
 if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   # The wheel's libtorch_cpu.so needs libcudart and libcupti even without a GPU; they lie in the neighbour
   # nvidia/cu13/lib of site-packages.
@@ -66,13 +93,13 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   if(EXISTS "${_libtorch_site}/nvidia/cu13/lib")
     list(APPEND _libtorch_rpath "${_libtorch_site}/nvidia/cu13/lib")
   endif()
-  add_library(LibTorch::c10 SHARED IMPORTED)
+  add_library(LibTorch::c10 SHARED IMPORTED GLOBAL)
   set_target_properties(LibTorch::c10 PROPERTIES IMPORTED_LOCATION "${LibTorch_c10_LIBRARY}")
-  add_library(LibTorch::torch_cpu SHARED IMPORTED)
+  add_library(LibTorch::torch_cpu SHARED IMPORTED GLOBAL)
   set_target_properties(LibTorch::torch_cpu PROPERTIES IMPORTED_LOCATION "${LibTorch_torch_cpu_LIBRARY}")
   set(_libtorch_link_directories ${_libtorch_rpath})
   list(TRANSFORM _libtorch_link_directories PREPEND "-Wl,-rpath-link,")
-  add_library(LibTorch::cpu INTERFACE IMPORTED)
+  add_library(LibTorch::cpu INTERFACE IMPORTED GLOBAL)
   set_target_properties(LibTorch::cpu PROPERTIES
     INTERFACE_LINK_LIBRARIES "LibTorch::torch_cpu;LibTorch::c10"
     INTERFACE_LINK_OPTIONS "${_libtorch_link_directories}"

@@ -13,8 +13,17 @@ if(POWERHOUSE_WERROR)
   target_compile_options(powerhouse_options INTERFACE -Werror)
 endif()
 if(POWERHOUSE_SANITIZE)
-  target_compile_options(powerhouse_options INTERFACE -fsanitize=${POWERHOUSE_SANITIZE} -fno-omit-frame-pointer)
+  target_compile_options(powerhouse_options INTERFACE -fsanitize=${POWERHOUSE_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
   target_link_options(powerhouse_options INTERFACE -fsanitize=${POWERHOUSE_SANITIZE})
+endif()
+
+if(POWERHOUSE_BUILD_FUZZERS)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "The fuzzers need clang: cmake --preset fuzz.")
+  endif()
+  # The rooms tell the fuzzer which of their branches an input took.
+  target_compile_options(powerhouse_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # powerhouse_room(<name> [TORCH] SOURCES <file>... [LINK <target>...])

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, fetches the real model, and runs the tests. Arguments go to ctest.
+# Proves it right: installs what is missing, builds, fetches the real model, and runs the tests. May be run again.
+# Its arguments go to ctest (-L fast, -R tokenizer ...).
 . "$(dirname "$0")/lib.sh"
 install_packages
 install_libtorch
-build_preset release -DPOWERHOUSE_BUILD_TESTS=ON
+build_preset release
 fetch_model
 say "testing"
 cd "$root"
