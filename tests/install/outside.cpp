@@ -1,6 +1,7 @@
-// An outside user's program: links the library and LibTorch's tensor, and catches the library's errors across its border.
-#include <iostream>
+// An outside user's program: links the library and LibTorch's tensor, and catches the library's errors across its
+// border.
 #include <powerhouse/powerhouse.h>
+#include <iostream>
 
 int main() {
   if (powerhouse::version() != POWERHOUSE_VERSION) return 1;
