@@ -33,8 +33,11 @@ constexpr std::size_t kMaxTemplateBytes = 4 << 20;
 
 class Budget {
  public:
-  explicit Budget(std::size_t input_bytes)
-      : steps_left_(kSteps + 100 * input_bytes), bytes_left_(kBytes + 64 * input_bytes) {}
+  static constexpr std::uint64_t kSteps = 10'000'000;  // under a second
+  static constexpr std::uint64_t kBytes = 64 << 20;
+
+  explicit Budget(std::size_t input_bytes, std::uint64_t steps = kSteps)
+      : steps_left_(steps + 100 * input_bytes), bytes_left_(kBytes + 64 * input_bytes) {}
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
 
@@ -59,8 +62,6 @@ class Budget {
 
  private:
   friend class DepthGuard;
-  static constexpr std::uint64_t kSteps = 10'000'000;
-  static constexpr std::uint64_t kBytes = 64 << 20;
   [[noreturn]] static void exhausted_time();
   [[noreturn]] static void exhausted_memory();
 

@@ -72,7 +72,7 @@ Value call_builtin(Interpreter& interpreter, const Builtin& builtin, const Value
   Budget& budget = interpreter.budget();
   budget.step();
   const std::string name(builtin.name);
-  if (builtin.run == nullptr) fail(ErrorKind::unsupported, "'" + name + "'");
+  if (builtin.run == nullptr) fail(ErrorKind::unsupported, "'" + name + "' is not supported");
   const Parameters parameters(builtin.parameters);
   BuiltinCall call{.interpreter = interpreter, .budget = budget, .self = self, .values = {}, .rest = {}};
   call.values.resize(parameters.count);

@@ -112,7 +112,9 @@ Value title(BuiltinCall& call) {
 }
 
 Value truncate(BuiltinCall& call) {
-  if (!call.self.is_string()) fail_type("truncate takes a string", call.self);
+  // Whatever has a length is let through where it is short enough.
+  const auto size = length_of(call.self);
+  if (!size) fail_type("truncate takes a string", call.self);
   const std::int64_t length = call.integer(0, 255);
   const bool cut_words = call.flag(1, false);
   const Value end = call.has(2) ? call[2] : call.make("...");
@@ -121,7 +123,8 @@ Value truncate(BuiltinCall& call) {
   const auto end_length = static_cast<std::int64_t>(end.text().length);
   if (length < end_length) fail("expected length >= " + std::to_string(end_length) + ", got " + std::to_string(length));
   if (leeway < 0) fail("expected leeway >= 0, got " + std::to_string(leeway));
-  if (static_cast<std::int64_t>(call.self.text().length) <= checked_add(length, leeway)) return call.self;
+  if (static_cast<std::int64_t>(*size) <= checked_add(length, leeway)) return call.self;
+  if (!call.self.is_string()) fail_type("truncate takes a string", call.self);
   const Value cut = slice(call.budget, call.self, Value(), Value::integer(length - end_length), Value());
   std::string_view kept = cut.str();
   if (!cut_words) kept = kept.substr(0, kept.rfind(' '));

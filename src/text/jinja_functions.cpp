@@ -115,13 +115,13 @@ Value view(BuiltinCall& call) {
 Value copy(BuiltinCall& call) { return call.self; }
 
 Value count(BuiltinCall& call) {
-  const Values& items = call.self.items();
+  const Values items = collect(call.budget, call.self);
   return Value::integer(std::count_if(items.begin(), items.end(),
                                       [&call](const Value& item) { return equal(call.budget, item, call[0]); }));
 }
 
 Value index(BuiltinCall& call) {
-  const Values& items = call.self.items();
+  const Values items = collect(call.budget, call.self);
   const auto length = static_cast<std::int64_t>(items.size());
   const auto bound = [&](std::size_t i, std::int64_t otherwise) {
     const std::int64_t at = call.integer(i, otherwise);
@@ -131,6 +131,11 @@ Value index(BuiltinCall& call) {
     if (equal(call.budget, items[static_cast<std::size_t>(at)], call[0])) return Value::integer(at);
   }
   fail("the value is not in the " + std::string(type_name(call.self)));
+}
+
+Value index_in_range(BuiltinCall& call) {
+  call.values.resize(3);  // a range's index() takes no bounds
+  return index(call);
 }
 
 Value cycle(BuiltinCall& call) { return call.self.as<Loop>().cycle(call.rest.positional); }
@@ -176,8 +181,11 @@ constexpr Builtin kNumberMethods[] = {
     {"is_integer", "* **"},       {"numerator", "* **"},   {"real", "* **"},
     {"to_bytes", "* **"},
 };
-constexpr Builtin kRangeMethods[] = {
-    {"count", "* **"}, {"index", "* **"}, {"start", "* **"}, {"step", "* **"}, {"stop", "* **"}};
+constexpr Builtin kRangeMethods[] = {{"count", "value /", count},
+                                     {"index", "value /", index_in_range},
+                                     {"start", "* **"},
+                                     {"step", "* **"},
+                                     {"stop", "* **"}};
 constexpr Builtin kViewMethods[] = {{"isdisjoint", "* **"}, {"mapping", "* **"}};
 constexpr Builtin kCallableMethods[] = {{"arguments", "* **"},
                                         {"caller", "* **"},

@@ -83,6 +83,7 @@ class Interpreter {
   /// The body's text goes to `text`, not to the output.
   Flow capture(const Block& body, Scope& scope, std::string& text);
   void print(const Value& value);
+  void write(const Value& value);
 
   // Scopes and assignment.
   ScopePtr enter(const Frame& frame, Scope* outer);

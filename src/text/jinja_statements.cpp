@@ -106,6 +106,12 @@ Interpreter::Flow Interpreter::execute(const Statement& statement, Scope& scope)
 
 void Interpreter::print(const Value& value) { append_string(budget_, *out_, value); }
 
+// Unlike {{ }}, the blocks do not turn their result into text.
+void Interpreter::write(const Value& value) {
+  if (!value.is_string()) fail_type("the result of a filter or call block must be a string", value);
+  out_->append(value.str());
+}
+
 Interpreter::Flow Interpreter::execute_condition(const ConditionStatement& node, Scope& scope) {
   for (const auto& [condition, body] : node.branches) {
     if (truthy(evaluate(*condition, scope))) return execute(body, scope);
@@ -121,7 +127,7 @@ Interpreter::Flow Interpreter::execute_loop(const LoopStatement& node, Scope& sc
 
 // The elements that pass the loop's test, drawn one by one: the test may read what the body has changed.
 std::function<bool(Value&)> Interpreter::filtered(const LoopStatement& node, Scope& scope, const Value& iterable) {
-  return [this, &node, &scope, next = iterate(budget_, iterable), test = enter(node.test_frame, &scope)](Value& out) {
+  return [this, &node, next = iterate(budget_, iterable), test = enter(node.test_frame, &scope)](Value& out) {
     for (Value element; next(element);) {
       assign(node.test_target, element, *test);
       if (truthy(evaluate(*node.test, *test))) {
@@ -224,7 +230,7 @@ Interpreter::Flow Interpreter::execute_filter_block(const FilterBlockStatement& 
   const Value* before = std::exchange(block_text_, &value);
   const Value filtered = evaluate(*node.filter, *inner);
   block_text_ = before;
-  print(filtered);
+  write(filtered);
   return Flow::normal;
 }
 
@@ -245,7 +251,7 @@ void Interpreter::execute_call_block(const CallBlockStatement& node, Scope& scop
                                : call_macro(caller.as<Callable>(), {});
   // Someone stored it: what it closes over must last as long.
   if (caller.object().use_count() > 1) keep(scope);
-  print(text);
+  write(text);
 }
 
 Value Interpreter::make_macro(const MacroNode& macro, Scope& scope) {

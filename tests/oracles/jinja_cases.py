@@ -272,6 +272,8 @@ group(
     "{{ dict(a=1, b=2) }} {{ dict({'x': 1}, y=2) }} {{ dict([('a', 1), ['b', 2]]) }} {{ dict() }} {{ dict(**d).b }}",
     "{{ d.items()[0] }}|{{ d.items() is sequence }} {{ d.items() is iterable }} {{ d.items() | length }} {{ d.keys() == d.keys() }}",
     "{{ {'a': 1}.items() | list }} {{ d.copy() == d }}",
+    "{{ range(2, 9, 2).index(4) }} {{ range(4).count(3) }} {{ range(4).count('x') }}",
+    "{{ range(4).index(9) }}",
 )
 group(
     "for",
@@ -492,6 +494,10 @@ group(
     "{{ s | string }} {{ 5 | string }} {{ none | string }} {{ [1, 'a'] | string }} {{ 1.0 | string }} {{ missing | string }}| {{ true | string | lower }} {{ d.a | string }}",
     "{{ 'hello world' | truncate(8) }} {{ 'hello world' | truncate(8, true) }} {{ 'hello world foo bar' | truncate(8) }} {{ 'hello world foo' | truncate(9, true, '!') }} {{ 'hello world' | truncate(5, leeway=0) }} {{ 'a b c d e f g h i j k' | truncate(8, false, '...', 0) }}",
     "{{ 'x' | truncate(1) }}",
+    "{{ [1, 2] | truncate(5) }} {{ missing | truncate }}|",
+    "{% filter length %}abc{% endfilter %}",
+    "{% filter default('x') %}{% endfilter %}{% set q | length %}abc{% endset %}{{ q + 1 }}",
+    "{% call dict(a=1) %}{% endcall %}",
     "{{ 'ab' | center(6) }}| {{ 'a b  c' | wordcount }} {{ 'é, b_c 1' | wordcount }}",
     "{{ 'a b/c?d=é&f' | urlencode }} {{ {'a': 'b c', 'd': 1} | urlencode }} {{ [('x', 'y/z')] | urlencode }} {{ 5 | urlencode }}",
     "{{ '%s-%s' | format('a', 1) }} {{ '%(x)s' | format(x=5) }} {{ 'plain' | format }}",
