@@ -42,6 +42,12 @@ struct Parameters {
   bool keywords = true, rest = false, keyword_rest = false;
 };
 
+[[noreturn]] void fail_keyword(const std::string& name, std::string_view what, const std::string& key) {
+  std::string message = name;
+  message.append("() got ").append(what).append(" '").append(key).append("'");
+  fail(std::move(message));
+}
+
 }  // namespace
 
 std::int64_t BuiltinCall::integer(std::size_t i, std::int64_t otherwise) const {
@@ -92,10 +98,10 @@ Value call_builtin(Interpreter& interpreter, const Builtin& builtin, const Value
       if (parameters.named[i].name == key) at = i;
     }
     if (at == parameters.count) {
-      if (!parameters.keyword_rest) fail(name + "() got an unexpected keyword argument '" + key + "'");
+      if (!parameters.keyword_rest) fail_keyword(name, "an unexpected keyword argument", key);
       call.rest.keyword.emplace_back(std::move(key), std::move(value));
     } else if (call.has(at)) {
-      fail(name + "() got multiple values for argument '" + key + "'");
+      fail_keyword(name, "multiple values for argument", key);
     } else {
       call.values[at] = std::move(value);
     }

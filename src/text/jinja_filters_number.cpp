@@ -28,7 +28,7 @@ Value truncated(double value) {
 }
 
 Value to_integer(BuiltinCall& call) {
-  const Value otherwise = call.has(0) ? call[0] : Value::integer(0);
+  Value otherwise = call.has(0) ? call[0] : Value::integer(0);
   switch (call.self.kind()) {
     case Kind::undefined: fail_undefined(call.self);
     case Kind::boolean:
@@ -49,7 +49,7 @@ Value to_integer(BuiltinCall& call) {
 }
 
 Value to_real(BuiltinCall& call) {
-  const Value otherwise = call.has(0) ? call[0] : Value::real(0);
+  Value otherwise = call.has(0) ? call[0] : Value::real(0);
   if (call.self.is_undefined()) fail_undefined(call.self);
   if (call.self.is_number()) return Value::real(call.self.as_real());
   if (!call.self.is_string()) return otherwise;

@@ -94,7 +94,7 @@ Value dict_sort(BuiltinCall& call) {
   if (call.self.kind() != Kind::dict) fail_type("dictsort takes a mapping", call.self);
   const bool case_sensitive = call.flag(0, false);
   const std::string by = call.has(1) ? to_text(call.budget, call[1]).str() : "key";
-  if (by != "key" && by != "value") fail("You can only sort by either \"key\" or \"value\"");
+  if (by != "key" && by != "value") fail(R"(You can only sort by either "key" or "value")");
   std::vector<Keyed> entries;
   for (const auto& [key, value] : call.self.mapping().entries) {
     call.budget.step();

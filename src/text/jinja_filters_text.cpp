@@ -43,7 +43,7 @@ Value mark_safe(BuiltinCall& call) {
 
 template <bool force>
 Value escape(BuiltinCall& call) {
-  const Value text = to_text(call.budget, call.self);
+  Value text = to_text(call.budget, call.self);
   if (!force && text.text().markup) return text;
   TextBuilder out(call.budget);
   append_escaped(out, text.str());

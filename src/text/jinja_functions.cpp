@@ -78,11 +78,11 @@ std::shared_ptr<Mapping> make_mapping(BuiltinCall& call) {
 Value dict(BuiltinCall& call) { return make_dict(&call.budget, make_mapping(call)); }
 
 Value make_namespace(BuiltinCall& call) {
-  Arguments attributes;
+  std::vector<std::pair<std::string, Value>> attributes;
   const auto mapping = make_mapping(call);
   for (const auto& [key, value] : mapping->entries) {
     if (!key.is_string()) fail(ErrorKind::unsupported, "a namespace with attributes that are no strings");
-    attributes.keyword.emplace_back(key.str(), value);
+    attributes.emplace_back(key.str(), value);
   }
   return call.interpreter.make_namespace(std::move(attributes));
 }

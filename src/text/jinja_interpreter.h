@@ -46,7 +46,7 @@ class Interpreter {
   Value call(const Value& callee, Arguments arguments);
   Value apply_filter(const Value& name, const Value& value, Arguments arguments);
   bool apply_test(const Value& name, const Value& value, Arguments arguments);
-  Value make_namespace(Arguments arguments);
+  Value make_namespace(std::vector<std::pair<std::string, Value>> attributes);
   /// Remembers a loop whose changed() may have closed a cycle.
   void keep(const std::shared_ptr<Object>& loop) { kept_objects_.push_back(loop); }
 

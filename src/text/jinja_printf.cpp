@@ -149,7 +149,7 @@ class PrintfFormatter {
     }
   }
 
-  void append_text(FormatSpec spec, const Value& value) {
+  void append_text(const FormatSpec& spec, const Value& value) {
     if (spec.type == 'a') fail(ErrorKind::unsupported, "the conversion %a");
     TextBuilder shown(budget_);
     if (spec.type == 's') {

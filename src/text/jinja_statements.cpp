@@ -141,11 +141,16 @@ std::function<bool(Value&)> Interpreter::filtered(const LoopStatement& node, Sco
 
 Interpreter::Flow Interpreter::run_loop(const LoopStatement& node, Scope& scope, const Value& iterable,
                                         std::size_t depth0) {
-  auto next = node.test ? filtered(node, scope, iterable) : iterate(budget_, iterable);
+  std::function<bool(Value&)> next = node.test ? filtered(node, scope, iterable) : iterate(budget_, iterable);
   std::shared_ptr<Loop> loop;
   if (node.extended) {
     const auto length = node.test ? std::nullopt : length_of(iterable);
     loop = std::make_shared<Loop>(budget_, nest(iterable.depth()), std::move(next), length, depth0);
+    next = [source = loop.get()](Value& out) {
+      if (!source->advance()) return false;
+      out = source->current;
+      return true;
+    };
     if (node.recursive) {
       loop->recursion = &node;
       loop->scope = &scope;
@@ -164,14 +169,14 @@ Interpreter::Flow Interpreter::run_loop(const LoopStatement& node, Scope& scope,
   ScopePtr inner;
   for (Value element;;) {
     line_ = node.line;
-    if (loop ? !loop->advance() : !next(element)) break;
+    if (!next(element)) break;
     if (!inner || inner->kept) {
       inner = enter(node.frame, &scope);
     } else {
       load(node.frame, *inner);
     }
     if (loop) inner->slots[node.loop_variable.slot] = Value(Kind::loop, loop);
-    assign(node.target, loop ? loop->current : element, *inner);
+    assign(node.target, element, *inner);
     const Flow flow = execute(node.body, *inner);
     if (flow == Flow::break_loop) break;
     // jinja2 notes that the loop ran at the end of its body, which `continue` and `break` never reach.
@@ -355,13 +360,13 @@ void Interpreter::assign_attribute(const Target& target, const Value& value, Sco
   }
 }
 
-Value Interpreter::make_namespace(Arguments arguments) {
+Value Interpreter::make_namespace(std::vector<std::pair<std::string, Value>> attributes) {
   auto space = std::make_shared<Namespace>();
-  space->charge(&budget_, 160 + 64 * arguments.keyword.size());
-  for (auto& [key, value] : arguments.keyword) {
+  space->charge(&budget_, 160 + 64 * attributes.size());
+  for (const auto& [key, value] : attributes) {
     if (key.starts_with('_')) fail("chat templates cannot store underscore-prefixed attributes");
-    space->attributes.emplace_back(std::move(key), std::move(value));
   }
+  space->attributes = std::move(attributes);
   kept_objects_.push_back(space);
   return Value(Kind::name_space, std::move(space));
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "support/utf8.h"
+#include "text/jinja_ast.h"
 #include "text/jinja_loop.h"
 #include "text/jinja_operators.h"
 #include "text/jinja_strings.h"
@@ -258,6 +259,13 @@ void append_repr(Budget& budget, TextBuilder& out, const Value& value) {
     case Kind::name_space: append_namespace(budget, out, value.as<Namespace>()); return;
     case Kind::loop: out.append(value.as<Loop>().description()); return;
     case Kind::callable:
+      if (const MacroNode* macro = value.as<Callable>().macro) {
+        out.append("<Macro ");
+        if (macro->name.empty()) out.append("anonymous");
+        if (!macro->name.empty()) append_quoted(budget, out, macro->name);
+        return out.append('>');
+      }
+      break;
     case Kind::iterator: break;
   }
   // Python prints their address.

@@ -436,6 +436,7 @@ group(
     "{% macro f(x) %}{{ x.y }}{% endmacro %}{{ f() }}",
     "{% set ns = namespace(f=none) %}{% macro g(a) %}{% set ns.f = caller %}{{ caller() }}{% endmacro %}{% for i in [1, 2] %}{% call g(i) %}{{ i }}{% endcall %}{% endfor %}{{ ns.f is callable }}",
     "{% macro f(x) %}{% set y = x * 2 %}{{ y }}{% endmacro %}{% set y = 'o' %}{{ f(2) }}{{ y }}",
+    "{% macro f() %}{{ caller }}{{ f }}{% endmacro %}{{ f }}{% call f() %}{% endcall %}",
     "{% macro f(kwargs) %}{{ kwargs }}{% endmacro %}{{ f(1) }}",
     "{% macro t(p) %}{% for k, v in p.items() %}{{ k }}:{% if v is mapping %}{ {{- t(v) -}} }{% else %}{{ v }}{% endif %},{% endfor %}{% endmacro %}{{ t(d.a) }}{{ t({'a': {'b': {'c': 1}}}) }}",
 )

@@ -39,6 +39,7 @@ TEST(ChatTemplate, SharesTheCompiledFormBetweenCopiesAndThreads) {
   const ChatTemplate chat("{% for m in messages %}{{ m.content | upper }}{% endfor %}");
   const ChatTemplate copy = chat;  // NOLINT(performance-unnecessary-copy-initialization): the copy is the test
   std::vector<std::thread> threads;
+  threads.reserve(4);
   std::vector<int> wrong(4, 0);
   for (int id = 0; id < 4; ++id) {
     threads.emplace_back([&, id] {
@@ -184,6 +185,7 @@ TEST(ChatTemplate, BoundsTheDepthOfTheParser) {
 
 TEST(ChatTemplate, RendersLongConversations) {
   std::vector<Message> messages;
+  messages.reserve(2000);
   for (int i = 0; i < 2000; ++i) messages.push_back({i % 2 == 0 ? "user" : "assistant", std::string(500, 'x')});
   const ChatTemplate chat(
       "{% for m in messages %}{% if m.role == 'user' and not messages[loop.index:] | selectattr('role', 'eq', 'user') "
