@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -14,20 +13,24 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
-// Tokens that are still allowed, by falling logit; equal logits by falling id, so that dropping from the back takes
-// the lower id first, as a stable ascending sort does.
-std::vector<std::int32_t> sorted_candidates(std::span<const float> logits) {
-  std::vector<std::int32_t> order;
-  order.reserve(logits.size());
+struct Candidate {
+  float logit;
+  std::int32_t id;
+};
+
+// By falling logit; equal logits by falling id, so that dropping from the back takes the lower id first, as a stable
+// ascending sort does.
+bool ranks_before(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id > b.id;
+}
+
+// The model's own logits are finite; what a processor makes of them, or a penalty near zero, may not be.
+void check_numbers(std::span<const float> logits) {
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] != kForbidden) order.push_back(static_cast<std::int32_t>(i));
+    if (logits[i] <= std::numeric_limits<float>::max()) continue;
+    throw Error(ErrorKind::numeric, "a processor left a logit that is neither finite nor -infinity",
+                {.field = "logits[" + std::to_string(i) + "]", .found = std::to_string(logits[i])});
   }
-  std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-    const float left = logits[static_cast<std::size_t>(a)];
-    const float right = logits[static_cast<std::size_t>(b)];
-    return left != right ? left > right : a > b;
-  });
-  return order;
 }
 
 [[noreturn]] void out_of_bounds(const char* field, const char* expected, double found) {
@@ -49,8 +52,12 @@ void apply_repetition_penalty(std::span<float> logits, std::span<const std::int6
 }
 
 void apply_temperature(std::span<float> logits, float temperature) {
-  if (temperature == 1.0f) return;
-  for (float& logit : logits) logit /= temperature;
+  if (temperature == 1.0f || logits.empty()) return;
+  // Near zero the quotient leaves float32; the distances to the best, all that a softmax sees, do not.
+  const float best = *std::max_element(logits.begin(), logits.end());
+  const bool overflows = std::isfinite(best) && !std::isfinite(best / temperature);
+  const float shift = overflows ? best : 0.0f;
+  for (float& logit : logits) logit = (logit - shift) / temperature;
 }
 
 void apply_top_k(std::span<float> logits, std::int64_t k) {
@@ -65,20 +72,31 @@ void apply_top_k(std::span<float> logits, std::int64_t k) {
 
 void apply_top_p(std::span<float> logits, float p) {
   if (p >= 1.0f) return;
-  const std::vector<std::int32_t> order = sorted_candidates(logits);
-  if (order.empty()) return;
-  const float best = logits[static_cast<std::size_t>(order.front())];
-  std::vector<double> weights;
-  weights.reserve(order.size());
-  for (const std::int32_t id : order) weights.push_back(std::exp(double{logits[static_cast<std::size_t>(id)]} - best));
-  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-  // transformers sums from the least probable up and drops while the sum is at most 1 - p; the best always stays.
-  double dropped = 0;
-  for (std::size_t i = order.size(); i-- > 1;) {
-    dropped += weights[i] / total;
-    if (dropped > 1.0 - double{p}) break;
-    logits[static_cast<std::size_t>(order[i])] = kForbidden;
+  std::vector<Candidate> candidates;
+  candidates.reserve(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] != kForbidden) candidates.push_back({logits[i], static_cast<std::int32_t>(i)});
   }
+  if (candidates.empty()) return;
+  const float best = std::min_element(candidates.begin(), candidates.end(), ranks_before)->logit;
+  const auto weight = [best](const Candidate& candidate) { return std::exp(double{candidate.logit} - best); };
+  double total = 0;
+  for (const Candidate& candidate : candidates) total += weight(candidate);
+
+  // transformers drops from the least probable up while what it dropped sums to at most 1 - p: a token stays as long as
+  // those before it hold less than p. They are few, so only the front of the row is put in order, growing as needed.
+  std::size_t kept = 0;
+  double above = 0;
+  for (std::size_t sorted = 0; kept == sorted && kept < candidates.size();) {
+    const std::size_t until = std::min(candidates.size(), std::max<std::size_t>(256, sorted * 8));
+    const auto at = [&candidates](std::size_t i) { return candidates.begin() + static_cast<std::ptrdiff_t>(i); };
+    std::nth_element(at(sorted), at(until - 1), candidates.end(), ranks_before);
+    std::sort(at(sorted), at(until), ranks_before);
+    sorted = until;
+    while (kept < sorted && above < double{p} * total) above += weight(candidates[kept++]);
+  }
+  for (std::size_t i = kept; i < candidates.size(); ++i)
+    logits[static_cast<std::size_t>(candidates[i].id)] = kForbidden;
 }
 
 void apply_min_p(std::span<float> logits, float min_p) {
@@ -116,6 +134,7 @@ void check_options(const GenerationOptions& options) {
 void process_logits(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context) {
   apply_repetition_penalty(logits, context.ids, options.repetition_penalty);
   for (const LogitsProcessor& processor : options.processors) processor(logits, context);
+  if (!options.processors.empty() || options.repetition_penalty != 1.0f) check_numbers(logits);
   if (options.temperature == 0.0f) return;
   apply_temperature(logits, options.temperature);
   apply_top_k(logits, options.top_k);
