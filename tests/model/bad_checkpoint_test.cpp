@@ -99,6 +99,95 @@ TEST_F(BadFolder, ABrokenConfigIsNamed) {
   expect(ErrorKind::format, "config.json");
 }
 
+TEST_F(BadFolder, NaNInTheFileIsTracedToTheFileAndItsLayer) {
+  auto tensors = load_safetensors(path() + "/model.safetensors");
+  for (auto& [name, tensor] : tensors) {
+    if (name == "model.layers.1.self_attn.o_proj.weight") tensor[3][5].fill_(std::numeric_limits<float>::quiet_NaN());
+  }
+  save_safetensors(path() + "/model.safetensors", tensors);
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16, Dtype::f16}) {
+    const CausalLM model = CausalLM::from_pretrained(path(), {.dtype = dtype});
+    expect_error(ErrorKind::numeric, "layer 1 attention_output", [&] { model.forward(testing::to_tensor({1, 2})); });
+    expect_error(ErrorKind::numeric, path(), [&] { model.forward(testing::to_tensor({1, 2})); });
+  }
+}
+
+TEST_F(BadFolder, WrongShapesAreNamedWithBoth) {
+  auto tensors = load_safetensors(path() + "/model.safetensors");
+  for (auto& [name, tensor] : tensors) {
+    if (name == "model.layers.0.mlp.up_proj.weight") tensor = tensor.narrow(1, 0, 47);
+  }
+  save_safetensors(path() + "/model.safetensors", tensors);
+  expect(ErrorKind::format, "model.layers.0.mlp.up_proj.weight");
+  expect(ErrorKind::format, "[80, 48]");
+  expect(ErrorKind::format, "[80, 47]");
+}
+
+TEST_F(BadFolder, NumbersThatAreNoneAreRefused) {
+  for (const char* key : {"rms_norm_eps", "max_position_embeddings"}) {
+    const Json before = config_.at(key);
+    set(key, -1.0);
+    expect(ErrorKind::format, "config.json");
+    set(key, "1e-5");
+    expect(ErrorKind::format, key);
+    config_.as_object()[key] = before;
+  }
+  JsonObject rope;
+  rope["rope_type"] = "linear";
+  set("rope_parameters", rope);
+  expect(ErrorKind::format, "factor");
+  rope["factor"] = 0.0;
+  set("rope_parameters", rope);
+  expect(ErrorKind::format, "rope_parameters");
+}
+
+// A tiny GGUF file with one text in it replaced by another of the same length.
+class BadGguf : public ::testing::Test {
+ protected:
+  void expect(std::string_view from, std::string_view to, ErrorKind kind, std::vector<std::string_view> mentions) {
+    ASSERT_EQ(from.size(), to.size());
+    std::string bytes = read_text(fixture("tiny_gqa.gguf"));
+    const auto at = bytes.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    bytes.replace(at, to.size(), to);
+    const std::string path = folder_.write("bad.gguf", bytes);
+    mentions.push_back(path);
+    for (const std::string_view text : mentions) expect_error(kind, text, [&] { CausalLM::from_pretrained(path); });
+  }
+
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(BadGguf, UnknownArchitectureListsTheKnownOnes) {
+  const std::string key("general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0", 32);
+  expect(key + "llama", key + "vicun", ErrorKind::unsupported, {"general.architecture", "vicun", "llama"});
+}
+
+TEST_F(BadGguf, MissingTensorsAreNamed) {
+  expect("blk.1.ffn_down.weight", "blk.1.ffn_dawn.weight", ErrorKind::format, {"blk.1.ffn_down.weight"});
+  expect("output_norm.weight", "output_nerm.weight", ErrorKind::format, {"output_norm.weight"});
+}
+
+TEST_F(BadGguf, MissingKeysAreNamed) {
+  expect("llama.embedding_length", "llama.embedding_langth", ErrorKind::format, {"llama.embedding_length"});
+  expect("llama.attention.head_count", "llama.attention.head_caunt", ErrorKind::format, {"llama.attention.head_count"});
+}
+
+TEST_F(BadGguf, ChangedSizesDoNotPass) {
+  // A key of type uint32 (4) and its little-endian value.
+  const auto key = [](std::string name, char value) {
+    for (const char byte : {'\4', '\0', '\0', '\0', value, '\0', '\0', '\0'}) name.push_back(byte);
+    return name;
+  };
+  expect(key("llama.embedding_length", 48), key("llama.embedding_length", 47), ErrorKind::format,
+         {"expected [97, 47]"});
+  expect(key("llama.attention.head_count_kv", 2), key("llama.attention.head_count_kv", 4), ErrorKind::format,
+         {"num_key_value_heads"});
+  expect(key("llama.block_count", 2), key("llama.block_count", 3), ErrorKind::format, {"blk.2.attn_norm.weight"});
+  expect(key("llama.rope.dimension_count", 16), key("llama.rope.dimension_count", 17), ErrorKind::format,
+         {"rotary_dim"});
+}
+
 TEST(BadModel, MissingAndEmptyFilesAreNamed) {
   const testing::TemporaryFolder folder;
   expect_error(ErrorKind::not_found, "absent.gguf", [&] { CausalLM::from_pretrained(folder.file("absent.gguf")); });
@@ -142,6 +231,24 @@ TEST(BadModel, ForwardRefusesWrongTensors) {
   expect_error(ErrorKind::range, "97", [&] { model.forward(testing::to_tensor({97})); });
   expect_error(ErrorKind::range, "64", [&] { model.forward(testing::to_tensor(std::vector<std::int64_t>(65, 1))); });
   EXPECT_EQ(model.forward(ids, ids.mul(0)).abs().sum().item<float>(), 0.0f) << "all padding";
+}
+
+TEST(BadModel, ASequenceStaysAsItWasWhenNumbersFail) {
+  const CausalLM model = testing::load("tiny_gqa");
+  Session session(model, {.page_tokens = 4});
+  const SequenceId sequence = session.create();
+  const std::vector<std::int64_t> ids = {1, 2, 3, 4, 5, 6, 7};
+  session.forward(sequence, ids);
+  const at::Tensor weight = model.parameter("model.layers.1.mlp.up_proj.weight");
+  const float kept = weight[0][0].item<float>();
+  weight[0][0].fill_(std::numeric_limits<float>::infinity());
+  expect_error(ErrorKind::numeric, "layer 1", [&] { session.forward(sequence, ids); });
+  EXPECT_EQ(session.length(sequence), 7);
+  weight[0][0].fill_(kept);
+  Session fresh(model);
+  const SequenceId again = fresh.create();
+  fresh.forward(again, ids);
+  EXPECT_TRUE(testing::close(session.forward(sequence, ids), fresh.forward(again, ids), testing::kSameF32));
 }
 
 TEST(Parameters, TrainingNeverTouchesTheFile) {

@@ -17,7 +17,7 @@
 
 namespace powerhouse::testing {
 
-inline std::string fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/model/" + name; }
+inline std::string fixture(const std::string& name) { return POWERHOUSE_FIXTURES "/model/" + name; }
 
 /// A tiny checkpoint and what transformers computes with it; both inside tests/fixtures/model.
 struct TinyModel {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "expect_error.h"
 #include "fixture.h"
 #include "powerhouse/session.h"
@@ -46,6 +48,87 @@ TEST(Hooks, MeetEveryPointInOrderAndShape) {
   }
   expected.insert(expected.end(), {"final_norm.-1", "logits.-1"});
   EXPECT_EQ(met, expected);
+}
+
+class HooksSee : public ::testing::TestWithParam<testing::TinyModel> {};
+
+TEST_P(HooksSee, TheHiddenStatesOfTransformers) {
+  CausalLM model = testing::load(GetParam().path);
+  const testing::Tensors expected(fixture(GetParam().expected));
+  std::map<std::string, at::Tensor> seen;
+  for (const HookPoint point : {HookPoint::layer_output, HookPoint::final_norm, HookPoint::logits}) {
+    model.add_hook({point}, [&](const at::Tensor& x, const HookContext& context) -> at::Tensor {
+      std::string name(to_string(context.point));
+      if (context.layer >= 0) name.append(1, '.').append(std::to_string(context.layer));
+      seen[name] = x.clone();
+      return {};
+    });
+  }
+  model.forward(expected["input_ids"].narrow(0, 0, 1));
+  EXPECT_TRUE(testing::close(seen["logits"], expected["single_logits"], testing::kSameF32));
+  int compared = 0;
+  for (const auto& [name, tensor] : expected.all()) {
+    if (name != "final_norm" && !name.starts_with("layer_output.")) continue;
+    EXPECT_TRUE(testing::close(seen[name], tensor, testing::kSameF32)) << name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, static_cast<int>(model.config().layers.size()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, HooksSee, ::testing::ValuesIn(testing::kTinyFolders), testing::test_name);
+
+TEST(Hooks, ReplaceInASessionWhatTheyReplaceInForward) {
+  for (int point = 0; point < kHookPointCount; ++point) {
+    CausalLM model = tiny();
+    model.add_hook({static_cast<HookPoint>(point)},
+                   [](const at::Tensor& x, const HookContext&) { return x.mul(0.7).add(0.01); });
+    const at::Tensor whole = model.forward(testing::to_tensor(kIds))[0];
+    Session session(model);
+    const SequenceId sequence = session.create();
+    std::vector<at::Tensor> rows;
+    for (const std::int64_t& id : kIds) rows.push_back(session.forward(sequence, std::span(&id, 1)));
+    EXPECT_TRUE(testing::close(concatenate(rows, 0), whole, testing::kSameF32))
+        << to_string(static_cast<HookPoint>(point));
+  }
+}
+
+TEST(Hooks, AreToldWhereEachTokenStands) {
+  CausalLM model = tiny();
+  std::vector<std::vector<std::int64_t>> positions, begins;
+  model.add_hook({HookPoint::embeddings}, [&](const at::Tensor&, const HookContext& context) -> at::Tensor {
+    positions.emplace_back(context.position_ids.begin(), context.position_ids.end());
+    begins.emplace_back(context.cu_seqlens.begin(), context.cu_seqlens.end());
+    return {};
+  });
+  Session session(model);
+  const SequenceId first = session.create();
+  const SequenceId second = session.create();
+  session.forward(first, std::span(kIds).first(3));
+  const SequenceInput batch[] = {{first, std::span(kIds).first(2)}, {second, std::span(kIds).first(1)}};
+  session.forward(batch);
+  const at::Tensor ids = testing::to_tensor({1, 2, 3, 4}).view({2, 2});
+  const at::Tensor mask = testing::to_tensor({0, 1, 1, 1}).view({2, 2});
+  model.forward(ids, mask);
+  EXPECT_EQ(positions, (std::vector<std::vector<std::int64_t>>{{0, 1, 2}, {3, 4, 0}, {0, 0, 1}}));
+  EXPECT_EQ(begins, (std::vector<std::vector<std::int64_t>>{{0, 3}, {0, 2, 3}, {0, 1, 3}}));
+}
+
+TEST(Hooks, RunInTheOrderOfAdding) {
+  CausalLM model = tiny();
+  std::string order;
+  const HookHandle first = model.add_hook({HookPoint::mlp_output, 0}, [&](const at::Tensor& x, const HookContext&) {
+    order += "a";
+    return x.mul(0).add(2);
+  });
+  model.add_hook({HookPoint::mlp_output}, [&](const at::Tensor& x, const HookContext& context) -> at::Tensor {
+    order += "b";
+    EXPECT_EQ(x.max().item<float>() == 2.0f, context.layer == 0);
+    return {};
+  });
+  model.forward(testing::to_tensor(kIds));
+  EXPECT_EQ(order, "abb");
+  model.remove_hook(first);
+  expect_error(ErrorKind::not_found, "hook", [&] { model.remove_hook(first); });
 }
 
 TEST(Hooks, ReplaceAtEveryPoint) {
