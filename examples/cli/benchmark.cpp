@@ -79,10 +79,22 @@ Measurement measure(const powerhouse::CausalLM& model, const Flags& flags) {
   return measurement;
 }
 
+// Before anything of that size is made.
+void check_fits(std::int64_t tokens, std::int64_t context, const char* flag) {
+  if (tokens <= context) return;
+  throw powerhouse::Error(
+      powerhouse::ErrorKind::range, "more tokens than the model's context",
+      {.field = flag, .expected = "at most " + std::to_string(context), .found = std::to_string(tokens)});
+}
+
 void run(const Flags& flags) {
   const auto begin = Clock::now();
   const powerhouse::CausalLM model = flags.model.load();
   const double load_seconds = seconds_since(begin);
+  const std::int64_t context = model.config().max_position_embeddings;
+  check_fits(flags.prompt_tokens, context, "--prompt-tokens");
+  check_fits(flags.depth, context, "--depth");
+  check_fits(flags.new_tokens, context - flags.depth, "--new-tokens");
   double first_token_seconds = 0;
   {
     // The first token after loading: a pass over one token, everything cold.
@@ -140,20 +152,22 @@ void add_benchmark(CLI::App& app, Action& action) {
   flags->model.add(command, "auto");
   command.add_option("--prompt-tokens", flags->prompt_tokens, "tokens of the prefill; 0 leaves it out")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->transform(integer(0));
   command.add_option("--new-tokens", flags->new_tokens, "single-token passes; 0 leaves them out")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->transform(integer(0));
   command.add_option("--depth", flags->depth, "tokens in the cache before the first pass")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->transform(integer(0));
   command.add_option("--batch", flags->batch, "sequences decoded at once")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
-  command.add_option("--kv-type", flags->kv_type, "type of the cache: auto, f32, bf16 or f16")->capture_default_str();
+      ->transform(integer(1, 1024));
+  command.add_option("--kv-type", flags->kv_type, "type of the cache: auto, f32, bf16 or f16")
+      ->capture_default_str()
+      ->check(dtype_name());
   command.add_option("--repetitions", flags->repetitions, "runs after the warm-up")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000));
+      ->transform(integer(1, 1000));
   command.add_flag("--json", flags->json, "print as JSON");
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }

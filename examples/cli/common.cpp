@@ -1,5 +1,6 @@
 #include "common.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -7,27 +8,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 namespace cli {
 
 using powerhouse::Error;
 using powerhouse::ErrorKind;
 
-void ModelFlags::add(CLI::App& command, std::string_view default_dtype) {
-  dtype = default_dtype;
-  command.add_option("--model", model, "GGUF file or folder in Hugging Face layout")->required();
-  command.add_option("--threads", threads, "threads; the physical cores by default")->check(CLI::Range(1, 1024));
-  command.add_option("--device", device, "cpu or cuda[:N]")->capture_default_str();
-  command.add_option("--dtype", dtype, "auto, f32, bf16 or f16")->capture_default_str();
-}
+namespace {
 
-powerhouse::CausalLM ModelFlags::load() const {
-  if (threads > 0) powerhouse::set_threads(threads);
-  return powerhouse::CausalLM::from_pretrained(
-      model, {.dtype = powerhouse::parse_dtype(dtype), .device = powerhouse::parse_device(device)});
-}
+// Far more than a model reads, far less than memory: an endless pipe must end in an error.
+constexpr std::size_t kLargestText = std::size_t{1} << 30;
+
+}  // namespace
 
 void write_out(std::string_view text) {
   while (!text.empty()) {
@@ -46,13 +38,26 @@ void end_text() {
 }
 
 std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    throw Error(errno == ENOENT ? ErrorKind::not_found : ErrorKind::io, std::strerror(errno), {.file = path});
+  const auto fail = [&path](int number) {
+    throw Error(number == ENOENT ? ErrorKind::not_found : ErrorKind::io, std::strerror(number), {.file = path});
+  };
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) fail(errno);
+  std::string text;
+  std::vector<char> buffer(std::size_t{1} << 16);
+  while (true) {
+    const ssize_t count = ::read(file, buffer.data(), buffer.size());
+    const int number = errno;
+    if (count < 0 && number == EINTR) continue;
+    if (count > 0) text.append(buffer.data(), static_cast<std::size_t>(count));
+    if (count > 0 && text.size() <= kLargestText) continue;
+    ::close(file);
+    if (count < 0) fail(number);
+    if (text.size() > kLargestText) {
+      throw Error(ErrorKind::range, "the text is too long", {.file = path, .expected = "at most 1 GiB"});
+    }
+    return text;
   }
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) throw Error(ErrorKind::io, "cannot read", {.file = path});
-  return text;
 }
 
 std::vector<std::int64_t> parse_ids(const std::string& text) {

@@ -1,4 +1,4 @@
-// What the subcommands share: flags, output, and how one ends.
+// What the subcommands share: output, input, and how one ends.
 #pragma once
 
 #include <powerhouse/powerhouse.h>
@@ -10,19 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "flags.h"
+
 namespace cli {
-
-/// --model, --threads, --device, --dtype.
-struct ModelFlags {
-  std::string model;
-  int threads = 0;
-  std::string device = "cpu";
-  std::string dtype;
-
-  /// Adds the flags; `dtype` is the command's default.
-  void add(CLI::App& command, std::string_view default_dtype);
-  powerhouse::CausalLM load() const;
-};
 
 /// Runs once the flags are parsed; set by each command.
 using Action = std::function<void()>;
@@ -43,7 +33,7 @@ void write_out(std::string_view text);
 /// Ends text output: a newline where a person looks at a terminal; scripts get the bytes and nothing else.
 void end_text();
 
-/// The whole text of a file or a pipe. Errors name it.
+/// The whole text of a file or a pipe, at most 1 GiB. Errors name it.
 std::string read_file(const std::string& path);
 /// "1 2 3" as ids. Error{usage} naming what is no number.
 std::vector<std::int64_t> parse_ids(const std::string& text);

@@ -10,9 +10,8 @@ using nlohmann::ordered_json;
 
 struct Flags {
   ModelFlags model;
-  powerhouse::GenerationOptions options;
+  GenerationFlags generation;
   std::string prompt;
-  std::uint64_t seed = 0;
   std::string adapter;
   bool no_parse_special = false;
   bool json = false;
@@ -37,7 +36,7 @@ void run(const Flags& flags) {
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const auto ids = tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special});
   const powerhouse::CausalLM model = flags.model.load();
-  auto options = flags.options;
+  auto options = flags.generation.options;
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
   powerhouse::Session session(model);
   const auto result = powerhouse::generate(session, session.create(), tokenizer, ids, options);
@@ -55,25 +54,12 @@ void add_generate(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App& command = *app.add_subcommand("generate", "continue raw text");
   flags->model.add(command, "auto");
-  powerhouse::GenerationOptions& options = flags->options;
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
-  command.add_option("--max-new-tokens", options.max_new_tokens, "stop after this many tokens")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--temperature", options.temperature, "0 is greedy")->capture_default_str();
-  command.add_option("--top-k", options.top_k, "keep the k most probable tokens; 0 is off")->capture_default_str();
-  command.add_option("--top-p", options.top_p, "keep the smallest set with this probability")->capture_default_str();
-  command.add_option("--min-p", options.min_p, "drop tokens below this share of the best")->capture_default_str();
-  command.add_option("--repetition-penalty", options.repetition_penalty, "1 is none")->capture_default_str();
-  command.add_option("--stop", options.stop, "end before this text; may be repeated");
-  CLI::Option* seed = command.add_option("--seed", flags->seed, "the same seed gives the same text");
+  flags->generation.add(command);
   command.add_option("--adapter", flags->adapter, "folder of a PEFT adapter");
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");
   command.add_flag("--json", flags->json, "print the result as JSON");
-  command.callback([flags, seed, &action] {
-    if (seed->count() > 0) flags->options.seed = flags->seed;
-    action = [flags] { run(*flags); };
-  });
+  command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 
 }  // namespace cli

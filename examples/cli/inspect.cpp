@@ -5,7 +5,7 @@ namespace cli {
 namespace {
 
 struct Flags {
-  std::string model;
+  ModelFlags model;
   bool tensors = false;
   bool json = false;
 };
@@ -15,12 +15,12 @@ struct Flags {
 void add_inspect(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App& command = *app.add_subcommand("inspect", "architecture, sizes and tensors of a checkpoint");
-  command.add_option("--model", flags->model, "GGUF file or folder in Hugging Face layout")->required();
+  flags->model.add(command);
   command.add_flag("--tensors", flags->tensors, "list every tensor");
   command.add_flag("--json", flags->json, "print as JSON");
   command.callback([flags, &action] {
     action = [flags] {
-      const powerhouse::ModelReport report = powerhouse::inspect(flags->model);
+      const powerhouse::ModelReport report = powerhouse::inspect(flags->model.model);
       write_out(flags->json ? powerhouse::to_json(report, flags->tensors) + "\n"
                             : powerhouse::to_string(report, flags->tensors));
     };

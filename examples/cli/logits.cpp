@@ -26,7 +26,9 @@ void add_logits(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("logits", "logits of every position");
   flags->model.add(command, "f32");
   command.add_option("--ids", flags->ids, "token ids, e.g. \"1 2 3\"")->required();
-  command.add_option("--output", flags->output, "safetensors file: `logits`, float32 [length, vocabulary]")->required();
+  command.add_option("--output", flags->output, "safetensors file: `logits`, float32 [length, vocabulary]")
+      ->required()
+      ->check(not_empty());
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 

@@ -9,6 +9,8 @@
 
 namespace {
 
+std::string one_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
+
 int run(int argc, char** argv) {
   CLI::App app("Runs decoder-only transformers.", "powerhouse");
   app.set_version_flag("--version", std::string(powerhouse::version()));
@@ -25,9 +27,17 @@ int run(int argc, char** argv) {
   cli::add_benchmark(app, action);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    cli::write_out(app.help());
+    return 0;
+  } catch (const CLI::CallForVersion& version) {
+    cli::write_out(std::string(version.what()) + "\n");
+    return 0;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    std::fprintf(stderr, "powerhouse: %s\n", error.what());
+    // A word that no command knows says more than that something else is missing.
+    const auto unknown = app.remaining(true);
+    const std::string line = unknown.empty() ? error.what() : "unknown argument: " + unknown.front();
+    std::fprintf(stderr, "powerhouse: %s\n", one_line(line).c_str());
     return 2;
   }
   action();
@@ -46,9 +56,9 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "powerhouse: out of memory\n");
   } catch (const std::exception& error) {
-    const std::string_view text = error.what();
-    const std::string line(text.substr(0, text.find('\n')));
-    std::fprintf(stderr, "powerhouse: %s\n", line.c_str());
+    std::fprintf(stderr, "powerhouse: %s\n", one_line(error.what()).c_str());
+  } catch (...) {
+    std::fprintf(stderr, "powerhouse: an unknown failure\n");
   }
   return 1;
 }

@@ -51,10 +51,13 @@ void add_perplexity(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App& command = *app.add_subcommand("perplexity", "how well a model predicts a text");
   flags->model.add(command, "f32");
-  command.add_option("--file", flags->file, "a file or pipe with the text")->required();
+  command.add_option("--file", flags->file, "a file or pipe with the text")->required()->check(not_empty());
   command.add_option("--context", flags->context, "tokens a chunk; the second half of each is scored")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->transform(integer(4))
+      ->check([](const std::string& text) {
+        return (text.back() - '0') % 2 == 0 ? std::string() : "expected an even number, found " + text;
+      });
   command.add_flag("--json", flags->json, "print the result as JSON");
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }

@@ -5,14 +5,15 @@ namespace cli {
 namespace {
 
 struct TokenizeFlags {
-  std::string model, text, file;
+  ModelFlags model;
+  std::string text, file;
   bool no_special = false;
   bool no_parse_special = false;
   bool count = false;
 };
 
 void tokenize(const TokenizeFlags& flags) {
-  const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model);
+  const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const std::string text = flags.file.empty() ? flags.text : read_file(flags.file);
   const auto ids =
       tokenizer.encode(text, {.add_special_tokens = !flags.no_special, .parse_special = !flags.no_parse_special});
@@ -26,7 +27,8 @@ void tokenize(const TokenizeFlags& flags) {
 }
 
 struct DetokenizeFlags {
-  std::string model, ids;
+  ModelFlags model;
+  std::string ids;
 };
 
 }  // namespace
@@ -34,10 +36,10 @@ struct DetokenizeFlags {
 void add_tokenize(CLI::App& app, Action& action) {
   auto flags = std::make_shared<TokenizeFlags>();
   CLI::App& command = *app.add_subcommand("tokenize", "text to token ids");
-  command.add_option("--model", flags->model, "GGUF file or folder with tokenizer.json")->required();
+  flags->model.add(command);
   CLI::Option_group& source = *command.add_option_group("text");
   source.add_option("--text", flags->text, "the text");
-  source.add_option("--file", flags->file, "a file or pipe with the text");
+  source.add_option("--file", flags->file, "a file or pipe with the text")->check(not_empty());
   source.require_option(1);
   command.add_flag("--no-special", flags->no_special, "add no BOS and EOS");
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the text as plain text");
@@ -48,12 +50,12 @@ void add_tokenize(CLI::App& app, Action& action) {
 void add_detokenize(CLI::App& app, Action& action) {
   auto flags = std::make_shared<DetokenizeFlags>();
   CLI::App& command = *app.add_subcommand("detokenize", "token ids to text");
-  command.add_option("--model", flags->model, "GGUF file or folder with tokenizer.json")->required();
+  flags->model.add(command);
   command.add_option("--ids", flags->ids, "ids, e.g. \"1 2 3\"")->required();
   command.callback([flags, &action] {
     action = [flags] {
       const auto ids = parse_ids(flags->ids);
-      write_out(powerhouse::Tokenizer::from_pretrained(flags->model).decode(ids));
+      write_out(powerhouse::Tokenizer::from_pretrained(flags->model.model).decode(ids));
       end_text();
     };
   });

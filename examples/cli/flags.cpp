@@ -1,0 +1,126 @@
+#include "flags.h"
+
+#include <charconv>
+#include <cmath>
+
+namespace cli {
+namespace {
+
+// `text` as a T, all of it.
+template <typename T>
+bool parse(const std::string& text, T& value) {
+  const char* end = text.data() + text.size();
+  const auto [next, failure] = std::from_chars(text.data(), end, value);
+  return failure == std::errc() && next == end;
+}
+
+// Whatever `check` throws for a text becomes CLI11's complaint, which names the flag.
+template <typename Check>
+CLI::Validator accepted_by(Check check) {
+  return CLI::Validator(
+      [check](std::string& text) {
+        try {
+          check(text);
+        } catch (const powerhouse::Error& error) {
+          return std::string(error.what());
+        }
+        return std::string();
+      },
+      "");
+}
+
+std::string shown(float value) {
+  std::string text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+CLI::Validator integer(std::int64_t low, std::int64_t high) {
+  const std::string bounds = high == std::numeric_limits<std::int64_t>::max()
+                                 ? std::to_string(low) + " or more"
+                                 : std::to_string(low) + " to " + std::to_string(high);
+  return CLI::Validator(
+      [low, high, bounds](std::string& text) {
+        std::int64_t value = 0;
+        if (!parse(text, value) || value < low || value > high) {
+          return "expected an integer, " + bounds + ", found " + text;
+        }
+        text = std::to_string(value);
+        return std::string();
+      },
+      "");
+}
+
+CLI::Validator number(float low, float high, bool open) {
+  std::string bounds = (open ? "above " : "") + shown(low);
+  if (high < std::numeric_limits<float>::max()) {
+    bounds += (open ? ", at most " : " to ") + shown(high);
+  } else if (!open) {
+    bounds += " or more";
+  }
+  return CLI::Validator(
+      [low, high, open, bounds](std::string& text) {
+        float value = 0;
+        const bool fits = parse(text, value) && std::isfinite(value) && value <= high;
+        if (!fits || value < low || (open && value == low)) return "expected a number, " + bounds + ", found " + text;
+        return std::string();
+      },
+      "");
+}
+
+CLI::Validator not_empty() {
+  return CLI::Validator([](std::string& text) { return text.empty() ? std::string("must not be empty") : ""; }, "");
+}
+
+CLI::Validator dtype_name() {
+  return accepted_by([](const std::string& text) { powerhouse::parse_dtype(text); });
+}
+
+void ModelFlags::add(CLI::App& command, std::string_view default_dtype) {
+  command.add_option("--model", model, "GGUF file or folder in Hugging Face layout")->required()->check(not_empty());
+  add_all_but_model(command, default_dtype);
+}
+
+void ModelFlags::add_all_but_model(CLI::App& command, std::string_view default_dtype) {
+  dtype = default_dtype;
+  command.add_option("--threads", threads, "threads; the physical cores by default")->transform(integer(1, 1024));
+  command.add_option("--device", device, "cpu or cuda[:N]")
+      ->capture_default_str()
+      ->check(accepted_by([](const std::string& text) { powerhouse::parse_device(text); }));
+  command.add_option("--dtype", dtype, "auto, f32, bf16 or f16")->capture_default_str()->check(dtype_name());
+}
+
+powerhouse::CausalLM ModelFlags::load() const {
+  if (threads > 0) powerhouse::set_threads(threads);
+  return powerhouse::CausalLM::from_pretrained(
+      model, {.dtype = powerhouse::parse_dtype(dtype), .device = powerhouse::parse_device(device)});
+}
+
+void GenerationFlags::add(CLI::App& command) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  const auto option = [&command](const char* name, auto& value, const char* help, const CLI::Validator& bounds) {
+    command.add_option(name, value, help)->capture_default_str()->transform(bounds);
+  };
+  option("--max-new-tokens", options.max_new_tokens, "stop after this many tokens", integer(0));
+  option("--temperature", options.temperature, "0 is greedy", number(0, kLargest));
+  option("--top-k", options.top_k, "keep the k most probable tokens; 0 is off", integer(0));
+  option("--top-p", options.top_p, "keep the smallest set with this probability", number(0, 1, true));
+  option("--min-p", options.min_p, "drop tokens below this share of the best", number(0, 1));
+  option("--repetition-penalty", options.repetition_penalty, "1 is none", number(0, kLargest, true));
+  command.add_option("--stop", options.stop, "end before this text; may be repeated")->check(not_empty());
+  command.add_option_function<std::string>(
+      "--seed",
+      [this](const std::string& text) {
+        std::uint64_t seed = 0;
+        if (!parse(text, seed)) {
+          throw CLI::ValidationError("--seed", "expected an integer, 0 to 2^64 - 1, found " + text);
+        }
+        options.seed = seed;
+      },
+      "the same seed gives the same text");
+}
+
+}  // namespace cli

@@ -1,0 +1,45 @@
+// Flags that several subcommands share, and the bounds of their values: what is out of them is bad usage, said before
+// any file is opened.
+#pragma once
+
+#include <powerhouse/powerhouse.h>
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+
+namespace cli {
+
+/// A decimal integer from `low` to `high`; CLI11 alone would take "010" for 8 and cut 2^64 to what fits.
+CLI::Validator integer(std::int64_t low, std::int64_t high = std::numeric_limits<std::int64_t>::max());
+/// A finite number from `low` to `high`, or above `low` where `open`.
+CLI::Validator number(float low, float high, bool open = false);
+/// Any text but "".
+CLI::Validator not_empty();
+/// One of the compute types, "auto" among them.
+CLI::Validator dtype_name();
+
+/// --model, --threads, --device, --dtype. Every command takes them; those that load no weights need the model alone.
+struct ModelFlags {
+  std::string model;
+  int threads = 0;
+  std::string device = "cpu";
+  std::string dtype;
+
+  /// Adds the flags; `default_dtype` is the command's.
+  void add(CLI::App& command, std::string_view default_dtype = "auto");
+  /// All but --model, which binds to `model` as the command sees fit.
+  void add_all_but_model(CLI::App& command, std::string_view default_dtype = "auto");
+  powerhouse::CausalLM load() const;
+};
+
+/// How a text is generated: --max-new-tokens to --seed.
+struct GenerationFlags {
+  powerhouse::GenerationOptions options;
+
+  void add(CLI::App& command);
+};
+
+}  // namespace cli

@@ -1,0 +1,61 @@
+#include "interrupts.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace cli {
+namespace {
+
+sigset_t interrupt_alone() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGINT);
+  return set;
+}
+
+}  // namespace
+
+Interrupts::Interrupts() {
+  const sigset_t set = interrupt_alone();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  watcher_ = std::thread([this] { watch(); });
+}
+
+Interrupts::~Interrupts() {
+  {
+    const std::lock_guard lock(mutex_);
+    done_ = true;
+  }
+  ::pthread_kill(watcher_.native_handle(), SIGINT);
+  watcher_.join();
+}
+
+std::stop_token Interrupts::begin_answer() {
+  const std::lock_guard lock(mutex_);
+  answer_.emplace();
+  return answer_->get_token();
+}
+
+void Interrupts::end_answer() {
+  const std::lock_guard lock(mutex_);
+  answer_.reset();
+}
+
+void Interrupts::watch() {
+  const sigset_t set = interrupt_alone();
+  while (true) {
+    int signal = 0;
+    ::sigwait(&set, &signal);
+    const std::lock_guard lock(mutex_);
+    if (done_) return;
+    if (answer_ && answer_->request_stop()) continue;
+    // At the prompt, while the model loads, or a second time in one answer: all output is written, so leave.
+    std::fputs("\n", stderr);
+    std::_Exit(0);
+  }
+}
+
+}  // namespace cli
