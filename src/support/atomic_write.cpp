@@ -14,6 +14,8 @@
 namespace powerhouse {
 namespace {
 
+constexpr int kMostAttempts = 1000;
+
 [[noreturn]] void fail(const std::string& path, const char* verb) {
   throw Error(ErrorKind::io, std::string("cannot ") + verb + ": " + std::strerror(errno), {.file = path});
 }
@@ -25,10 +27,14 @@ std::string temporary_name(const std::string& path) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)),
-      temporary_(temporary_name(path_)),
-      fd_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), fd_(-1) {
+  // A name may be taken: by what a killed process of our number left behind (in a container that is soon so), or by a
+  // process on another machine.
+  for (int attempt = 0; fd_ < 0 && attempt < kMostAttempts; ++attempt) {
+    temporary_ = temporary_name(path_);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ < 0 && errno != EEXIST) break;
+  }
   if (fd_ < 0) fail(path_, "create");
 }
 

@@ -1,6 +1,7 @@
 #include "support/atomic_write.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -30,6 +31,16 @@ TEST(AtomicFile, ReplacesOnlyOnCommit) {
   write_atomically(path, "new");
   EXPECT_EQ(read_text(path), "new");
   EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+TEST(AtomicFile, PassesByWhatAKilledProcessLeft) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.file("a");
+  // Names that this process would choose next, as its namesake in an earlier container did.
+  for (int i = 0; i < 50; ++i) folder.write("a.partial-" + std::to_string(::getpid()) + "-" + std::to_string(i), "");
+  write_atomically(path, "new");
+  EXPECT_EQ(read_text(path), "new");
+  EXPECT_EQ(files_in(folder.path()), 51u);
 }
 
 TEST(AtomicFile, NamesAFolderThatIsNotThere) {
