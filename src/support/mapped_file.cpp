@@ -17,7 +17,8 @@ namespace {
 
 class Descriptor {
  public:
-  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit Descriptor(const std::string& path, int flags = 0)
+      : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags)) {
     if (fd_ < 0) {
       const int code = errno;
       throw Error(code == ENOENT || code == ENOTDIR ? ErrorKind::not_found : ErrorKind::io,
@@ -36,7 +37,7 @@ class Descriptor {
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  const Descriptor descriptor(path);
+  const Descriptor descriptor(path, O_NONBLOCK);  // else a pipe that nobody writes to would be waited for
   struct stat status {};
   if (::fstat(descriptor.get(), &status) != 0) {
     throw Error(ErrorKind::io, std::string("cannot stat: ") + std::strerror(errno), {.file = path});

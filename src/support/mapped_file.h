@@ -11,8 +11,8 @@ namespace powerhouse {
 
 class MappedFile {
  public:
-  /// Maps a regular file. Throws Error{not_found} or Error{io}; a folder or a device is Error{io}. Empty files map to
-  /// no bytes; what to make of that is the parser's affair.
+  /// Maps a regular file. Throws Error{not_found} or Error{io}; a folder, pipe or device is Error{io}. Empty files map
+  /// to no bytes; what to make of that is the parser's affair.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
 
   MappedFile(const MappedFile&) = delete;

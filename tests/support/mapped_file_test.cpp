@@ -1,6 +1,7 @@
 #include "support/mapped_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "expect_error.h"
 #include "temporary_folder.h"
@@ -31,6 +32,8 @@ TEST(MappedFile, NamesWhatItCannotOpen) {
   expect_error(ErrorKind::not_found, "absent", [&] { MappedFile::open(folder.file("absent")); });
   expect_error(ErrorKind::io, "not a regular file", [&] { MappedFile::open(folder.path()); });
   expect_error(ErrorKind::io, "/dev/null", [] { MappedFile::open("/dev/null"); });
+  ASSERT_EQ(::mkfifo(folder.file("pipe").c_str(), 0600), 0);
+  expect_error(ErrorKind::io, "not a regular file", [&] { MappedFile::open(folder.file("pipe")); });
 }
 
 TEST(ReadText, BoundsWhatItReads) {
