@@ -179,6 +179,11 @@ nlohmann::ordered_json to_nlohmann(const Json& value) {
 
 Json Json::parse(std::string_view text, std::string_view origin) {
   Builder builder(origin);
+  // nlohmann takes a zero byte for the end and would not look at what comes after.
+  if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
+    throw Error(ErrorKind::format, "invalid JSON: a zero byte",
+                {.file = std::string(origin), .field = "byte " + std::to_string(zero + 1)});
+  }
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     throw Error(ErrorKind::format, "invalid JSON", {.file = std::string(origin)});
   }

@@ -41,6 +41,9 @@ TEST(Json, RefusesWhatIsNoJson) {
   for (const char* text : {"", "{", "[1,]", "{\"a\" 1}", "nul", "1 2", "\"\xff\"", "{\"a\":1}}"}) {
     expect_error(ErrorKind::format, "file.json", [&] { Json::parse(text, "file.json"); });
   }
+  for (const std::string_view text : {std::string_view("{}\0 what else", 12), std::string_view("\0", 1)}) {
+    expect_error(ErrorKind::format, "zero byte", [&] { Json::parse(text, "file.json"); });
+  }
 }
 
 TEST(Json, RefusesDeepNesting) {
