@@ -10,10 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool has_file(const std::string& folder, const char* name) {
-  std::error_code ignored;
-  return fs::exists(folder + "/" + name, ignored);
-}
+bool has_file(const std::string& folder, const char* name) { return may_exist(folder + "/" + name); }
 
 std::vector<TensorView> folder_tensors(const std::string& folder) {
   if (!has_file(folder, "model.safetensors.index.json") && !has_file(folder, "model.safetensors")) {
@@ -32,7 +29,10 @@ std::vector<TensorView> folder_tensors(const std::string& folder) {
 CheckpointKind checkpoint_kind(const std::string& path) {
   std::error_code failure;
   const fs::file_status status = fs::status(path, failure);
-  if (!fs::exists(status)) throw Error(ErrorKind::not_found, "no such file or folder", {.file = path});
+  if (status.type() == fs::file_type::not_found) {
+    throw Error(ErrorKind::not_found, "no such file or folder", {.file = path});
+  }
+  if (!fs::status_known(status)) throw Error(ErrorKind::io, "cannot open: " + failure.message(), {.file = path});
   return fs::is_directory(status) ? CheckpointKind::hugging_face : CheckpointKind::gguf;
 }
 

@@ -25,7 +25,7 @@ struct Checkpoint {
 /// loads from a folder without any. Throws Error{not_found} for a missing path and for a folder without config.json.
 Checkpoint open_checkpoint(const std::string& path, bool with_tensors = true);
 
-/// Whether `path` is a folder, or else a GGUF file. Throws Error{not_found}, or Error{format} where it is neither.
+/// Whether `path` is a folder, or else a GGUF file. Throws Error{not_found} or Error{io}.
 CheckpointKind checkpoint_kind(const std::string& path);
 
 }  // namespace powerhouse

@@ -233,8 +233,8 @@ SafetensorsFile read_safetensors(const std::string& path) { return parse_safeten
 
 std::vector<TensorView> read_safetensors_folder(const std::string& folder) {
   const std::string index_path = folder + "/" + kIndexName;
-  if (!std::filesystem::exists(index_path)) {
-    if (!std::filesystem::exists(folder + "/" + kSingleName)) {
+  if (!may_exist(index_path)) {
+    if (!may_exist(folder + "/" + kSingleName)) {
       throw Error(ErrorKind::not_found, "no weights in this folder",
                   {.file = folder, .expected = std::string(kIndexName) + " or " + kSingleName});
     }

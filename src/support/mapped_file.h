@@ -36,6 +36,9 @@ class MappedFile {
   std::size_t size_;
 };
 
+/// Whether something stands at `path`; true also where the system will not say, so that opening it tells the reason.
+bool may_exist(const std::string& path);
+
 /// The whole text of a file, a pipe or a device such as /dev/stdin. Throws Error{not_found} or Error{io}; more than
 /// `max_bytes` is Error{range}.
 std::string read_text(const std::string& path, std::size_t max_bytes = std::size_t{1} << 32);

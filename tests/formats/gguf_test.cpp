@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "expect_error.h"
 #include "formats/checkpoint.h"
@@ -216,6 +217,14 @@ TEST(Checkpoint, TellsWhatAPathIs) {
   EXPECT_EQ(open_checkpoint(folder.path(), false).kind, CheckpointKind::hugging_face);
   folder.write("pytorch_model.bin", "x");
   expect_error(ErrorKind::unsupported, "safetensors", [&] { open_checkpoint(folder.path()); });
+  // What the system cannot look at is not absent.
+  std::filesystem::create_symlink("loop", folder.file("loop"));
+  expect_error(ErrorKind::io, "loop", [&] { open_checkpoint(folder.file("loop")); });
+  for (const char* name : {"model.safetensors.index.json", "model.safetensors", "config.json"}) {
+    std::filesystem::remove(folder.file(name));
+    std::filesystem::create_symlink(name, folder.file(name));
+    expect_error(ErrorKind::io, name, [&] { open_checkpoint(folder.path()); });
+  }
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "expect_error.h"
 #include "temporary_folder.h"
 
@@ -34,6 +36,15 @@ TEST(MappedFile, NamesWhatItCannotOpen) {
   expect_error(ErrorKind::io, "/dev/null", [] { MappedFile::open("/dev/null"); });
   ASSERT_EQ(::mkfifo(folder.file("pipe").c_str(), 0600), 0);
   expect_error(ErrorKind::io, "not a regular file", [&] { MappedFile::open(folder.file("pipe")); });
+}
+
+TEST(MayExist, LetsOpeningTellWhy) {
+  const testing::TemporaryFolder folder;
+  EXPECT_TRUE(may_exist(folder.path()));
+  EXPECT_FALSE(may_exist(folder.file("absent")));
+  std::filesystem::create_symlink("loop", folder.file("loop"));
+  EXPECT_TRUE(may_exist(folder.file("loop")));
+  expect_error(ErrorKind::io, "cannot open", [&] { MappedFile::open(folder.file("loop")); });
 }
 
 TEST(ReadText, BoundsWhatItReads) {
