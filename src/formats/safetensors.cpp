@@ -233,12 +233,10 @@ SafetensorsFile read_safetensors(const std::string& path) { return parse_safeten
 
 std::vector<TensorView> read_safetensors_folder(const std::string& folder) {
   const std::string index_path = folder + "/" + kIndexName;
+  if (may_exist(folder + "/" + kSingleName)) return read_safetensors(folder + "/" + kSingleName).tensors;
   if (!may_exist(index_path)) {
-    if (!may_exist(folder + "/" + kSingleName)) {
-      throw Error(ErrorKind::not_found, "no weights in this folder",
-                  {.file = folder, .expected = std::string(kIndexName) + " or " + kSingleName});
-    }
-    return read_safetensors(folder + "/" + kSingleName).tensors;
+    throw Error(ErrorKind::not_found, "no weights in this folder",
+                {.file = folder, .expected = std::string(kSingleName) + " or " + kIndexName});
   }
   const Json index = Json::parse_file(index_path);
   std::unordered_map<std::string, std::vector<TensorView>> shards;

@@ -22,8 +22,9 @@ struct SafetensorsFile {
 SafetensorsFile read_safetensors(const std::string& path);
 SafetensorsFile parse_safetensors(std::shared_ptr<const MappedFile> file);
 
-/// All tensors of a folder: model.safetensors.index.json with its shards, else model.safetensors. Error{not_found}
-/// where there is neither, Error{format} where index and shards disagree.
+/// All tensors of a folder: model.safetensors, else model.safetensors.index.json with its shards (where both stand,
+/// transformers takes the one file too). Error{not_found} where there is neither, Error{format} where index and shards
+/// disagree.
 std::vector<TensorView> read_safetensors_folder(const std::string& folder);
 
 /// A tensor to write. `write` is called once with a sink and must pass exactly `bytes` bytes, in pieces as it likes, so

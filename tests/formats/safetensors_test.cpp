@@ -90,6 +90,17 @@ TEST(Safetensors, WritesShardsWithAnIndex) {
   for (const TensorView& view : tensors) EXPECT_EQ(static_cast<int>(view.data[0]), view.name[1] - '0');
 }
 
+TEST(Safetensors, OneFileGoesBeforeAnIndex) {
+  const testing::TemporaryFolder folder;
+  const TensorSource in_shard = source("t", BlockFormat::u8, {1}, "s");
+  const TensorSource alone = source("t", BlockFormat::u8, {1}, "a");
+  write_safetensors(folder.file("shard.safetensors"), {&in_shard, 1});
+  folder.write("model.safetensors.index.json", R"({"weight_map": {"t": "shard.safetensors"}})");
+  EXPECT_EQ(static_cast<char>(*read_safetensors_folder(folder.path()).front().data), 's');
+  write_safetensors(folder.file("model.safetensors"), {&alone, 1});
+  EXPECT_EQ(static_cast<char>(*read_safetensors_folder(folder.path()).front().data), 'a');
+}
+
 TEST(Safetensors, FoldersThatLieAreNamed) {
   const testing::TemporaryFolder folder;
   expect_error(ErrorKind::not_found, "model.safetensors", [&] { read_safetensors_folder(folder.path()); });
