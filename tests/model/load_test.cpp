@@ -122,6 +122,31 @@ TEST(LoadConfig, TheOldestSpellingOfScaling) {
   EXPECT_EQ(CausalLM::from_pretrained(temporary.file("m")).config(), load("tiny_mqa_linear").config());
 }
 
+TEST(LoadConfig, RopeWhereBothSpellingsStand) {
+  // As transformers 5 reads them.
+  const TemporaryFolder temporary;
+  std::filesystem::copy(fixture("tiny_gqa"), temporary.file("m"));
+  Json config = Json::parse_file(temporary.file("m/config.json"));
+  const auto rope = [&](std::string_view scaling) {
+    config.as_object()["rope_scaling"] = Json::parse(scaling, "scaling");
+    temporary.write("m/config.json", config.dump());
+    return CausalLM::from_pretrained(temporary.file("m")).config().layers[0].rope;
+  };
+  EXPECT_EQ(rope("null"), (Rope{.theta = 5000.0, .rotary_dim = 16}));
+  EXPECT_EQ(rope("{}"), (Rope{.theta = 5000.0, .rotary_dim = 16}));
+  EXPECT_EQ(rope(R"({"rope_type": "linear", "factor": 2.0})"),
+            (Rope{.theta = 10000.0, .rotary_dim = 16, .scaling = RopeScaling::linear, .factor = 2.0}));
+  // Where it is not said, the length before scaling is the length.
+  EXPECT_EQ(rope(R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4})"),
+            (Rope{.theta = 10000.0,
+                  .rotary_dim = 16,
+                  .scaling = RopeScaling::llama3,
+                  .factor = 8.0,
+                  .low_freq_factor = 1.0,
+                  .high_freq_factor = 4.0,
+                  .original_max_position_embeddings = 64}));
+}
+
 TEST(LoadMemory, WeightsOfTheComputeTypeStayInTheFile) {
   const MemoryAccount in_place = load("tiny_bf16", Dtype::bf16).memory();
   EXPECT_EQ(in_place.weights, 0u);

@@ -38,11 +38,12 @@ Rope read_rope(const Json& config, std::int64_t head_dim, double default_theta) 
   Rope rope;
   rope.theta = config.double_or("rope_theta", default_theta);
   double rotary_factor = config.double_or("partial_rotary_factor", 1.0);
-  const Json* parameters = config.get("rope_parameters");
-  std::string_view field = "rope_parameters";
-  if (parameters == nullptr) {
-    parameters = config.get("rope_scaling");
-    field = "rope_scaling";
+  // Where both spellings stand, transformers takes the older one, unless it is empty.
+  std::string_view field = "rope_scaling";
+  const Json* parameters = config.get(field);
+  if (parameters == nullptr || parameters->as_object(field).size() == 0) {
+    field = "rope_parameters";
+    parameters = config.get(field);
   }
   if (parameters != nullptr) {
     parameters->as_object(field);
@@ -57,7 +58,9 @@ Rope read_rope(const Json& config, std::int64_t head_dim, double default_theta) 
       rope.factor = parameters->at("factor").as_double("factor");
       rope.low_freq_factor = parameters->at("low_freq_factor").as_double("low_freq_factor");
       rope.high_freq_factor = parameters->at("high_freq_factor").as_double("high_freq_factor");
-      rope.original_max_position_embeddings = read_count(*parameters, "original_max_position_embeddings");
+      rope.original_max_position_embeddings = parameters->get("original_max_position_embeddings")
+                                                  ? read_count(*parameters, "original_max_position_embeddings")
+                                                  : read_count(config, "max_position_embeddings");
       if (!(rope.low_freq_factor > 0) || !(rope.high_freq_factor > rope.low_freq_factor)) {
         throw Error(ErrorKind::format, "impossible model configuration",
                     {.field = "high_freq_factor", .expected = "more than low_freq_factor, both positive"});
