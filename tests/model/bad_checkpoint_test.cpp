@@ -55,6 +55,12 @@ TEST_F(BadFolder, WhatChangesTheMathematicsIsRefusedByName) {
   rope["rope_type"] = "spiral";
   set("rope_parameters", rope);
   expect(ErrorKind::unsupported, "spiral");
+  rope["rope_type"] = "default";
+  set("rope_parameters", rope);
+  set("partial_rotary_factor", 0.5);
+  expect(ErrorKind::unsupported, "partial_rotary_factor");
+  set("partial_rotary_factor", 1.0);
+  EXPECT_NO_THROW(CausalLM::from_pretrained(path()));
 }
 
 TEST_F(BadFolder, ImpossibleSizesAreNamed) {

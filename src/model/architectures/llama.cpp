@@ -46,6 +46,10 @@ ModelConfig from_hf(const Json& config) {
       read_count_or(config, "head_dim", attention.num_heads > 0 ? model.hidden_size / attention.num_heads : 0);
   attention.qkv_bias = attention.output_bias = config.bool_or("attention_bias", false);
   block.rope = read_rope(config, attention.head_dim, 10000.0);
+  if (block.rope.rotary_dim != attention.head_dim) {
+    // transformers 5 does not look at it in this family, so what was meant can't be told.
+    throw Error(ErrorKind::unsupported, "this family turns whole heads", {.field = "partial_rotary_factor"});
+  }
   block.mlp.intermediate_size = read_count(config, "intermediate_size");
   block.mlp.activation = read_activation(config, "hidden_act");
   block.mlp.bias = config.bool_or("mlp_bias", false);
