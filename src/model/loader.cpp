@@ -106,6 +106,13 @@ TensorMatch match_tensors(const Checkpoint& checkpoint, const Architecture& arch
 
 DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type) {
   const bool gguf = checkpoint.kind == CheckpointKind::gguf;
+  // Codes (FP8, INT8 ...) whose scales stand beside them under names of their own: as plain numbers they are noise.
+  if (const Json* quantization = checkpoint.config.get("quantization_config")) {
+    throw Error(ErrorKind::unsupported, "quantized folders are not read",
+                {.file = checkpoint.path + "/config.json",
+                 .field = "quantization_config",
+                 .found = quantization->string_or("quant_method", "")});
+  }
   DecoderWeights weights(parameter_specs(*loaded.architecture, loaded.config), loaded.config.layers.size(),
                          loaded.config.tie_word_embeddings);
   const TensorMatch match = match_tensors(checkpoint, *loaded.architecture, weights.specs());

@@ -63,6 +63,17 @@ TEST_F(BadFolder, WhatChangesTheMathematicsIsRefusedByName) {
   EXPECT_NO_THROW(CausalLM::from_pretrained(path()));
 }
 
+TEST_F(BadFolder, QuantizedWeightsAreNotTakenForNumbers) {
+  JsonObject quantization;
+  quantization["quant_method"] = "fp8";
+  set("quantization_config", quantization);
+  expect(ErrorKind::unsupported, "quantization_config");
+  expect(ErrorKind::unsupported, "fp8");
+  EXPECT_TRUE(inspect(path()).missing.empty());
+  set("quantization_config", nullptr);
+  EXPECT_NO_THROW(CausalLM::from_pretrained(path()));
+}
+
 TEST_F(BadFolder, ImpossibleSizesAreNamed) {
   for (const char* key : {"hidden_size", "vocab_size", "num_attention_heads", "num_hidden_layers", "intermediate_size",
                           "head_dim", "num_key_value_heads"}) {
