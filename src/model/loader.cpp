@@ -1,5 +1,6 @@
 #include "model/loader.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -41,6 +42,29 @@ RowMap row_map(const ParameterSpec& spec, bool gguf) {
   };
 }
 
+// The matrix of a role in a Hugging Face folder; null where there is none.
+const TensorView* find_matrix(const Checkpoint& checkpoint, const Architecture& architecture, Role role) {
+  for (const WeightName& row : architecture.weights) {
+    if (row.role != role) continue;
+    const std::string name = std::string(row.hf_name) + ".weight";
+    for (const TensorView& view : checkpoint.tensors) {
+      if (view.name == name) return &view;
+    }
+  }
+  return nullptr;
+}
+
+// Whether the folder holds a head that is not the embedding matrix over again.
+bool has_own_head(const Checkpoint& checkpoint, const Architecture& architecture) {
+  const TensorView* head = find_matrix(checkpoint, architecture, Role::lm_head);
+  const TensorView* embedding = find_matrix(checkpoint, architecture, Role::embed_tokens);
+  if (head == nullptr || embedding == nullptr) return false;
+  const bool same = head->format == embedding->format && head->bytes == embedding->bytes &&
+                    std::equal(head->data, head->data + head->bytes, embedding->data);
+  head->file->release(head->data, head->bytes);
+  return !same;
+}
+
 }  // namespace
 
 LoadedConfig load_config(const Checkpoint& checkpoint) {
@@ -53,6 +77,11 @@ LoadedConfig load_config(const Checkpoint& checkpoint) {
     } else {
       loaded.architecture = &find_architecture(checkpoint.config);
       loaded.config = loaded.architecture->from_hf(checkpoint.config);
+      // As transformers 5 does: a head that differs is used, whatever the config says.
+      if (loaded.config.tie_word_embeddings && has_own_head(checkpoint, *loaded.architecture)) {
+        log(LogLevel::warning, checkpoint.path + ": the head is not tied: lm_head.weight differs from the embeddings");
+        loaded.config.tie_word_embeddings = false;
+      }
       // generation_config.json overrules config.json on when to stop.
       if (const Json* ids = checkpoint.generation_config.get("eos_token_id")) {
         loaded.config.eos_token_ids.clear();

@@ -147,6 +147,28 @@ TEST(LoadConfig, RopeWhereBothSpellingsStand) {
                   .original_max_position_embeddings = 64}));
 }
 
+TEST(LoadConfig, ATiedHeadThatDiffersIsItsOwn) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.file("m");
+  std::filesystem::copy(fixture("tiny_gqa"), folder);
+  Json config = Json::parse_file(folder + "/config.json");
+  config.as_object()["tie_word_embeddings"] = true;
+  temporary.write("m/config.json", config.dump());
+  const at::Tensor ids = to_tensor({1, 2, 3, 4});
+  const CausalLM untied = CausalLM::from_pretrained(folder);
+  EXPECT_FALSE(untied.config().tie_word_embeddings);
+  EXPECT_TRUE(untied.forward(ids).equal(load("tiny_gqa").forward(ids)));
+  // The same matrix twice, as torch's own files hold it, stays tied.
+  auto tensors = load_safetensors(folder + "/model.safetensors");
+  const auto named = [&](std::string_view name) {
+    return std::find_if(tensors.begin(), tensors.end(),
+                        [&](const NamedTensor& tensor) { return tensor.first == name; });
+  };
+  named("lm_head.weight")->second = named("model.embed_tokens.weight")->second;
+  save_safetensors(folder + "/model.safetensors", tensors);
+  EXPECT_TRUE(CausalLM::from_pretrained(folder).config().tie_word_embeddings);
+}
+
 TEST(LoadMemory, WeightsOfTheComputeTypeStayInTheFile) {
   const MemoryAccount in_place = load("tiny_bf16", Dtype::bf16).memory();
   EXPECT_EQ(in_place.weights, 0u);
