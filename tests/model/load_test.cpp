@@ -147,6 +147,21 @@ TEST(LoadConfig, RopeWhereBothSpellingsStand) {
                   .original_max_position_embeddings = 64}));
 }
 
+TEST(LoadConfig, SavedForReadersOfEitherSpelling) {
+  const TemporaryFolder temporary;
+  load("tiny_bias_llama3").save_pretrained(temporary.file("m"));
+  const Json saved = Json::parse_file(temporary.file("m/config.json"));
+  EXPECT_EQ(saved.at("rope_theta").as_double(), saved.at("rope_parameters").at("rope_theta").as_double());
+  const Json before = Json::parse_file(fixture("tiny_bias_llama3/config.json"));
+  for (const auto& [key, value] : before.at("rope_scaling").as_object()) {
+    EXPECT_EQ(saved.at("rope_scaling").at(key).dump(), value.dump()) << key;
+    EXPECT_EQ(saved.at("rope_parameters").at(key).dump(), value.dump()) << key;
+  }
+  EXPECT_EQ(saved.at("rope_scaling").get("rope_theta"), nullptr);
+  load("tiny_gqa").save_pretrained(temporary.file("m"));
+  EXPECT_EQ(Json::parse_file(temporary.file("m/config.json")).get("rope_scaling"), nullptr);
+}
+
 TEST(LoadConfig, ATiedHeadThatDiffersIsItsOwn) {
   const TemporaryFolder temporary;
   const std::string folder = temporary.file("m");

@@ -124,8 +124,17 @@ Json to_hf(const ModelConfig& model) {
   out["hidden_act"] = "silu";
   out["max_position_embeddings"] = model.max_position_embeddings;
   out["rms_norm_eps"] = static_cast<double>(model.final_norm.epsilon);
-  out["rope_parameters"] = write_rope(block.rope, block.attention.head_dim);
-  out["rope_theta"] = block.rope.theta;  // what readers before rope_parameters look for
+  const Json rope = write_rope(block.rope, block.attention.head_dim);
+  out["rope_parameters"] = rope;
+  // What transformers 4 looks for.
+  out["rope_theta"] = block.rope.theta;
+  if (block.rope.scaling != RopeScaling::none) {
+    JsonObject scaling;
+    for (const auto& [key, value] : rope.as_object()) {
+      if (key != "rope_theta") scaling[key] = value;
+    }
+    out["rope_scaling"] = std::move(scaling);
+  }
   out["attention_bias"] = block.attention.qkv_bias;
   out["mlp_bias"] = block.mlp.bias;
   out["tie_word_embeddings"] = model.tie_word_embeddings;
