@@ -12,6 +12,7 @@
 #include "support/atomic_write.h"
 #include "support/checked.h"
 #include "support/json.h"
+#include "support/utf8.h"
 
 namespace powerhouse {
 namespace {
@@ -131,6 +132,9 @@ std::vector<const TensorSource*> in_file_order(std::span<const TensorSource> ten
     if (dtype_rank(tensor.format) == std::size(kDtypes)) {
       throw Error(ErrorKind::unsupported, "safetensors has no such type",
                   {.field = tensor.name, .found = block_info(tensor.format).name});
+    }
+    if (find_invalid_utf8(tensor.name)) {
+      throw Error(ErrorKind::usage, "a tensor's name is not UTF-8", {.field = tensor.name});
     }
     if (tensor.name == "__metadata__" || !names.insert(tensor.name).second) {
       throw Error(ErrorKind::usage, "a tensor's name stands twice or is reserved", {.field = tensor.name});

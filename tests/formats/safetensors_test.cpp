@@ -160,6 +160,9 @@ TEST(Safetensors, WritersThatLieLeaveNothingBehind) {
   expect_error(ErrorKind::usage, "another number of bytes", [&] { write_safetensors(folder.file("f"), {&lying, 1}); });
   const TensorSource twice[] = {source("a", BlockFormat::u8, {1}, "x"), source("a", BlockFormat::u8, {1}, "y")};
   expect_error(ErrorKind::usage, "twice", [&] { write_safetensors(folder.file("f"), twice); });
+  // JSON has no such names; both would become U+FFFD, and one tensor be lost.
+  const TensorSource no_text[] = {source("\xff", BlockFormat::u8, {1}, "x"), source("\xfe", BlockFormat::u8, {1}, "y")};
+  expect_error(ErrorKind::usage, "UTF-8", [&] { write_safetensors(folder.file("f"), no_text); });
   const TensorSource blocks = source("q", BlockFormat::q4_0, {32}, std::string(18, 'x'));
   expect_error(ErrorKind::unsupported, "Q4_0", [&] { write_safetensors(folder.file("f"), {&blocks, 1}); });
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
