@@ -7,6 +7,7 @@
 #include "powerhouse/error.h"
 #include "support/atomic_write.h"
 #include "support/json.h"
+#include "support/mapped_file.h"
 
 namespace powerhouse {
 namespace {
@@ -38,6 +39,15 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
   std::filesystem::create_directories(folder, failure);
   if (failure) throw Error(ErrorKind::io, "cannot create the folder: " + failure.message(), {.file = folder});
 
+  // A generation_config.json that lies there overrules config.json on when to stop; the rest of it is the user's.
+  const std::string generation_path = folder + "/generation_config.json";
+  Json generation;
+  if (may_exist(generation_path)) generation = Json::parse_file(generation_path);
+  if (generation.is_object()) {
+    const auto& ids = model.config.eos_token_ids;
+    generation.as_object()["eos_token_id"] = ids.empty() ? Json() : id_list(ids);
+  }
+
   std::vector<TensorSource> sources;
   for (const ParameterSpec& spec : model.weights.specs()) {
     const at::Tensor tensor = model.weights.weight(spec).tensor().detach().contiguous();
@@ -49,6 +59,7 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
   }
   write_safetensors_folder(folder, sources, options.max_shard_bytes);
   write_atomically(folder + "/config.json", config.dump(2) + "\n");
+  if (generation.is_object()) write_atomically(generation_path, generation.dump(2) + "\n");
 }
 
 }  // namespace powerhouse

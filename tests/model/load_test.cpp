@@ -219,6 +219,16 @@ TEST(LoadMemory, NothingOfAnEarlierSaveIsReadAgain) {
   EXPECT_EQ(weight_files(folder).size(), 1u);
 }
 
+TEST(LoadMemory, AnEarlierGenerationConfigKeepsAllButWhenToStop) {
+  const TemporaryFolder temporary;
+  std::filesystem::create_directory(temporary.file("m"));
+  temporary.write("m/generation_config.json", R"({"eos_token_id": [7, 8], "temperature": 0.7})");
+  const CausalLM model = load("tiny_gqa");
+  model.save_pretrained(temporary.file("m"));
+  EXPECT_EQ(CausalLM::from_pretrained(temporary.file("m")).config(), model.config());
+  EXPECT_EQ(Json::parse_file(temporary.file("m/generation_config.json")).at("temperature").as_double(), 0.7);
+}
+
 TEST(LoadMemory, HandlesOfParametersOutliveTheCopyOutOfTheFile) {
   const CausalLM shared = load("tiny_gqa");
   CausalLM model = shared.share();
