@@ -9,6 +9,7 @@
 #include "model/loader.h"
 #include "powerhouse/error.h"
 #include "support/json.h"
+#include "support/utf8.h"
 
 namespace powerhouse {
 namespace {
@@ -40,6 +41,12 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
   return text + "]";
+}
+
+std::string printable(std::string_view name) {
+  std::string text;
+  append_printable(text, name);
+  return text;
 }
 
 // Parameters and types of each layer, by the number after the family's prefix ("blk.3." or "model.layers.3.").
@@ -127,12 +134,12 @@ std::string to_string(const ModelReport& report, bool tensors) {
     out += ": " + human_count(summary.parameters) + " parameters, " + human_bytes(summary.bytes) + ", " +
            types_text(summary.types) + "\n";
   }
-  for (const std::string& name : report.missing) out += "missing: " + name + "\n";
-  for (const std::string& name : report.unused) out += "unused: " + name + "\n";
+  for (const std::string& name : report.missing) out += "missing: " + printable(name) + "\n";
+  for (const std::string& name : report.unused) out += "unused: " + printable(name) + "\n";
   if (tensors) {
     for (const TensorReport& tensor : report.tensors) {
-      out +=
-          tensor.name + " " + tensor.type + " " + shape_text(tensor.shape) + " " + std::to_string(tensor.bytes) + "\n";
+      out += printable(tensor.name) + " " + tensor.type + " " + shape_text(tensor.shape) + " " +
+             std::to_string(tensor.bytes) + "\n";
     }
   }
   return out;

@@ -1,46 +1,43 @@
 // Error: one line of text made of file, field, message, expected and found.
 #include "powerhouse/error.h"
 
+#include <algorithm>
+
+#include "support/utf8.h"
+
 namespace powerhouse {
 namespace {
 
-// File names, tensor names and metadata come from untrusted files; control characters would break the one-line promise.
-void append_printable(std::string& out, std::string_view text) {
+// File names, tensor names and metadata come from untrusted files: control characters would break the one-line promise.
+void append_part(std::string& out, std::string_view text) {
   constexpr std::size_t kLongest = 400;
-  for (const char c : text.substr(0, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte == '\n') {
-      out += "\\n";
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += '?';
-    } else {
-      out += c;
-    }
-  }
-  if (text.size() > kLongest) out += "...";
+  std::size_t end = std::min(text.size(), kLongest);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0u) == 0x80u) --end;
+  append_printable(out, text.substr(0, end));
+  if (end < text.size()) out += "...";
 }
 
 std::string compose(std::string_view message, const ErrorDetails& details) {
   std::string out;
   if (!details.file.empty()) {
-    append_printable(out, details.file);
+    append_part(out, details.file);
     out += ": ";
   }
   if (!details.field.empty()) {
-    append_printable(out, details.field);
+    append_part(out, details.field);
     out += ": ";
   }
-  append_printable(out, message);
+  append_part(out, message);
   if (!details.expected.empty() || !details.found.empty()) {
     out += " (";
     if (!details.expected.empty()) {
       out += "expected ";
-      append_printable(out, details.expected);
+      append_part(out, details.expected);
     }
     if (!details.found.empty()) {
       if (!details.expected.empty()) out += ", ";
       out += "found ";
-      append_printable(out, details.found);
+      append_part(out, details.found);
     }
     out += ')';
   }

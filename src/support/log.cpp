@@ -4,13 +4,17 @@
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <string>
+
+#include "support/utf8.h"
 
 namespace powerhouse {
 namespace {
 
 void write_to_stderr(LogLevel level, std::string_view message) {
-  std::fprintf(stderr, "powerhouse: %s%.*s\n", level == LogLevel::warning ? "warning: " : "",
-               static_cast<int>(message.size()), message.data());
+  std::string line = level == LogLevel::warning ? "powerhouse: warning: " : "powerhouse: ";
+  append_printable(line, message);  // names from untrusted files stand in it
+  std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 std::mutex sink_mutex;

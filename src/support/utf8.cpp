@@ -73,6 +73,21 @@ void append_utf8(std::string& out, char32_t code_point) {
   }
 }
 
+void append_printable(std::string& out, std::string_view text) {
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const bool c1 = byte == 0xC2 && at + 1 < text.size() && (static_cast<unsigned char>(text[at + 1]) & 0xE0u) == 0x80u;
+    if (byte == '\n') {
+      out += "\\n";
+    } else if (byte < 0x20 || byte == 0x7F || c1) {
+      out += '?';
+      at += c1 ? 1 : 0;
+    } else {
+      out += text[at];
+    }
+  }
+}
+
 std::string replace_invalid_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

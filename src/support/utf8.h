@@ -24,6 +24,10 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept;
 
 void append_utf8(std::string& out, char32_t code_point);
 
+/// Appends text from untrusted files so that it can't act on a terminal or start a line: a line feed becomes \n, every
+/// other control character (C0, C1, delete) a question mark.
+void append_printable(std::string& out, std::string_view text);
+
 /// Each maximal invalid prefix becomes one U+FFFD (Unicode's recommended practice, as Python and Rust do).
 std::string replace_invalid_utf8(std::string_view text);
 

@@ -140,6 +140,16 @@ TEST_F(BadFolder, WrongShapesAreNamedWithBoth) {
   expect(ErrorKind::format, "[80, 47]");
 }
 
+TEST_F(BadFolder, NamesInAReportStayOnTheirLine) {
+  auto tensors = load_safetensors(path() + "/model.safetensors");
+  tensors.emplace_back("evil\x1b[2J\nmissing: x", tensors.front().second.clone());
+  save_safetensors(path() + "/model.safetensors", tensors);
+  const std::string text = to_string(inspect(path()), true);
+  EXPECT_NE(text.find("unused: evil?[2J\\nmissing: x\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nevil?[2J\\nmissing: x "), std::string::npos) << text;
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+}
+
 TEST_F(BadFolder, NumbersThatAreNoneAreRefused) {
   for (const char* key : {"rms_norm_eps", "max_position_embeddings"}) {
     const Json before = config_.at(key);

@@ -2,6 +2,7 @@
 
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
+#include "support/utf8.h"
 
 namespace powerhouse {
 namespace {
@@ -20,6 +21,13 @@ TEST(Error, KeepsHostileTextOnOneLine) {
   EXPECT_EQ(what.find('\n'), std::string_view::npos);
   EXPECT_EQ(what.find('\x01'), std::string_view::npos);
   EXPECT_LT(what.size(), 1000u);
+}
+
+TEST(Error, CutsLongTextBetweenCharacters) {
+  for (std::size_t before = 396; before < 401; ++before) {
+    const Error error(ErrorKind::format, std::string(before, 'x') + "\xF0\x9F\x8D\x87 and more", {});
+    EXPECT_EQ(find_invalid_utf8(error.what()), std::nullopt) << before;
+  }
 }
 
 TEST(Error, FillsInTheFileOnlyWhereItIsMissing) {

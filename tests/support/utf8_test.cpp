@@ -39,6 +39,12 @@ TEST(Utf8, TellsAnUnfinishedSequenceFromAWrongOne) {
   EXPECT_FALSE(decode_utf8("\xFF").incomplete);
 }
 
+TEST(Utf8, TakesFromATextWhatActsOnATerminal) {
+  std::string out = "> ";
+  append_printable(out, "gr\u00fc\u00df\n\x1b[31m\x7f\u009b2J\u00a0\t\xc2");
+  EXPECT_EQ(out, "> gr\u00fc\u00df\\n?[31m??2J\u00a0?\xc2");
+}
+
 TEST(Utf8, FindsTheFirstInvalidByte) {
   EXPECT_EQ(find_invalid_utf8("abc"), std::nullopt);
   EXPECT_EQ(find_invalid_utf8("ab\xFF"), 2u);
