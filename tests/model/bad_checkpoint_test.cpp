@@ -213,6 +213,8 @@ TEST_F(BadGguf, ChangedSizesDoNotPass) {
   expect(key("llama.block_count", 2), key("llama.block_count", 3), ErrorKind::format, {"blk.2.attn_norm.weight"});
   expect(key("llama.rope.dimension_count", 16), key("llama.rope.dimension_count", 17), ErrorKind::format,
          {"rotary_dim"});
+  expect(key("llama.rope.dimension_count", 16), key("llama.rope.dimension_count", 8), ErrorKind::unsupported,
+         {"llama.rope.dimension_count"});
 }
 
 TEST(BadModel, MissingAndEmptyFilesAreNamed) {

@@ -28,6 +28,15 @@ constexpr WeightName kWeights[] = {
     {Role::lm_head, "lm_head"},
 };
 
+// transformers 5 does not look at this key in this family and llama.cpp refuses it: what was meant can't be told.
+void check_whole_heads(const Block& block, const char* field) {
+  if (block.rope.rotary_dim >= block.attention.head_dim) return;
+  throw Error(ErrorKind::unsupported, "this family turns whole heads",
+              {.field = field,
+               .expected = std::to_string(block.attention.head_dim),
+               .found = std::to_string(block.rope.rotary_dim)});
+}
+
 ModelConfig from_hf(const Json& config) {
   ModelConfig model;
   model.architecture = "llama";
@@ -46,10 +55,7 @@ ModelConfig from_hf(const Json& config) {
       read_count_or(config, "head_dim", attention.num_heads > 0 ? model.hidden_size / attention.num_heads : 0);
   attention.qkv_bias = attention.output_bias = config.bool_or("attention_bias", false);
   block.rope = read_rope(config, attention.head_dim, 10000.0);
-  if (block.rope.rotary_dim != attention.head_dim) {
-    // transformers 5 does not look at it in this family, so what was meant can't be told.
-    throw Error(ErrorKind::unsupported, "this family turns whole heads", {.field = "partial_rotary_factor"});
-  }
+  check_whole_heads(block, "partial_rotary_factor");
   block.mlp.intermediate_size = read_count(config, "intermediate_size");
   block.mlp.activation = read_activation(config, "hidden_act");
   block.mlp.bias = config.bool_or("mlp_bias", false);
@@ -96,6 +102,7 @@ ModelConfig from_gguf(const GgufFile& file) {
     block.mlp.intermediate_size = inner[at];
     block.mlp.bias = file.find_tensor(prefix + "ffn_up.bias") != nullptr;
     block.rope = layer == 0 ? read_gguf_rope(file, "llama", block.attention.head_dim) : model.layers[0].rope;
+    check_whole_heads(block, "llama.rope.dimension_count");
   }
   return model;
 }
