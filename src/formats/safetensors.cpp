@@ -29,6 +29,8 @@ constexpr BlockFormat kDtypes[] = {
     BlockFormat::f8_e4m3, BlockFormat::f8_e5m2, BlockFormat::i8,  BlockFormat::u8,  BlockFormat::boolean,
 };
 
+std::string path_in(std::string folder, std::string_view name) { return folder.append("/").append(name); }
+
 std::size_t dtype_rank(BlockFormat format) {
   return static_cast<std::size_t>(std::find(std::begin(kDtypes), std::end(kDtypes), format) - std::begin(kDtypes));
 }
@@ -173,10 +175,10 @@ void remove_earlier_weights(const std::string& folder, const std::unordered_set<
   const auto remove = [&](const std::string& name) {
     std::error_code failure;
     if (written.contains(name)) return;
-    std::filesystem::remove(folder + "/" + name, failure);
+    std::filesystem::remove(path_in(folder, name), failure);
     if (failure) {
       throw Error(ErrorKind::io, "cannot remove the weights of an earlier save: " + failure.message(),
-                  {.file = folder + "/" + name});
+                  {.file = path_in(folder, name)});
     }
   };
   remove(kIndexName);  // first: without it nobody looks for shards
@@ -193,7 +195,7 @@ void remove_earlier_weights(const std::string& folder, const std::unordered_set<
 
 }  // namespace
 
-SafetensorsFile parse_safetensors(std::shared_ptr<const MappedFile> file) {
+SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file) {
   const std::string& path = file->path();
   const auto bytes = file->bytes();
   if (bytes.empty()) fail(path, "", "the file is empty");
@@ -236,8 +238,8 @@ SafetensorsFile parse_safetensors(std::shared_ptr<const MappedFile> file) {
 SafetensorsFile read_safetensors(const std::string& path) { return parse_safetensors(MappedFile::open(path)); }
 
 std::vector<TensorView> read_safetensors_folder(const std::string& folder) {
-  const std::string index_path = folder + "/" + kIndexName;
-  if (may_exist(folder + "/" + kSingleName)) return read_safetensors(folder + "/" + kSingleName).tensors;
+  const std::string index_path = path_in(folder, kIndexName);
+  if (may_exist(path_in(folder, kSingleName))) return read_safetensors(path_in(folder, kSingleName)).tensors;
   if (!may_exist(index_path)) {
     throw Error(ErrorKind::not_found, "no weights in this folder",
                 {.file = folder, .expected = std::string(kSingleName) + " or " + kIndexName});
@@ -254,7 +256,7 @@ std::vector<TensorView> read_safetensors_folder(const std::string& folder) {
       }
       auto [opened, fresh] = shards.try_emplace(file);
       if (fresh) {
-        opened->second = read_safetensors(folder + "/" + file).tensors;
+        opened->second = read_safetensors(path_in(folder, file)).tensors;
         for (std::size_t i = 0; i < opened->second.size(); ++i) places[file].emplace(opened->second[i].name, i);
       }
       const auto place = places[file].find(name);
@@ -292,7 +294,7 @@ void write_safetensors_folder(const std::string& folder, std::span<const TensorS
   in_file_order(tensors);  // checks names and types over all shards
   const auto metadata = hugging_face_metadata();
   if (shards.size() == 1) {
-    write_safetensors(folder + "/" + kSingleName, tensors, metadata);
+    write_safetensors(path_in(folder, kSingleName), tensors, metadata);
     remove_earlier_weights(folder, {kSingleName});
     return;
   }
@@ -307,7 +309,7 @@ void write_safetensors_folder(const std::string& folder, std::span<const TensorS
       part.push_back(*tensor);
       weight_map[tensor->name] = name;
     }
-    files.push_back(std::make_unique<AtomicFile>(folder + "/" + name));
+    files.push_back(std::make_unique<AtomicFile>(path_in(folder, name)));
     write_tensors(*files.back(), in_file_order(part), metadata);
     written.insert(name);
   }
@@ -317,7 +319,7 @@ void write_safetensors_folder(const std::string& folder, std::span<const TensorS
   JsonObject index;
   index["metadata"] = std::move(totals);
   index["weight_map"] = std::move(weight_map);
-  write_atomically(folder + "/" + kIndexName, Json(std::move(index)).dump(2) + "\n");
+  write_atomically(path_in(folder, kIndexName), Json(std::move(index)).dump(2) + "\n");
   remove_earlier_weights(folder, written);
 }
 

@@ -20,7 +20,7 @@ struct SafetensorsFile {
 
 /// Opens and checks one file: header bounds, dtypes, shapes against offsets, no overlap, no hole, nothing past the end.
 SafetensorsFile read_safetensors(const std::string& path);
-SafetensorsFile parse_safetensors(std::shared_ptr<const MappedFile> file);
+SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file);
 
 /// All tensors of a folder: model.safetensors, else model.safetensors.index.json with its shards (where both stand,
 /// transformers takes the one file too). Error{not_found} where there is neither, Error{format} where index and shards

@@ -27,7 +27,7 @@ std::string temporary_name(const std::string& path) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), fd_(-1) {
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   // A name may be taken: by what a killed process of our number left behind (in a container that is soon so), or by a
   // process on another machine.
   for (int attempt = 0; fd_ < 0 && attempt < kMostAttempts; ++attempt) {

@@ -24,7 +24,7 @@ class AtomicFile {
  private:
   std::string path_;
   std::string temporary_;
-  int fd_;
+  int fd_ = -1;
 };
 
 /// The whole file in one call.
