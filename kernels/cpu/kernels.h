@@ -117,6 +117,52 @@ static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::
   return kAttentionRun * group * (2 * padded + kAttentionTile + 2);
 }
 
+/// Causal softmax attention of many tokens of one sequence over a paged cache: query row i stands at position
+/// length - rows + i and sees the positions up to its own, with a window only the last `window` of them. Pages, heads,
+/// scale and softcap are as in AttentionParams. Work items: the tiles of prefill_rows(group) query rows of every
+/// key-value head, prefill_items() of them, in an order in which neighbours cost alike.
+/// Keys are summed in blocks of kAttentionTile positions; the block that holds a row's own position is multiplied
+/// whole, with weights of zero behind it, so that a value there that is not finite reaches the row.
+struct PrefillParams {
+  Element type = Element::f32;               ///< of q and out
+  Element cache_type = Element::f32;         ///< of the pages
+  const void* q = nullptr;                   ///< [rows, num_heads, head_dim]
+  void* out = nullptr;                       ///< [rows, num_heads, head_dim]
+  const void* const* key_pages = nullptr;    ///< pages of [page_tokens, num_kv_heads, head_dim]
+  const void* const* value_pages = nullptr;  ///< the same
+  std::int64_t rows = 0;
+  std::int64_t length = 0;  ///< positions in the cache, those of the rows among them
+  std::int64_t window = 0;  ///< 0: none
+  std::int64_t num_kv_heads = 0;
+  std::int64_t group = 1;
+  std::int64_t head_dim = 0;
+  std::int64_t page_tokens = 16;
+  std::int64_t page_offset = 0;
+  std::int64_t token_stride = 0;
+  std::int64_t kv_head_stride = 0;
+  std::int64_t q_row_stride = 0;
+  std::int64_t q_head_stride = 0;
+  std::int64_t out_row_stride = 0;
+  std::int64_t out_head_stride = 0;
+  float scale = 1.0f;
+  float softcap = 0.0f;
+};
+
+/// Query rows of a tile: with their heads about 64 vectors, which share every key that is read.
+static constexpr std::int64_t prefill_rows(std::int64_t group) { return group < 64 ? 64 / group : 1; }
+
+static constexpr std::int64_t prefill_items(const PrefillParams& params) {
+  const std::int64_t rows = prefill_rows(params.group);
+  return (params.rows + rows - 1) / rows * params.num_kv_heads;
+}
+
+/// Floats of scratch that each thread brings to `prefill_attention`.
+static constexpr std::int64_t prefill_scratch_floats(std::int64_t group, std::int64_t head_dim) {
+  const std::int64_t padded = (head_dim + 15) / 16 * 16;
+  const std::int64_t vectors = (prefill_rows(group) * group + 15) / 16 * 16;
+  return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 5 * vectors;
+}
+
 /// destination[i] = source[i] in another type. Work items: elements.
 struct ConvertParams {
   Element source_type = Element::f32;
@@ -138,6 +184,7 @@ struct CpuKernels {
   void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*activation_mul)(const ActivationParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*attention)(const AttentionParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
+  void (*prefill_attention)(const PrefillParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*convert)(const ConvertParams&, std::int64_t begin, std::int64_t end) = nullptr;
   /// The largest of x[0, count) and the first place it stands; the first NaN where there is one. count >= 1.
   Extremum (*argmax_f32)(const float* x, std::int64_t count) = nullptr;

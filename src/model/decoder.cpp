@@ -14,9 +14,6 @@
 namespace powerhouse {
 namespace {
 
-// A sequence with at most this many new rows attends its pages in place; a longer one gathers them for a library GEMM.
-constexpr std::int64_t kPagedRows = 8;
-
 at::Tensor index_tensor(std::span<const std::int64_t> values) {
   at::Tensor tensor = empty_tensor({static_cast<std::int64_t>(values.size())}, at::kLong);
   std::copy(values.begin(), values.end(), tensor.data_ptr<std::int64_t>());
@@ -113,23 +110,25 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
   const float scale = 1.0f / std::sqrt(static_cast<float>(choice.head_dim));
   const auto& cu_seqlens = pass.batch.cu_seqlens;
   const std::size_t count = cu_seqlens.size() - 1;
-  const bool paged_kernel = pass.cache != nullptr && is_kernel_tensor(query) && !needs_autograd(query, key, value);
+  const bool by_kernel = is_kernel_tensor(query) && !needs_autograd(query, key, value);
+  const at::Tensor keys = key.contiguous();
+  const at::Tensor values = value.contiguous();
 
-  std::vector<at::Tensor> parts(count);   // of sequences that go through the library
-  std::vector<ops::PagedSequence> paged;  // of those that attend pages in place
+  std::vector<at::Tensor> parts;          // of sequences that go through the library
+  std::vector<ops::PagedSequence> paged;  // of those that our kernels take
   std::vector<KvCache::Pages> pages(count);
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t begin = cu_seqlens[i];
     const std::int64_t rows = cu_seqlens[i + 1] - begin;
-    const at::Tensor new_key = key.narrow(0, begin, rows);
-    const at::Tensor new_value = value.narrow(0, begin, rows);
+    KvCache::KeyValue seen{keys.narrow(0, begin, rows), values.narrow(0, begin, rows)};
     std::int64_t past = 0;
     if (pass.cache != nullptr) {
       past = pass.cache->length(pass.batch.sequences[i]);
-      pass.cache->write(layer, pass.batch.sequences[i], new_key, new_value);
+      pass.cache->write(layer, pass.batch.sequences[i], seen.key, seen.value);
     }
-    if (paged_kernel && rows <= kPagedRows) {
-      pages[i] = pass.cache->pages(layer, pass.batch.sequences[i]);
+    if (by_kernel) {
+      pages[i] = pass.cache != nullptr ? pass.cache->pages(layer, pass.batch.sequences[i])
+                                       : KvCache::Pages{{seen.key.const_data_ptr()}, {seen.value.const_data_ptr()}};
       paged.push_back({.key_pages = pages[i].keys,
                        .value_pages = pages[i].values,
                        .length = past + rows,
@@ -137,20 +136,18 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
                        .rows = rows});
     } else {
       const bool fresh = past == 0 && (pass.cache == nullptr || pass.cache->type() == key.scalar_type());
-      KvCache::KeyValue seen{new_key, new_value};
       if (!fresh) seen = pass.cache->gather(layer, pass.batch.sequences[i], past + rows, key.scalar_type());
-      parts[i] = ops::causal_attention(query.narrow(0, begin, rows), seen.key, seen.value, scale);
+      parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), seen.key, seen.value, scale));
     }
   }
-  if (paged.empty()) return count == 1 ? parts[0] : concatenate(parts, 0);
-
-  at::Tensor context = empty_tensor({query.size(0), query.size(1) * query.size(2)}, query.scalar_type());
-  ops::paged_attention(query, paged, pass.cache->type(), choice.num_key_value_heads, pass.cache->page_tokens(), scale,
-                       context);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (parts[i].defined()) context.narrow(0, cu_seqlens[i], parts[i].size(0)).copy_(parts[i]);
-  }
-  return context;
+  if (!by_kernel) return count == 1 ? parts[0] : concatenate(parts, 0);
+  const bool cached = pass.cache != nullptr;
+  return ops::paged_attention(query, paged,
+                              {.type = cached ? pass.cache->type() : key.scalar_type(),
+                               .num_key_value_heads = choice.num_key_value_heads,
+                               // Without a cache each sequence is one page, as long as any.
+                               .page_tokens = cached ? pass.cache->page_tokens() : query.size(0)},
+                              scale);
 }
 
 at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const {

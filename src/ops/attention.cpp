@@ -2,7 +2,8 @@
 
 #include <ATen/ops/scaled_dot_product_attention_ops.h>
 
-#include <limits>
+#include <type_traits>
+#include <vector>
 
 #include "kernels/cpu/kernels.h"
 #include "ops/tensors.h"
@@ -31,16 +32,80 @@ at::Tensor heads_first(const at::Tensor& x, std::int64_t heads) {
   return out.unsqueeze(0);
 }
 
-// LibTorch's flash attention on the CPU makes zeros, not NaN, of rows whose scores are all NaN: broken weights would go
-// unnoticed. Looking costs about 20 us a layer at 512 tokens of 576.
-bool scores_are_broken(const at::Tensor& query, const at::Tensor& key) {
-  if (needs_autograd(query, key) || !is_kernel_tensor(query)) return false;
-  for (const at::Tensor* tensor : {&query, &key}) {
-    const at::Tensor values = tensor->contiguous();
-    const Element type = to_element(values.scalar_type());
-    if (cpu::kernels().first_not_finite(values.const_data_ptr(), type, 0, values.numel()) >= 0) return true;
+// A sequence with more new rows is taken in tiles of them; up to this many are taken one by one.
+constexpr std::int64_t kSingleRows = 4;
+
+template <typename T>
+T* offset(T* base, std::int64_t elements, const at::Tensor& of) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  return static_cast<Byte*>(base) + elements * static_cast<std::int64_t>(of.element_size());
+}
+
+void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*>& sequences, const PageLayout& layout,
+                 float scale, at::Tensor& out) {
+  const std::int64_t head_dim = query.size(2);
+  std::vector<cpu::AttentionRow> rows;
+  std::int64_t visible = 0;
+  for (const PagedSequence* sequence : sequences) {
+    for (std::int64_t i = 0; i < sequence->rows; ++i) {
+      const std::int64_t row = sequence->first_row + i;
+      rows.push_back({.q = offset(query.const_data_ptr(), row * query.stride(0), query),
+                      .out = offset(out.mutable_data_ptr(), row * out.stride(0), out),
+                      .key_pages = sequence->key_pages.data(),
+                      .value_pages = sequence->value_pages.data(),
+                      .end = sequence->length - sequence->rows + i + 1});
+      visible += rows.back().end;
+    }
   }
-  return false;
+  const cpu::AttentionParams params{.type = to_element(query.scalar_type()),
+                                    .cache_type = to_element(layout.type),
+                                    .rows = rows.data(),
+                                    .num_kv_heads = layout.num_key_value_heads,
+                                    .group = query.size(1) / layout.num_key_value_heads,
+                                    .head_dim = head_dim,
+                                    .page_tokens = layout.page_tokens,
+                                    .token_stride = layout.num_key_value_heads * head_dim,
+                                    .kv_head_stride = head_dim,
+                                    .q_head_stride = query.stride(1),
+                                    .out_head_stride = head_dim,
+                                    .scale = scale};
+  const auto items = static_cast<std::int64_t>(rows.size()) * layout.num_key_value_heads;
+  // Few keys are attended faster than a second thread wakes.
+  const std::int64_t grain = visible * head_dim < 16384 ? items : 1;
+  const auto kernel = cpu::kernels().attention;
+  parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch(static_cast<std::size_t>(cpu::attention_scratch_floats(params.group, head_dim)));
+    kernel(params, begin, end, scratch.data());
+  });
+}
+
+void attend_tiles(const at::Tensor& query, const PagedSequence& sequence, const PageLayout& layout, float scale,
+                  at::Tensor& out) {
+  const std::int64_t head_dim = query.size(2);
+  const cpu::PrefillParams params{.type = to_element(query.scalar_type()),
+                                  .cache_type = to_element(layout.type),
+                                  .q = offset(query.const_data_ptr(), sequence.first_row * query.stride(0), query),
+                                  .out = offset(out.mutable_data_ptr(), sequence.first_row * out.stride(0), out),
+                                  .key_pages = sequence.key_pages.data(),
+                                  .value_pages = sequence.value_pages.data(),
+                                  .rows = sequence.rows,
+                                  .length = sequence.length,
+                                  .num_kv_heads = layout.num_key_value_heads,
+                                  .group = query.size(1) / layout.num_key_value_heads,
+                                  .head_dim = head_dim,
+                                  .page_tokens = layout.page_tokens,
+                                  .token_stride = layout.num_key_value_heads * head_dim,
+                                  .kv_head_stride = head_dim,
+                                  .q_row_stride = query.stride(0),
+                                  .q_head_stride = query.stride(1),
+                                  .out_row_stride = out.stride(0),
+                                  .out_head_stride = head_dim,
+                                  .scale = scale};
+  const auto kernel = cpu::kernels().prefill_attention;
+  parallel_for(cpu::prefill_items(params), 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch(static_cast<std::size_t>(cpu::prefill_scratch_floats(params.group, head_dim)));
+    kernel(params, begin, end, scratch.data());
+  });
 }
 
 }  // namespace
@@ -49,9 +114,6 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
   const std::int64_t rows = query.size(0);
   const std::int64_t heads = query.size(1);
   const std::int64_t total = key.size(0);
-  if (scores_are_broken(query, key)) {
-    return query.new_empty({rows, heads * value.size(2)}).fill_(std::numeric_limits<double>::quiet_NaN());
-  }
   const bool square = rows == total;  // LibTorch's is_causal aligns top left: right only for a square
   std::optional<at::Tensor> mask;
   if (!square && rows > 1) mask = bottom_right_mask(rows, total).to(query.device());
@@ -61,44 +123,21 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
   return out.squeeze(0).transpose(0, 1).reshape({rows, heads * value.size(2)});
 }
 
-void paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, at::ScalarType cache_type,
-                     std::int64_t num_key_value_heads, std::int64_t page_tokens, float scale, at::Tensor& out) {
-  const std::int64_t heads = query.size(1);
-  const std::int64_t head_dim = query.size(2);
-  const auto bytes = static_cast<std::int64_t>(query.element_size());
-  std::vector<cpu::AttentionRow> rows;
-  std::int64_t visible = 0;
+at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, const PageLayout& layout,
+                           float scale) {
+  // The kernels walk the elements of a head one by one.
+  const at::Tensor q = query.stride(2) == 1 ? query : query.contiguous();
+  at::Tensor out = empty_tensor({q.size(0), q.size(1) * q.size(2)}, q.scalar_type());
+  std::vector<const PagedSequence*> single;
   for (const PagedSequence& sequence : sequences) {
-    for (std::int64_t i = 0; i < sequence.rows; ++i) {
-      const std::int64_t row = sequence.first_row + i;
-      rows.push_back({.q = static_cast<const char*>(query.const_data_ptr()) + row * query.stride(0) * bytes,
-                      .out = static_cast<char*>(out.mutable_data_ptr()) + row * out.stride(0) * bytes,
-                      .key_pages = sequence.key_pages.data(),
-                      .value_pages = sequence.value_pages.data(),
-                      .end = sequence.length - sequence.rows + i + 1});
-      visible += rows.back().end;
+    if (sequence.rows > kSingleRows) {
+      attend_tiles(q, sequence, layout, scale, out);
+    } else {
+      single.push_back(&sequence);
     }
   }
-  const cpu::AttentionParams params{.type = to_element(query.scalar_type()),
-                                    .cache_type = to_element(cache_type),
-                                    .rows = rows.data(),
-                                    .num_kv_heads = num_key_value_heads,
-                                    .group = heads / num_key_value_heads,
-                                    .head_dim = head_dim,
-                                    .page_tokens = page_tokens,
-                                    .token_stride = num_key_value_heads * head_dim,
-                                    .kv_head_stride = head_dim,
-                                    .q_head_stride = query.stride(1),
-                                    .out_head_stride = head_dim,
-                                    .scale = scale};
-  const auto items = static_cast<std::int64_t>(rows.size()) * num_key_value_heads;
-  // Few keys are attended faster than a second thread wakes.
-  const std::int64_t grain = visible * head_dim < 16384 ? items : 1;
-  const auto kernel = cpu::kernels().attention;
-  parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch(static_cast<std::size_t>(cpu::attention_scratch_floats(params.group, head_dim)));
-    kernel(params, begin, end, scratch.data());
-  });
+  if (!single.empty()) attend_rows(q, single, layout, scale, out);
+  return out;
 }
 
 }  // namespace powerhouse::ops

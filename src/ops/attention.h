@@ -12,7 +12,7 @@ namespace powerhouse::ops {
 /// row i sees keys 0 .. total - new + i. Returns [new, heads * head_dim]. Differentiable.
 at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, float scale);
 
-/// The keys and values of one sequence as pages [page_tokens, kv_heads, head_dim] in the cache's type.
+/// The keys and values of one sequence as pages [page_tokens, num_key_value_heads, head_dim].
 struct PagedSequence {
   std::span<const void* const> key_pages;
   std::span<const void* const> value_pages;
@@ -21,9 +21,16 @@ struct PagedSequence {
   std::int64_t rows = 0;
 };
 
-/// query [rows, heads, head_dim], packed over sequences; for few rows a sequence (decoding). Writes into
-/// out [rows, heads * head_dim], of the query's type.
-void paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, at::ScalarType cache_type,
-                     std::int64_t num_key_value_heads, std::int64_t page_tokens, float scale, at::Tensor& out);
+/// What the pages of all sequences have in common.
+struct PageLayout {
+  at::ScalarType type = at::kFloat;
+  std::int64_t num_key_value_heads = 0;
+  std::int64_t page_tokens = 0;
+};
+
+/// The same by our own CPU kernels, in place on the pages: query [rows, heads, head_dim], packed over sequences.
+/// Returns [rows, heads * head_dim]. No gradient.
+at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, const PageLayout& layout,
+                           float scale);
 
 }  // namespace powerhouse::ops

@@ -166,6 +166,129 @@ TEST_P(AttentionTest, LargeScoresStayFinite) {
   for (int d = 0; d < 16; ++d) EXPECT_NEAR(out.at(d), 3.0f, 1e-5f);
 }
 
+struct PrefillCase {
+  Shape shape;
+  std::int64_t rows = 0, window = 0;
+  float softcap = 0;
+};
+
+cpu::PrefillParams prefill_params(const Cache& cache, const PrefillCase& one, const Buffer& q, Buffer& out) {
+  const cpu::AttentionParams common = cache.params(nullptr);
+  const std::int64_t heads = one.shape.kv_heads * one.shape.group;
+  return {.type = common.type,
+          .cache_type = common.cache_type,
+          .q = q.data(),
+          .out = out.data(),
+          .key_pages = cache.key_pages.data(),
+          .value_pages = cache.value_pages.data(),
+          .rows = one.rows,
+          .length = one.shape.tokens,
+          .window = one.window,
+          .num_kv_heads = common.num_kv_heads,
+          .group = common.group,
+          .head_dim = common.head_dim,
+          .page_tokens = common.page_tokens,
+          .page_offset = common.page_offset,
+          .token_stride = common.token_stride,
+          .kv_head_stride = common.kv_head_stride,
+          .q_row_stride = heads * common.q_head_stride + 3,
+          .q_head_stride = common.q_head_stride,
+          .out_row_stride = heads * common.out_head_stride + 1,
+          .out_head_stride = common.out_head_stride,
+          .scale = common.scale,
+          .softcap = one.softcap};
+}
+
+void run(const cpu::CpuKernels& kernels, const cpu::PrefillParams& params, std::int64_t begin, std::int64_t end) {
+  const auto floats = static_cast<std::size_t>(cpu::prefill_scratch_floats(params.group, params.head_dim));
+  std::vector<float> scratch(floats, NAN);
+  kernels.prefill_attention(params, begin, end, scratch.data());
+}
+
+TEST_P(AttentionTest, PrefillAgreesWithThePlainLoop) {
+  std::vector<PrefillCase> cases;
+  for (const Element type : kElements) {
+    for (const Element cache_type : kElements) {
+      cases.push_back({.shape = {.type = type, .cache_type = cache_type}, .rows = 140});
+    }
+  }
+  for (const std::int64_t head_dim : {1, 3, 33, 64, 80, 128}) cases.push_back({{.head_dim = head_dim}, 50});
+  for (const std::int64_t group : {1, 2, 5, 8, 71}) cases.push_back({{.kv_heads = 1, .group = group}, 67});
+  for (const std::int64_t rows : {1, 2, 76, 77, 139}) cases.push_back({.shape = {}, .rows = rows});
+  for (const std::int64_t page : {1, 7, 64, 140}) cases.push_back({{.page_tokens = page}, 100});
+  for (const std::int64_t window : {1, 5, 64, 65, 139, 1000}) {
+    cases.push_back({.shape = {}, .rows = 130, .window = window, .softcap = 1.5f});
+  }
+  for (const PrefillCase& one : cases) {
+    const Shape& shape = one.shape;
+    const std::int64_t heads = shape.kv_heads * shape.group;
+    const std::int64_t cells = shape.tokens * shape.kv_heads * shape.head_dim;
+    const Cache cache(shape, Buffer::random(shape.cache_type, cells, engine_),
+                      Buffer::random(shape.cache_type, cells, engine_), engine_);
+    const Buffer q = Buffer::random(shape.type, one.rows * (heads * (shape.head_dim + 1) + 3), engine_, 2.0f);
+    Buffer found(shape.type, one.rows * (heads * (shape.head_dim + 2) + 1), -9.0f);
+    Buffer expected = found;
+    const cpu::PrefillParams params = prefill_params(cache, one, q, found);
+    run(kernels(), params, 0, cpu::prefill_items(params));
+
+    std::vector<cpu::AttentionRow> rows;
+    for (std::int64_t row = 0; row < one.rows; ++row) {
+      const std::int64_t end = shape.tokens - one.rows + row + 1;
+      rows.push_back(cache.row(q, expected, one.window > 0 ? std::max<std::int64_t>(0, end - one.window) : 0, end));
+      rows.back().q = static_cast<const char*>(q.data()) + row * params.q_row_stride * element_bytes(shape.type);
+      rows.back().out = static_cast<char*>(expected.data()) + row * params.out_row_stride * element_bytes(shape.type);
+    }
+    cpu::AttentionParams plain = cache.params(rows.data());
+    plain.softcap = one.softcap;
+    reference::attention(plain, 0, one.rows * shape.kv_heads);
+    expect_close(found, expected, 2 * spacing(shape.type), 3e-6,
+                 ::testing::Message() << "rows " << one.rows << " head_dim " << shape.head_dim << " group "
+                                      << shape.group << " page " << shape.page_tokens << " window " << one.window);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(AttentionTest, PrefillInPiecesGivesTheSameBits) {
+  const PrefillCase whole{.shape = {.head_dim = 64, .tokens = 150}, .rows = 150};
+  const std::int64_t cells = 150 * 2 * 64;
+  const Cache cache(whole.shape, Buffer::random(Element::f32, cells, engine_),
+                    Buffer::random(Element::f32, cells, engine_), engine_);
+  const Buffer q = Buffer::random(Element::f32, 150 * (6 * 65 + 3), engine_);
+  Buffer together(Element::f32, 150 * (6 * 66 + 1));
+  Buffer apart = together;
+  const cpu::PrefillParams params = prefill_params(cache, whole, q, together);
+  run(kernels(), params, 0, cpu::prefill_items(params));
+  std::int64_t done = 0;
+  for (const std::int64_t rows : {1, 31, 64, 54}) {
+    cpu::PrefillParams piece = prefill_params(cache, whole, q, apart);
+    piece.q = static_cast<const float*>(piece.q) + done * piece.q_row_stride;
+    piece.out = static_cast<float*>(piece.out) + done * piece.out_row_stride;
+    piece.rows = rows;
+    done += rows;
+    piece.length = done;
+    for (std::int64_t item = 0; item < cpu::prefill_items(piece); ++item) run(kernels(), piece, item, item + 1);
+  }
+  EXPECT_EQ(done, 150);
+  EXPECT_TRUE(together == apart);
+}
+
+TEST_P(AttentionTest, PrefillPassesNanOn) {
+  const PrefillCase one{.shape = {.head_dim = 16}, .rows = 140};
+  const std::int64_t cells = 140 * 2 * 16;
+  Buffer k = Buffer::random(Element::f32, cells, engine_);
+  k.set((17 * 2 + 1) * 16 + 3, NAN);  // position 17, key-value head 1
+  const Cache cache(one.shape, k, Buffer::random(Element::f32, cells, engine_), engine_);
+  const Buffer q(Element::f32, 140 * (6 * 17 + 3), 1.0f);
+  Buffer out(Element::f32, 140 * (6 * 18 + 1));
+  const cpu::PrefillParams params = prefill_params(cache, one, q, out);
+  run(kernels(), params, 0, cpu::prefill_items(params));
+  for (int row = 0; row < 140; ++row) {
+    for (int head = 0; head < 6; ++head) {
+      EXPECT_EQ(std::isnan(out.at(row * (6 * 18 + 1) + head * 18)), head >= 3 && row >= 17) << row << " " << head;
+    }
+  }
+}
+
 TEST_P(AttentionTest, AgreesWithPyTorch) {
   const Fixture fixture;
   const Shape shape{.tokens = 21};

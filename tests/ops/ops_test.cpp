@@ -62,8 +62,8 @@ TEST_P(OpsOfType, GatedActivationAgreesOnBothPaths) {
 
 TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
   constexpr std::int64_t kHeads = 6, kKvHeads = 2, kHeadDim = 24, kPage = 4;
-  for (const std::int64_t total : {1, 4, 5, 33}) {
-    const std::int64_t rows = std::min<std::int64_t>(total, 3);
+  constexpr std::int64_t kCases[][2] = {{1, 1}, {4, 3}, {5, 3}, {33, 3}, {33, 33}, {150, 150}, {150, 70}, {150, 5}};
+  for (const auto [total, rows] : kCases) {
     const at::Tensor query = random_tensor({rows, kHeads, kHeadDim}, GetParam(), 1);
     const at::Tensor key = random_tensor({total, kKvHeads, kHeadDim}, GetParam(), 2);
     const at::Tensor value = random_tensor({total, kKvHeads, kHeadDim}, GetParam(), 3);
@@ -79,9 +79,11 @@ TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
       }
     }
     const ops::PagedSequence sequence{key_pages, value_pages, total, 0, rows};
-    at::Tensor out = empty_tensor({rows, kHeads * kHeadDim}, GetParam());
-    ops::paged_attention(query, std::span(&sequence, 1), GetParam(), kKvHeads, kPage, 0.2f, out);
-    EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, 0.2f)), tolerance(GetParam())) << total;
+    const at::Tensor out =
+        ops::paged_attention(query, std::span(&sequence, 1),
+                             {.type = GetParam(), .num_key_value_heads = kKvHeads, .page_tokens = kPage}, 0.2f);
+    EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, 0.2f)), tolerance(GetParam()))
+        << rows << " of " << total;
   }
 }
 

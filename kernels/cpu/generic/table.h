@@ -6,6 +6,7 @@
 #include "kernels/cpu/generic/attention.h"
 #include "kernels/cpu/generic/convert.h"
 #include "kernels/cpu/generic/linear.h"
+#include "kernels/cpu/generic/prefill_attention.h"
 #include "kernels/cpu/generic/rms_norm.h"
 #include "kernels/cpu/generic/rope.h"
 #include "kernels/cpu/generic/vocabulary.h"
@@ -24,6 +25,7 @@ constinit const CpuKernels kTable{
     .rope = rope,
     .activation_mul = activation_mul,
     .attention = attention,
+    .prefill_attention = prefill_attention,
     .convert = convert,
     .argmax_f32 = argmax_f32,
     .log_sum_exp_f32 = log_sum_exp_f32,
