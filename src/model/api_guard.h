@@ -17,8 +17,10 @@ auto guarded(Body&& body) {
     return body();
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    const bool memory = text.find("not enough memory") != std::string::npos;
-    throw Error(memory ? ErrorKind::memory : ErrorKind::usage, text.substr(0, text.find('\n')));
+    const bool memory = text.find("not enough memory") != std::string::npos ||  // the two that c10's allocator has
+                        text.find("can't allocate memory") != std::string::npos;
+    if (memory) throw Error(ErrorKind::memory, "out of memory");
+    throw Error(ErrorKind::usage, text.substr(0, text.find('\n')));
   } catch (const std::bad_alloc&) {
     throw Error(ErrorKind::memory, "out of memory");
   }

@@ -1,12 +1,16 @@
 #include "support/atomic_write.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "powerhouse/error.h"
@@ -27,21 +31,34 @@ std::string temporary_name(const std::string& path) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), target_(path_) {
+  std::optional<mode_t> mode;
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) == 0) {
+    if (!S_ISREG(info.st_mode)) {
+      fd_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+      if (fd_ < 0) fail(path_, "open");
+      return;
+    }
+    const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path_.c_str(), nullptr), &std::free);
+    if (real != nullptr) target_ = real.get();
+    mode = info.st_mode & 07777;
+  }
   // A name may be taken: by what a killed process of our number left behind (in a container that is soon so), or by a
   // process on another machine.
   for (int attempt = 0; fd_ < 0 && attempt < kMostAttempts; ++attempt) {
-    temporary_ = temporary_name(path_);
+    temporary_ = temporary_name(target_);
     fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ < 0 && errno != EEXIST) break;
   }
   if (fd_ < 0) fail(path_, "create");
+  if (mode) ::fchmod(fd_, *mode);
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ >= 0) {
     ::close(fd_);
-    ::unlink(temporary_.c_str());
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
   }
 }
 
@@ -59,9 +76,13 @@ void AtomicFile::write(const void* data, std::size_t size) {
 }
 
 void AtomicFile::commit() {
+  if (temporary_.empty()) {
+    if (::close(std::exchange(fd_, -1)) != 0) fail(path_, "write");
+    return;
+  }
   if (::fsync(fd_) != 0) fail(path_, "flush");
   const int fd = std::exchange(fd_, -1);
-  if (::close(fd) != 0 || std::rename(temporary_.c_str(), path_.c_str()) != 0) {
+  if (::close(fd) != 0 || std::rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int code = errno;
     ::unlink(temporary_.c_str());
     errno = code;

@@ -1,5 +1,6 @@
 // AtomicFile: written under a temporary name beside the target and renamed at the end, so that a full disk or a crash
-// leaves the old file (or none), never half of a new one.
+// leaves the old file (or none), never half of a new one. A link stays a link and permissions stay as they were. What
+// is no file (a pipe, a device) is written to directly: there is nothing to replace.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +11,7 @@ namespace powerhouse {
 
 class AtomicFile {
  public:
-  /// Opens `<path>.partial-<pid>-<n>`. Throws Error{io}.
+  /// Opens `<target>.partial-<pid>-<n>`. Throws Error{io}.
   explicit AtomicFile(std::string path);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -23,7 +24,8 @@ class AtomicFile {
 
  private:
   std::string path_;
-  std::string temporary_;
+  std::string target_;     // where path_ leads
+  std::string temporary_;  // empty where the target is written to directly
   int fd_ = -1;
 };
 

@@ -1,9 +1,12 @@
 #include "support/atomic_write.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "expect_error.h"
 #include "support/mapped_file.h"
@@ -41,6 +44,31 @@ TEST(AtomicFile, PassesByWhatAKilledProcessLeft) {
   write_atomically(path, "new");
   EXPECT_EQ(read_text(path), "new");
   EXPECT_EQ(files_in(folder.path()), 51u);
+}
+
+TEST(AtomicFile, FollowsALinkAndKeepsPermissions) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.write("a", "old");
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  std::filesystem::create_symlink("a", folder.file("link"));
+  write_atomically(folder.file("link"), "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.file("link")));
+  EXPECT_EQ(read_text(path), "new");
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_EQ(files_in(folder.path()), 2u);
+}
+
+TEST(AtomicFile, WritesIntoAPipeInsteadOfReplacingIt) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.file("pipe");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  std::string met;
+  std::thread reader([&] { std::getline(std::ifstream(path), met); });
+  write_atomically(path, "new");
+  reader.join();
+  EXPECT_EQ(met, "new");
+  EXPECT_TRUE(std::filesystem::is_fifo(path));
 }
 
 TEST(AtomicFile, NamesAFolderThatIsNotThere) {
