@@ -38,6 +38,16 @@ std::string read_file(const std::string& path);
 /// "1 2 3" as ids. Error{usage} naming what is no number.
 std::vector<std::int64_t> parse_ids(const std::string& text);
 
+/// Calls `body`; an error about what it was given names `source`, the file or the flag that gave it.
+template <typename Body>
+auto from_source(const std::string& source, Body body) {
+  try {
+    return body();
+  } catch (const powerhouse::Error& error) {
+    throw error.in_file(source);
+  }
+}
+
 /// Tokens a second, on stderr.
 void report_speed(const powerhouse::GenerationResult& result);
 

@@ -110,7 +110,13 @@ void GenerationFlags::add(CLI::App& command) {
   option("--top-p", options.top_p, "keep the smallest set with this probability", number(0, 1, true));
   option("--min-p", options.min_p, "drop tokens below this share of the best", number(0, 1));
   option("--repetition-penalty", options.repetition_penalty, "1 is none", number(0, kLargest, true));
-  command.add_option("--stop", options.stop, "end before this text; may be repeated")->check(not_empty());
+  // One text an occurrence, as it stands: CLI11 would read "[a,b]" for a list as two.
+  command
+      .add_option_function<std::string>(
+          "--stop", [](const std::string&) {}, "end before this text; may be repeated")
+      ->check(not_empty())
+      ->each([this](const std::string& text) { options.stop.push_back(text); })
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   command.add_option_function<std::string>(
       "--seed",
       [this](const std::string& text) {

@@ -34,7 +34,8 @@ void run(const Flags& flags) {
     throw powerhouse::Error(powerhouse::ErrorKind::unsupported, "adapters are not built yet", {.field = "--adapter"});
   }
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
-  const auto ids = tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special});
+  const auto ids = from_source(
+      "--prompt", [&] { return tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special}); });
   const powerhouse::CausalLM model = flags.model.load();
   auto options = flags.generation.options;
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
@@ -56,7 +57,7 @@ void add_generate(CLI::App& app, Action& action) {
   flags->model.add(command, "auto");
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
   flags->generation.add(command);
-  command.add_option("--adapter", flags->adapter, "folder of a PEFT adapter");
+  command.add_option("--adapter", flags->adapter, "folder of a PEFT adapter; not built yet")->check(not_empty());
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");
   command.add_flag("--json", flags->json, "print the result as JSON");
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });

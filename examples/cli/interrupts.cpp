@@ -9,17 +9,17 @@
 namespace cli {
 namespace {
 
-sigset_t interrupt_alone() {
+sigset_t watched() {
   sigset_t set;
   ::sigemptyset(&set);
-  ::sigaddset(&set, SIGINT);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set, signal);
   return set;
 }
 
 }  // namespace
 
 Interrupts::Interrupts() {
-  const sigset_t set = interrupt_alone();
+  const sigset_t set = watched();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   watcher_ = std::thread([this] { watch(); });
 }
@@ -45,14 +45,15 @@ void Interrupts::end_answer() {
 }
 
 void Interrupts::watch() {
-  const sigset_t set = interrupt_alone();
+  const sigset_t set = watched();
   while (true) {
     int signal = 0;
     ::sigwait(&set, &signal);
     const std::lock_guard lock(mutex_);
     if (done_) return;
-    if (answer_ && answer_->request_stop()) continue;
-    // At the prompt, while the model loads, or a second time in one answer: all output is written, so leave.
+    if (signal == SIGINT && answer_ && answer_->request_stop()) continue;
+    // Told to end, or Ctrl-C at the prompt, while the model loads or a second time in one answer: all output is
+    // written, so leave.
     std::fputs("\n", stderr);
     std::_Exit(0);
   }

@@ -1,7 +1,9 @@
-// Ctrl-C in a conversation: it ends the answer that is being written, else the program.
+// Ctrl-C in a conversation: it ends the answer that is being written, else the program. SIGTERM and a closed terminal
+// end the program.
 //
-// SIGINT is blocked in every thread (the library's, made later, inherit that) and taken by one that waits for it, so
-// that an answer can be cancelled at any moment, in the middle of a long prompt too, with no work done in a handler.
+// The signals are blocked in every thread (the library's, made later, inherit that) and taken by one that waits for
+// them, so that an answer can be cancelled at any moment, in the middle of a long prompt too, with no work done in a
+// handler.
 #pragma once
 
 #include <array>

@@ -21,12 +21,13 @@ void run(const Flags& flags) {
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const powerhouse::CausalLM model = flags.model.load();
   const bool terminal = ::isatty(STDERR_FILENO) != 0;
-  const auto result = powerhouse::perplexity(
-      model, tokenizer, text,
-      {.context = flags.context, .on_progress = [terminal](std::int64_t done, std::int64_t all, double value) {
-         std::fprintf(stderr, terminal ? "\rchunk %lld of %lld: %.4f " : "chunk %lld of %lld: %.4f\n",
-                      static_cast<long long>(done), static_cast<long long>(all), value);
-       }});
+  const auto progress = [terminal](std::int64_t done, std::int64_t all, double value) {
+    std::fprintf(stderr, terminal ? "\rchunk %lld of %lld: %.4f " : "chunk %lld of %lld: %.4f\n",
+                 static_cast<long long>(done), static_cast<long long>(all), value);
+  };
+  const auto result = from_source(flags.file, [&] {
+    return powerhouse::perplexity(model, tokenizer, text, {.context = flags.context, .on_progress = progress});
+  });
   if (terminal) std::fputs("\n", stderr);
   if (flags.json) {
     const nlohmann::ordered_json json = {{"perplexity", result.perplexity},

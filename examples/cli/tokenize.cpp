@@ -15,8 +15,9 @@ struct TokenizeFlags {
 void tokenize(const TokenizeFlags& flags) {
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const std::string text = flags.file.empty() ? flags.text : read_file(flags.file);
-  const auto ids =
-      tokenizer.encode(text, {.add_special_tokens = !flags.no_special, .parse_special = !flags.no_parse_special});
+  const auto ids = from_source(flags.file.empty() ? "--text" : flags.file, [&] {
+    return tokenizer.encode(text, {.add_special_tokens = !flags.no_special, .parse_special = !flags.no_parse_special});
+  });
   std::string line;
   if (flags.count) {
     line = std::to_string(ids.size());

@@ -112,13 +112,22 @@ expect(2 "^$" "" tokenize --model ${model} --text a --file text.txt)
 string(ASCII 255 invalid)
 file(WRITE ${SCRATCH}/invalid.txt "ok ${invalid}")
 execute_process(COMMAND printf "ok \\377" OUTPUT_FILE ${SCRATCH}/invalid.txt)
-expect(1 "^$" "UTF-8" tokenize --model ${model} --file invalid.txt)
+expect(1 "^$" "invalid.txt.*UTF-8" tokenize --model ${model} --file invalid.txt)
+expect(1 "^$" "invalid.txt.*UTF-8" perplexity --model ${model} --file invalid.txt)
+expect(1 "^$" "invalid.txt" render --model ${model} --messages invalid.txt)
+expect(1 "^$" "invalid.txt" render --model ${model} --messages messages.json --tools invalid.txt)
+expect(2 "^$" "tools" render --model ${model} --messages messages.json --tools "")
 expect(1 "^$" "49152" detokenize --model ${model} --ids 49152)
 expect(0 "^<.im_start.>system" "" render --model ${model} --messages messages.json --add-generation-prompt)
 expect(0 "Paris" "tokens/s" generate --model ${model} --prompt "The capital of France is" --max-new-tokens 8)
 expect(0 "\"finish_reason\": \"length\"" "" generate --model ${model} --prompt "The capital of France is"
   --max-new-tokens 3 --json)
 expect(0 "^[^P]*$" "" generate --model ${model} --prompt "The capital of France is" --max-new-tokens 8 --stop Paris)
+# A stop text stands as it is: no list, no pattern.
+expect(0 "Paris" "" generate --model ${model} --prompt "The capital of France is" --max-new-tokens 8 --stop "[Paris]"
+  --stop "[a,b]" --stop "[]")
+expect(0 "^[^P]*$" "" generate --model ${model} --prompt "The capital of France is" --max-new-tokens 8 --stop Paris
+  --stop never)
 expect(0 "" "" generate --model ${model} --prompt "Once" --max-new-tokens 8 --temperature 1 --seed 5)
 set(first "${stdout}")
 expect(0 "" "" generate --model ${model} --prompt "Once" --max-new-tokens 8 --temperature 1 --seed 5)
