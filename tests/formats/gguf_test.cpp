@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "expect_error.h"
+#include "formats/allocation_meter.h"
 #include "formats/checkpoint.h"
 #include "formats/gguf_reader.h"
 #include "temporary_folder.h"
@@ -88,7 +89,10 @@ class BrokenGguf : public ::testing::Test {
     return at + text.size();
   }
   void expect(ErrorKind kind, std::string_view mentions) {
-    expect_error(kind, mentions, [&] { GgufFile::open(folder_.write("broken.gguf", bytes_)); });
+    const std::string path = folder_.write("broken.gguf", bytes_);
+    const std::size_t before = testing::allocated_bytes();
+    expect_error(kind, mentions, [&] { GgufFile::open(path); });
+    EXPECT_LE(testing::allocated_bytes() - before, testing::warranted(bytes_.size())) << mentions;
     bytes_ = whole_;
   }
 
@@ -181,11 +185,14 @@ TEST_F(BrokenGguf, EveryByteFlippedIsAnErrorOrAFile) {
   for (std::size_t at = 0; at < bytes_.size(); ++at) {
     for (const unsigned char flip : {0xFF, 0x80, 0x01}) {
       bytes_[at] = static_cast<char>(bytes_[at] ^ flip);
+      const std::string path = folder_.write("flipped.gguf", bytes_);
+      const std::size_t before = testing::allocated_bytes();
       try {
-        const auto file = GgufFile::open(folder_.write("flipped.gguf", bytes_));
+        const auto file = GgufFile::open(path);
         for (const TensorView& view : file->tensors()) ASSERT_LE(view.bytes, bytes_.size());
       } catch (const Error&) {
       }
+      ASSERT_LE(testing::allocated_bytes() - before, testing::warranted(bytes_.size())) << "byte " << at;
       bytes_[at] = whole_[at];
     }
   }
