@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
     const at::Tensor logits = session.forward(session.create(), ids);  // [1, vocabulary], of the last token
     const auto [probabilities, best] = logits.select(0, 0).softmax(-1).topk(5);
     for (std::int64_t i = 0; i < 5; ++i) {
-      const std::int64_t id = best.select(0, i).item<std::int64_t>();
+      const auto id = best.select(0, i).item<std::int64_t>();
       std::cout << probabilities.select(0, i).item<float>() << "  " << tokenizer.decode(std::span(&id, 1)) << "\n";
     }
   } catch (const powerhouse::Error& error) {

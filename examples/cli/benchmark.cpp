@@ -70,6 +70,7 @@ Measurement measure(const powerhouse::CausalLM& model, const Flags& flags) {
     const auto begin = Clock::now();
     for (const std::int64_t& id : ids) {
       std::vector<powerhouse::SequenceInput> batch;
+      batch.reserve(sequences.size());
       for (const auto sequence : sequences) batch.push_back({sequence, std::span(&id, 1)});
       session.forward(batch);
     }

@@ -1,7 +1,7 @@
 #include "interrupts.h"
 
 #include <pthread.h>
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigset_t and sigwait are POSIX
 
 #include <cstdio>
 #include <cstdlib>

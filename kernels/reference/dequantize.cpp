@@ -195,7 +195,8 @@ void q6_k(const u8* block, float* out) {
     const int high_shift = part % 4 * 2;
     for (int i = 0; i < 32; ++i) {
       const int value = ((bytes[i] >> low_shift & 15) | (bits[i] >> high_shift & 3) << 4) - 32;
-      const float dl = d * static_cast<float>(scales[part * 2 + i / 16]);
+      const auto scale = scales[part * 2 + i / 16];
+      const float dl = d * static_cast<float>(scale);
       out[part * 32 + i] = dl * static_cast<float>(value);
     }
   }

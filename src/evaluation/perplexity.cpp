@@ -30,8 +30,8 @@ void score_chunk(const CausalLM& model, std::span<const std::int64_t> chunk, std
     const at::Tensor logits = session.forward(
         sequence, chunk.subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(rows)), LogitsOf::all);
     const at::Tensor normalizers = logits.logsumexp(-1).contiguous();
-    const float* normalizer = normalizers.const_data_ptr<float>();
-    const float* values = logits.const_data_ptr<float>();
+    const auto* normalizer = normalizers.const_data_ptr<float>();
+    const auto* values = logits.const_data_ptr<float>();
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t target = chunk[static_cast<std::size_t>(row + i + 1)];
       const double nll = double{normalizer[i]} - double{values[i * logits.size(1) + target]};

@@ -96,6 +96,7 @@ std::span<const Architecture* const> architectures() { return kArchitectures; }
 
 std::vector<std::string> supported_architectures() {
   std::vector<std::string> names;
+  names.reserve(std::size(kArchitectures));
   for (const Architecture* architecture : kArchitectures) names.emplace_back(architecture->name);
   return names;
 }

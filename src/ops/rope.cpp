@@ -66,8 +66,8 @@ RopeTable rope_table(std::span<const float> frequencies, std::span<const std::in
   const auto tokens = static_cast<std::int64_t>(position_ids.size());
   const auto pairs = static_cast<std::int64_t>(frequencies.size());
   RopeTable table{empty_tensor({tokens, pairs}, at::kFloat), empty_tensor({tokens, pairs}, at::kFloat)};
-  float* cos = table.cos.data_ptr<float>();
-  float* sin = table.sin.data_ptr<float>();
+  auto* cos = table.cos.data_ptr<float>();
+  auto* sin = table.sin.data_ptr<float>();
   parallel_for(tokens, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
       const auto position = static_cast<float>(position_ids[static_cast<std::size_t>(token)]);

@@ -11,7 +11,8 @@ namespace powerhouse {
 class PieceSink {
  public:
   template <typename Take>
-  requires(!std::is_same_v<std::remove_cvref_t<Take>, PieceSink>) PieceSink(Take&& take)
+  requires(!std::is_same_v<std::remove_cvref_t<Take>, PieceSink>)
+      PieceSink(Take&& take)  // NOLINT(bugprone-forwarding-reference-overload): the requirement keeps copies out
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(take)))),
         call_([](void* object, std::string_view piece) {
           (*static_cast<std::remove_reference_t<Take>*>(object))(piece);

@@ -48,10 +48,10 @@ class Translator {
       at_ += 2;
     };
     switch (name) {
-      case 's': return replace("\\p{White_Space}", "\\p{White_Space}");
-      case 'S': return replace("\\P{White_Space}", "\\P{White_Space}");
-      case 'w': return replace("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]", "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}");
-      case 'W': return replace("[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]", "");
+      case 's': return replace(R"(\p{White_Space})", R"(\p{White_Space})");
+      case 'S': return replace(R"(\P{White_Space})", R"(\P{White_Space})");
+      case 'w': return replace(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}])", R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})");
+      case 'W': return replace(R"([^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}])", "");
       case 'h': return replace("[0-9a-fA-F]", "0-9a-fA-F");
       case 'H': return replace("[^0-9a-fA-F]", "");
       // Word boundaries follow \w, which PCRE2 draws otherwise; the rest are Ruby's alone or differ.
@@ -89,7 +89,7 @@ class Translator {
   }
 
   void boundary(bool positive) {
-    constexpr std::string_view kWord = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]";
+    constexpr std::string_view kWord = R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}])";
     const std::string word(kWord);
     out_ += positive ? "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))"
                      : "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))";

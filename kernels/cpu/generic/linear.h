@@ -45,7 +45,7 @@ inline void dot_block(const T* x, std::int64_t x_stride, const T* weight, std::i
   const auto whole = [](const T* from) __attribute__((always_inline)) { return Reader::read(from); };
 
   const char* ahead = reinterpret_cast<const char*>(weight) + kPrefetchBytes;
-  constexpr std::int64_t kBytes = static_cast<std::int64_t>(kFeatures * kChains * kStep * sizeof(T));
+  constexpr auto kBytes = static_cast<std::int64_t>(kFeatures * kChains * kStep * sizeof(T));
   std::int64_t k = 0;
   for (; k + kChains * kStep <= inputs; k += kChains * kStep) {
     for (int chain = 0; chain < kChains; ++chain) step(k + chain * kStep, chain, whole);
