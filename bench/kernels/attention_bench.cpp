@@ -36,18 +36,18 @@ void attention(benchmark::State& state) {
   std::vector<std::uint8_t> out(q.size());
   const AttentionRow row{
       .q = q.data(), .out = out.data(), .key_pages = keys.data(), .value_pages = values.data(), .end = length};
-  const AttentionParams params{.type = type,
-                               .cache_type = type,
-                               .rows = &row,
-                               .num_kv_heads = kv_heads,
-                               .group = group,
-                               .head_dim = head_dim,
-                               .page_tokens = kPageTokens,
-                               .token_stride = kv_heads * head_dim,
-                               .kv_head_stride = head_dim,
-                               .q_head_stride = head_dim,
-                               .out_head_stride = head_dim,
-                               .scale = 0.125f};
+  const AttentionParams params{{.type = type,
+                                .cache_type = type,
+                                .num_kv_heads = kv_heads,
+                                .group = group,
+                                .head_dim = head_dim,
+                                .page_tokens = kPageTokens,
+                                .token_stride = kv_heads * head_dim,
+                                .kv_head_stride = head_dim,
+                                .q_head_stride = head_dim,
+                                .out_head_stride = head_dim,
+                                .scale = 0.125f},
+                               &row};
   std::vector<float> scratch(powerhouse::cpu::attention_scratch_floats(group, head_dim));
   const auto& kernels = powerhouse::cpu::kernels();
   for (auto _ : state) {

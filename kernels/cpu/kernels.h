@@ -87,13 +87,10 @@ struct AttentionRow {
   std::int64_t end = 0;
 };
 
-/// Softmax attention of single tokens over a paged cache. Query head h reads key-value head h / group.
-/// Work items: row * num_kv_heads + kv_head; each writes its group's heads of the row's `out`.
-/// The order of sums follows positions alone: blocks of kAttentionTile of them, whatever the size of a page.
-struct AttentionParams {
-  Element type = Element::f32;         ///< of q and out
-  Element cache_type = Element::f32;   ///< of the pages
-  const AttentionRow* rows = nullptr;  ///< [rows]
+/// What both kinds of attention over a paged cache are told: query head h reads key-value head h / group.
+struct AttentionShape {
+  Element type = Element::f32;        ///< of q and out
+  Element cache_type = Element::f32;  ///< of the pages
   std::int64_t num_kv_heads = 0;
   std::int64_t group = 1;  ///< query heads of a key-value head
   std::int64_t head_dim = 0;
@@ -107,6 +104,13 @@ struct AttentionParams {
   float softcap = 0.0f;  ///< above 0: score = softcap * tanh(score / softcap), after scale
 };
 
+/// Softmax attention of single tokens over a paged cache.
+/// Work items: row * num_kv_heads + kv_head; each writes its group's heads of the row's `out`.
+/// The order of sums follows positions alone: blocks of kAttentionTile of them, whatever the size of a page.
+struct AttentionParams : AttentionShape {
+  const AttentionRow* rows = nullptr;  ///< [rows]
+};
+
 static constexpr std::int64_t kAttentionTile = 64;
 /// Key-value heads of a row that a call takes through the cache together.
 static constexpr std::int64_t kAttentionRun = 8;
@@ -118,14 +122,12 @@ static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::
 }
 
 /// Causal softmax attention of many tokens of one sequence over a paged cache: query row i stands at position
-/// length - rows + i and sees the positions up to its own, with a window only the last `window` of them. Pages, heads,
-/// scale and softcap are as in AttentionParams. Work items: the tiles of prefill_rows(group) query rows of every
-/// key-value head, prefill_items() of them, in an order in which neighbours cost alike.
-/// Keys are summed in blocks of kAttentionTile positions; the block that holds a row's own position is multiplied
-/// whole, with weights of zero behind it, so that a value there that is not finite reaches the row.
-struct PrefillParams {
-  Element type = Element::f32;               ///< of q and out
-  Element cache_type = Element::f32;         ///< of the pages
+/// length - rows + i and sees the positions up to its own, with a window only the last `window` of them. Work items:
+/// the tiles of prefill_rows(group) query rows of every key-value head, prefill_items() of them, in an order in which
+/// neighbours cost alike. Keys are summed in blocks of kAttentionTile positions; the block that holds a row's own
+/// position is multiplied whole, with weights of zero behind it, so that a value there that is not finite reaches the
+/// row.
+struct PrefillParams : AttentionShape {
   const void* q = nullptr;                   ///< [rows, num_heads, head_dim]
   void* out = nullptr;                       ///< [rows, num_heads, head_dim]
   const void* const* key_pages = nullptr;    ///< pages of [page_tokens, num_kv_heads, head_dim]
@@ -133,19 +135,8 @@ struct PrefillParams {
   std::int64_t rows = 0;
   std::int64_t length = 0;  ///< positions in the cache, those of the rows among them
   std::int64_t window = 0;  ///< 0: none
-  std::int64_t num_kv_heads = 0;
-  std::int64_t group = 1;
-  std::int64_t head_dim = 0;
-  std::int64_t page_tokens = 16;
-  std::int64_t page_offset = 0;
-  std::int64_t token_stride = 0;
-  std::int64_t kv_head_stride = 0;
   std::int64_t q_row_stride = 0;
-  std::int64_t q_head_stride = 0;
   std::int64_t out_row_stride = 0;
-  std::int64_t out_head_stride = 0;
-  float scale = 1.0f;
-  float softcap = 0.0f;
 };
 
 /// Query rows of a tile: with their heads about 64 vectors, which share every key that is read.

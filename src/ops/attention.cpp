@@ -41,9 +41,33 @@ T* offset(T* base, std::int64_t elements, const at::Tensor& of) {
   return static_cast<Byte*>(base) + elements * static_cast<std::int64_t>(of.element_size());
 }
 
-void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*>& sequences, const PageLayout& layout,
-                 float scale, at::Tensor& out) {
+cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, float scale) {
   const std::int64_t head_dim = query.size(2);
+  return {.type = to_element(query.scalar_type()),
+          .cache_type = to_element(layout.type),
+          .num_kv_heads = layout.num_key_value_heads,
+          .group = query.size(1) / layout.num_key_value_heads,
+          .head_dim = head_dim,
+          .page_tokens = layout.page_tokens,
+          .token_stride = layout.num_key_value_heads * head_dim,
+          .kv_head_stride = head_dim,
+          .q_head_stride = query.stride(1),
+          .out_head_stride = head_dim,
+          .scale = scale};
+}
+
+// The kernel on all threads, each with scratch of its own.
+template <typename Params>
+void attend(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*), const Params& params, std::int64_t items,
+            std::int64_t grain, std::int64_t scratch_floats) {
+  parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch(static_cast<std::size_t>(scratch_floats));
+    kernel(params, begin, end, scratch.data());
+  });
+}
+
+void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*>& sequences,
+                 const cpu::AttentionShape& shape, at::Tensor& out) {
   std::vector<cpu::AttentionRow> rows;
   std::int64_t visible = 0;
   for (const PagedSequence* sequence : sequences) {
@@ -57,55 +81,26 @@ void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*
       visible += rows.back().end;
     }
   }
-  const cpu::AttentionParams params{.type = to_element(query.scalar_type()),
-                                    .cache_type = to_element(layout.type),
-                                    .rows = rows.data(),
-                                    .num_kv_heads = layout.num_key_value_heads,
-                                    .group = query.size(1) / layout.num_key_value_heads,
-                                    .head_dim = head_dim,
-                                    .page_tokens = layout.page_tokens,
-                                    .token_stride = layout.num_key_value_heads * head_dim,
-                                    .kv_head_stride = head_dim,
-                                    .q_head_stride = query.stride(1),
-                                    .out_head_stride = head_dim,
-                                    .scale = scale};
-  const auto items = static_cast<std::int64_t>(rows.size()) * layout.num_key_value_heads;
+  const cpu::AttentionParams params{shape, rows.data()};
+  const auto items = static_cast<std::int64_t>(rows.size()) * shape.num_kv_heads;
   // Few keys are attended faster than a second thread wakes.
-  const std::int64_t grain = visible * head_dim < 16384 ? items : 1;
-  const auto kernel = cpu::kernels().attention;
-  parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch(static_cast<std::size_t>(cpu::attention_scratch_floats(params.group, head_dim)));
-    kernel(params, begin, end, scratch.data());
-  });
+  const std::int64_t grain = visible * shape.head_dim < 16384 ? items : 1;
+  attend(cpu::kernels().attention, params, items, grain, cpu::attention_scratch_floats(shape.group, shape.head_dim));
 }
 
-void attend_tiles(const at::Tensor& query, const PagedSequence& sequence, const PageLayout& layout, float scale,
+void attend_tiles(const at::Tensor& query, const PagedSequence& sequence, const cpu::AttentionShape& shape,
                   at::Tensor& out) {
-  const std::int64_t head_dim = query.size(2);
-  const cpu::PrefillParams params{.type = to_element(query.scalar_type()),
-                                  .cache_type = to_element(layout.type),
-                                  .q = offset(query.const_data_ptr(), sequence.first_row * query.stride(0), query),
-                                  .out = offset(out.mutable_data_ptr(), sequence.first_row * out.stride(0), out),
-                                  .key_pages = sequence.key_pages.data(),
-                                  .value_pages = sequence.value_pages.data(),
-                                  .rows = sequence.rows,
-                                  .length = sequence.length,
-                                  .num_kv_heads = layout.num_key_value_heads,
-                                  .group = query.size(1) / layout.num_key_value_heads,
-                                  .head_dim = head_dim,
-                                  .page_tokens = layout.page_tokens,
-                                  .token_stride = layout.num_key_value_heads * head_dim,
-                                  .kv_head_stride = head_dim,
-                                  .q_row_stride = query.stride(0),
-                                  .q_head_stride = query.stride(1),
-                                  .out_row_stride = out.stride(0),
-                                  .out_head_stride = head_dim,
-                                  .scale = scale};
-  const auto kernel = cpu::kernels().prefill_attention;
-  parallel_for(cpu::prefill_items(params), 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch(static_cast<std::size_t>(cpu::prefill_scratch_floats(params.group, head_dim)));
-    kernel(params, begin, end, scratch.data());
-  });
+  cpu::PrefillParams params{shape};
+  params.q = offset(query.const_data_ptr(), sequence.first_row * query.stride(0), query);
+  params.out = offset(out.mutable_data_ptr(), sequence.first_row * out.stride(0), out);
+  params.key_pages = sequence.key_pages.data();
+  params.value_pages = sequence.value_pages.data();
+  params.rows = sequence.rows;
+  params.length = sequence.length;
+  params.q_row_stride = query.stride(0);
+  params.out_row_stride = out.stride(0);
+  attend(cpu::kernels().prefill_attention, params, cpu::prefill_items(params), 1,
+         cpu::prefill_scratch_floats(shape.group, shape.head_dim));
 }
 
 }  // namespace
@@ -128,15 +123,16 @@ at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequenc
   // The kernels walk the elements of a head one by one.
   const at::Tensor q = query.stride(2) == 1 ? query : query.contiguous();
   at::Tensor out = empty_tensor({q.size(0), q.size(1) * q.size(2)}, q.scalar_type());
+  const cpu::AttentionShape shape = shape_of(q, layout, scale);
   std::vector<const PagedSequence*> single;
   for (const PagedSequence& sequence : sequences) {
     if (sequence.rows > kSingleRows) {
-      attend_tiles(q, sequence, layout, scale, out);
+      attend_tiles(q, sequence, shape, out);
     } else {
       single.push_back(&sequence);
     }
   }
-  if (!single.empty()) attend_rows(q, single, layout, scale, out);
+  if (!single.empty()) attend_rows(q, single, shape, out);
   return out;
 }
 

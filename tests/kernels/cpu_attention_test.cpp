@@ -37,10 +37,9 @@ struct Cache {
       }
     }
   }
-  cpu::AttentionParams params(const cpu::AttentionRow* rows) const {
+  cpu::AttentionShape kernel_shape() const {
     return {.type = shape.type,
             .cache_type = shape.cache_type,
-            .rows = rows,
             .num_kv_heads = shape.kv_heads,
             .group = shape.group,
             .head_dim = shape.head_dim,
@@ -52,6 +51,7 @@ struct Cache {
             .out_head_stride = shape.head_dim + 2,
             .scale = 0.4f};
   }
+  cpu::AttentionParams params(const cpu::AttentionRow* rows) const { return {kernel_shape(), rows}; }
   cpu::AttentionRow row(const Buffer& q, Buffer& out, std::int64_t begin, std::int64_t end) const {
     return {.q = q.data(),
             .out = out.data(),
@@ -173,30 +173,19 @@ struct PrefillCase {
 };
 
 cpu::PrefillParams prefill_params(const Cache& cache, const PrefillCase& one, const Buffer& q, Buffer& out) {
-  const cpu::AttentionParams common = cache.params(nullptr);
+  cpu::PrefillParams params{cache.kernel_shape()};
   const std::int64_t heads = one.shape.kv_heads * one.shape.group;
-  return {.type = common.type,
-          .cache_type = common.cache_type,
-          .q = q.data(),
-          .out = out.data(),
-          .key_pages = cache.key_pages.data(),
-          .value_pages = cache.value_pages.data(),
-          .rows = one.rows,
-          .length = one.shape.tokens,
-          .window = one.window,
-          .num_kv_heads = common.num_kv_heads,
-          .group = common.group,
-          .head_dim = common.head_dim,
-          .page_tokens = common.page_tokens,
-          .page_offset = common.page_offset,
-          .token_stride = common.token_stride,
-          .kv_head_stride = common.kv_head_stride,
-          .q_row_stride = heads * common.q_head_stride + 3,
-          .q_head_stride = common.q_head_stride,
-          .out_row_stride = heads * common.out_head_stride + 1,
-          .out_head_stride = common.out_head_stride,
-          .scale = common.scale,
-          .softcap = one.softcap};
+  params.softcap = one.softcap;
+  params.q = q.data();
+  params.out = out.data();
+  params.key_pages = cache.key_pages.data();
+  params.value_pages = cache.value_pages.data();
+  params.rows = one.rows;
+  params.length = one.shape.tokens;
+  params.window = one.window;
+  params.q_row_stride = heads * params.q_head_stride + 3;
+  params.out_row_stride = heads * params.out_head_stride + 1;
+  return params;
 }
 
 void run(const cpu::CpuKernels& kernels, const cpu::PrefillParams& params, std::int64_t begin, std::int64_t end) {

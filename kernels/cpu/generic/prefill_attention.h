@@ -120,8 +120,6 @@ inline void prefill_weigh(const PrefillParams& params, const PrefillTile& tile, 
   const Vec forbidden = broadcast(-__builtin_inff());
   bool grown = false;
   for (std::int64_t j = 0; j < tile.vectors; j += kWidth) {
-    const Vec first = load(tile.first + j);
-    const Vec past = load(tile.past + j);
     const Vec before = load(tile.maximum + j);
     Vec best = before;
     for (int t = 0; t < count; ++t) {
@@ -132,7 +130,8 @@ inline void prefill_weigh(const PrefillParams& params, const PrefillTile& tile, 
       }
       if (masked) {
         const Vec position = broadcast(static_cast<float>(t));
-        score = select_less(position, past, select_less(position, first, forbidden, score), forbidden);
+        const Vec seen = select_less(position, load(tile.first + j), forbidden, score);
+        score = select_less(position, load(tile.past + j), seen, forbidden);
       }
       store(scores, score);
       best = max(score, best);
@@ -173,23 +172,27 @@ inline void prefill_store(const PrefillParams& params, const PrefillTile& tile) 
   }
 }
 
+/// What each vector sees of the block that begins at position `block`.
+inline void prefill_bounds(const PrefillParams& params, const PrefillTile& tile, std::int64_t block) {
+  const std::int64_t first_position = params.length - params.rows + tile.first_row;
+  for (std::int64_t vector = 0; vector < tile.vectors; ++vector) {
+    const std::int64_t past = first_position + smaller(vector / params.group, tile.rows - 1) + 1 - block;
+    const std::int64_t first = params.window > 0 ? past - params.window : 0;
+    tile.first[vector] = static_cast<float>(larger(0, smaller(first, kPrefillKeys)));
+    tile.past[vector] = static_cast<float>(larger(0, smaller(past, kPrefillKeys)));
+  }
+}
+
 inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head) {
-  const std::int64_t shift = params.length - params.rows;  // the position of row 0
-  const std::int64_t end = shift + tile.first_row + tile.rows;
-  std::int64_t begin = 0;
-  if (params.window > 0) begin = larger(0, shift + tile.first_row + 1 - params.window);
+  const std::int64_t first_position = params.length - params.rows + tile.first_row;
+  const std::int64_t end = first_position + tile.rows;
+  const std::int64_t begin = params.window > 0 ? larger(0, first_position + 1 - params.window) : 0;
   visit(params.type, [&](auto tag) { prefill_load_queries<typename decltype(tag)::Type>(params, tile); });
   for (std::int64_t block = begin / kPrefillKeys * kPrefillKeys; block < end; block += kPrefillKeys) {
     const auto count = static_cast<int>(smaller(kPrefillKeys, end - block));
-    bool masked = false;
-    for (std::int64_t vector = 0; vector < tile.vectors; ++vector) {
-      const std::int64_t position = shift + tile.first_row + smaller(vector / params.group, tile.rows - 1);
-      const std::int64_t first = params.window > 0 ? position + 1 - params.window - block : 0;
-      const std::int64_t past = position + 1 - block;
-      tile.first[vector] = static_cast<float>(larger(0, smaller(first, kPrefillKeys)));
-      tile.past[vector] = static_cast<float>(larger(0, smaller(past, kPrefillKeys)));
-      masked = masked || first > 0 || past < count;
-    }
+    // The first row sees least at the block's end, the last row least at its begin.
+    const bool masked = first_position + 1 < block + count || (params.window > 0 && end - params.window > block);
+    if (masked) prefill_bounds(params, tile, block);
     visit(params.cache_type,
           [&](auto tag) { prefill_load_cache<typename decltype(tag)::Type>(params, tile, kv_head, block, count); });
     // scores[t, vector] = sum_d keys[t, d] * queries[d, vector]
