@@ -13,9 +13,9 @@ if(POWERHOUSE_WERROR)
   target_compile_options(powerhouse_options INTERFACE -Werror)
 endif()
 if(POWERHOUSE_SANITIZE)
-  target_compile_options(powerhouse_options INTERFACE -fsanitize=${POWERHOUSE_SANITIZE} -fno-omit-frame-pointer
-    -fno-sanitize-recover=all)
-  target_link_options(powerhouse_options INTERFACE -fsanitize=${POWERHOUSE_SANITIZE})
+  # The whole tree: a program that loads a sanitized library has to bring the sanitizer's runtime.
+  add_compile_options(-fsanitize=${POWERHOUSE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${POWERHOUSE_SANITIZE})
 endif()
 
 if(POWERHOUSE_BUILD_FUZZERS)
