@@ -1,6 +1,7 @@
 // Take any layer's output as a tensor, change it, and go on: hooks see every named activation (hooks.h lists them).
 //
 //     inspect_activations SmolLM2-135M-Instruct.Q4_1.gguf
+#include <ATen/core/Tensor.h>
 #include <powerhouse/powerhouse.h>
 #include <iostream>
 #include <vector>

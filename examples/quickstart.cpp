@@ -1,6 +1,7 @@
 // Load a model, continue a text, and look at the numbers behind it.
 //
 //     quickstart SmolLM2-135M-Instruct.Q4_1.gguf
+#include <ATen/core/Tensor.h>
 #include <powerhouse/powerhouse.h>
 #include <iostream>
 

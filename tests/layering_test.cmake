@@ -22,6 +22,8 @@ set(planted
   "src/text/a.cpp|#include <nlohmann/json.hpp>"
   "src/garden/a.cpp|#include \"support/json.h\""
   "include/powerhouse/a.h|#include <torch/torch.h>"
+  "include/powerhouse/tensor.h|#include <ATen/core/Tensor.h>"
+  "examples/cli/a.cpp|#include <ATen/ATen.h>"
   "include/powerhouse/a.h|#include \"support/json.h\""
   "include/powerhouse/tokenizer.h|#include \"powerhouse/tensor.h\""
   "kernels/cpu/a.cpp|#include \"powerhouse/error.h\""

@@ -2,6 +2,8 @@
 //
 // prompt_tokens_per_second is one prefill with the logits of the last token only; new_tokens_per_second is single-token
 // passes from a cache of --depth tokens, sampling excluded. One warm-up, then repetitions; medians are printed.
+#include <ATen/core/Tensor.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

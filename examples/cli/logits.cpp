@@ -1,4 +1,6 @@
 // powerhouse logits: the logits of every position, as a safetensors file.
+#include <ATen/core/Tensor.h>
+
 #include "common.h"
 
 namespace cli {

@@ -61,7 +61,9 @@ class POWERHOUSE_API CausalLM {
   /// differentiable for parameters that require gradients. Error{range} for ids outside the vocabulary and for lengths
   /// beyond max_position_embeddings. Error{numeric} at logits that are not finite, naming the layer where they begin,
   /// unless the result requires gradients: a trainer sees that in its loss.
-  at::Tensor forward(const at::Tensor& input_ids, const at::Tensor& attention_mask = {}) const;
+  at::Tensor forward(const at::Tensor& input_ids, const at::Tensor& attention_mask) const;
+  /// The same without padding.
+  at::Tensor forward(const at::Tensor& input_ids) const;
 
   /// Parameters under their Hugging Face names, e.g. "model.layers.0.self_attn.q_proj.weight". A tied head is not
   /// repeated. The tensors are the model's own: what is written to them is what it computes with. A quantized weight

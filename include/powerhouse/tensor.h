@@ -1,5 +1,8 @@
-// The one door to LibTorch for the public headers: at::Tensor, nothing heavier (1.3 s to compile, not 12).
-// A program that works on tensors includes what it needs of LibTorch itself, e.g. <ATen/ATen.h>.
+// at::Tensor by name only: programs that never touch a tensor pay nothing for LibTorch at compile time. One that does
+// includes as much of LibTorch as it uses: <ATen/core/Tensor.h> for the methods (1.3 s), <ATen/ATen.h> for functions
+// and operators, or <torch/torch.h>.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+namespace at {
+class Tensor;
+}  // namespace at

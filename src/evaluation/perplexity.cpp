@@ -1,4 +1,6 @@
 // Perplexity by llama.cpp's protocol, so that figures compare with `llama-perplexity`.
+#include <ATen/core/Tensor.h>
+
 #include <cmath>
 
 #include "powerhouse/error.h"

@@ -1,4 +1,6 @@
 // The decoding loop: prefill, then one token a pass.
+#include <ATen/core/Tensor.h>
+
 #include <algorithm>
 #include <chrono>
 #include <random>

@@ -176,6 +176,8 @@ at::Tensor CausalLM::forward(const at::Tensor& input_ids, const at::Tensor& atte
   });
 }
 
+at::Tensor CausalLM::forward(const at::Tensor& input_ids) const { return forward(input_ids, at::Tensor{}); }
+
 std::vector<std::pair<std::string, at::Tensor>> CausalLM::named_parameters() const {
   const ModelGate::Writing writing(impl_->model->gate, "handing out parameters");
   std::vector<std::pair<std::string, at::Tensor>> parameters;

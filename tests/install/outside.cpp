@@ -1,5 +1,6 @@
 // An outside user's program: links the library and LibTorch's tensor, and catches the library's errors across its
 // border.
+#include <ATen/core/Tensor.h>
 #include <powerhouse/powerhouse.h>
 #include <iostream>
 
