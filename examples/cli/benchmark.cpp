@@ -94,7 +94,7 @@ void run(const Flags& flags) {
   const auto begin = Clock::now();
   const powerhouse::CausalLM model = flags.model.load();
   const double load_seconds = seconds_since(begin);
-  const std::int64_t context = model.config().max_position_embeddings;
+  const std::int64_t context = powerhouse::longest_sequence(model.config());
   check_fits(flags.prompt_tokens, context, "--prompt-tokens");
   check_fits(flags.depth, context, "--depth");
   check_fits(flags.new_tokens, context - flags.depth, "--new-tokens");

@@ -69,7 +69,9 @@ class POWERHOUSE_API CausalLM {
   /// repeated. The tensors are the model's own: what is written to them is what it computes with. A quantized weight
   /// that is handed out counts as dense, in the compute type, from then on; hence Error{usage} while a pass runs.
   std::vector<std::pair<std::string, at::Tensor>> named_parameters() const;
-  /// One parameter by name. Error{not_found}.
+  /// One parameter by name, in any spelling of its family. A tensor of a checkpoint that is a part of a parameter here
+  /// (one of many experts) is a view of that parameter, with a view of its gradient where there is one.
+  /// Error{not_found}.
   at::Tensor parameter(std::string_view name) const;
   /// Makes all parameters require gradients, or none. Parameters used in place from a file are copied first, so that
   /// training never touches the file.

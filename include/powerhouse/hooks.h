@@ -20,15 +20,16 @@ namespace powerhouse {
 enum class HookPoint {
   embeddings,          ///< [T, H] what enters the first layer; no layer index
   attention_norm,      ///< [T, H] input of the projections
-  query,               ///< [T, N, D] before RoPE
-  key,                 ///< [T, K, D] before RoPE
+  query,               ///< [T, N, D] before RoPE, behind a norm of queries
+  key,                 ///< [T, K, D] before RoPE, behind a norm of keys
   value,               ///< [T, K, D]
   attention_context,   ///< [T, N * D] heads side by side, before the output projection
-  attention_output,    ///< [T, H] after the output projection, before the residual sum
+  attention_output,    ///< [T, H] after the output projection (and a norm behind it), before the residual sum
   attention_residual,  ///< [T, H] after the residual sum
   mlp_norm,            ///< [T, H] input of the MLP
-  mlp_activation,      ///< [T, I] activation(gate) * up, before the down projection
-  mlp_output,          ///< [T, H] before the residual sum
+  router_logits,       ///< [T, E] of a mixture of E experts, before the softmax
+  mlp_activation,      ///< [T, I] activation(gate) * up, before the down projection; not in a mixture of experts
+  mlp_output,          ///< [T, H] after a norm behind the MLP, before the residual sum
   layer_output,        ///< [T, H] what the next layer gets
   final_norm,          ///< [R, H] of the R rows whose logits are wanted; no layer index
   logits,              ///< [R, vocabulary] float32; no layer index

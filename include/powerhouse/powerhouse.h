@@ -13,6 +13,7 @@
 #include "powerhouse/log.h"
 #include "powerhouse/logits_processor.h"
 #include "powerhouse/model_config.h"
+#include "powerhouse/moe.h"
 #include "powerhouse/session.h"
 #include "powerhouse/tensor.h"
 #include "powerhouse/tensor_file.h"

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 
 #include "powerhouse/causal_lm.h"
 
@@ -54,9 +55,14 @@ class POWERHOUSE_API Session {
   /// Appends tokens to a sequence. Returns float32 [rows, vocabulary] without gradients: the last row, all rows, or an
   /// undefined tensor. Error{range} past max_position_embeddings or outside the vocabulary; the sequence is then as
   /// before. Error{numeric} at the first logits that are not finite, naming the layer where they begin.
-  at::Tensor forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits = LogitsOf::last);
+  /// Error{cancelled} where `cancel` is requested before the last pass; the sequence is then as before.
+  ///
+  /// RoPE that depends on the sequence's length (dynamic, longrope) is fixed by the length of the first pass beyond
+  /// original_max_position_embeddings: a sequence that grows across it is computed again from its first token, once.
+  at::Tensor forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits = LogitsOf::last,
+                     const std::stop_token& cancel = {});
   /// The same for several sequences in one pass; rows of the result follow the order of `batch`.
-  at::Tensor forward(std::span<const SequenceInput> batch);
+  at::Tensor forward(std::span<const SequenceInput> batch, const std::stop_token& cancel = {});
 
   /// Bytes of the cache's pages, used and spare.
   std::size_t cache_bytes() const;

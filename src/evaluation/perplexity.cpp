@@ -49,7 +49,7 @@ void score_chunk(const CausalLM& model, std::span<const std::int64_t> chunk, std
 PerplexityResult perplexity(const CausalLM& model, const Tokenizer& tokenizer, std::string_view text,
                             const PerplexityOptions& options) {
   const std::int64_t context = options.context;
-  const std::int64_t longest = model.config().max_position_embeddings;
+  const std::int64_t longest = longest_sequence(model.config());
   if (context < 4 || context % 2 != 0 || context > longest) {
     throw Error(
         ErrorKind::range, "context out of range",

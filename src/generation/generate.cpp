@@ -73,24 +73,14 @@ std::int64_t choose(const at::Tensor& logits, const GenerationOptions& options, 
   return sample_token(values, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
 }
 
-// Rows between two looks at the stop token: the sessions' default pass, so that the sums keep their order.
-constexpr std::size_t kPrefillRows = 512;
-
-// Logits of the last token, or an undefined tensor where `cancel` came first. `fits` says that all ids find room.
-at::Tensor prefill(Session& session, SequenceId sequence, std::span<const std::int64_t> ids, bool fits,
+// Logits of the last token, or an undefined tensor where `cancel` came first.
+at::Tensor prefill(Session& session, SequenceId sequence, std::span<const std::int64_t> ids,
                    const std::stop_token& cancel) {
-  const std::int64_t before = session.length(sequence);
   try {
-    while (fits && cancel.stop_possible() && ids.size() > kPrefillRows) {
-      if (cancel.stop_requested()) return {};
-      session.forward(sequence, ids.first(kPrefillRows), LogitsOf::none);
-      ids = ids.subspan(kPrefillRows);
-    }
-    if (cancel.stop_requested()) return {};
-    return session.forward(sequence, ids);  // Error{range} where they do not fit
-  } catch (...) {
-    session.truncate(sequence, before);
-    throw;
+    return session.forward(sequence, ids, LogitsOf::last, cancel);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::cancelled) throw;
+    return {};
   }
 }
 
@@ -125,9 +115,9 @@ GenerationResult continue_sequence(Session& session, SequenceId sequence, const 
 
   const auto begin = Clock::now();
   // The sequence may grow until the model's context is full; the last token need not be computed on.
-  const std::int64_t room = config.max_position_embeddings - session.length(sequence) - result.prompt_tokens + 1;
+  const std::int64_t room = longest_sequence(config) - session.length(sequence) - result.prompt_tokens + 1;
   const std::int64_t limit = std::min(options.max_new_tokens, room);
-  at::Tensor logits = prefill(session, sequence, ids, room > 0, options.cancel);
+  at::Tensor logits = prefill(session, sequence, ids, options.cancel);
   result.prompt_seconds = seconds_since(begin);
   if (limit == 0 && logits.defined()) return result;
   auto first_token = begin;

@@ -1,67 +1,35 @@
-// The registry, GGUF's names (once for all families), and the parameters that a config calls for.
+// The registry, and what holds for the configs of all families.
 #include "model/architecture.h"
 
 #include <algorithm>
 #include <array>
 
 #include "model/architectures/families.h"
+#include "model/gguf_config.h"
+#include "model/hf_config.h"
 #include "powerhouse/error.h"
 #include "support/checked.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr std::array<const Architecture*, 1> kArchitectures = {&kLlama};
-
-constexpr std::string_view gguf_name(Role role) {
-  switch (role) {
-    case Role::embed_tokens: return "token_embd";
-    case Role::attention_norm: return "blk.{}.attn_norm";
-    case Role::q_proj: return "blk.{}.attn_q";
-    case Role::k_proj: return "blk.{}.attn_k";
-    case Role::v_proj: return "blk.{}.attn_v";
-    case Role::o_proj: return "blk.{}.attn_output";
-    case Role::mlp_norm: return "blk.{}.ffn_norm";
-    case Role::gate_proj: return "blk.{}.ffn_gate";
-    case Role::up_proj: return "blk.{}.ffn_up";
-    case Role::down_proj: return "blk.{}.ffn_down";
-    case Role::final_norm: return "output_norm";
-    case Role::lm_head: return "output";
-  }
-  return "";
-}
-
-std::string expand(std::string_view pattern, std::int64_t layer) {
-  std::string out(pattern);
-  if (const auto at = out.find("{}"); at != std::string::npos) out.replace(at, 2, std::to_string(layer));
-  return out;
-}
-
-struct Slot {
-  Role role;
-  std::vector<std::int64_t> shape;
-  bool bias;
-  std::int64_t heads = 0;
+// Where two families share a name in GGUF, `claims` tells them apart; the plain one stands last.
+constexpr std::array kArchitectures = {
+    &kBloom, &kCohere,     &kCohere2, &kDeci,     &kFalcon,     &kGemma,   &kGemma2,  &kGemma3,
+    &kGpt2,  &kGptBigCode, &kGptNeoX, &kGptJ,     &kGranite,    &kMixtral, &kMistral, &kLlama,
+    &kMpt,   &kOlmo,       &kOlmo2,   &kOpt,      &kPhi,        &kPhi3,    &kQwen2,   &kQwen2Moe,
+    &kQwen3, &kQwen3Moe,   &kSmolLm3, &kStableLm, &kStarCoder2,
 };
 
-std::vector<Slot> layer_slots(const ModelConfig& config, const Block& block) {
-  const std::int64_t hidden = config.hidden_size;
-  const Attention& attention = block.attention;
-  const std::int64_t query = attention.num_heads * attention.head_dim;
-  const std::int64_t key = attention.num_key_value_heads * attention.head_dim;
-  const std::int64_t inner = block.mlp.intermediate_size;
-  std::vector<Slot> slots = {
-      {Role::attention_norm, {hidden}, false},
-      {Role::q_proj, {query, hidden}, attention.qkv_bias, attention.num_heads},
-      {Role::k_proj, {key, hidden}, attention.qkv_bias, attention.num_key_value_heads},
-      {Role::v_proj, {key, hidden}, attention.qkv_bias},
-      {Role::o_proj, {hidden, query}, attention.output_bias},
-      {Role::mlp_norm, {hidden}, false},
-  };
-  if (block.mlp.gated) slots.push_back({Role::gate_proj, {inner, hidden}, block.mlp.bias});
-  slots.push_back({Role::up_proj, {inner, hidden}, block.mlp.bias});
-  slots.push_back({Role::down_proj, {hidden, inner}, block.mlp.bias});
-  return slots;
+// The first line in which two configs differ.
+std::string first_difference(const ModelConfig& a, const ModelConfig& b) {
+  const std::string left = to_string(a);
+  const std::string right = to_string(b);
+  std::size_t line = 0;
+  for (std::size_t i = 0; i < left.size() && i < right.size() && left[i] == right[i]; ++i) {
+    if (left[i] == '\n') line = i + 1;
+  }
+  return left.substr(line, left.find('\n', line) - line);
 }
 
 std::string known_names(bool gguf) {
@@ -90,6 +58,28 @@ void require(bool holds, std::string_view field, std::string_view expected, std:
               {.field = std::string(field), .expected = std::string(expected), .found = std::to_string(found)});
 }
 
+void check_rope(const Rope& rope, std::int64_t head_dim) {
+  require(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0 && rope.rotary_dim <= head_dim, "rotary_dim",
+          "even and at most head_dim", rope.rotary_dim);
+  const std::pair<const std::vector<float>&, const char*> lists[] = {
+      {rope.frequency_factors, "rope_freqs"}, {rope.short_factor, "short_factor"}, {rope.long_factor, "long_factor"}};
+  for (const auto& [list, name] : lists) {
+    const auto size = static_cast<std::int64_t>(list.size());
+    require(list.empty() || size == rope.rotary_dim / 2, name, "rotary_dim / 2 factors", size);
+  }
+  if (!(rope.theta > 0) || !(rope.factor > 0)) {
+    throw Error(ErrorKind::format, "impossible model configuration",
+                {.field = "rope_parameters", .expected = "positive numbers"});
+  }
+}
+
+void check_moe(const Moe& moe) {
+  require(moe.num_experts > 0 && moe.num_experts < 65536, "num_experts", "1 to 65535", moe.num_experts);
+  require(moe.num_experts_per_tok > 0 && moe.num_experts_per_tok <= moe.num_experts, "num_experts_per_tok",
+          "1 to num_experts", moe.num_experts_per_tok);
+  require(moe.intermediate_size > 0, "moe_intermediate_size", "at least 1", moe.intermediate_size);
+}
+
 }  // namespace
 
 std::span<const Architecture* const> architectures() { return kArchitectures; }
@@ -98,6 +88,7 @@ std::vector<std::string> supported_architectures() {
   std::vector<std::string> names;
   names.reserve(std::size(kArchitectures));
   for (const Architecture* architecture : kArchitectures) names.emplace_back(architecture->name);
+  std::sort(names.begin(), names.end());
   return names;
 }
 
@@ -115,7 +106,7 @@ const Architecture& find_architecture(const Json& hf_config) {
   }
   const std::string model_type = hf_config.string_or("model_type", "");
   for (const Architecture* architecture : kArchitectures) {
-    if (architecture->name == model_type) return *architecture;
+    if (contains(architecture->hf_model_types, model_type)) return *architecture;
   }
   unknown_architecture(hf_config.get("model_type") ? "model_type" : "architectures", model_type, false);
 }
@@ -123,7 +114,8 @@ const Architecture& find_architecture(const Json& hf_config) {
 const Architecture& find_architecture(const GgufFile& file) {
   const std::string_view name = file.require_string("general.architecture");
   for (const Architecture* architecture : kArchitectures) {
-    if (contains(architecture->gguf_names, name)) return *architecture;
+    if (!contains(architecture->gguf_names, name)) continue;
+    if (architecture->claims == nullptr || architecture->claims(file)) return *architecture;
   }
   unknown_architecture("general.architecture", name, true);
 }
@@ -135,31 +127,39 @@ const Architecture& find_architecture(std::string_view name) {
   unknown_architecture("architecture", name, false);
 }
 
-std::vector<ParameterSpec> parameter_specs(const Architecture& architecture, const ModelConfig& config) {
-  std::vector<ParameterSpec> specs;
-  const auto add = [&](const Slot& slot, std::int64_t layer) {
-    for (const WeightName& row : architecture.weights) {
-      if (row.role != slot.role) continue;
-      const std::string hf = expand(row.hf_name, layer);
-      const std::string gguf = expand(gguf_name(slot.role), layer);
-      specs.push_back(
-          {slot.role, layer, false, hf + ".weight", gguf + ".weight", slot.shape, row.gguf_rows, slot.heads});
-      if (slot.bias) {
-        specs.push_back(
-            {slot.role, layer, true, hf + ".bias", gguf + ".bias", {slot.shape[0]}, row.gguf_rows, slot.heads});
-      }
-      return;
-    }
-    throw Error(ErrorKind::unsupported, "the architecture has no name for a parameter that its config calls for",
-                {.field = std::string(gguf_name(slot.role))});
-  };
-  add({Role::embed_tokens, {config.vocab_size, config.hidden_size}, false}, -1);
-  for (std::size_t layer = 0; layer < config.layers.size(); ++layer) {
-    for (const Slot& slot : layer_slots(config, config.layers[layer])) add(slot, static_cast<std::int64_t>(layer));
+ModelConfig read_hf_config(const Architecture& architecture, const Json& config) {
+  ModelConfig model;
+  model.architecture = architecture.name;
+  HfConfig io(config);
+  architecture.hf(io, model);
+  read_special_ids(config, model);
+  return model;
+}
+
+ModelConfig read_gguf_config(const Architecture& architecture, const GgufFile& file) {
+  ModelConfig model;
+  model.architecture = architecture.name;
+  GgufConfig io(architecture.gguf_names.front(), file);
+  architecture.gguf(io, model);
+  return model;
+}
+
+Json write_hf_config(const Architecture& architecture, const ModelConfig& model) {
+  ModelConfig copy = model;
+  HfConfig io;
+  io.out()["architectures"] = Json::Array{architecture.hf_names.front()};
+  io.out()["model_type"] = architecture.hf_model_types.front();
+  architecture.hf(io, copy);
+  Json config = io.out();
+  // What the family's keys can't say must not be lost in silence.
+  ModelConfig back = read_hf_config(architecture, config);
+  back.bos_token_id = model.bos_token_id;
+  back.eos_token_ids = model.eos_token_ids;
+  if (!(back == model)) {
+    throw Error(ErrorKind::unsupported, "config.json of this family can't say what the model does",
+                {.field = std::string(architecture.name), .expected = first_difference(model, back)});
   }
-  add({Role::final_norm, {config.hidden_size}, false}, -1);
-  if (!config.tie_word_embeddings) add({Role::lm_head, {config.vocab_size, config.hidden_size}, false}, -1);
-  return specs;
+  return config;
 }
 
 void check_config(const ModelConfig& config) {
@@ -181,16 +181,13 @@ void check_config(const ModelConfig& config) {
             "a divisor of num_attention_heads", attention.num_key_value_heads);
     const std::int64_t sizes[] = {attention.num_heads, attention.head_dim, config.hidden_size};
     require(checked_element_count(sizes).has_value(), "head_dim", "a size that fits memory", attention.head_dim);
-    const Rope& rope = block.rope;
-    require(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0 && rope.rotary_dim <= attention.head_dim, "rotary_dim",
-            "even and at most head_dim", rope.rotary_dim);
-    require(rope.frequency_factors.empty() ||
-                static_cast<std::int64_t>(rope.frequency_factors.size()) == rope.rotary_dim / 2,
-            "rope_freqs", "rotary_dim / 2 factors", static_cast<std::int64_t>(rope.frequency_factors.size()));
-    const bool epsilon_holds = block.norm.epsilon > 0 && config.final_norm.epsilon > 0;
-    if (!epsilon_holds || !(rope.theta > 0) || !(rope.factor > 0)) {
+    if (block.position == PositionKind::rope) check_rope(block.rope, attention.head_dim);
+    if (block.mlp.moe) check_moe(*block.mlp.moe);
+    if (attention.sliding_window) positive(*attention.sliding_window, "sliding_window");
+    if (!(block.norm.epsilon > 0) || (config.final_norm && !(config.final_norm->epsilon > 0))) {
       throw Error(ErrorKind::format, "impossible model configuration",
-                  {.field = !epsilon_holds ? "rms_norm_eps" : "rope_parameters", .expected = "positive numbers"});
+                  {.field = block.norm.kind == NormKind::rms_norm ? "rms_norm_eps" : "layer_norm_eps",
+                   .expected = "a positive number"});
     }
   }
 }

@@ -82,12 +82,10 @@ void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids) {
 }
 
 void check_length(const ModelConfig& config, std::int64_t length) {
-  if (length > config.max_position_embeddings) {
-    throw Error(ErrorKind::range, "more tokens than the model's context",
-                {.field = "ids",
-                 .expected = "at most " + std::to_string(config.max_position_embeddings),
-                 .found = std::to_string(length)});
-  }
+  const std::int64_t longest = longest_sequence(config);
+  if (length <= longest) return;
+  throw Error(ErrorKind::range, "more tokens than the model's context",
+              {.field = "ids", .expected = "at most " + std::to_string(longest), .found = std::to_string(length)});
 }
 
 at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) const {
@@ -130,7 +128,7 @@ CausalLM CausalLM::clone() const {
     for (const ParameterSpec& spec : weights.specs()) {
       const at::Tensor& source = from.weights.weight(spec).tensor();
       weights.weight(spec) =
-          Weight::dense(spec.hf_name, source.detach().clone().set_requires_grad(source.requires_grad()));
+          Weight::dense(spec.name, source.detach().clone().set_requires_grad(source.requires_grad()), spec.transposed);
     }
     auto impl = std::make_shared<Impl>();
     impl->model = std::make_shared<Model>(*from.architecture, from.config, std::move(weights), from.type, from.origin);
@@ -182,7 +180,7 @@ std::vector<std::pair<std::string, at::Tensor>> CausalLM::named_parameters() con
   const ModelGate::Writing writing(impl_->model->gate, "handing out parameters");
   std::vector<std::pair<std::string, at::Tensor>> parameters;
   for (const ParameterSpec& spec : impl_->model->weights.specs()) {
-    parameters.emplace_back(spec.hf_name, impl_->model->weights.weight(spec).materialize());
+    parameters.emplace_back(spec.name, impl_->model->weights.weight(spec).materialize());
   }
   return parameters;
 }
@@ -190,6 +188,7 @@ std::vector<std::pair<std::string, at::Tensor>> CausalLM::named_parameters() con
 at::Tensor CausalLM::parameter(std::string_view name) const {
   const ModelGate::Writing writing(impl_->model->gate, "handing out a parameter");
   if (Weight* weight = impl_->model->weights.find(name)) return weight->materialize();
+  if (at::Tensor part = impl_->model->weights.find_part(name); part.defined()) return part;
   throw Error(ErrorKind::not_found, "no such parameter", {.field = std::string(name)});
 }
 

@@ -4,28 +4,22 @@
 
 #include <cmath>
 
+#include "model/projections.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
+#include "ops/moe.h"
 #include "ops/norm.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
 
 namespace powerhouse {
-namespace {
 
-at::Tensor index_tensor(std::span<const std::int64_t> values) {
-  at::Tensor tensor = empty_tensor({static_cast<std::int64_t>(values.size())}, at::kLong);
-  std::copy(values.begin(), values.end(), tensor.data_ptr<std::int64_t>());
-  return tensor;
-}
-
-}  // namespace
-
-void PackedBatch::add(std::span<const std::int64_t> tokens, std::int64_t first_position) {
+void PackedBatch::add(std::span<const std::int64_t> tokens, std::int64_t first_position, std::int64_t rope_length) {
   ids.insert(ids.end(), tokens.begin(), tokens.end());
   for (std::size_t i = 0; i < tokens.size(); ++i) position_ids.push_back(first_position + static_cast<std::int64_t>(i));
   cu_seqlens.push_back(static_cast<std::int64_t>(ids.size()));
+  rope_lengths.push_back(rope_length > 0 ? rope_length : first_position + static_cast<std::int64_t>(tokens.size()));
 }
 
 // What every layer of one pass shares.
@@ -33,7 +27,8 @@ struct Decoder::Pass {
   const PackedBatch& batch;
   KvCache* cache;
   const HookTable& hooks;
-  std::vector<ops::RopeTable> rope_tables;  // one for each distinct RoPE
+  std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
+  at::Tensor position_bias{};                 // ALiBi's, the same in all layers that have it
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
     if (hooks.empty()) return activation;
@@ -43,74 +38,164 @@ struct Decoder::Pass {
   }
 };
 
+namespace {
+
+at::Tensor norm_with(const LayerWeights& weights, Role role, const Norm& choice, const at::Tensor& x) {
+  return ops::norm(x, choice, weights[role], weights.bias(role));
+}
+
+at::Tensor linear_with(const LayerWeights& weights, Role role, const at::Tensor& x) {
+  return ops::linear(x, weights.matrix(role), weights.bias(role));
+}
+
+// x * scale with the scale rounded to x's type, as a Hugging Face model in that type holds it.
+at::Tensor scaled(const at::Tensor& x, float scale) {
+  if (scale == 1.0f) return x;
+  return x.mul(x.scalar_type() == at::kBFloat16 ? static_cast<float>(c10::BFloat16(scale)) : scale);
+}
+
+}  // namespace
+
 Decoder::Decoder(const ModelConfig& config, const DecoderWeights& weights) : config_(config), weights_(weights) {
-  std::vector<const Rope*> distinct;
   for (const Block& block : config.layers) {
     std::size_t index = 0;
-    while (index < distinct.size() && !(*distinct[index] == block.rope)) ++index;
-    if (index == distinct.size()) {
-      distinct.push_back(&block.rope);
-      frequencies_.push_back(ops::rope_frequencies(block.rope));
+    while (index < ropes_.size() && !(*ropes_[index].rope == block.rope)) ++index;
+    if (index == ropes_.size() && block.position == PositionKind::rope) {
+      ropes_.push_back({&block.rope, {}});
+      if (!ops::depends_on_length(block.rope)) ropes_.back().frequencies = ops::rope_frequencies(block.rope, 0);
     }
-    frequencies_of_.push_back(index);
+    rope_of_.push_back(index);
   }
 }
 
-at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks) const {
-  Pass pass{batch, cache, hooks, {}};
-  for (const auto& frequencies : frequencies_) {
-    pass.rope_tables.push_back(ops::rope_table(frequencies, batch.position_ids));
+void Decoder::make_rope_tables(Pass& pass) const {
+  const PackedBatch& batch = pass.batch;
+  for (const auto& [rope, frequencies] : ropes_) {
+    ops::RopeTable table = ops::empty_rope_table(*rope, static_cast<std::int64_t>(batch.ids.size()));
+    if (!frequencies.empty()) {
+      ops::fill_rope_table(table, 0, *rope, frequencies, batch.position_ids);
+    } else {
+      for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
+        const auto first = static_cast<std::size_t>(batch.cu_seqlens[i]);
+        const auto rows = static_cast<std::size_t>(batch.cu_seqlens[i + 1]) - first;
+        ops::fill_rope_table(table, batch.cu_seqlens[i], *rope, ops::rope_frequencies(*rope, batch.rope_lengths[i]),
+                             std::span(batch.position_ids).subspan(first, rows));
+      }
+    }
+    pass.rope_tables.push_back(std::move(table));
   }
-  at::Tensor x = at::_ops::embedding::call(weights_.embed_tokens(), index_tensor(batch.ids), -1, false, false);
-  x = pass.hook(HookPoint::embeddings, -1, std::move(x));
-  for (std::int64_t layer = 0; layer < static_cast<std::int64_t>(config_.layers.size()); ++layer) {
-    const LayerWeights& weights = weights_.layer(layer);
-    const float epsilon = config_.layers[static_cast<std::size_t>(layer)].norm.epsilon;
+}
 
-    at::Tensor branch = ops::rms_norm(x, weights[Role::attention_norm], epsilon);
-    branch = attention(pass, layer, pass.hook(HookPoint::attention_norm, layer, std::move(branch)));
-    x = pass.hook(HookPoint::attention_residual, layer, x.add(branch));
-
-    branch = ops::rms_norm(x, weights[Role::mlp_norm], epsilon);
-    branch = mlp(pass, layer, pass.hook(HookPoint::mlp_norm, layer, std::move(branch)));
-    x = pass.hook(HookPoint::layer_output, layer, x.add(branch));
+at::Tensor Decoder::embed(const Pass& pass) const {
+  const LayerWeights& weights = weights_.outside();
+  at::Tensor x = at::_ops::embedding::call(weights[Role::embed_tokens], index_tensor(pass.batch.ids), -1, false, false);
+  x = scaled(x, config_.embedding_scale);
+  if (config_.embedding_size > 0) x = linear_with(weights, Role::project_in, x);
+  if (config_.learned_positions > 0) {
+    const at::Tensor rows = index_tensor(pass.batch.position_ids).add(config_.position_offset);
+    x = x.add(at::_ops::embedding::call(weights[Role::position_embeddings], rows, -1, false, false));
   }
-  if (batch.logits_rows.empty()) return {};
+  if (config_.embedding_norm) x = norm_with(weights, Role::embedding_norm, *config_.embedding_norm, x);
+  return pass.hook(HookPoint::embeddings, -1, std::move(x));
+}
+
+at::Tensor Decoder::head(Pass& pass, at::Tensor x) const {
+  const LayerWeights& weights = weights_.outside();
+  const PackedBatch& batch = pass.batch;
   if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, index_tensor(batch.logits_rows));
-  x = ops::rms_norm(x, weights_.final_norm(), config_.final_norm.epsilon);
+  if (config_.final_norm) x = norm_with(weights, Role::final_norm, *config_.final_norm, x);
   x = pass.hook(HookPoint::final_norm, -1, std::move(x));
-  return pass.hook(HookPoint::logits, -1, ops::linear_f32(x, weights_.lm_head()));
+  if (config_.embedding_size > 0) x = linear_with(weights, Role::project_out, x);
+  at::Tensor logits = ops::linear_f32(x, weights_.lm_head(), weights.bias(Role::lm_head));
+  if (config_.logit_scale != 1.0f) logits = logits.mul(config_.logit_scale);
+  if (config_.final_softcap) logits = logits.div(*config_.final_softcap).tanh().mul(*config_.final_softcap);
+  return pass.hook(HookPoint::logits, -1, std::move(logits));
+}
+
+at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks) const {
+  Pass pass{batch, cache, hooks};
+  make_rope_tables(pass);
+  at::Tensor x = embed(pass);
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(config_.layers.size()); ++i) {
+    x = pass.hook(HookPoint::layer_output, i, layer(pass, i, x));
+  }
+  return batch.logits_rows.empty() ? at::Tensor() : head(pass, std::move(x));
+}
+
+// The wiring of all families.
+at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) const {
+  const LayerWeights& weights = weights_.layer(index);
+  const Block& block = config_.layers[static_cast<std::size_t>(index)];
+  const bool before = block.norm_place == NormPlace::before || block.norm_place == NormPlace::around;
+  const bool behind = block.norm_place == NormPlace::around || block.norm_place == NormPlace::after_branch;
+  const auto own_norm = [&](Role role, HookPoint point, const at::Tensor& input) {
+    return pass.hook(point, index, before ? norm_with(weights, role, block.norm, input) : input);
+  };
+  const auto branch = [&](Role role, HookPoint point, at::Tensor y) {
+    if (behind) y = norm_with(weights, role, block.norm, y);
+    return pass.hook(point, index, scaled(y, block.residual_multiplier));
+  };
+  const auto add = [&](Role role, const at::Tensor& input, const at::Tensor& normed, const at::Tensor& y) {
+    const at::Tensor sum = (block.residual_from_norm ? normed : input).add(y);
+    return block.norm_place == NormPlace::after_add ? norm_with(weights, role, block.norm, sum) : sum;
+  };
+
+  at::Tensor normed = own_norm(Role::attention_norm, HookPoint::attention_norm, x);
+  const at::Tensor attended =
+      branch(Role::attention_post_norm, HookPoint::attention_output, attention(pass, index, normed));
+  const at::Tensor middle =
+      pass.hook(HookPoint::attention_residual, index, add(Role::attention_norm, x, normed, attended));
+  // Side by side, the MLP reads what the attention read.
+  switch (block.residual) {
+    case Residual::sequential: normed = own_norm(Role::mlp_norm, HookPoint::mlp_norm, middle); break;
+    case Residual::parallel: normed = own_norm(Role::mlp_norm, HookPoint::mlp_norm, x); break;
+    case Residual::parallel_shared_norm: normed = pass.hook(HookPoint::mlp_norm, index, normed); break;
+  }
+  const at::Tensor y = branch(Role::mlp_post_norm, HookPoint::mlp_output, mlp(pass, index, normed));
+  return add(Role::mlp_norm, middle, normed, y);
 }
 
 at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
   const LayerWeights& weights = weights_.layer(layer);
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
-  const std::int64_t tokens = x.size(0);
-  const auto project = [&](Role role, HookPoint point, std::int64_t heads) {
-    const at::Tensor y =
-        ops::linear(x, weights[role], weights.bias(role)).view({tokens, heads, block.attention.head_dim});
+  QueryKeyValue heads = project(block.attention, weights, x);
+  const auto see = [&](HookPoint point, at::Tensor& y) {
     // RoPE turns in place: what a hook has seen, and may keep, must stay as it was.
-    return pass.hooks.empty() ? y : pass.hook(point, layer, y).clone();
+    if (!pass.hooks.empty()) y = pass.hook(point, layer, y).clone();
   };
-  const ops::RopeTable& table = pass.rope_tables[frequencies_of_[static_cast<std::size_t>(layer)]];
-  const at::Tensor query =
-      ops::apply_rope(project(Role::q_proj, HookPoint::query, block.attention.num_heads), table, block.rope.layout);
-  const at::Tensor key = ops::apply_rope(project(Role::k_proj, HookPoint::key, block.attention.num_key_value_heads),
-                                         table, block.rope.layout);
-  const at::Tensor value = project(Role::v_proj, HookPoint::value, block.attention.num_key_value_heads);
-
-  const at::Tensor context = pass.hook(HookPoint::attention_context, layer, attend(pass, layer, query, key, value));
-  const at::Tensor y = ops::linear(context, weights[Role::o_proj], weights.bias(Role::o_proj));
-  return pass.hook(HookPoint::attention_output, layer, y);
+  see(HookPoint::query, heads.query);
+  see(HookPoint::key, heads.key);
+  see(HookPoint::value, heads.value);
+  if (block.position == PositionKind::rope) {
+    const ops::RopeTable& table = pass.rope_tables[rope_of_[static_cast<std::size_t>(layer)]];
+    heads.query = ops::apply_rope(heads.query, table, block.rope.layout);
+    heads.key = ops::apply_rope(heads.key, table, block.rope.layout);
+  }
+  const at::Tensor context = attend(pass, layer, heads.query, heads.key, heads.value);
+  return linear_with(weights, Role::o_proj, pass.hook(HookPoint::attention_context, layer, context));
 }
 
 at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                            const at::Tensor& value) const {
-  const Attention& choice = config_.layers[static_cast<std::size_t>(layer)].attention;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(choice.head_dim));
+  const Block& block = config_.layers[static_cast<std::size_t>(layer)];
+  const Attention& choice = block.attention;
   const auto& cu_seqlens = pass.batch.cu_seqlens;
   const std::size_t count = cu_seqlens.size() - 1;
-  const bool by_kernel = is_kernel_tensor(query) && !needs_autograd(query, key, value);
+  ops::AttentionRule rule{
+      .scale = choice.scale.value_or(1.0f / std::sqrt(static_cast<float>(choice.head_dim))),
+      .window = choice.sliding_window.value_or(0),
+      .softcap = choice.softcap.value_or(0.0f),
+      .sinks = choice.sinks ? weights_.layer(layer)[Role::sinks] : at::Tensor(),
+  };
+  if (block.position == PositionKind::alibi) {
+    if (!pass.position_bias.defined()) {
+      std::int64_t longest = 0;
+      for (const std::int64_t position : pass.batch.position_ids) longest = std::max(longest, position + 1);
+      pass.position_bias = ops::alibi_bias(block.alibi, choice.num_heads, longest, rule.scale);
+    }
+    rule.position_bias = pass.position_bias;
+  }
+  const bool by_kernel = is_kernel_tensor(query) && !needs_autograd(query, key, value) && ops::kernels_take(rule);
   const at::Tensor keys = key.contiguous();
   const at::Tensor values = value.contiguous();
 
@@ -137,7 +222,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
     } else {
       const bool fresh = past == 0 && (pass.cache == nullptr || pass.cache->type() == key.scalar_type());
       if (!fresh) seen = pass.cache->gather(layer, pass.batch.sequences[i], past + rows, key.scalar_type());
-      parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), seen.key, seen.value, scale));
+      parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), seen.key, seen.value, rule));
     }
   }
   if (!by_kernel) return count == 1 ? parts[0] : concatenate(parts, 0);
@@ -147,18 +232,39 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
                                .num_key_value_heads = choice.num_key_value_heads,
                                // Without a cache each sequence is one page, as long as any.
                                .page_tokens = cached ? pass.cache->page_tokens() : query.size(0)},
-                              scale);
+                              rule);
 }
 
 at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
   const LayerWeights& weights = weights_.layer(layer);
   const Mlp& choice = config_.layers[static_cast<std::size_t>(layer)].mlp;
-  const at::Tensor gate = ops::linear(x, weights[Role::gate_proj], weights.bias(Role::gate_proj));
-  const at::Tensor up = ops::linear(x, weights[Role::up_proj], weights.bias(Role::up_proj));
-  const at::Tensor inner =
-      pass.hook(HookPoint::mlp_activation, layer, ops::gated_activation(choice.activation, gate, up));
-  const at::Tensor y = ops::linear(inner, weights[Role::down_proj], weights.bias(Role::down_proj));
-  return pass.hook(HookPoint::mlp_output, layer, y);
+  if (choice.moe) return mixture(pass, layer, x);
+  at::Tensor inner;
+  if (choice.fused_gate_up) {
+    const at::Tensor both = linear_with(weights, Role::gate_up_proj, x);
+    const std::int64_t size = choice.intermediate_size;
+    inner = ops::gated_activation(choice.activation, both.narrow(1, 0, size), both.narrow(1, size, size));
+  } else if (choice.gated) {
+    inner = ops::gated_activation(choice.activation, linear_with(weights, Role::gate_proj, x),
+                                  linear_with(weights, Role::up_proj, x));
+  } else {
+    inner = ops::activate(choice.activation, linear_with(weights, Role::up_proj, x));
+  }
+  return linear_with(weights, Role::down_proj, pass.hook(HookPoint::mlp_activation, layer, inner));
+}
+
+at::Tensor Decoder::mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
+  const LayerWeights& weights = weights_.layer(layer);
+  const Mlp& choice = config_.layers[static_cast<std::size_t>(layer)].mlp;
+  const at::Tensor router_logits = pass.hook(HookPoint::router_logits, layer, linear_with(weights, Role::router, x));
+  at::Tensor y = ops::mixture_of_experts(x, ops::route(*choice.moe, router_logits), choice.activation,
+                                         weights[Role::experts_gate_up], weights[Role::experts_down]);
+  if (choice.moe->shared_intermediate_size == 0) return y;
+  const at::Tensor shared =
+      linear_with(weights, Role::shared_down_proj,
+                  ops::gated_activation(choice.activation, linear_with(weights, Role::shared_gate_proj, x),
+                                        linear_with(weights, Role::shared_up_proj, x)));
+  return y.add(linear_with(weights, Role::shared_expert_gate, x).sigmoid().mul(shared));
 }
 
 }  // namespace powerhouse

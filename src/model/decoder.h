@@ -23,8 +23,10 @@ struct PackedBatch {
   std::vector<std::int64_t> cu_seqlens{0};  // row where each sequence begins, and the total at the end
   std::vector<std::int64_t> sequences;      // of the cache, one a sequence; empty without a cache
   std::vector<std::int64_t> logits_rows;    // rows whose logits are wanted
+  std::vector<std::int64_t> rope_lengths;   // of each sequence, for RoPE that depends on the length
 
-  void add(std::span<const std::int64_t> tokens, std::int64_t first_position);
+  /// `rope_length` 0: the sequence's length behind this pass.
+  void add(std::span<const std::int64_t> tokens, std::int64_t first_position, std::int64_t rope_length = 0);
 };
 
 class Decoder {
@@ -38,15 +40,26 @@ class Decoder {
 
  private:
   struct Pass;
+  at::Tensor embed(const Pass& pass) const;
+  at::Tensor head(Pass& pass, at::Tensor x) const;
+  at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                     const at::Tensor& value) const;
   at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  void make_rope_tables(Pass& pass) const;
+
+  // A RoPE that some layers share. Where it depends on the length, frequencies are computed for each sequence.
+  struct DistinctRope {
+    const Rope* rope;
+    std::vector<float> frequencies;
+  };
 
   const ModelConfig& config_;
   const DecoderWeights& weights_;
-  std::vector<std::vector<float>> frequencies_;  // of each distinct RoPE
-  std::vector<std::size_t> frequencies_of_;      // layer -> index into it
+  std::vector<DistinctRope> ropes_;
+  std::vector<std::size_t> rope_of_;  // layer -> index into ropes_
 };
 
 }  // namespace powerhouse

@@ -25,6 +25,7 @@ constexpr std::array<PointRow, kHookPointCount> kPoints = {{
     {"attention_output", true},
     {"attention_residual", true},
     {"mlp_norm", true},
+    {"router_logits", true},
     {"mlp_activation", true},
     {"mlp_output", true},
     {"layer_output", true},

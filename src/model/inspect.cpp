@@ -105,8 +105,8 @@ ModelReport inspect(const std::string& path) {
         {.name = view.name, .type = block_info(view.format).name, .shape = view.shape, .bytes = view.bytes});
     report.bytes += view.bytes;
   }
-  for (const TensorView* view : match.found) {
-    if (view != nullptr) report.parameters += view->elements();
+  for (const FoundWeight& found : match.found) {
+    for (const TensorView* view : found.views) report.parameters += view->elements();
   }
   if (report.parameters > 0) {
     report.bits_per_weight = 8.0 * static_cast<double>(report.bytes) / static_cast<double>(report.parameters);

@@ -59,6 +59,8 @@ void KvCache::remove(std::int64_t sequence) {
   sequences_.erase(sequence);
 }
 
+void KvCache::swap(std::int64_t a, std::int64_t b) { std::swap(at(a), at(b)); }
+
 std::int64_t KvCache::length(std::int64_t sequence) const { return at(sequence).length; }
 
 void KvCache::reserve(std::int64_t sequence, std::int64_t tokens) {

@@ -26,6 +26,8 @@ class KvCache {
   void truncate(std::int64_t sequence, std::int64_t length);
   void remove(std::int64_t sequence);
   std::int64_t length(std::int64_t sequence) const;
+  /// The two take each other's pages and lengths.
+  void swap(std::int64_t a, std::int64_t b);
 
   /// Makes room for `tokens` more, in pages of the sequence's own. The length stays until `commit`; `rollback` gives
   /// the room back.

@@ -32,14 +32,76 @@ bool is_ignored(const Architecture& architecture, std::string_view name) {
   return false;
 }
 
-// Canonical row r = (head, half, i) stands in the file at (head, i, half).
-RowMap row_map(const ParameterSpec& spec, bool gguf) {
-  if (!gguf || spec.gguf_rows == GgufRows::same) return {};
-  const std::int64_t head_dim = spec.shape[0] / spec.heads;
-  return [head_dim](std::int64_t row) {
-    const std::int64_t inside = row % head_dim;
-    return row - inside + inside % (head_dim / 2) * 2 + inside / (head_dim / 2);
-  };
+// [1, n] and [n] are the same vector.
+std::vector<std::int64_t> without_leading_ones(std::vector<std::int64_t> shape) {
+  while (shape.size() > 1 && shape.front() == 1) shape.erase(shape.begin());
+  return shape;
+}
+
+class Finder {
+ public:
+  explicit Finder(const Checkpoint& checkpoint) : gguf_(checkpoint.kind == CheckpointKind::gguf) {
+    for (const TensorView& view : checkpoint.tensors) by_name_.emplace(view.name, &view);
+  }
+
+  /// The first spelling that the file has, or nothing. A tensor of the wrong shape is Error{format} naming it.
+  FoundWeight find(const ParameterSpec& spec) {
+    for (const Assembly& assembly : gguf_ ? spec.gguf : spec.hf) {
+      FoundWeight found{&assembly, {}};
+      for (const std::string& name : assembly.names) {
+        const TensorView* view = look_up(name);
+        if (view == nullptr) break;
+        found.views.push_back(view);
+      }
+      // A file that has some of the parts means this spelling: what is missing is told by its name.
+      if (found.views.empty()) continue;
+      if (found.views.size() < assembly.names.size()) return {};
+      for (const TensorView* view : found.views) check_shape(*view, assembly);
+      for (const TensorView* view : found.views) used_.insert(view->name);
+      return found;
+    }
+    return {};
+  }
+
+  /// The name to miss: of the spelling that the file seems to have.
+  std::string missing_name(const ParameterSpec& spec) const {
+    const std::vector<Assembly>& assemblies = gguf_ ? spec.gguf : spec.hf;
+    for (const Assembly& assembly : assemblies) {
+      if (look_up(assembly.names.front()) == nullptr) continue;
+      for (const std::string& name : assembly.names) {
+        if (look_up(name) == nullptr) return name;
+      }
+    }
+    return assemblies.empty() ? spec.name : assemblies.front().names.front();
+  }
+
+  bool used(const std::string& name) const { return used_.contains(name); }
+
+ private:
+  // Checkpoints of the bare decoder leave out the first part of the name ("transformer.h.0..." as "h.0...").
+  const TensorView* look_up(std::string_view name) const {
+    auto found = by_name_.find(name);
+    if (found == by_name_.end() && !gguf_) found = by_name_.find(name.substr(name.find('.') + 1));
+    return found == by_name_.end() ? nullptr : found->second;
+  }
+
+  static void check_shape(const TensorView& view, const Assembly& assembly) {
+    if (without_leading_ones(view.shape) == without_leading_ones(assembly.shape)) return;
+    throw Error(ErrorKind::format, "wrong shape",
+                {.file = view.file->path(),
+                 .field = view.name,
+                 .expected = shape_text(assembly.shape),
+                 .found = shape_text(view.shape)});
+  }
+
+  bool gguf_;
+  std::unordered_map<std::string_view, const TensorView*> by_name_;
+  std::unordered_set<std::string_view> used_;
+};
+
+// Tensors of a GGUF file that are configuration.
+bool is_factor_tensor(std::string_view name) {
+  return name == "rope_freqs.weight" || name == "rope_factors_long.weight" || name == "rope_factors_short.weight";
 }
 
 // The matrix of a role in a Hugging Face folder; null where there is none.
@@ -52,6 +114,13 @@ const TensorView* find_matrix(const Checkpoint& checkpoint, const Architecture& 
     }
   }
   return nullptr;
+}
+
+bool is_head(const Architecture& architecture, std::string_view name) {
+  for (const WeightName& row : architecture.weights) {
+    if (row.role == Role::lm_head && name == std::string(row.hf_name) + ".weight") return true;
+  }
+  return false;
 }
 
 // Whether the folder holds a head that is not the embedding matrix over again.
@@ -73,13 +142,13 @@ LoadedConfig load_config(const Checkpoint& checkpoint) {
     LoadedConfig loaded{};
     if (checkpoint.kind == CheckpointKind::gguf) {
       loaded.architecture = &find_architecture(*checkpoint.gguf);
-      loaded.config = loaded.architecture->from_gguf(*checkpoint.gguf);
+      loaded.config = read_gguf_config(*loaded.architecture, *checkpoint.gguf);
     } else {
       loaded.architecture = &find_architecture(checkpoint.config);
-      loaded.config = loaded.architecture->from_hf(checkpoint.config);
+      loaded.config = read_hf_config(*loaded.architecture, checkpoint.config);
       // As transformers 5 does: a head that differs is used, whatever the config says.
       if (loaded.config.tie_word_embeddings && has_own_head(checkpoint, *loaded.architecture)) {
-        log(LogLevel::warning, checkpoint.path + ": the head is not tied: lm_head.weight differs from the embeddings");
+        log(LogLevel::warning, checkpoint.path + ": the head is not tied: it differs from the embeddings");
         loaded.config.tie_word_embeddings = false;
       }
       // generation_config.json overrules config.json on when to stop.
@@ -102,39 +171,21 @@ LoadedConfig load_config(const Checkpoint& checkpoint) {
 TensorMatch match_tensors(const Checkpoint& checkpoint, const Architecture& architecture,
                           const std::vector<ParameterSpec>& specs) {
   const bool gguf = checkpoint.kind == CheckpointKind::gguf;
-  std::unordered_map<std::string_view, const TensorView*> by_name;
-  for (const TensorView& view : checkpoint.tensors) by_name.emplace(view.name, &view);
-  std::unordered_set<std::string_view> used;
+  Finder finder(checkpoint);
   TensorMatch match;
   for (const ParameterSpec& spec : specs) {
-    const std::string& name = gguf ? spec.gguf_name : spec.hf_name;
-    const auto found = by_name.find(name);
-    if (found == by_name.end()) {
-      match.found.push_back(nullptr);
-      match.missing.push_back(name);
-      continue;
-    }
-    const TensorView* view = found->second;
-    if (view->shape != spec.shape) {
-      throw Error(ErrorKind::format, "wrong shape",
-                  {.file = view->file->path(),
-                   .field = name,
-                   .expected = shape_text(spec.shape),
-                   .found = shape_text(view->shape)});
-    }
-    used.insert(found->first);
-    match.found.push_back(view);
+    match.found.push_back(finder.find(spec));
+    if (match.found.back().assembly == nullptr) match.missing.push_back(finder.missing_name(spec));
   }
   for (const TensorView& view : checkpoint.tensors) {
     const bool known =
-        used.contains(view.name) || (gguf ? view.name == "rope_freqs.weight" : is_ignored(architecture, view.name));
+        finder.used(view.name) || (gguf ? is_factor_tensor(view.name) : is_ignored(architecture, view.name));
     if (!known) match.unused.push_back(view.name);
   }
   return match;
 }
 
 DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type) {
-  const bool gguf = checkpoint.kind == CheckpointKind::gguf;
   // Codes (FP8, INT8 ...) whose scales stand beside them under names of their own: as plain numbers they are noise.
   if (const Json* quantization = checkpoint.config.get("quantization_config")) {
     throw Error(ErrorKind::unsupported, "quantized folders are not read",
@@ -152,13 +203,20 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
   // the second worth a word.
   std::vector<std::string> unused;
   for (const std::string& name : match.unused) {
-    if (!(loaded.config.tie_word_embeddings && name == "lm_head.weight")) unused.push_back(name);
+    if (!(loaded.config.tie_word_embeddings && is_head(*loaded.architecture, name))) unused.push_back(name);
   }
   if (!unused.empty()) log(LogLevel::warning, checkpoint.path + ": unused tensors: " + name_some(unused));
   for (std::size_t i = 0; i < weights.specs().size(); ++i) {
     const ParameterSpec& spec = weights.specs()[i];
+    const FoundWeight& found = match.found[i];
+    StoredWeight stored{.shape = spec.shape,
+                        .place = found.assembly->place,
+                        .transposed = found.assembly->transposed,
+                        .offset = found.assembly->offset};
+    if (spec.transposed) std::swap(stored.shape[0], stored.shape[1]);
+    for (const TensorView* view : found.views) stored.views.push_back(*view);
     Weight& weight = weights.weight(spec);
-    weight = Weight::from_view(spec.hf_name, *match.found[i], row_map(spec, gguf), compute_type);
+    weight = Weight::from_file(spec.name, std::move(stored), spec.transposed, compute_type);
     weight.prepare(compute_type);
   }
   return weights;
@@ -166,8 +224,9 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
 
 at::ScalarType automatic_type(const Checkpoint& checkpoint) {
   for (const TensorView& view : checkpoint.tensors) {
-    // Norms are float32 in files of every kind: matrices tell.
-    if (view.shape.size() > 1 && view.format != BlockFormat::f32) return at::kBFloat16;
+    // Norms are float32 in files of every kind: matrices tell. Integers are masks, not weights.
+    const bool integer = view.format >= BlockFormat::i64 && view.format <= BlockFormat::boolean;
+    if (view.shape.size() > 1 && view.format != BlockFormat::f32 && !integer) return at::kBFloat16;
   }
   return at::kFloat;
 }

@@ -6,6 +6,7 @@
 
 #include "formats/checkpoint.h"
 #include "model/architecture.h"
+#include "model/parameters.h"
 #include "model/weights.h"
 
 namespace powerhouse {
@@ -19,9 +20,14 @@ struct LoadedConfig {
 LoadedConfig load_config(const Checkpoint& checkpoint);
 
 /// How a checkpoint's tensors meet what a config calls for.
+struct FoundWeight {
+  const Assembly* assembly = nullptr;  // null where missing
+  std::vector<const TensorView*> views;
+};
+
 struct TensorMatch {
-  std::vector<const TensorView*> found;  // one a spec; null where missing
-  std::vector<std::string> missing;      // names as the file would spell them
+  std::vector<FoundWeight> found;    // one a spec
+  std::vector<std::string> missing;  // names as the file would spell them
   std::vector<std::string> unused;
 };
 

@@ -20,6 +20,12 @@ std::string_view torch_dtype(at::ScalarType type) {
   }
 }
 
+std::int64_t rows_of(const std::vector<std::int64_t>& shape) {
+  std::int64_t rows = shape.front();
+  for (std::size_t i = 1; i + 1 < shape.size(); ++i) rows *= shape[i];
+  return rows;
+}
+
 Json id_list(const std::vector<std::int64_t>& ids) {
   if (ids.size() == 1) return ids.front();
   Json::Array list;
@@ -27,10 +33,40 @@ Json id_list(const std::vector<std::int64_t>& ids) {
   return list;
 }
 
+// The tensors of a file that a parameter becomes; `matrix` as rows of outputs.
+void add_sources(std::vector<TensorSource>& sources, const at::Tensor& matrix, const Assembly& assembly) {
+  for (std::size_t part = 0; part < assembly.names.size(); ++part) {
+    std::size_t bytes = matrix.element_size();
+    for (const std::int64_t size : assembly.shape) bytes *= static_cast<std::size_t>(size);
+    sources.push_back({.name = assembly.names[part],
+                       .format = to_block_format(matrix.scalar_type()),
+                       .shape = assembly.shape,
+                       .bytes = bytes,
+                       .write = [matrix = matrix.detach(), &assembly, part](const auto& sink) {
+                         const at::Tensor tensor = stored_part(matrix, assembly, static_cast<std::int64_t>(part));
+                         sink(tensor.const_data_ptr(), tensor.nbytes());
+                       }});
+  }
+}
+
 }  // namespace
 
+at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::int64_t part) {
+  if (assembly.transposed) return matrix.t().contiguous();
+  if (!assembly.place) return matrix.contiguous();
+  // Our rows in the order of the file's.
+  const std::int64_t rows = assembly.shape.size() == 1 && matrix.dim() == 2 ? 1 : rows_of(assembly.shape);
+  std::vector<std::int64_t> order(static_cast<std::size_t>(rows));
+  const at::Tensor flat = matrix.dim() > 2 ? matrix.flatten(0, matrix.dim() - 2) : matrix;
+  for (std::int64_t row = 0; row < flat.size(0); ++row) {
+    const RowPlace place = assembly.place(row);
+    if (place.tensor == part) order[static_cast<std::size_t>(place.row)] = row;
+  }
+  return flat.index_select(0, index_tensor(order)).contiguous();
+}
+
 void save_folder(const Model& model, const std::string& folder, const SaveOptions& options) {
-  Json config = model.architecture->to_hf(model.config);
+  Json config = write_hf_config(*model.architecture, model.config);
   config.as_object()["torch_dtype"] = std::string(torch_dtype(model.type));
   if (model.config.bos_token_id) config.as_object()["bos_token_id"] = *model.config.bos_token_id;
   if (!model.config.eos_token_ids.empty()) config.as_object()["eos_token_id"] = id_list(model.config.eos_token_ids);
@@ -50,12 +86,7 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
 
   std::vector<TensorSource> sources;
   for (const ParameterSpec& spec : model.weights.specs()) {
-    const at::Tensor tensor = model.weights.weight(spec).tensor().detach().contiguous();
-    sources.push_back({.name = spec.hf_name,
-                       .format = to_block_format(tensor.scalar_type()),
-                       .shape = tensor.sizes().vec(),
-                       .bytes = tensor.nbytes(),
-                       .write = [tensor](const auto& sink) { sink(tensor.const_data_ptr(), tensor.nbytes()); }});
+    add_sources(sources, model.weights.weight(spec).matrix(), spec.hf.front());
   }
   write_safetensors_folder(folder, sources, options.max_shard_bytes);
   write_atomically(folder + "/config.json", config.dump(2) + "\n");

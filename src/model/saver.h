@@ -9,4 +9,7 @@ namespace powerhouse {
 
 void save_folder(const Model& model, const std::string& folder, const SaveOptions& options);
 
+/// One tensor of a file out of a parameter given as rows of outputs (or a vector): the inverse of `StoredWeight`.
+at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::int64_t part);
+
 }  // namespace powerhouse

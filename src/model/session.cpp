@@ -3,9 +3,12 @@
 
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
 #include "model/kv_cache.h"
+#include "model/rope_regime.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -49,12 +52,45 @@ struct Session::Impl {
   const CausalLM* model;
   SessionOptions options;
   KvCache cache;
+  RopeRegimes regimes;
 
+  void check(std::span<const SequenceInput> batch) const;
   // The next rows of every input that still has some, at most prefill_chunk in all; sequences in the batch's order.
-  at::Tensor pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done);
+  at::Tensor pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
+                  std::span<const std::int64_t> rope_lengths);
+  // All passes, for sequences whose cache is of the regime they need; `rope_lengths` says of which.
+  at::Tensor run(std::span<const SequenceInput> batch, std::span<const std::int64_t> rope_lengths,
+                 const std::stop_token& cancel);
+  std::int64_t rope_length(const SequenceInput& input) const {
+    const std::int64_t total = cache.length(input.sequence) + static_cast<std::int64_t>(input.ids.size());
+    return regimes.needed() ? regimes.wanted(input.sequence, total) : 0;
+  }
+  // The same for sequences of which some have outgrown their regime: those are computed from their first token.
+  at::Tensor run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel);
+  void drop(SequenceId sequence) {
+    cache.remove(sequence);
+    regimes.remove(sequence);
+  }
 };
 
-at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done) {
+void Session::Impl::check(std::span<const SequenceInput> batch) const {
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const SequenceInput& input = batch[i];
+    const std::int64_t before = cache.length(input.sequence);
+    if (input.ids.empty()) throw Error(ErrorKind::usage, "a pass needs at least one token", {.field = "ids"});
+    check_ids(model->config(), input.ids);
+    check_length(model->config(), before + static_cast<std::int64_t>(input.ids.size()));
+    for (const SequenceInput& other : batch.first(i)) {
+      if (other.sequence == input.sequence) {
+        throw Error(ErrorKind::usage, "a sequence stands twice in one batch",
+                    {.field = "sequence", .found = std::to_string(input.sequence)});
+      }
+    }
+  }
+}
+
+at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
+                               std::span<const std::int64_t> rope_lengths) {
   PackedBatch packed;
   Reservation reservation(cache);
   std::int64_t room = options.prefill_chunk;
@@ -66,7 +102,7 @@ at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector
     const auto first = static_cast<std::int64_t>(packed.ids.size());
     reservation.take(input.sequence, static_cast<std::int64_t>(rows));
     packed.sequences.push_back(input.sequence);
-    packed.add(input.ids.subspan(done[i], rows), cache.length(input.sequence));
+    packed.add(input.ids.subspan(done[i], rows), cache.length(input.sequence), rope_lengths[i]);
     done[i] += rows;
     const auto last = static_cast<std::int64_t>(packed.ids.size()) - 1;
     if (input.logits == LogitsOf::all) {
@@ -80,50 +116,10 @@ at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector
   return logits;
 }
 
-Session::Session(const CausalLM& model, const SessionOptions& options) {
-  if (options.page_tokens < 1 || options.page_tokens > 4096) {
-    throw Error(ErrorKind::range, "page size out of range",
-                {.field = "page_tokens", .expected = "1 to 4096", .found = std::to_string(options.page_tokens)});
-  }
-  if (options.prefill_chunk < 1) {
-    throw Error(ErrorKind::range, "a pass needs rows",
-                {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
-  }
-  const Dtype type = options.kv_dtype == Dtype::automatic ? model.dtype() : options.kv_dtype;
-  impl_ = std::make_unique<Impl>(
-      Impl{&model, options, KvCache(cache_layers(model.config()), to_scalar_type(type), options.page_tokens)});
-}
-Session::Session(Session&&) noexcept = default;
-Session& Session::operator=(Session&&) noexcept = default;
-Session::~Session() = default;
-
-SequenceId Session::create() { return impl_->cache.create(); }
-SequenceId Session::fork(SequenceId sequence) { return impl_->cache.fork(sequence); }
-void Session::truncate(SequenceId sequence, std::int64_t length) { impl_->cache.truncate(sequence, length); }
-void Session::remove(SequenceId sequence) { impl_->cache.remove(sequence); }
-std::int64_t Session::length(SequenceId sequence) const { return impl_->cache.length(sequence); }
-
-at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits) {
-  const SequenceInput input{sequence, ids, logits};
-  return forward(std::span(&input, 1));
-}
-
-at::Tensor Session::forward(std::span<const SequenceInput> batch) {
+at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<const std::int64_t> rope_lengths,
+                              const std::stop_token& cancel) {
   std::vector<std::int64_t> before;
-  for (const SequenceInput& input : batch) {
-    before.push_back(length(input.sequence));
-    if (input.ids.empty()) throw Error(ErrorKind::usage, "a pass needs at least one token", {.field = "ids"});
-    check_ids(impl_->model->config(), input.ids);
-    check_length(impl_->model->config(), before.back() + static_cast<std::int64_t>(input.ids.size()));
-    for (const SequenceInput& other : batch.first(before.size() - 1)) {
-      if (other.sequence == input.sequence) {
-        throw Error(ErrorKind::usage, "a sequence stands twice in one batch",
-                    {.field = "sequence", .found = std::to_string(input.sequence)});
-      }
-    }
-  }
-  if (batch.empty()) return {};
-  const c10::AutoGradMode no_grad(false);
+  for (const SequenceInput& input : batch) before.push_back(cache.length(input.sequence));
   try {
     std::vector<std::size_t> done(batch.size(), 0);
     std::vector<at::Tensor> parts;
@@ -134,14 +130,99 @@ at::Tensor Session::forward(std::span<const SequenceInput> batch) {
       return false;
     };
     while (unfinished()) {
-      if (at::Tensor logits = impl_->pass(batch, done); logits.defined()) parts.push_back(std::move(logits));
+      if (cancel.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled between passes");
+      if (at::Tensor logits = pass(batch, done, rope_lengths); logits.defined()) parts.push_back(std::move(logits));
+    }
+    for (std::size_t i = 0; regimes.needed() && i < batch.size(); ++i) {
+      regimes.append(batch[i].sequence, batch[i].ids, rope_lengths[i]);
     }
     if (parts.empty()) return {};
     return parts.size() == 1 ? parts[0] : guarded([&] { return concatenate(parts, 0); });
   } catch (...) {
-    for (std::size_t i = 0; i < before.size(); ++i) impl_->cache.truncate(batch[i].sequence, before[i]);
+    for (std::size_t i = 0; i < before.size(); ++i) cache.truncate(batch[i].sequence, before[i]);
     throw;
   }
+}
+
+at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
+  std::vector<SequenceInput> inputs(batch.begin(), batch.end());
+  std::vector<std::pair<SequenceId, SequenceId>> replaced;  // old, and computed anew
+  try {
+    std::vector<std::vector<std::int64_t>> pasts(batch.size());
+    std::vector<SequenceInput> again;
+    std::vector<std::int64_t> lengths, lengths_again;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const SequenceId old = batch[i].sequence;
+      lengths.push_back(rope_length(batch[i]));
+      if (!regimes.outgrown(old, lengths.back())) continue;
+      inputs[i].sequence = cache.create();
+      replaced.emplace_back(old, inputs[i].sequence);
+      pasts[i] = regimes.tokens(old);
+      again.push_back({.sequence = inputs[i].sequence, .ids = pasts[i], .logits = LogitsOf::none});
+      lengths_again.push_back(lengths.back());
+    }
+    run(again, lengths_again, cancel);
+    at::Tensor logits = run(inputs, lengths, cancel);
+    for (const auto& [old, fresh] : replaced) {
+      cache.swap(old, fresh);
+      regimes.fork(fresh, old);
+      drop(fresh);
+    }
+    return logits;
+  } catch (...) {
+    for (const auto& [old, fresh] : replaced) drop(fresh);
+    throw;
+  }
+}
+
+Session::Session(const CausalLM& model, const SessionOptions& options) {
+  if (options.page_tokens < 1 || options.page_tokens > 4096) {
+    throw Error(ErrorKind::range, "page size out of range",
+                {.field = "page_tokens", .expected = "1 to 4096", .found = std::to_string(options.page_tokens)});
+  }
+  if (options.prefill_chunk < 1) {
+    throw Error(ErrorKind::range, "a pass needs rows",
+                {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
+  }
+  const Dtype type = options.kv_dtype == Dtype::automatic ? model.dtype() : options.kv_dtype;
+  impl_ = std::make_unique<Impl>(Impl{&model, options,
+                                      KvCache(cache_layers(model.config()), to_scalar_type(type), options.page_tokens),
+                                      RopeRegimes(model.config())});
+}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+SequenceId Session::create() { return impl_->cache.create(); }
+SequenceId Session::fork(SequenceId sequence) {
+  const SequenceId copy = impl_->cache.fork(sequence);
+  if (impl_->regimes.needed()) impl_->regimes.fork(sequence, copy);
+  return copy;
+}
+void Session::truncate(SequenceId sequence, std::int64_t length) {
+  impl_->cache.truncate(sequence, length);
+  if (impl_->regimes.needed()) impl_->regimes.truncate(sequence, length);
+}
+void Session::remove(SequenceId sequence) { impl_->drop(sequence); }
+std::int64_t Session::length(SequenceId sequence) const { return impl_->cache.length(sequence); }
+
+at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits,
+                            const std::stop_token& cancel) {
+  const SequenceInput input{sequence, ids, logits};
+  return forward(std::span(&input, 1), cancel);
+}
+
+at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
+  impl_->check(batch);
+  if (batch.empty()) return {};
+  const c10::AutoGradMode no_grad(false);
+  std::vector<std::int64_t> lengths;
+  bool again = false;
+  for (const SequenceInput& input : batch) {
+    lengths.push_back(impl_->rope_length(input));
+    again = again || (impl_->regimes.needed() && impl_->regimes.outgrown(input.sequence, lengths.back()));
+  }
+  return again ? impl_->run_again(batch, cancel) : impl_->run(batch, lengths, cancel);
 }
 
 std::size_t Session::cache_bytes() const { return impl_->cache.bytes(); }

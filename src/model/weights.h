@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/architecture.h"
+#include "model/parameters.h"
 #include "ops/weight.h"
 
 namespace powerhouse {
@@ -14,6 +14,8 @@ namespace powerhouse {
 class LayerWeights {
  public:
   const at::Tensor& operator[](Role role) const { return weights_[index(role)].tensor(); }
+  /// A matrix as rows of outputs, however it is handed out.
+  at::Tensor matrix(Role role) const { return weights_[index(role)].matrix(); }
   const at::Tensor& bias(Role role) const { return biases_[index(role)].tensor(); }
   Weight& slot(Role role, bool is_bias) { return (is_bias ? biases_ : weights_)[index(role)]; }
 
@@ -26,8 +28,8 @@ class DecoderWeights {
  public:
   explicit DecoderWeights(std::vector<ParameterSpec> specs, std::size_t layers, bool tied_head);
 
-  const at::Tensor& embed_tokens() const { return outside_[Role::embed_tokens]; }
-  const at::Tensor& final_norm() const { return outside_[Role::final_norm]; }
+  /// What stands outside layers.
+  const LayerWeights& outside() const { return outside_; }
   const at::Tensor& lm_head() const { return outside_[tied_head_ ? Role::embed_tokens : Role::lm_head]; }
   const LayerWeights& layer(std::int64_t layer) const { return layers_[static_cast<std::size_t>(layer)]; }
 
@@ -35,8 +37,11 @@ class DecoderWeights {
   const std::vector<ParameterSpec>& specs() const { return specs_; }
   Weight& weight(const ParameterSpec& spec);
   const Weight& weight(const ParameterSpec& spec) const { return const_cast<DecoderWeights*>(this)->weight(spec); }
-  /// By Hugging Face name; null where there is none.
+  /// By Hugging Face name, in any spelling; null where there is none.
   Weight* find(std::string_view hf_name);
+  /// One of the tensors that a checkpoint holds a parameter in, as a view of it and of its gradient; undefined where
+  /// there is none of that name.
+  at::Tensor find_part(std::string_view hf_name);
 
  private:
   std::vector<ParameterSpec> specs_;

@@ -1,6 +1,9 @@
 #include "ops/activation.h"
 
+#include <ATen/ops/gelu_ops.h>
 #include <ATen/ops/silu_ops.h>
+
+#include <optional>
 
 #include "kernels/cpu/kernels.h"
 #include "ops/tensors.h"
@@ -9,40 +12,64 @@
 namespace powerhouse::ops {
 namespace {
 
-at::Tensor activate(Activation activation, const at::Tensor& x) {
+at::Tensor by_library(Activation activation, const at::Tensor& x) {
   switch (activation) {
     case Activation::silu: return at::_ops::silu::call(x);
+    case Activation::gelu: return at::_ops::gelu::call(x, "none");
+    case Activation::gelu_tanh: return at::_ops::gelu::call(x, "tanh");
+    case Activation::quick_gelu: return x.mul(x.mul(1.702).sigmoid());
+    case Activation::relu: return x.relu();
+    case Activation::relu2: return x.relu().square();
   }
   return x;
 }
 
-cpu::ActivationKind kernel_kind(Activation activation) {
+std::optional<cpu::ActivationKind> kernel_kind(Activation activation) {
   switch (activation) {
-    case Activation::silu: break;
+    case Activation::silu: return cpu::ActivationKind::silu;
+    case Activation::gelu: return cpu::ActivationKind::gelu;
+    case Activation::gelu_tanh: return cpu::ActivationKind::gelu_tanh;
+    case Activation::relu: return cpu::ActivationKind::relu;
+    case Activation::quick_gelu:
+    case Activation::relu2: break;
   }
-  return cpu::ActivationKind::silu;
+  return std::nullopt;
 }
 
-}  // namespace
+bool is_rows(const at::Tensor& x) { return x.dim() == 2 && x.stride(1) == 1; }
 
-at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up) {
-  if (needs_autograd(gate, up) || !is_kernel_tensor(gate) || gate.stride(1) != 1 || up.stride(1) != 1) {
-    return activate(activation, gate).mul(up);
-  }
+// `up` may be undefined.
+at::Tensor by_kernel(cpu::ActivationKind kind, const at::Tensor& gate, const at::Tensor& up) {
   at::Tensor y = empty_tensor(gate.sizes(), gate.scalar_type());
   const std::int64_t columns = gate.size(1);
   const cpu::ActivationParams params{.type = to_element(gate.scalar_type()),
-                                     .kind = kernel_kind(activation),
+                                     .kind = kind,
                                      .gate = gate.const_data_ptr(),
-                                     .up = up.const_data_ptr(),
+                                     .up = up.defined() ? up.const_data_ptr() : nullptr,
                                      .y = y.mutable_data_ptr(),
                                      .columns = columns,
                                      .gate_stride = gate.stride(0),
-                                     .up_stride = up.stride(0),
+                                     .up_stride = up.defined() ? up.stride(0) : 0,
                                      .y_stride = y.stride(0)};
   const auto kernel = cpu::kernels().activation_mul;
   parallel_for(gate.size(0) * columns, 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
   return y;
+}
+
+}  // namespace
+
+at::Tensor activate(Activation activation, const at::Tensor& x) {
+  const auto kind = kernel_kind(activation);
+  if (!kind || needs_autograd(x) || !is_kernel_tensor(x) || !is_rows(x)) return by_library(activation, x);
+  return by_kernel(*kind, x, {});
+}
+
+at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up) {
+  const auto kind = kernel_kind(activation);
+  if (!kind || needs_autograd(gate, up) || !is_kernel_tensor(gate) || !is_rows(gate) || !is_rows(up)) {
+    return by_library(activation, gate).mul(up);
+  }
+  return by_kernel(*kind, gate, up);
 }
 
 }  // namespace powerhouse::ops

@@ -1,4 +1,4 @@
-// Gated activations of the MLP.
+// Activations of the MLP, gated or not.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,7 +7,10 @@
 
 namespace powerhouse::ops {
 
-/// activation(gate) * up, elementwise over [rows, intermediate]. Differentiable.
+/// activation(x), elementwise over [rows, intermediate]. Differentiable.
+at::Tensor activate(Activation activation, const at::Tensor& x);
+
+/// activation(gate) * up. Differentiable.
 at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up);
 
 }  // namespace powerhouse::ops

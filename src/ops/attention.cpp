@@ -2,6 +2,8 @@
 
 #include <ATen/ops/scaled_dot_product_attention_ops.h>
 
+#include <cmath>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -12,14 +14,16 @@
 namespace powerhouse::ops {
 namespace {
 
-// True where a query row may look: row i of `rows` sees the first total - rows + i + 1 keys.
-at::Tensor bottom_right_mask(std::int64_t rows, std::int64_t total) {
+// True where a query row may look: row i of `rows` sees the first total - rows + i + 1 keys, or the last `window` of
+// them.
+at::Tensor bottom_right_mask(std::int64_t rows, std::int64_t total, std::int64_t window) {
   at::Tensor mask = empty_tensor({rows, total}, at::kBool);
   bool* allowed = mask.data_ptr<bool>();
+  std::fill(allowed, allowed + rows * total, false);
   for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t visible = total - rows + row + 1;
-    std::fill(allowed + row * total, allowed + row * total + visible, true);
-    std::fill(allowed + row * total + visible, allowed + (row + 1) * total, false);
+    const std::int64_t end = total - rows + row + 1;
+    const std::int64_t begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0;
+    std::fill(allowed + row * total + begin, allowed + row * total + end, true);
   }
   return mask;
 }
@@ -41,7 +45,7 @@ T* offset(T* base, std::int64_t elements, const at::Tensor& of) {
   return static_cast<Byte*>(base) + elements * static_cast<std::int64_t>(of.element_size());
 }
 
-cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, float scale) {
+cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, const AttentionRule& rule) {
   const std::int64_t head_dim = query.size(2);
   return {.type = to_element(query.scalar_type()),
           .cache_type = to_element(layout.type),
@@ -53,7 +57,8 @@ cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, 
           .kv_head_stride = head_dim,
           .q_head_stride = query.stride(1),
           .out_head_stride = head_dim,
-          .scale = scale};
+          .scale = rule.scale,
+          .softcap = rule.softcap};
 }
 
 // The kernel on all threads, each with scratch of its own.
@@ -67,7 +72,7 @@ void attend(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*), c
 }
 
 void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*>& sequences,
-                 const cpu::AttentionShape& shape, at::Tensor& out) {
+                 const cpu::AttentionShape& shape, std::int64_t window, at::Tensor& out) {
   std::vector<cpu::AttentionRow> rows;
   std::int64_t visible = 0;
   for (const PagedSequence* sequence : sequences) {
@@ -78,7 +83,9 @@ void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*
                       .key_pages = sequence->key_pages.data(),
                       .value_pages = sequence->value_pages.data(),
                       .end = sequence->length - sequence->rows + i + 1});
-      visible += rows.back().end;
+      cpu::AttentionRow& added = rows.back();
+      if (window > 0) added.begin = std::max<std::int64_t>(0, added.end - window);
+      visible += added.end - added.begin;
     }
   }
   const cpu::AttentionParams params{shape, rows.data()};
@@ -89,8 +96,9 @@ void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*
 }
 
 void attend_tiles(const at::Tensor& query, const PagedSequence& sequence, const cpu::AttentionShape& shape,
-                  at::Tensor& out) {
+                  std::int64_t window, at::Tensor& out) {
   cpu::PrefillParams params{shape};
+  params.window = window;
   params.q = offset(query.const_data_ptr(), sequence.first_row * query.stride(0), query);
   params.out = offset(out.mutable_data_ptr(), sequence.first_row * out.stride(0), out);
   params.key_pages = sequence.key_pages.data();
@@ -105,34 +113,97 @@ void attend_tiles(const at::Tensor& query, const PagedSequence& sequence, const 
 
 }  // namespace
 
-at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, float scale) {
+at::Tensor alibi_bias(const Alibi& alibi, std::int64_t heads, std::int64_t length, float scale) {
+  // Slopes of the next power of two, of which every second one comes first where heads are no power of two.
+  std::int64_t power = 1;
+  while (power < heads) power *= 2;
+  std::vector<double> slopes;
+  const auto slope = [&](std::int64_t i) {
+    return std::exp2(-static_cast<double>(alibi.bias_max) * static_cast<double>(i) / static_cast<double>(power));
+  };
+  if (power != heads) {
+    for (std::int64_t i = 2; i <= power; i += 2) slopes.push_back(slope(i));
+    for (std::int64_t i = 1; i <= power; i += 2) slopes.push_back(slope(i));
+  } else {
+    for (std::int64_t i = 1; i <= power; ++i) slopes.push_back(slope(i));
+  }
+  const auto rounded = [&](float value) {
+    return alibi.bf16_rounding ? static_cast<float>(c10::BFloat16(value)) : value;
+  };
+  at::Tensor table = empty_tensor({heads, length}, at::kFloat);
+  auto* out = table.data_ptr<float>();
+  for (std::int64_t head = 0; head < heads; ++head) {
+    const float own = rounded(static_cast<float>(slopes[static_cast<std::size_t>(head)]));
+    for (std::int64_t position = 0; position < length; ++position) {
+      const float bias = rounded(own * rounded(static_cast<float>(position)));
+      *out++ = (alibi.scaled ? bias * scale : bias) * alibi.multiplier;
+    }
+  }
+  return table;
+}
+
+namespace {
+
+// In so many words, in float32: what LibTorch's fused attention does not know.
+at::Tensor attention_in_steps(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                              const at::Tensor& mask, const AttentionRule& rule) {
+  const auto wide = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  at::Tensor scores = query.to(wide).matmul(key.to(wide).transpose(2, 3)).mul(rule.scale);
+  if (rule.softcap > 0) scores = scores.div(rule.softcap).tanh().mul(rule.softcap);
+  if (rule.position_bias.defined()) {
+    scores = scores.add(rule.position_bias.narrow(1, 0, key.size(2)).to(query.device(), wide).unsqueeze(1));
+  }
+  scores = scores.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
+  if (rule.sinks.defined()) {
+    const at::Tensor sinks = rule.sinks.to(wide).view({1, -1, 1, 1}).expand({1, -1, scores.size(2), 1});
+    scores = concatenate({scores, sinks}, 3).softmax(-1).narrow(3, 0, key.size(2));
+  } else {
+    scores = scores.softmax(-1);
+  }
+  return scores.matmul(value.to(wide)).to(query.scalar_type());
+}
+
+}  // namespace
+
+at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const AttentionRule& rule) {
   const std::int64_t rows = query.size(0);
   const std::int64_t heads = query.size(1);
   const std::int64_t total = key.size(0);
+  const bool windowed = rule.window > 0 && rule.window < total;
+  const bool in_steps = rule.softcap > 0 || rule.position_bias.defined() || rule.sinks.defined();
   const bool square = rows == total;  // LibTorch's is_causal aligns top left: right only for a square
   std::optional<at::Tensor> mask;
-  if (!square && rows > 1) mask = bottom_right_mask(rows, total).to(query.device());
-  const at::Tensor out = at::_ops::scaled_dot_product_attention::call(
-      heads_first(query, heads), heads_first(key, heads), heads_first(value, heads), mask, /*dropout_p=*/0.0,
-      /*is_causal=*/square && rows > 1, /*scale=*/static_cast<double>(scale), /*enable_gqa=*/false);
+  if (in_steps || windowed || (!square && rows > 1)) {
+    mask = bottom_right_mask(rows, total, rule.window).to(query.device());
+  }
+  const at::Tensor q = heads_first(query, heads);
+  const at::Tensor k = heads_first(key, heads);
+  const at::Tensor v = heads_first(value, heads);
+  const at::Tensor out = in_steps ? attention_in_steps(q, k, v, *mask, rule)
+                                  : at::_ops::scaled_dot_product_attention::call(
+                                        q, k, v, mask, /*dropout_p=*/0.0, /*is_causal=*/!mask && rows > 1,
+                                        /*scale=*/static_cast<double>(rule.scale), /*enable_gqa=*/false);
   return out.squeeze(0).transpose(0, 1).reshape({rows, heads * value.size(2)});
 }
 
+bool kernels_take(const AttentionRule& rule) { return !rule.position_bias.defined() && !rule.sinks.defined(); }
+
 at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, const PageLayout& layout,
-                           float scale) {
+                           const AttentionRule& rule) {
   // The kernels walk the elements of a head one by one.
   const at::Tensor q = query.stride(2) == 1 ? query : query.contiguous();
   at::Tensor out = empty_tensor({q.size(0), q.size(1) * q.size(2)}, q.scalar_type());
-  const cpu::AttentionShape shape = shape_of(q, layout, scale);
+  const cpu::AttentionShape shape = shape_of(q, layout, rule);
   std::vector<const PagedSequence*> single;
   for (const PagedSequence& sequence : sequences) {
     if (sequence.rows > kSingleRows) {
-      attend_tiles(q, sequence, shape, out);
+      attend_tiles(q, sequence, shape, rule.window, out);
     } else {
       single.push_back(&sequence);
     }
   }
-  if (!single.empty()) attend_rows(q, single, shape, out);
+  if (!single.empty()) attend_rows(q, single, shape, rule.window, out);
   return out;
 }
 

@@ -6,11 +6,26 @@
 #include <cstdint>
 #include <span>
 
+#include "powerhouse/model_config.h"
+
 namespace powerhouse::ops {
+
+/// How a layer attends, beyond causality.
+struct AttentionRule {
+  float scale = 1.0f;
+  std::int64_t window = 0;   ///< a row sees this many of the last keys, its own among them; 0: all
+  float softcap = 0.0f;      ///< above 0: score = softcap * tanh(score / softcap)
+  at::Tensor position_bias;  ///< float32 [heads, total or more], added to scores by the key's position (ALiBi)
+  at::Tensor sinks;          ///< [heads], a logit that takes part in each softmax and is dropped
+};
+
+/// ALiBi as a table [heads, length]: slope * position of the key. What depends on the query alone cancels in softmax.
+at::Tensor alibi_bias(const Alibi& alibi, std::int64_t heads, std::int64_t length, float scale);
 
 /// One sequence: query [new, heads, head_dim] attends key and value [total, kv_heads, head_dim], total >= new; query
 /// row i sees keys 0 .. total - new + i. Returns [new, heads * head_dim]. Differentiable.
-at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, float scale);
+at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const AttentionRule& rule);
 
 /// The keys and values of one sequence as pages [page_tokens, num_key_value_heads, head_dim].
 struct PagedSequence {
@@ -28,9 +43,12 @@ struct PageLayout {
   std::int64_t page_tokens = 0;
 };
 
+/// Whether our own CPU kernels know all of the rule.
+bool kernels_take(const AttentionRule& rule);
+
 /// The same by our own CPU kernels, in place on the pages: query [rows, heads, head_dim], packed over sequences.
 /// Returns [rows, heads * head_dim]. No gradient.
 at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, const PageLayout& layout,
-                           float scale);
+                           const AttentionRule& rule);
 
 }  // namespace powerhouse::ops

@@ -60,9 +60,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   return by_library(x, weight, bias);
 }
 
-at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight) {
-  if (!needs_autograd(x, weight) && kernel_takes(x, weight)) return by_kernel(x, weight, {}, at::kFloat);
-  const at::Tensor y = by_library(x, weight, {});
+at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (!needs_autograd(x, weight, bias) && kernel_takes(x, weight)) return by_kernel(x, weight, bias, at::kFloat);
+  const at::Tensor y = by_library(x, weight, bias);
   return y.scalar_type() == at::kDouble ? y : y.to(at::kFloat);
 }
 

@@ -9,6 +9,6 @@ namespace powerhouse::ops {
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
 /// The same, rounded only once, to float32: for the language-model head.
-at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight);
+at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
 }  // namespace powerhouse::ops

@@ -1,12 +1,15 @@
-// RMSNorm (Zhang and Sennrich 2019) with the rounding of Hugging Face's Llama: normalised in float32, rounded to the
-// input's type, then multiplied by the weight.
+// RMSNorm (Zhang and Sennrich 2019) and LayerNorm (Ba et al. 2016) with Hugging Face's roundings: normalised in
+// float32; RMSNorm rounds to the input's type before the weight is multiplied, except with a unit offset.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include "powerhouse/model_config.h"
+
 namespace powerhouse::ops {
 
-/// x [rows, hidden], weight [hidden]; returns x's shape and type. Differentiable.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, float epsilon);
+/// Over the last dimension of x [..., size]. `weight` and `bias` are [size], or [heads, size] for x [rows, heads,
+/// size], or undefined where the norm has none. Returns x's shape and type. Differentiable.
+at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias = {});
 
 }  // namespace powerhouse::ops

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/stack_ops.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -20,6 +21,42 @@ float llama3_frequency(float frequency, const Rope& rope) {
   if (wavelength > original / rope.low_freq_factor) return static_cast<float>(frequency / rope.factor);
   const double smooth = (original / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
   return static_cast<float>((1.0 - smooth) * frequency / rope.factor + smooth * frequency);
+}
+
+// The base that grows with the sequence, so that the longest wave always spans it (NTK-aware scaling).
+double dynamic_theta(const Rope& rope, std::int64_t length) {
+  const auto original = static_cast<double>(rope.original_max_position_embeddings);
+  const double stretch = rope.factor * std::max(static_cast<double>(length), original) / original - (rope.factor - 1);
+  const auto dim = static_cast<double>(rope.rotary_dim);
+  return rope.theta * std::pow(stretch, dim / (dim - 2));
+}
+
+// YaRN: which pairs are divided (from `high` on), which kept (up to `low`).
+struct Ramp {
+  float low = 0, high = 0;
+};
+
+Ramp yarn_ramp(const Rope& rope) {
+  const auto dim = static_cast<double>(rope.rotary_dim);
+  const auto original = static_cast<double>(rope.original_max_position_embeddings);
+  const auto pair_that_turns = [&](double rotations) {
+    return dim * std::log(original / (rotations * 2 * std::numbers::pi)) / (2 * std::log(rope.theta));
+  };
+  double low = pair_that_turns(rope.beta_fast);
+  double high = pair_that_turns(rope.beta_slow);
+  if (rope.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
+  if (low == high) high += 0.001;
+  return {static_cast<float>(low), static_cast<float>(high)};
+}
+
+float yarn_frequency(float frequency, std::size_t pair, const Rope& rope, Ramp ramp) {
+  const float divided = std::clamp((static_cast<float>(pair) - ramp.low) / (ramp.high - ramp.low), 0.0f, 1.0f);
+  return frequency / static_cast<float>(rope.factor) * divided + frequency * (1.0f - divided);
 }
 
 at::Tensor rotate_by_library(const at::Tensor& x, const RopeTable& table, RopeLayout layout) {
@@ -48,37 +85,51 @@ at::Tensor rotate_by_library(const at::Tensor& x, const RopeTable& table, RopeLa
 
 }  // namespace
 
-std::vector<float> rope_frequencies(const Rope& rope) {
+std::vector<float> rope_frequencies(const Rope& rope, std::int64_t length) {
   const auto pairs = static_cast<std::size_t>(rope.rotary_dim / 2);
+  const auto theta =
+      static_cast<float>(rope.scaling == RopeScaling::dynamic ? dynamic_theta(rope, length) : rope.theta);
+  const bool beyond = length > rope.original_max_position_embeddings;
+  const Ramp ramp = rope.scaling == RopeScaling::yarn ? yarn_ramp(rope) : Ramp{};
   std::vector<float> frequencies(pairs);
   for (std::size_t i = 0; i < pairs; ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(rope.rotary_dim);
-    float frequency = 1.0f / std::pow(static_cast<float>(rope.theta), exponent);
-    if (rope.scaling == RopeScaling::linear) frequency /= static_cast<float>(rope.factor);
-    if (rope.scaling == RopeScaling::llama3) frequency = llama3_frequency(frequency, rope);
-    if (!rope.frequency_factors.empty()) frequency /= rope.frequency_factors[i];
-    frequencies[i] = frequency;
+    const float frequency = 1.0f / std::pow(theta, exponent);
+    float& out = frequencies[i];
+    switch (rope.scaling) {
+      case RopeScaling::none:
+      case RopeScaling::dynamic: out = frequency; break;
+      case RopeScaling::linear: out = frequency / static_cast<float>(rope.factor); break;
+      case RopeScaling::yarn: out = yarn_frequency(frequency, i, rope, ramp); break;
+      case RopeScaling::longrope: out = frequency / (beyond ? rope.long_factor : rope.short_factor)[i]; break;
+      case RopeScaling::llama3: out = llama3_frequency(frequency, rope); break;
+    }
+    if (!rope.frequency_factors.empty()) out /= rope.frequency_factors[i];
   }
   return frequencies;
 }
 
-RopeTable rope_table(std::span<const float> frequencies, std::span<const std::int64_t> position_ids) {
-  const auto tokens = static_cast<std::int64_t>(position_ids.size());
+RopeTable empty_rope_table(const Rope& rope, std::int64_t tokens) {
+  const std::int64_t pairs = rope.rotary_dim / 2;
+  return {empty_tensor({tokens, pairs}, at::kFloat), empty_tensor({tokens, pairs}, at::kFloat)};
+}
+
+void fill_rope_table(RopeTable& table, std::int64_t first, const Rope& rope, std::span<const float> frequencies,
+                     std::span<const std::int64_t> position_ids) {
   const auto pairs = static_cast<std::int64_t>(frequencies.size());
-  RopeTable table{empty_tensor({tokens, pairs}, at::kFloat), empty_tensor({tokens, pairs}, at::kFloat)};
-  auto* cos = table.cos.data_ptr<float>();
-  auto* sin = table.sin.data_ptr<float>();
-  parallel_for(tokens, 64, [&](std::int64_t begin, std::int64_t end) {
+  const auto scale = static_cast<float>(rope.attention_factor);
+  auto* cos = table.cos.data_ptr<float>() + first * pairs;
+  auto* sin = table.sin.data_ptr<float>() + first * pairs;
+  parallel_for(static_cast<std::int64_t>(position_ids.size()), 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
       const auto position = static_cast<float>(position_ids[static_cast<std::size_t>(token)]);
       for (std::int64_t i = 0; i < pairs; ++i) {
         const float angle = position * frequencies[static_cast<std::size_t>(i)];
-        cos[token * pairs + i] = std::cos(angle);
-        sin[token * pairs + i] = std::sin(angle);
+        cos[token * pairs + i] = std::cos(angle) * scale;
+        sin[token * pairs + i] = std::sin(angle) * scale;
       }
     }
   });
-  return table;
 }
 
 at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout layout) {

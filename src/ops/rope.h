@@ -10,14 +10,23 @@
 
 namespace powerhouse::ops {
 
-/// The rotation frequency of each pair, rotary_dim/2 of them, in float32 as transformers computes them.
-std::vector<float> rope_frequencies(const Rope& rope);
+/// The rotation frequency of each pair, rotary_dim/2 of them, in float32 as transformers computes them. `length` is the
+/// sequence's, where the frequencies depend on it.
+std::vector<float> rope_frequencies(const Rope& rope, std::int64_t length);
 
-/// cos and sin of every angle: each float32 [tokens, rotary_dim/2].
+/// Whether they do: dynamic and longrope.
+inline bool depends_on_length(const Rope& rope) {
+  return rope.scaling == RopeScaling::dynamic || rope.scaling == RopeScaling::longrope;
+}
+
+/// cos and sin of every angle, times attention_factor: each float32 [tokens, rotary_dim/2].
 struct RopeTable {
   at::Tensor cos, sin;
 };
-RopeTable rope_table(std::span<const float> frequencies, std::span<const std::int64_t> position_ids);
+RopeTable empty_rope_table(const Rope& rope, std::int64_t tokens);
+/// Fills the rows of tokens [first, first + position_ids.size()).
+void fill_rope_table(RopeTable& table, std::int64_t first, const Rope& rope, std::span<const float> frequencies,
+                     std::span<const std::int64_t> position_ids);
 
 /// Turns the first rotary_dim elements of every head: x [tokens, heads, head_dim]. Differentiable; where autograd does
 /// not look on, x itself is turned in place and returned.

@@ -80,6 +80,12 @@ Element to_element(at::ScalarType type) {
 
 at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
 
+at::Tensor index_tensor(std::span<const std::int64_t> values) {
+  at::Tensor tensor = empty_tensor({static_cast<std::int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), tensor.data_ptr<std::int64_t>());
+  return tensor;
+}
+
 at::Tensor concatenate(at::TensorList parts, std::int64_t dimension) { return at::_ops::cat::call(parts, dimension); }
 
 bool is_kernel_tensor(const at::Tensor& tensor) {

@@ -4,6 +4,9 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
+#include <cstdint>
+#include <span>
+
 #include "kernels/common/blocks.h"
 #include "kernels/common/element.h"
 #include "powerhouse/device.h"
@@ -20,6 +23,9 @@ Element to_element(at::ScalarType type);
 
 /// An uninitialised contiguous CPU tensor.
 at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type);
+
+/// int64 [values].
+at::Tensor index_tensor(std::span<const std::int64_t> values);
 
 /// Tensors joined along a dimension.
 at::Tensor concatenate(at::TensorList parts, std::int64_t dimension);

@@ -21,24 +21,33 @@ at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
       data, view.shape, [file](void*) mutable { file.reset(); }, at::TensorOptions(type));
 }
 
-// The rows of `view`, in canonical order, as dense numbers of `type`.
-void dequantize_rows(const TensorView& view, const RowMap& row_map, Element type, std::byte* out) {
+bool is_vector(const StoredWeight& stored) { return stored.shape.size() == 1; }
+
+// Rows of the stored tensors in canonical order, as dense numbers of `type`.
+void dequantize_rows(const StoredWeight& stored, Element type, std::byte* out) {
   // A reordered vector (a bias) is a matrix of one column: its elements are the rows.
-  const bool column = view.shape.empty() || (view.shape.size() == 1 && row_map);
-  const std::int64_t columns = column ? 1 : view.shape.back();
-  if (columns == 0) return;
-  const std::int64_t rows = view.elements() / columns;
-  const BlockInfo info = block_info(view.format);
+  const bool column = stored.shape.empty() || (is_vector(stored) && stored.place);
+  const std::int64_t columns = column ? 1 : stored.shape.back();
+  std::int64_t rows = 1;
+  for (const std::int64_t size : stored.shape) rows *= size;
+  if (columns == 0 || rows == 0) return;
+  rows /= columns;
+  const BlockFormat format = stored.views.front().format;
+  const BlockInfo info = block_info(format);
   const std::int64_t row_bytes = columns / info.block_elements * info.block_bytes;
   const std::int64_t tile = std::max<std::int64_t>(kTileElements / info.block_elements, 1) * info.block_elements;
   const auto convert = cpu::kernels().convert;
   parallel_for(rows, std::max<std::int64_t>(1, kTileElements / columns), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> buffer(static_cast<std::size_t>(std::min(tile, columns)));
     for (std::int64_t row = begin; row < end; ++row) {
-      const std::byte* source = view.data + (row_map ? row_map(row) : row) * row_bytes;
+      const RowPlace place = stored.place ? stored.place(row) : RowPlace{0, row};
+      const std::byte* source = stored.views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
       for (std::int64_t at = 0; at < columns; at += tile) {
         const std::int64_t count = std::min(tile, columns - at);
-        dequantize_row(view.format, source + at / info.block_elements * info.block_bytes, buffer.data(), count);
+        dequantize_row(format, source + at / info.block_elements * info.block_bytes, buffer.data(), count);
+        if (stored.offset != 0.0f) {
+          for (float& value : buffer) value -= stored.offset;
+        }
         convert({.destination_type = type,
                  .source = buffer.data(),
                  .destination = out + (row * columns + at) * element_bytes(type)},
@@ -48,49 +57,73 @@ void dequantize_rows(const TensorView& view, const RowMap& row_map, Element type
   });
 }
 
+// A matrix [in, out] of plain numbers, as rows of outputs.
+at::Tensor transposed_copy(const StoredWeight& stored, at::ScalarType type) {
+  StoredWeight as_it_lies = stored;
+  std::swap(as_it_lies.shape[0], as_it_lies.shape[1]);
+  at::Tensor copy = empty_tensor(as_it_lies.shape, type);
+  dequantize_rows(as_it_lies, to_element(type), static_cast<std::byte*>(copy.mutable_data_ptr()));
+  return copy.t().contiguous();
+}
+
+[[noreturn]] void unreadable(const TensorView& view, const char* why) {
+  throw Error(ErrorKind::unsupported, why,
+              {.file = view.file->path(), .field = view.name, .found = block_info(view.format).name});
+}
+
 }  // namespace
 
-Weight Weight::dense(std::string name, at::Tensor tensor) {
+Weight Weight::dense(std::string name, at::Tensor tensor, bool handed_out_transposed) {
   Weight weight;
   weight.name_ = std::move(name);
   weight.dense_ = std::move(tensor);
+  weight.handed_out_transposed_ = handed_out_transposed;
   return weight;
 }
 
-Weight Weight::from_view(std::string name, TensorView view, RowMap row_map, at::ScalarType compute_type) {
+Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_transposed,
+                         at::ScalarType compute_type) {
   Weight weight;
   weight.name_ = std::move(name);
+  weight.handed_out_transposed_ = handed_out_transposed;
+  const TensorView& view = stored.views.front();
   const auto address = reinterpret_cast<std::uintptr_t>(view.data);
-  if (!row_map && view.format == to_block_format(compute_type) && address % c10::elementSize(compute_type) == 0) {
-    weight.dense_ = tensor_in_place(view, compute_type);
+  const bool as_it_lies = !stored.place && !stored.transposed && stored.offset == 0.0f;
+  if (as_it_lies && view.format == to_block_format(compute_type) && address % c10::elementSize(compute_type) == 0) {
+    weight.dense_ = tensor_in_place(view, compute_type).view(stored.shape);
+    if (handed_out_transposed) weight.dense_ = weight.dense_.t();
     weight.mapped_ = true;
     return weight;
   }
-  if (!can_dequantize(view.format)) {
-    throw Error(ErrorKind::unsupported, "weights of this type can't be read yet",
-                {.file = view.file->path(), .field = view.name, .found = block_info(view.format).name});
+  if (!can_dequantize(view.format)) unreadable(view, "weights of this type can't be read yet");
+  if (stored.place && is_vector(stored) && block_info(view.format).block_elements > 1) {
+    unreadable(view, "a quantized vector can't be reordered");
   }
-  if (row_map && view.shape.size() == 1 && block_info(view.format).block_elements > 1) {
-    throw Error(ErrorKind::unsupported, "a quantized vector can't be reordered",
-                {.file = view.file->path(), .field = view.name, .found = block_info(view.format).name});
+  for (const TensorView& other : stored.views) {
+    if (other.format != view.format) unreadable(other, "parts of one weight have different types");
   }
-  weight.view_ = std::move(view);
-  weight.row_map_ = std::move(row_map);
+  weight.stored_ = std::move(stored);
   return weight;
 }
 
-BlockFormat Weight::format() const { return view_ ? view_->format : to_block_format(dense_.scalar_type()); }
+BlockFormat Weight::format() const {
+  return stored_ ? stored_->views.front().format : to_block_format(dense_.scalar_type());
+}
 
 void Weight::prepare(at::ScalarType compute_type) {
   if (dense_.defined()) return;
-  dense_ = empty_tensor(view_->shape, compute_type);
-  dequantize_rows(*view_, row_map_, to_element(compute_type), static_cast<std::byte*>(dense_.mutable_data_ptr()));
-  view_->file->release(view_->data, view_->bytes);
+  if (stored_->transposed) {
+    dense_ = transposed_copy(*stored_, compute_type);
+  } else {
+    dense_ = empty_tensor(stored_->shape, compute_type);
+    dequantize_rows(*stored_, to_element(compute_type), static_cast<std::byte*>(dense_.mutable_data_ptr()));
+  }
+  if (handed_out_transposed_) dense_ = dense_.t();
+  for (const TensorView& view : stored_->views) view.file->release(view.data, view.bytes);
 }
 
 at::Tensor& Weight::materialize() {
-  view_.reset();
-  row_map_ = nullptr;
+  stored_.reset();
   return dense_;
 }
 

@@ -18,20 +18,37 @@
 
 namespace powerhouse {
 
-/// How rows of a file's matrix are found: canonical row r is the file's row map(r). Empty means as they are.
-using RowMap = std::function<std::int64_t(std::int64_t row)>;
+/// A row of one of the tensors that hold a weight.
+struct RowPlace {
+  std::int64_t tensor = 0;
+  std::int64_t row = 0;
+};
+
+/// Where each canonical row lies. Empty means one tensor, rows as they are. A vector's rows are its elements.
+using RowPlaces = std::function<RowPlace(std::int64_t row)>;
+
+/// A weight as a file has it.
+struct StoredWeight {
+  std::vector<TensorView> views;    // all of one shape
+  std::vector<std::int64_t> shape;  // canonical: rows first
+  RowPlaces place = nullptr;
+  bool transposed = false;  // the view is [in, out], canonical rows are outputs
+  float offset = 0.0f;      // the file holds value + offset
+};
 
 class Weight {
  public:
   Weight() = default;
 
-  /// A dense weight.
-  static Weight dense(std::string name, at::Tensor tensor);
-  /// A view into a file. Float formats that need no reordering and lie aligned are used in place where their type is
-  /// `compute_type`; everything else waits for `prepare`.
-  static Weight from_view(std::string name, TensorView view, RowMap row_map, at::ScalarType compute_type);
+  /// A dense weight; `handed_out_transposed` as below.
+  static Weight dense(std::string name, at::Tensor tensor, bool handed_out_transposed = false);
+  /// Views into a file. Float formats that need no reordering and lie aligned are used in place where their type is
+  /// `compute_type`; everything else waits for `prepare`. With `handed_out_transposed` the dense tensor is [in, out],
+  /// though its memory is rows of outputs.
+  static Weight from_file(std::string name, StoredWeight stored, bool handed_out_transposed,
+                          at::ScalarType compute_type);
 
-  bool defined() const { return dense_.defined() || view_.has_value(); }
+  bool defined() const { return dense_.defined() || stored_.has_value(); }
   const std::string& name() const { return name_; }
   BlockFormat format() const;
 
@@ -39,6 +56,8 @@ class Weight {
   void prepare(at::ScalarType compute_type);
   /// The dense form in the compute type. `prepare` must have been called.
   const at::Tensor& tensor() const { return dense_; }
+  /// The same as rows of outputs, where it is handed out as [in, out].
+  at::Tensor matrix() const { return handed_out_transposed_ ? dense_.t() : dense_; }
 
   /// The dense form becomes canonical: what is written to it counts, and the file is let go.
   at::Tensor& materialize();
@@ -52,9 +71,9 @@ class Weight {
  private:
   std::string name_;
   at::Tensor dense_;
-  bool mapped_ = false;             // dense_ lies in a file's mapping
-  std::optional<TensorView> view_;  // the canonical blocks, while they are canonical
-  RowMap row_map_;
+  bool mapped_ = false;  // dense_ lies in a file's mapping
+  bool handed_out_transposed_ = false;
+  std::optional<StoredWeight> stored_;  // the canonical blocks, while they are canonical
   std::uint64_t replaced_ = 0;
 };
 

@@ -18,6 +18,12 @@ using testing::same_bits;
 
 double tolerance(at::ScalarType type) { return type == at::kFloat ? 2e-5 : type == at::kHalf ? 8e-3 : 6e-2; }
 
+ops::RopeTable rope_table(const Rope& rope, std::span<const std::int64_t> positions) {
+  ops::RopeTable table = ops::empty_rope_table(rope, static_cast<std::int64_t>(positions.size()));
+  ops::fill_rope_table(table, 0, rope, ops::rope_frequencies(rope, 0), positions);
+  return table;
+}
+
 class OpsOfType : public ::testing::TestWithParam<at::ScalarType> {};
 
 TEST_P(OpsOfType, LinearAgreesOnBothPaths) {
@@ -35,8 +41,8 @@ TEST_P(OpsOfType, LinearAgreesOnBothPaths) {
 TEST_P(OpsOfType, RmsNormAgreesOnBothPaths) {
   const at::Tensor x = random_tensor({7, 130}, GetParam(), 1);
   const at::Tensor weight = random_tensor({130}, GetParam(), 2);
-  const at::Tensor fast = ops::rms_norm(x, weight, 1e-5f);
-  const at::Tensor tracked = ops::rms_norm(x.detach().clone().requires_grad_(true), weight, 1e-5f);
+  const at::Tensor fast = ops::norm(x, {}, weight);
+  const at::Tensor tracked = ops::norm(x.detach().clone().requires_grad_(true), {}, weight);
   EXPECT_LT(max_difference(fast, tracked), tolerance(GetParam()));
 }
 
@@ -44,8 +50,7 @@ TEST_P(OpsOfType, RopeAgreesOnBothPathsAndLayouts) {
   const std::vector<std::int64_t> positions = {0, 5, 6, 1000};
   for (const std::int64_t rotary_dim : {16, 12}) {
     for (const RopeLayout layout : {RopeLayout::half, RopeLayout::interleaved}) {
-      const auto frequencies = ops::rope_frequencies({.rotary_dim = rotary_dim});
-      const ops::RopeTable table = ops::rope_table(frequencies, positions);
+      const ops::RopeTable table = rope_table({.rotary_dim = rotary_dim}, positions);
       const at::Tensor x = random_tensor({4, 3, 16}, GetParam(), 1);
       const at::Tensor tracked = ops::apply_rope(x.detach().clone().requires_grad_(true), table, layout);
       EXPECT_LT(max_difference(ops::apply_rope(x.clone(), table, layout), tracked), tolerance(GetParam()));
@@ -79,11 +84,18 @@ TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
       }
     }
     const ops::PagedSequence sequence{key_pages, value_pages, total, 0, rows};
-    const at::Tensor out =
-        ops::paged_attention(query, std::span(&sequence, 1),
-                             {.type = GetParam(), .num_key_value_heads = kKvHeads, .page_tokens = kPage}, 0.2f);
-    EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, 0.2f)), tolerance(GetParam()))
-        << rows << " of " << total;
+    const ops::AttentionRule rules[] = {{.scale = 0.2f},
+                                        {.scale = 0.2f, .window = 7},
+                                        {.scale = 0.2f, .window = 100, .softcap = 0.5f},
+                                        {.scale = 0.2f, .window = 1}};
+    for (const ops::AttentionRule& rule : rules) {
+      ASSERT_TRUE(ops::kernels_take(rule));
+      const at::Tensor out =
+          ops::paged_attention(query, std::span(&sequence, 1),
+                               {.type = GetParam(), .num_key_value_heads = kKvHeads, .page_tokens = kPage}, rule);
+      EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, rule)), tolerance(GetParam()))
+          << rows << " of " << total << ", window " << rule.window << ", softcap " << rule.softcap;
+    }
   }
 }
 
@@ -93,7 +105,7 @@ TEST(Ops, CausalAttentionIsAlignedBottomRight) {
   const at::Tensor query = random_tensor({5, 4, 8}, at::kDouble, 1);
   const at::Tensor key = random_tensor({9, 2, 8}, at::kDouble, 2);
   const at::Tensor value = random_tensor({9, 2, 8}, at::kDouble, 3);
-  const at::Tensor all = ops::causal_attention(query, key, value, 0.5f);
+  const at::Tensor all = ops::causal_attention(query, key, value, {.scale = 0.5f});
   for (std::int64_t row = 0; row < 5; ++row) {
     // Each row alone, over just the keys it may see, written out.
     const std::int64_t visible = 9 - 5 + row + 1;
@@ -141,10 +153,8 @@ TEST(Ops, GradientsEqualFiniteDifferences) {
   check_gradient([&](const at::Tensor& x) { return ops::linear(x, weight); }, random_tensor({3, 8}, at::kDouble, 1));
   check_gradient([&](const at::Tensor& w) { return ops::linear(random_tensor({3, 8}, at::kDouble, 1), w); }, weight);
   const at::Tensor scale = random_tensor({8}, at::kDouble, 6);
-  check_gradient([&](const at::Tensor& x) { return ops::rms_norm(x, scale, 1e-5f); },
-                 random_tensor({3, 8}, at::kDouble, 2));
-  const ops::RopeTable table =
-      ops::rope_table(ops::rope_frequencies({.rotary_dim = 8}), std::vector<std::int64_t>{3, 9});
+  check_gradient([&](const at::Tensor& x) { return ops::norm(x, {}, scale); }, random_tensor({3, 8}, at::kDouble, 2));
+  const ops::RopeTable table = rope_table({.rotary_dim = 8}, std::vector<std::int64_t>{3, 9});
   for (const RopeLayout layout : {RopeLayout::half, RopeLayout::interleaved}) {
     check_gradient([&](const at::Tensor& x) { return ops::apply_rope(x, table, layout); },
                    random_tensor({2, 2, 8}, at::kDouble, 3));
@@ -153,7 +163,7 @@ TEST(Ops, GradientsEqualFiniteDifferences) {
   check_gradient([&](const at::Tensor& gate) { return ops::gated_activation(Activation::silu, gate, up); },
                  random_tensor({3, 8}, at::kDouble, 4));
   const at::Tensor key = random_tensor({5, 2, 4}, at::kDouble, 8);
-  check_gradient([&](const at::Tensor& query) { return ops::causal_attention(query, key, key, 0.5f); },
+  check_gradient([&](const at::Tensor& query) { return ops::causal_attention(query, key, key, {.scale = 0.5f}); },
                  random_tensor({3, 4, 4}, at::kDouble, 9));
 }
 

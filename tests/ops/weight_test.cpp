@@ -25,6 +25,8 @@ TensorView view_of(const std::string& path, BlockFormat format, std::vector<std:
           .file = file};
 }
 
+StoredWeight stored(const TensorView& view) { return {.views = {view}, .shape = view.shape}; }
+
 std::string bytes_of(const at::Tensor& tensor) {
   return {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
@@ -33,7 +35,7 @@ TEST(Weight, UsesAFileInPlaceAndNeverWritesToIt) {
   const testing::TemporaryFolder folder;
   const at::Tensor values = random_tensor({4, 8});
   const std::string path = folder.write("w", bytes_of(values));
-  Weight weight = Weight::from_view("w", view_of(path, BlockFormat::f32, {4, 8}), {}, at::kFloat);
+  Weight weight = Weight::from_file("w", stored(view_of(path, BlockFormat::f32, {4, 8})), false, at::kFloat);
   weight.prepare(at::kFloat);
   EXPECT_TRUE(weight.is_mapped());
   EXPECT_TRUE(same_bits(weight.tensor(), values));
@@ -49,7 +51,7 @@ TEST(Weight, CopiesWhatIsMisaligned) {
   const testing::TemporaryFolder folder;
   const at::Tensor values = random_tensor({4, 8});
   const std::string path = folder.write("w", "x" + bytes_of(values));
-  Weight weight = Weight::from_view("w", view_of(path, BlockFormat::f32, {4, 8}, 1), {}, at::kFloat);
+  Weight weight = Weight::from_file("w", stored(view_of(path, BlockFormat::f32, {4, 8}, 1)), false, at::kFloat);
   weight.prepare(at::kFloat);
   EXPECT_FALSE(weight.is_mapped());
   EXPECT_TRUE(same_bits(weight.tensor(), values));
@@ -60,10 +62,53 @@ TEST(Weight, ConvertsAndReordersRows) {
   const at::Tensor values = random_tensor({6, 5000});  // more than one tile a row
   const std::string path = folder.write("w", bytes_of(values));
   for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    Weight weight = Weight::from_view(
-        "w", view_of(path, BlockFormat::f32, {6, 5000}), [](std::int64_t row) { return 5 - row; }, type);
+    StoredWeight flipped = stored(view_of(path, BlockFormat::f32, {6, 5000}));
+    flipped.place = [](std::int64_t row) -> RowPlace { return {0, 5 - row}; };
+    Weight weight = Weight::from_file("w", flipped, false, type);
     weight.prepare(type);
     EXPECT_TRUE(same_bits(weight.tensor(), values.flip({0}).to(type)));
+  }
+}
+
+TEST(Weight, IsPutTogetherFromParts) {
+  const testing::TemporaryFolder folder;
+  const at::Tensor values = random_tensor({6, 8});
+  const std::string path = folder.write("w", bytes_of(values));
+  StoredWeight parts{.views = {view_of(path, BlockFormat::f32, {3, 8}), view_of(path, BlockFormat::f32, {3, 8}, 96)},
+                     .shape = {6, 8},
+                     .place = [](std::int64_t row) -> RowPlace {
+                       return {row % 2, row / 2};
+                     }};
+  Weight weight = Weight::from_file("w", parts, false, at::kFloat);
+  weight.prepare(at::kFloat);
+  for (std::int64_t row = 0; row < 6; ++row) {
+    EXPECT_TRUE(same_bits(weight.tensor().select(0, row), values.select(0, row % 2 * 3 + row / 2))) << row;
+  }
+}
+
+TEST(Weight, TakesOffWhatTheFileAdds) {
+  const testing::TemporaryFolder folder;
+  const at::Tensor values = random_tensor({8});
+  const std::string path = folder.write("w", bytes_of(values.add(1)));
+  StoredWeight shifted = stored(view_of(path, BlockFormat::f32, {8}));
+  shifted.offset = 1.0f;
+  Weight weight = Weight::from_file("w", shifted, false, at::kFloat);
+  weight.prepare(at::kFloat);
+  EXPECT_TRUE(same_bits(weight.tensor(), values.add(1).sub(1)));
+}
+
+TEST(Weight, HandsOutMatricesTransposedThatAreStoredSo) {
+  const testing::TemporaryFolder folder;
+  const at::Tensor values = random_tensor({4, 8});  // [in, out]
+  const std::string path = folder.write("w", bytes_of(values));
+  StoredWeight stored_so{
+      .views = {view_of(path, BlockFormat::f32, {4, 8})}, .shape = {8, 4}, .place = nullptr, .transposed = true};
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    Weight weight = Weight::from_file("w", stored_so, true, type);
+    weight.prepare(type);
+    EXPECT_TRUE(weight.tensor().equal(values.to(type)));
+    EXPECT_TRUE(weight.matrix().equal(values.t().to(type)));
+    EXPECT_TRUE(weight.matrix().is_contiguous()) << "rows of outputs, as kernels read them";
   }
 }
 
@@ -75,7 +120,7 @@ TEST(Weight, DequantizesBlocks) {
     for (int i = 0; i < 32; ++i) bytes += static_cast<char>(i * block - 40);
   }
   const std::string path = folder.write("w", bytes);
-  Weight weight = Weight::from_view("w", view_of(path, BlockFormat::q8_0, {2, 96}), {}, at::kBFloat16);
+  Weight weight = Weight::from_file("w", stored(view_of(path, BlockFormat::q8_0, {2, 96})), false, at::kBFloat16);
   EXPECT_EQ(weight.format(), BlockFormat::q8_0);
   weight.prepare(at::kBFloat16);
   for (int block = 0; block < 6; ++block) {

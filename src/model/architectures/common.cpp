@@ -1,208 +1,166 @@
 #include "model/architectures/common.h"
 
-#include <string>
-
-#include "kernels/reference/dequantize.h"
-#include "powerhouse/error.h"
+#include <cmath>
 
 namespace powerhouse {
-namespace {
 
-constexpr std::int64_t kLargestCount = std::int64_t{1} << 31;
-constexpr std::int64_t kMostLayers = 4096;
-
-[[noreturn]] void unsupported(std::string_view field, std::string_view expected, std::string_view found) {
-  throw Error(ErrorKind::unsupported, "not built",
-              {.field = std::string(field), .expected = std::string(expected), .found = std::string(found)});
+void usual_keys(HfConfig& io, ModelConfig& model, Block& block, const UsualKeys& keys) {
+  io.count("vocab_size", model.vocab_size);
+  io.count("hidden_size", model.hidden_size);
+  io.count("intermediate_size", block.mlp.intermediate_size);
+  io.count("max_position_embeddings", model.max_position_embeddings, keys.max_position_embeddings);
+  io.flag("tie_word_embeddings", model.tie_word_embeddings, keys.tie_word_embeddings);
+  io.activation(keys.activation_key, block.mlp.activation, keys.activation);
+  io.number(keys.epsilon_key, block.norm.epsilon, keys.epsilon);
+  io.heads(block.attention, model.hidden_size, keys.head_dim);
+  if (keys.with_rope) io.rope(block.rope, model, block.attention.head_dim, keys.rope);
+  if (keys.with_rope && !keys.partial_rotary && block.rope.rotary_dim != block.attention.head_dim) {
+    throw Error(ErrorKind::unsupported, "this family turns whole heads",
+                {.field = "partial_rotary_factor",
+                 .expected = std::to_string(block.attention.head_dim),
+                 .found = std::to_string(block.rope.rotary_dim)});
+  }
+  if (io.reading()) model.final_norm = block.norm;
 }
 
-std::int64_t checked_count(std::int64_t value, std::string_view field) {
-  if (value < 0 || value >= kLargestCount) {
-    throw Error(ErrorKind::format, "impossible model configuration",
-                {.field = std::string(field), .expected = "0 to 2^31", .found = std::to_string(value)});
+void check_whole_heads(const GgufConfig& io, const ModelConfig& model) {
+  for (const Block& block : model.layers) {
+    if (!io.reading() || block.rope.rotary_dim >= block.attention.head_dim) continue;
+    throw Error(ErrorKind::unsupported, "this family turns whole heads",
+                {.field = io.key("rope.dimension_count"),
+                 .expected = std::to_string(block.attention.head_dim),
+                 .found = std::to_string(block.rope.rotary_dim)});
   }
-  return value;
+}
+
+void gpt2_keys(HfConfig& io, ModelConfig& model, Block& block, std::string_view activation) {
+  Attention& attention = block.attention;
+  io.count("vocab_size", model.vocab_size);
+  io.count(io.either("n_embd", "hidden_size"), model.hidden_size);
+  io.count(io.either("n_head", "num_attention_heads"), attention.num_heads);
+  io.count(io.either("n_positions", "max_position_embeddings"), model.max_position_embeddings, 1024);
+  io.count("n_inner", block.mlp.intermediate_size, 4 * model.hidden_size);
+  io.activation("activation_function", block.mlp.activation, activation);
+  io.number("layer_norm_epsilon", block.norm.epsilon, 1e-5);
+  io.flag("tie_word_embeddings", model.tie_word_embeddings, true);
+  if (!io.reading()) return;
+  attention.num_key_value_heads = attention.num_heads;
+  attention.head_dim = attention.num_heads > 0 ? model.hidden_size / attention.num_heads : 0;
+  model.final_norm = block.norm;
+  if (block.position == PositionKind::none) model.learned_positions = model.max_position_embeddings;
+}
+
+namespace {
+
+void set_gpt2_scales(ModelConfig& model, bool by_head, bool by_layer) {
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    Attention& attention = model.layers[i].attention;
+    attention.scale.reset();
+    if (by_head && !by_layer) continue;
+    const double whole = by_head ? 1.0 / std::sqrt(static_cast<double>(attention.head_dim)) : 1.0;
+    attention.scale = static_cast<float>(by_layer ? whole / static_cast<double>(i + 1) : whole);
+  }
 }
 
 }  // namespace
 
-std::int64_t read_count(const Json& config, std::string_view key) {
-  return checked_count(config.at(key).as_integer(key), key);
-}
-
-std::int64_t read_count_or(const Json& config, std::string_view key, std::int64_t otherwise) {
-  return checked_count(config.integer_or(key, otherwise), key);
-}
-
-Rope read_rope(const Json& config, std::int64_t head_dim, double default_theta) {
-  Rope rope;
-  rope.theta = config.double_or("rope_theta", default_theta);
-  double rotary_factor = config.double_or("partial_rotary_factor", 1.0);
-  // Where both spellings stand, transformers takes the older one, unless it is empty.
-  std::string_view field = "rope_scaling";
-  const Json* parameters = config.get(field);
-  if (parameters == nullptr || parameters->as_object(field).size() == 0) {
-    field = "rope_parameters";
-    parameters = config.get(field);
-  }
-  if (parameters != nullptr) {
-    parameters->as_object(field);
-    rope.theta = parameters->double_or("rope_theta", rope.theta);
-    rotary_factor = parameters->double_or("partial_rotary_factor", rotary_factor);
-    const std::string type = parameters->string_or("rope_type", parameters->string_or("type", "default"));
-    if (type == "linear") {
-      rope.scaling = RopeScaling::linear;
-      rope.factor = parameters->at("factor").as_double("factor");
-    } else if (type == "llama3") {
-      rope.scaling = RopeScaling::llama3;
-      rope.factor = parameters->at("factor").as_double("factor");
-      rope.low_freq_factor = parameters->at("low_freq_factor").as_double("low_freq_factor");
-      rope.high_freq_factor = parameters->at("high_freq_factor").as_double("high_freq_factor");
-      rope.original_max_position_embeddings = parameters->get("original_max_position_embeddings")
-                                                  ? read_count(*parameters, "original_max_position_embeddings")
-                                                  : read_count(config, "max_position_embeddings");
-      if (!(rope.low_freq_factor > 0) || !(rope.high_freq_factor > rope.low_freq_factor)) {
-        throw Error(ErrorKind::format, "impossible model configuration",
-                    {.field = "high_freq_factor", .expected = "more than low_freq_factor, both positive"});
-      }
-    } else if (type != "default") {
-      unsupported("rope_type", "default, linear or llama3", type);
-    }
-  }
-  if (!(rotary_factor > 0) || rotary_factor > 1) {
-    throw Error(ErrorKind::format, "impossible model configuration",
-                {.field = "partial_rotary_factor", .expected = "in (0, 1]", .found = std::to_string(rotary_factor)});
-  }
-  rope.rotary_dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * rotary_factor);
-  return rope;
-}
-
-Json write_rope(const Rope& rope, std::int64_t head_dim) {
-  JsonObject out;
-  out["rope_theta"] = rope.theta;
-  switch (rope.scaling) {
-    case RopeScaling::none: out["rope_type"] = "default"; break;
-    case RopeScaling::linear: out["rope_type"] = "linear"; break;
-    case RopeScaling::llama3:
-      out["rope_type"] = "llama3";
-      out["low_freq_factor"] = rope.low_freq_factor;
-      out["high_freq_factor"] = rope.high_freq_factor;
-      out["original_max_position_embeddings"] = rope.original_max_position_embeddings;
-      break;
-  }
-  if (rope.scaling != RopeScaling::none) out["factor"] = rope.factor;
-  if (rope.rotary_dim != head_dim) {
-    out["partial_rotary_factor"] = static_cast<double>(rope.rotary_dim) / static_cast<double>(head_dim);
-  }
-  if (!rope.frequency_factors.empty()) {
-    throw Error(ErrorKind::unsupported, "config.json has no place for a GGUF file's table of RoPE factors",
-                {.field = "rope_freqs.weight"});
-  }
-  return out;
-}
-
-Activation read_activation(const Json& config, std::string_view key) {
-  const std::string name = config.string_or(key, "silu");
-  if (name == "silu" || name == "swish") return Activation::silu;
-  unsupported(key, "silu", name);
-}
-
-void read_special_ids(const Json& config, ModelConfig& model) {
-  if (const Json* id = config.get("bos_token_id")) {
-    // A list of BOS ids occurs in the wild; none can be singled out.
-    if (id->is_number()) model.bos_token_id = id->as_integer("bos_token_id");
-  }
-  if (const Json* id = config.get("eos_token_id")) {
-    model.eos_token_ids.clear();
-    if (id->is_array()) {
-      for (const Json& element : id->as_array()) model.eos_token_ids.push_back(element.as_integer("eos_token_id"));
-    } else {
-      model.eos_token_ids.push_back(id->as_integer("eos_token_id"));
-    }
-  }
-}
-
-std::vector<std::int64_t> read_per_layer(const GgufFile& file, std::string_view key, std::int64_t layers) {
-  auto values = file.integers(key);
-  if (!values) throw Error(ErrorKind::format, "missing key", {.file = file.path(), .field = std::string(key)});
-  const auto wanted = static_cast<std::size_t>(layers);
-  if (file.array(key) == nullptr && values->size() == 1) values->assign(wanted, values->front());
-  if (values->size() != wanted) {
-    throw Error(ErrorKind::format, "wrong number of values",
-                {.file = file.path(),
-                 .field = std::string(key),
-                 .expected = std::to_string(layers) + ", one a layer",
-                 .found = std::to_string(values->size())});
-  }
-  for (const std::int64_t value : *values) checked_count(value, key);
-  return *values;
-}
-
-Rope read_gguf_rope(const GgufFile& file, std::string_view architecture, std::int64_t head_dim) {
-  const std::string prefix = std::string(architecture) + ".rope.";
-  Rope rope;
-  rope.theta = file.number(prefix + "freq_base").value_or(10000.0);
-  rope.rotary_dim = file.integer(prefix + "dimension_count").value_or(head_dim);
-  if (const auto type = file.string(prefix + "scaling.type"); type && *type != "none") {
-    if (*type != "linear") unsupported(prefix + "scaling.type", "none or linear", *type);
-    rope.scaling = RopeScaling::linear;
-    rope.factor = file.require_number(prefix + "scaling.factor");
-  } else if (const auto scale = file.number(prefix + "scale_linear"); scale && *scale != 1.0 && *scale != 0.0) {
-    rope.scaling = RopeScaling::linear;  // the older spelling
-    rope.factor = *scale;
-  }
-  if (const TensorView* factors = file.find_tensor("rope_freqs.weight")) {
-    if (factors->format != BlockFormat::f32 || factors->elements() != rope.rotary_dim / 2) {
-      throw Error(
-          ErrorKind::format, "wrong tensor",
-          {.file = file.path(),
-           .field = factors->name,
-           .expected = "F32 [" + std::to_string(rope.rotary_dim / 2) + "]",
-           .found = std::string(block_info(factors->format).name) + " [" + std::to_string(factors->elements()) + "]"});
-    }
-    rope.frequency_factors.resize(static_cast<std::size_t>(factors->elements()));
-    dequantize_row(factors->format, factors->data, rope.frequency_factors.data(), factors->elements());
-    for (const float factor : rope.frequency_factors) {
-      if (!(factor > 0)) {
-        throw Error(ErrorKind::format, "RoPE factors must be positive", {.file = file.path(), .field = factors->name});
+void gpt2_scales(HfConfig& io, ModelConfig& model) {
+  bool by_head = true;
+  bool by_layer = false;
+  if (!io.reading()) {
+    // The two flags that give the scales there are.
+    for (const bool head : {true, false}) {
+      for (const bool layer : {false, true}) {
+        ModelConfig tried = model;
+        set_gpt2_scales(tried, head, layer);
+        if (tried == model) {
+          by_head = head;
+          by_layer = layer;
+        }
       }
     }
   }
-  return rope;
+  io.flag("scale_attn_weights", by_head, true);
+  io.flag("scale_attn_by_inverse_layer_idx", by_layer, false);
+  if (io.reading()) set_gpt2_scales(model, by_head, by_layer);
 }
 
-ModelConfig read_gguf_common(const GgufFile& file, std::string_view architecture) {
-  const std::string prefix = std::string(architecture) + ".";
-  ModelConfig model;
-  model.architecture = architecture;
-  const auto count = [&](const std::string& key) { return checked_count(file.require_integer(key), key); };
-  const std::int64_t layers = count(prefix + "block_count");
-  if (layers > kMostLayers) {
-    throw Error(ErrorKind::format, "impossible model configuration",
-                {.file = file.path(),
-                 .field = prefix + "block_count",
-                 .expected = "at most " + std::to_string(kMostLayers),
-                 .found = std::to_string(layers)});
+std::optional<std::int64_t> window_of(const ModelConfig& model) {
+  for (const Block& block : model.layers) {
+    if (block.attention.sliding_window) return block.attention.sliding_window;
   }
-  model.layers.resize(static_cast<std::size_t>(layers));
-  model.hidden_size = count(prefix + "embedding_length");
-  model.max_position_embeddings = count(prefix + "context_length");
-  model.final_norm.epsilon = static_cast<float>(file.require_number(prefix + "attention.layer_norm_rms_epsilon"));
+  return std::nullopt;
+}
 
-  // The vocabulary's size is written in a key, or is the tokenizer's, or shows in the embedding matrix alone.
-  if (const auto size = file.integer(prefix + "vocab_size")) {
-    model.vocab_size = checked_count(*size, prefix + "vocab_size");
-  } else if (const auto* tokens = file.array("tokenizer.ggml.tokens")) {
-    model.vocab_size = static_cast<std::int64_t>(tokens->count);
+void qwen_window(HfConfig& io, ModelConfig& model, WindowedLayers otherwise) {
+  std::optional<std::int64_t> window = window_of(model);
+  bool windowed = window.has_value();
+  io.flag("use_sliding_window", windowed, false);
+  if (!windowed) return;
+  if (io.reading()) window = 4096;
+  io.optional_or("sliding_window", window);
+  const std::int64_t border = io.reading() ? io.in().integer_or("max_window_layers", 28) : 0;
+  io.layer_types(model, window, [&](std::int64_t layer) {
+    return otherwise == WindowedLayers::upper ? layer >= border : layer < border && layer % 2 == 0;
+  });
+}
+
+Block sparse_block(const ModelConfig& model) {
+  for (const Block& block : model.layers) {
+    if (block.mlp.moe) return block;
   }
-  if (const TensorView* embedding = file.find_tensor("token_embd.weight"); embedding && embedding->shape.size() == 2) {
-    model.vocab_size = embedding->shape[0];
+  Block block = model.layers.front();
+  block.mlp.moe = Moe{};
+  return block;
+}
+
+void dense_layers(HfConfig& io, ModelConfig& model) {
+  if (!io.reading()) {
+    Json::Array dense;
+    for (std::size_t i = 0; i < model.layers.size(); ++i) {
+      if (!model.layers[i].mlp.moe) dense.emplace_back(static_cast<std::int64_t>(i));
+    }
+    io.out()["mlp_only_layers"] = std::move(dense);
+    io.out()["decoder_sparse_step"] = 1;
+    return;
   }
-  if (const auto id = file.integer("tokenizer.ggml.bos_token_id")) model.bos_token_id = *id;
-  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
-    if (const auto id = file.integer(key)) model.eos_token_ids.push_back(*id);
+  const std::int64_t step = io.in().integer_or("decoder_sparse_step", 1);
+  if (step < 1) throw Error(ErrorKind::format, "impossible model configuration", {.field = "decoder_sparse_step"});
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    const bool sparse = (static_cast<std::int64_t>(i) + 1) % step == 0;
+    if (!sparse || model.layers[i].mlp.moe->num_experts == 0) model.layers[i].mlp.moe.reset();
   }
-  return model;
+  if (const Json* listed = io.in().get("mlp_only_layers")) {
+    for (const Json& index : listed->as_array("mlp_only_layers")) {
+      const auto layer = static_cast<std::uint64_t>(index.as_integer("mlp_only_layers"));
+      if (layer < model.layers.size()) model.layers[layer].mlp.moe.reset();
+    }
+  }
+}
+
+float query_scale(double query_pre_attn_scalar) { return static_cast<float>(std::pow(query_pre_attn_scalar, -0.5)); }
+
+void gemma_scores(HfConfig& io, ModelConfig& model, Block& block, std::optional<float> attention_cap,
+                  std::optional<float> final_cap) {
+  double scalar = 256;
+  if (!io.reading()) {
+    const double scale = block.attention.scale ? static_cast<double>(*block.attention.scale)
+                                               : std::pow(static_cast<double>(block.attention.head_dim), -0.5);
+    scalar = std::pow(scale, -2.0);
+    if (query_scale(std::round(scalar)) == static_cast<float>(scale)) scalar = std::round(scalar);
+  }
+  io.number("query_pre_attn_scalar", scalar, 256);
+  if (io.reading()) {
+    block.attention.scale = query_scale(scalar);
+    block.attention.softcap = attention_cap;
+    model.final_softcap = final_cap;
+  }
+  if (attention_cap) io.optional_or("attn_logit_softcapping", block.attention.softcap);
+  io.optional_or("final_logit_softcapping", model.final_softcap);
+}
+
+void gemma_embeddings(bool reading, ModelConfig& model) {
+  if (reading) model.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(model.hidden_size)));
 }
 
 }  // namespace powerhouse

@@ -5,6 +5,34 @@
 
 namespace powerhouse {
 
+extern const Architecture kBloom;
+extern const Architecture kCohere;
+extern const Architecture kCohere2;
+extern const Architecture kDeci;
+extern const Architecture kFalcon;
+extern const Architecture kGemma;
+extern const Architecture kGemma2;
+extern const Architecture kGemma3;
+extern const Architecture kGpt2;
+extern const Architecture kGptBigCode;
+extern const Architecture kGptNeoX;
+extern const Architecture kGptJ;
+extern const Architecture kGranite;
 extern const Architecture kLlama;
+extern const Architecture kMistral;
+extern const Architecture kMixtral;
+extern const Architecture kMpt;
+extern const Architecture kOlmo;
+extern const Architecture kOlmo2;
+extern const Architecture kOpt;
+extern const Architecture kPhi;
+extern const Architecture kPhi3;
+extern const Architecture kQwen2;
+extern const Architecture kQwen2Moe;
+extern const Architecture kQwen3;
+extern const Architecture kQwen3Moe;
+extern const Architecture kSmolLm3;
+extern const Architecture kStableLm;
+extern const Architecture kStarCoder2;
 
 }  // namespace powerhouse

@@ -1,0 +1,81 @@
+// Cohere's Command R7B: Command R's block; three windowed layers with RoPE, then one that sees everything and knows no
+// positions.
+#include "model/architectures/common.h"
+#include "model/architectures/families.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::string_view kHfNames[] = {"Cohere2ForCausalLM"};
+constexpr std::string_view kModelTypes[] = {"cohere2"};
+constexpr std::string_view kGgufNames[] = {"cohere2"};
+constexpr std::string_view kIgnored[] = {".rotary_emb.inv_freq"};
+
+constexpr WeightName kWeights[] = {
+    {Role::embed_tokens, "model.embed_tokens"},
+    {Role::attention_norm, "model.layers.{}.input_layernorm"},
+    {Role::q_proj, "model.layers.{}.self_attn.q_proj"},
+    {Role::k_proj, "model.layers.{}.self_attn.k_proj"},
+    {Role::v_proj, "model.layers.{}.self_attn.v_proj"},
+    {Role::o_proj, "model.layers.{}.self_attn.o_proj"},
+    {Role::gate_proj, "model.layers.{}.mlp.gate_proj"},
+    {Role::up_proj, "model.layers.{}.mlp.up_proj"},
+    {Role::down_proj, "model.layers.{}.mlp.down_proj"},
+    {Role::final_norm, "model.norm"},
+    {Role::lm_head, "lm_head"},
+};
+
+const Block kBlock{.norm = {.kind = NormKind::layer_norm, .epsilon = 1e-5f},
+                   .residual = Residual::parallel_shared_norm,
+                   .rope = {.layout = RopeLayout::interleaved}};
+
+constexpr std::int64_t kPattern = 4;  // the last of four sees everything
+
+void turn_windowed_layers(ModelConfig& model) {
+  for (Block& block : model.layers) {
+    block.position = block.attention.sliding_window ? PositionKind::rope : PositionKind::none;
+  }
+}
+
+void hf(HfConfig& io, ModelConfig& model) {
+  Block block = first_block(io, model, kBlock);
+  usual_keys(
+      io, model, block,
+      {.epsilon_key = "layer_norm_eps", .epsilon = 1e-5, .max_position_embeddings = 8192, .tie_word_embeddings = true});
+  io.flag("attention_bias", block.attention.qkv_bias, false);
+  block.attention.output_bias = block.attention.qkv_bias;
+  io.number("logit_scale", model.logit_scale, 0.0625);
+  io.layers("num_hidden_layers", model, block);
+  std::optional<std::int64_t> window = io.reading() ? std::optional<std::int64_t>(4096) : window_of(model);
+  io.optional_or("sliding_window", window);
+  const std::int64_t pattern = io.reading() ? io.in().integer_or("sliding_window_pattern", kPattern) : kPattern;
+  io.layer_types(model, window, [&](std::int64_t layer) { return pattern < 1 || (layer + 1) % pattern != 0; });
+  if (io.reading()) turn_windowed_layers(model);
+}
+
+void gguf(GgufConfig& io, ModelConfig& model) {
+  io.usual(model, kBlock);
+  io.number("logit_scale", model.logit_scale, 1.0);
+  std::optional<std::int64_t> window = window_of(model);
+  io.window("attention.sliding_window", window);
+  if (!io.reading()) return;
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    if ((static_cast<std::int64_t>(i) + 1) % kPattern != 0) model.layers[i].attention.sliding_window = window;
+  }
+  turn_windowed_layers(model);
+}
+
+}  // namespace
+
+const Architecture kCohere2 = {
+    .name = "cohere2",
+    .hf_names = kHfNames,
+    .hf_model_types = kModelTypes,
+    .gguf_names = kGgufNames,
+    .hf = hf,
+    .gguf = gguf,
+    .weights = kWeights,
+    .ignored_hf = kIgnored,
+};
+
+}  // namespace powerhouse

@@ -1,0 +1,65 @@
+#include "model/projections.h"
+
+#include "ops/linear.h"
+#include "ops/norm.h"
+
+namespace powerhouse {
+namespace {
+
+at::Tensor clamped(const Attention& choice, const at::Tensor& x) {
+  return choice.clip_qkv ? x.clamp(-*choice.clip_qkv, *choice.clip_qkv) : x;
+}
+
+QueryKeyValue split(const Attention& choice, const at::Tensor& fused) {
+  const std::int64_t tokens = fused.size(0);
+  const std::int64_t heads = choice.num_heads;
+  const std::int64_t kv_heads = choice.num_key_value_heads;
+  const std::int64_t dim = choice.head_dim;
+  switch (choice.qkv) {
+    case QkvLayout::separate: break;
+    case QkvLayout::concatenated: {
+      const at::Tensor all = fused.view({tokens, heads + 2 * kv_heads, dim});
+      return {all.narrow(1, 0, heads), all.narrow(1, heads, kv_heads), all.narrow(1, heads + kv_heads, kv_heads)};
+    }
+    case QkvLayout::per_head: {
+      const at::Tensor all = fused.view({tokens, heads, 3, dim});
+      return {all.select(2, 0), all.select(2, 1), all.select(2, 2)};
+    }
+    case QkvLayout::grouped: {
+      const std::int64_t group = heads / kv_heads;
+      const at::Tensor all = fused.view({tokens, kv_heads, group + 2, dim});
+      return {all.narrow(2, 0, group).reshape({tokens, heads, dim}), all.select(2, group), all.select(2, group + 1)};
+    }
+  }
+  return {};
+}
+
+at::Tensor normed(const QkNorm& choice, const LayerWeights& weights, Role role, const at::Tensor& x) {
+  if (choice.scope != QkNormScope::whole) return ops::norm(x, choice.norm, weights[role], weights.bias(role));
+  return ops::norm(x.flatten(1, 2), choice.norm, weights[role], weights.bias(role)).view(x.sizes());
+}
+
+}  // namespace
+
+QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x) {
+  const auto linear = [&](Role role) {
+    return clamped(choice, ops::linear(x, weights.matrix(role), weights.bias(role)));
+  };
+  QueryKeyValue out;
+  if (choice.qkv == QkvLayout::separate) {
+    const auto heads = [&](Role role, std::int64_t count) {
+      return linear(role).view({x.size(0), count, choice.head_dim});
+    };
+    out = {heads(Role::q_proj, choice.num_heads), heads(Role::k_proj, choice.num_key_value_heads),
+           heads(Role::v_proj, choice.num_key_value_heads)};
+  } else {
+    out = split(choice, linear(Role::qkv_proj));
+  }
+  if (choice.qk_norm) {
+    out.query = normed(*choice.qk_norm, weights, Role::q_norm, out.query);
+    out.key = normed(*choice.qk_norm, weights, Role::k_norm, out.key);
+  }
+  return out;
+}
+
+}  // namespace powerhouse

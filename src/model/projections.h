@@ -1,0 +1,19 @@
+// Query, key and value of a layer, however the checkpoint lays their matrices out.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "model/weights.h"
+#include "powerhouse/model_config.h"
+
+namespace powerhouse {
+
+struct QueryKeyValue {
+  at::Tensor query;       // [tokens, num_heads, head_dim]
+  at::Tensor key, value;  // [tokens, num_key_value_heads, head_dim]
+};
+
+/// Projected, clamped and normed, not yet turned by RoPE. x [tokens, hidden].
+QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x);
+
+}  // namespace powerhouse
