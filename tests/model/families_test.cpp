@@ -124,20 +124,24 @@ TEST(DynamicRope, IsFixedWhenTheOriginalLengthIsCrossed) {
   const Tensors expected(fixture("families/llama_dynamic/expected.safetensors"));
   const std::vector<std::int64_t> ids = to_vector(expected["input_ids"][0]);
   const std::span<const std::int64_t> all(ids);
+  const auto original = static_cast<std::size_t>(model.config().layers[0].rope.original_max_position_embeddings);
+  ASSERT_LT(original + 5, ids.size());
   Session session(model);
   const SequenceId sequence = session.create();
-  session.forward(sequence, all.first(20));
+  session.forward(sequence, all.first(original - 4));
   const auto fresh = [&](std::size_t count) {
     return model.forward(to_tensor({ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count)}))[0].narrow(
         0, static_cast<std::int64_t>(count) - 1, 1);
   };
-  EXPECT_TRUE(close(session.forward(sequence, all.subspan(20, 4)), fresh(24), kLogitsTolerance));
-  EXPECT_TRUE(close(session.forward(sequence, all.subspan(24, 6)), fresh(30), kLogitsTolerance)) << "computed again";
-  const at::Tensor next = session.forward(sequence, all.subspan(30, 1));
-  EXPECT_FALSE(close(next, fresh(31), 1e-3)) << "the frequencies of 30 tokens stay";
+  EXPECT_TRUE(close(session.forward(sequence, all.subspan(original - 4, 4)), fresh(original), kLogitsTolerance));
+  EXPECT_TRUE(close(session.forward(sequence, all.subspan(original, 4)), fresh(original + 4), kLogitsTolerance))
+      << "computed again";
+  const at::Tensor next = session.forward(sequence, all.subspan(original + 4, 1));
+  EXPECT_FALSE(close(next, fresh(original + 5), 1e-3)) << "the frequencies of that moment stay";
   // Cut back and grown again, it is as new.
-  session.truncate(sequence, 10);
-  EXPECT_TRUE(close(session.forward(sequence, all.subspan(10, 10)), fresh(20), kLogitsTolerance));
+  session.truncate(sequence, static_cast<std::int64_t>(original) / 2);
+  EXPECT_TRUE(
+      close(session.forward(sequence, all.subspan(original / 2, 3)), fresh(original / 2 + 3), kLogitsTolerance));
 }
 
 }  // namespace

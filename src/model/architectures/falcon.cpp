@@ -98,20 +98,20 @@ void hf(HfConfig& io, ModelConfig& model) {
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
-  Wiring wiring;
-  if (io.reading()) {
-    // As llama.cpp tells the wirings apart.
-    wiring.new_decoder_architecture = io.has_tensor("blk.0.attn_norm_2.weight");
-    wiring.norms = wiring.new_decoder_architecture ? 2 : 1;
-  } else {
-    wiring = wiring_of(model.layers.front());
+  if (!io.reading()) {
+    const Wiring wiring = wiring_of(model.layers.front());
     io.refuse_unless(!wiring.alibi, "alibi");
-    io.refuse_unless(wiring.new_decoder_architecture ? wiring.norms == 2 : wiring.multi_query, "multi_query");
     io.refuse_unless(wiring.parallel_attn, "parallel_attn");
+    io.usual(model, kBlock);
+    return;
   }
   io.usual(model, kBlock);
-  if (!io.reading()) return;
-  for (Block& block : model.layers) apply(wiring, block);
+  // As llama.cpp tells the wirings apart; one key-value head is the older decoder's.
+  const bool two_norms = io.has_tensor("blk.0.attn_norm_2.weight");
+  for (Block& block : model.layers) {
+    const bool grouped = two_norms || block.attention.num_key_value_heads > 1;
+    apply({.new_decoder_architecture = grouped, .norms = two_norms ? 2 : 1}, block);
+  }
 }
 
 }  // namespace
