@@ -124,9 +124,10 @@ static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::
 /// Causal softmax attention of many tokens of one sequence over a paged cache: query row i stands at position
 /// length - rows + i and sees the positions up to its own, with a window only the last `window` of them. Work items:
 /// the tiles of prefill_rows(group) query rows of every key-value head, prefill_items() of them, in an order in which
-/// neighbours cost alike. Keys are summed in blocks of kAttentionTile positions; the block that holds a row's own
-/// position is multiplied whole, with weights of zero behind it, so that a value there that is not finite reaches the
-/// row.
+/// early tiles, which see few keys, take turns with late ones. Keys are summed in blocks of kAttentionTile positions.
+/// Positions that no row of a tile sees are not read for it, and a page of which no row sees a position may be null.
+/// What one row of a tile sees is multiplied for all of them, with weights of zero where a row does not see it, so that
+/// a value that is not finite reaches the whole tile.
 struct PrefillParams : AttentionShape {
   const void* q = nullptr;                   ///< [rows, num_heads, head_dim]
   void* out = nullptr;                       ///< [rows, num_heads, head_dim]

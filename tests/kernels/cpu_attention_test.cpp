@@ -201,7 +201,7 @@ TEST_P(AttentionTest, PrefillAgreesWithThePlainLoop) {
       cases.push_back({.shape = {.type = type, .cache_type = cache_type}, .rows = 140});
     }
   }
-  for (const std::int64_t head_dim : {1, 3, 33, 64, 80, 128}) cases.push_back({{.head_dim = head_dim}, 50});
+  for (const std::int64_t head_dim : {1, 3, 33, 64, 80, 128, 256, 300}) cases.push_back({{.head_dim = head_dim}, 50});
   for (const std::int64_t group : {1, 2, 5, 8, 71}) cases.push_back({{.kv_heads = 1, .group = group}, 67});
   for (const std::int64_t rows : {1, 2, 76, 77, 139}) cases.push_back({.shape = {}, .rows = rows});
   for (const std::int64_t page : {1, 7, 64, 140}) cases.push_back({{.page_tokens = page}, 100});
@@ -230,7 +230,8 @@ TEST_P(AttentionTest, PrefillAgreesWithThePlainLoop) {
     cpu::AttentionParams plain = cache.params(rows.data());
     plain.softcap = one.softcap;
     reference::attention(plain, 0, one.rows * shape.kv_heads);
-    expect_close(found, expected, 2 * spacing(shape.type), 3e-6,
+    // Scores of long heads are large here, and so are their roundings.
+    expect_close(found, expected, 2 * spacing(shape.type), shape.head_dim > 128 ? 1e-5 : 3e-6,
                  ::testing::Message() << "rows " << one.rows << " head_dim " << shape.head_dim << " group "
                                       << shape.group << " page " << shape.page_tokens << " window " << one.window);
     if (HasFailure()) return;
@@ -259,6 +260,23 @@ TEST_P(AttentionTest, PrefillInPiecesGivesTheSameBits) {
   }
   EXPECT_EQ(done, 150);
   EXPECT_TRUE(together == apart);
+}
+
+TEST_P(AttentionTest, PrefillReadsOnlyWhatItsRowsSee) {
+  const PrefillCase one{.shape = {.head_dim = 16, .page_tokens = 1}, .rows = 5, .window = 70};
+  const std::int64_t cells = 140 * 2 * 16;
+  Cache cache(one.shape, Buffer::random(Element::f32, cells, engine_), Buffer::random(Element::f32, cells, engine_),
+              engine_);
+  const Buffer q = Buffer::random(Element::f32, 5 * (6 * 17 + 3), engine_);
+  Buffer whole(Element::f32, 5 * (6 * 18 + 1));
+  Buffer found = whole;
+  run(kernels(), prefill_params(cache, one, q, whole), 0, 2);
+  for (int position = 0; position < 140 - 5 + 1 - 70; ++position) {  // inside a block, behind every window
+    cache.key_pages[position] = nullptr;
+    cache.value_pages[position] = nullptr;
+  }
+  run(kernels(), prefill_params(cache, one, q, found), 0, 2);
+  EXPECT_TRUE(found == whole);
 }
 
 TEST_P(AttentionTest, PrefillPassesNanOn) {

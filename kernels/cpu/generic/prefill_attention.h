@@ -44,7 +44,7 @@ struct PrefillTile {
 template <typename T>
 inline void prefill_load_queries(const PrefillParams& params, const PrefillTile& tile) {
   for (std::int64_t vector = 0; vector < tile.vectors; ++vector) {
-    const std::int64_t row = tile.first_row + vector / params.group;
+    const std::int64_t row = tile.first_row + smaller(vector / params.group, tile.rows - 1);
     const T* const q = static_cast<const T*>(params.q) + row * params.q_row_stride +
                        (tile.head + vector % params.group) * params.q_head_stride;
     float* const to = tile.queries + vector;
@@ -55,17 +55,18 @@ inline void prefill_load_queries(const PrefillParams& params, const PrefillTile&
   for (std::int64_t i = 0; i < tile.vectors * tile.padded; i += kWidth) store(tile.out + i, zero());
 }
 
-/// Widens positions [position, position + count) of a key-value head; rows from `count` to a multiple of 4 become zero.
+/// Widens positions [position + skip, position + count) of a key-value head; the rows before them, which no query sees,
+/// and from `count` to a multiple of 4 become zero.
 template <typename Cache>
 inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head,
-                               std::int64_t position, int count) {
+                               std::int64_t position, std::int64_t skip, int count) {
   const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
   for (int t = 0; t < (count + 3) / 4 * 4; ++t) {
     const std::int64_t page = (position + t) / params.page_tokens;
     const std::int64_t offset = head + (position + t) % params.page_tokens * params.token_stride;
     for (std::int64_t d = 0; d < tile.padded; d += kWidth) {
       const int width = lanes(params.head_dim, d);
-      const bool real = t < count;
+      const bool real = t >= skip && t < count;
       store(tile.keys + t * tile.padded + d,
             real ? read(static_cast<const Cache*>(params.key_pages[page]) + offset + d, width) : zero());
       store(tile.values + t * tile.padded + d,
@@ -193,8 +194,9 @@ inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, s
     // The first row sees least at the block's end, the last row least at its begin.
     const bool masked = first_position + 1 < block + count || (params.window > 0 && end - params.window > block);
     if (masked) prefill_bounds(params, tile, block);
-    visit(params.cache_type,
-          [&](auto tag) { prefill_load_cache<typename decltype(tag)::Type>(params, tile, kv_head, block, count); });
+    visit(params.cache_type, [&](auto tag) {
+      prefill_load_cache<typename decltype(tag)::Type>(params, tile, kv_head, block, begin - block, count);
+    });
     // scores[t, vector] = sum_d keys[t, d] * queries[d, vector]
     prefill_product((count + 3) / 4 * 4, tile.vectors, tile.keys, tile.padded, 1, tile.queries, params.head_dim, false,
                     tile.scores);
