@@ -279,6 +279,28 @@ TEST_P(AttentionTest, PrefillReadsOnlyWhatItsRowsSee) {
   EXPECT_TRUE(found == whole);
 }
 
+TEST_P(AttentionTest, LongSumsDoNotDrift) {
+  // One key far above the rest, which weigh alike: rounding errors of one long sum all point the same way.
+  const PrefillCase one{.shape = {.kv_heads = 1, .group = 1, .head_dim = 2, .page_tokens = 64, .tokens = 1 << 15},
+                        .rows = 1};
+  Buffer k(Element::f32, 2 * one.shape.tokens);
+  k.set(0, 4.0f);
+  Buffer v(Element::f32, 2 * one.shape.tokens, 0.1f);
+  for (std::int64_t i = 0; i < v.size(); i += 4) v.set(i, 0.7f);
+  const Cache cache(one.shape, k, v, engine_);
+  const Buffer q(Element::f32, 2 + 1 + 3, 1.0f);
+  Buffer expected(Element::f32, 2 + 2 + 1);
+  Buffer tiles = expected;
+  Buffer single = expected;
+  const cpu::AttentionRow rows[] = {cache.row(q, expected, 0, one.shape.tokens),
+                                    cache.row(q, single, 0, one.shape.tokens)};
+  reference::attention(cache.params(&rows[0]), 0, 1);
+  run(kernels(), cache.params(&rows[1]), 0, 1);
+  run(kernels(), prefill_params(cache, one, q, tiles), 0, 1);
+  expect_close(single, expected, 2e-5, 0, ::testing::Message() << "single");
+  expect_close(tiles, expected, 2e-5, 0, ::testing::Message() << "tiles");
+}
+
 TEST_P(AttentionTest, PrefillPassesNanOn) {
   const PrefillCase one{.shape = {.head_dim = 16}, .rows = 140};
   const std::int64_t cells = 140 * 2 * 16;

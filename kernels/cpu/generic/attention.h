@@ -4,7 +4,8 @@
 //
 // The cache is taken in tiles of kAttentionTile positions, which begin at multiples of it wherever pages end: scores,
 // then weights under a running maximum, then the weighted sum of V. What was summed before is rescaled only where the
-// maximum grew. The order of sums depends on positions alone.
+// maximum grew. A tile is summed on its own before it is added to those before it: one sum over a long cache would
+// drift. The order of sums depends on positions alone.
 //
 // Scratch, for the query heads of a run of key-value heads: q and out [heads, padded], scores [heads, kAttentionTile],
 // maximum and sum [heads].
@@ -137,7 +138,7 @@ inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t
   const int last = lanes(state.head_dim, d + (kVectors - 1) * kWidth);
   Vec sum[kHeads][kVectors];
   for (int h = 0; h < kHeads; ++h) {
-    for (int i = 0; i < kVectors; ++i) sum[h][i] = load(out + h * state.padded + i * kWidth);
+    for (int i = 0; i < kVectors; ++i) sum[h][i] = zero();
   }
   for (int t = 0; t < tile.count; ++t) {
     const Cache* const from = tile.values[t] + shift + d;
@@ -150,7 +151,10 @@ inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t
     }
   }
   for (int h = 0; h < kHeads; ++h) {
-    for (int i = 0; i < kVectors; ++i) store(out + h * state.padded + i * kWidth, sum[h][i]);
+    for (int i = 0; i < kVectors; ++i) {
+      float* const to = out + h * state.padded + i * kWidth;
+      store(to, add(load(to), sum[h][i]));
+    }
   }
 }
 

@@ -4,7 +4,8 @@
 // A tile of query vectors (rows times the heads of a group) lies transposed, so that lanes are query vectors: a key is
 // read one element at a time and multiplied into all of them, the softmax runs down columns without a sum across lanes,
 // and nothing but the queries, once, has to be turned around. Keys come in blocks of kAttentionTile positions that
-// begin at its multiples. Every score and every output is summed in the order of its index, so a row's bits depend
+// begin at its multiples. A score is summed in the order of its index; outputs and the sum of weights are summed in
+// that order within a block, then block by block, because one sum over a long cache would drift. So a row's bits depend
 // neither on the tile that it lies in nor on where pages end.
 //
 // Scratch: queries [head_dim, vectors], out [vectors, padded], scores [kAttentionTile, vectors], keys and values
@@ -82,7 +83,7 @@ inline void prefill_multiply(const float* a, std::int64_t a_row, std::int64_t a_
                              std::int64_t c_stride) {
   Vec sum[4][kVectors];
   for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < kVectors; ++j) sum[i][j] = accumulate ? load(c + i * c_stride + j * kWidth) : zero();
+    for (int j = 0; j < kVectors; ++j) sum[i][j] = zero();
   }
   for (std::int64_t k = 0; k < depth; ++k) {
     Vec row[kVectors];
@@ -93,7 +94,10 @@ inline void prefill_multiply(const float* a, std::int64_t a_row, std::int64_t a_
     }
   }
   for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < kVectors; ++j) store(c + i * c_stride + j * kWidth, sum[i][j]);
+    for (int j = 0; j < kVectors; ++j) {
+      float* const to = c + i * c_stride + j * kWidth;
+      store(to, accumulate ? add(load(to), sum[i][j]) : sum[i][j]);
+    }
   }
 }
 
@@ -142,14 +146,14 @@ inline void prefill_weigh(const PrefillParams& params, const PrefillTile& tile, 
     const Vec pivot = select_less(forbidden, best, best, zero());
     const Vec factor = exp(sub(before, pivot));
     store(tile.factor + j, factor);
-    Vec sum = mul(load(tile.sum + j), factor);
+    Vec sum = zero();
     for (int t = 0; t < count; ++t) {
       float* const scores = tile.scores + t * tile.vectors + j;
       const Vec weight = exp(sub(load(scores), pivot));
       store(scores, weight);
       sum = add(sum, weight);
     }
-    store(tile.sum + j, sum);
+    store(tile.sum + j, fma(load(tile.sum + j), factor, sum));
     grown = grown || equal_mask(before, best) != (1u << kWidth) - 1u;
   }
   if (!grown) return;
