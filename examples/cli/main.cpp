@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   cli::add_detokenize(app, action);
   cli::add_render(app, action);
   cli::add_logits(app, action);
+  cli::add_convert(app, action);
   cli::add_perplexity(app, action);
   cli::add_inspect(app, action);
   cli::add_benchmark(app, action);

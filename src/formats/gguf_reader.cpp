@@ -70,6 +70,14 @@ const std::string& tensor_name(const TensorView& view) { return view.name; }
 
 }  // namespace
 
+std::uint32_t gguf_type_number(BlockFormat format, const std::string& path, const std::string& tensor) {
+  for (const auto& [number, known] : kTensorTypes) {
+    if (known == format) return number;
+  }
+  throw Error(ErrorKind::unsupported, "GGUF has no such tensor type",
+              {.file = path, .field = tensor, .found = std::string(block_info(format).name)});
+}
+
 std::string_view to_string(GgufType type) noexcept {
   const auto index = static_cast<std::size_t>(type);
   return index < kTypeNames.size() ? kTypeNames[index] : "unknown";

@@ -18,19 +18,8 @@ constexpr std::array kArchitectures = {
     &kBloom, &kCohere,     &kCohere2, &kDeci,     &kFalcon,     &kGemma,   &kGemma2,  &kGemma3,
     &kGpt2,  &kGptBigCode, &kGptNeoX, &kGptJ,     &kGranite,    &kMixtral, &kMistral, &kLlama,
     &kMpt,   &kOlmo,       &kOlmo2,   &kOpt,      &kPhi,        &kPhi3,    &kQwen2,   &kQwen2Moe,
-    &kQwen3, &kQwen3Moe,   &kSmolLm3, &kStableLm, &kStarCoder2,
+    &kQwen3, &kQwen3Moe,   &kSeedOss, &kSmolLm3, &kStableLm, &kStarCoder2,
 };
-
-// The first line in which two configs differ.
-std::string first_difference(const ModelConfig& a, const ModelConfig& b) {
-  const std::string left = to_string(a);
-  const std::string right = to_string(b);
-  std::size_t line = 0;
-  for (std::size_t i = 0; i < left.size() && i < right.size() && left[i] == right[i]; ++i) {
-    if (left[i] == '\n') line = i + 1;
-  }
-  return left.substr(line, left.find('\n', line) - line);
-}
 
 std::string known_names(bool gguf) {
   std::string names;
@@ -125,6 +114,16 @@ const Architecture& find_architecture(std::string_view name) {
     if (architecture->name == name) return *architecture;
   }
   unknown_architecture("architecture", name, false);
+}
+
+std::string first_difference(const ModelConfig& a, const ModelConfig& b) {
+  const std::string left = to_string(a);
+  const std::string right = to_string(b);
+  std::size_t line = 0;
+  for (std::size_t i = 0; i < left.size() && i < right.size() && left[i] == right[i]; ++i) {
+    if (left[i] == '\n') line = i + 1;
+  }
+  return left.substr(line, left.find('\n', line) - line);
 }
 
 ModelConfig read_hf_config(const Architecture& architecture, const Json& config) {

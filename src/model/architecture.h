@@ -108,6 +108,9 @@ ModelConfig read_gguf_config(const Architecture& architecture, const GgufFile& f
 /// config.json of such a model. Error{unsupported} where the family's keys can't say what the model does.
 Json write_hf_config(const Architecture& architecture, const ModelConfig& model);
 
+/// The first line of `a` in which two configs differ, as `key: value`.
+std::string first_difference(const ModelConfig& a, const ModelConfig& b);
+
 /// Checks what no family may break: positive sizes, heads that divide, an even rotary_dim, no size that overflows.
 /// Throws Error{format} naming the field.
 void check_config(const ModelConfig& config);

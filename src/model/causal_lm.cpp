@@ -7,6 +7,7 @@
 #include "kernels/cpu/kernels.h"
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
+#include "model/gguf_saver.h"
 #include "model/loader.h"
 #include "model/numeric_check.h"
 #include "model/saver.h"
@@ -222,9 +223,9 @@ void CausalLM::remove_hook(HookHandle handle) {
   }
 }
 
-void CausalLM::save_pretrained(const std::string& folder, const SaveOptions& options) const {
+void CausalLM::save_pretrained(const std::string& path, const SaveOptions& options) const {
   const ModelGate::Reading reading(impl_->model->gate);
-  guarded([&] { save_folder(*impl_->model, folder, options); });
+  guarded([&] { path.ends_with(".gguf") ? save_gguf(*impl_->model, path) : save_folder(*impl_->model, path, options); });
 }
 
 }  // namespace powerhouse

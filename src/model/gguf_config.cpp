@@ -39,7 +39,7 @@ void GgufConfig::put_per_layer(std::string_view key, const std::vector<std::uint
   if (alike) {
     put(key, values.front());
   } else {
-    put(key, values);
+    put(key, std::vector<std::int32_t>(values.begin(), values.end()));  // llama.cpp's arrays are signed
   }
 }
 

@@ -11,16 +11,10 @@
 #include <vector>
 
 #include "formats/gguf_reader.h"
+#include "formats/gguf_writer.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse {
-
-/// Metadata to be written, in order.
-struct GgufEntry {
-  using Value = std::variant<std::uint32_t, float, bool, std::string, std::vector<std::uint32_t>>;
-  std::string key;
-  Value value;
-};
 
 class GgufConfig {
  public:

@@ -19,6 +19,8 @@ class AtomicFile {
 
   void write(const void* data, std::size_t size);
   void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Where the bytes are until then; empty where the target is written to directly.
+  const std::string& temporary() const { return temporary_; }
   /// Flushes to disk and renames onto the target.
   void commit();
 

@@ -31,6 +31,7 @@ extern const Architecture kQwen2;
 extern const Architecture kQwen2Moe;
 extern const Architecture kQwen3;
 extern const Architecture kQwen3Moe;
+extern const Architecture kSeedOss;
 extern const Architecture kSmolLm3;
 extern const Architecture kStableLm;
 extern const Architecture kStarCoder2;

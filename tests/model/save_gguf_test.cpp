@@ -1,0 +1,104 @@
+// GGUF files of ours: read back they are the same model, to the bit, and hold what llama.cpp's own conversion holds.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "expect_error.h"
+#include "fixture.h"
+#include "formats/gguf_writer.h"
+#include "support/json.h"
+#include "temporary_folder.h"
+
+namespace powerhouse {
+namespace {
+
+using namespace testing;
+
+std::vector<std::string> files() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(fixture("families_gguf"))) {
+    if (entry.path().extension() == ".gguf") names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class SaveGguf : public ::testing::TestWithParam<std::string> {};
+
+// From llama.cpp's conversion through a model to our file: every tensor has the same name, type, shape and bytes, and
+// every key that both have the same value.
+TEST_P(SaveGguf, EqualsTheConversionOfLlamaCpp) {
+  const std::string path = fixture("families_gguf/" + GetParam() + ".gguf");
+  const auto theirs = GgufFile::open(path);
+  const CausalLM model = CausalLM::from_pretrained(path);
+  const TemporaryFolder temporary;
+  const std::string saved = temporary.file("saved.gguf");
+  model.save_pretrained(saved);
+  const auto ours = GgufFile::open(saved);
+  EXPECT_EQ(ours->tensors().size(), theirs->tensors().size());
+  for (const TensorView& want : theirs->tensors()) {
+    const TensorView* got = ours->find_tensor(want.name);
+    ASSERT_NE(got, nullptr) << want.name;
+    EXPECT_EQ(block_info(got->format).name, block_info(want.format).name) << want.name;
+    EXPECT_EQ(got->shape, want.shape) << want.name;
+    ASSERT_EQ(got->bytes, want.bytes) << want.name;
+    EXPECT_EQ(std::memcmp(got->data, want.data, want.bytes), 0) << want.name;
+  }
+  const auto mine = copy_entries(*ours, "");
+  int shared = 0;
+  for (const GgufEntry& want : copy_entries(*theirs, "")) {
+    for (const GgufEntry& got : mine) {
+      if (got.key != want.key || got.key.starts_with("general.")) continue;
+      EXPECT_EQ(got, want) << got.key;
+      ++shared;
+    }
+  }
+  EXPECT_GE(shared, 8);
+  const CausalLM back = CausalLM::from_pretrained(saved);
+  const at::Tensor ids = to_tensor({1, 5, 9, 3, 7, 11, 2, 30});
+  EXPECT_TRUE(back.forward(ids).equal(model.forward(ids)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, SaveGguf, ::testing::ValuesIn(files()), [](const auto& info) { return info.param; });
+
+std::vector<std::string> folders() {
+  std::vector<std::string> names;
+  const Json index = Json::parse_file(fixture("families/index.json"));
+  for (const Json& row : index.as_array()) names.push_back(row.at("name").as_string());
+  return names;
+}
+
+class FolderAsGguf : public ::testing::TestWithParam<std::string> {};
+
+// A folder becomes a GGUF file of the same logits, or an Error says why not.
+TEST_P(FolderAsGguf, IsTheSameModelOrRefused) {
+  const CausalLM model = load("families/" + GetParam());
+  const TemporaryFolder temporary;
+  const std::string saved = temporary.file("saved.gguf");
+  try {
+    model.save_pretrained(saved);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::unsupported) << error.what();
+    EXPECT_FALSE(std::filesystem::exists(saved));
+    return;
+  }
+  const CausalLM back = CausalLM::from_pretrained(saved, {.dtype = Dtype::f32});
+  const at::Tensor ids = Tensors(fixture("families/" + GetParam() + "/expected.safetensors"))["input_ids"];
+  EXPECT_TRUE(close(back.forward(ids.narrow(0, 0, 1))[0], model.forward(ids.narrow(0, 0, 1))[0], kSameF32));
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, FolderAsGguf, ::testing::ValuesIn(folders()), [](const auto& info) { return info.param; });
+
+TEST(SaveGgufOf, FamiliesWithoutAGraphAreRefused) {
+  const TemporaryFolder temporary;
+  for (const char* name : {"opt_pre_norm", "gptj_full", "falcon_rw"}) {
+    const CausalLM model = load(std::string("families/") + name);
+    expect_error(ErrorKind::unsupported, "llama.cpp", [&] { model.save_pretrained(temporary.file("x.gguf")); });
+    EXPECT_FALSE(std::filesystem::exists(temporary.file("x.gguf")));
+  }
+}
+
+}  // namespace
+}  // namespace powerhouse
