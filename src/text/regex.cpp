@@ -29,6 +29,27 @@ struct ContextDeleter {
   void operator()(pcre2_jit_stack* stack) const { pcre2_jit_stack_free(stack); }
 };
 
+// What matching needs beside the pattern. One for each thread: a stack is a mapping of its own, and mapping it for each
+// text took 95 % of the time on short ones (10 s instead of 0.6 s for 6.7 MB cut into words).
+struct Scratch {
+  std::unique_ptr<pcre2_jit_stack, ContextDeleter> stack{pcre2_jit_stack_create(1 << 15, kJitStack, nullptr)};
+  std::unique_ptr<pcre2_match_context, ContextDeleter> context{pcre2_match_context_create(nullptr)};
+  std::unique_ptr<pcre2_match_data, ContextDeleter> data{pcre2_match_data_create(1, nullptr)};  // no groups
+
+  Scratch() {
+    if (!context || !data || !stack) throw Error(ErrorKind::memory, "no memory for a regular expression");
+    pcre2_set_match_limit(context.get(), kMatchLimit);
+    pcre2_set_depth_limit(context.get(), kDepthLimit);
+    pcre2_set_heap_limit(context.get(), kHeapLimitKiB);
+    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+};
+
+const Scratch& scratch_of_this_thread() {
+  thread_local const Scratch scratch;
+  return scratch;
+}
+
 }  // namespace
 
 struct Regex::Code {
@@ -59,22 +80,13 @@ Regex::Regex(std::string_view pattern) : pattern_(pattern), code_(std::make_uniq
 Regex::~Regex() = default;
 
 std::vector<MatchRange> Regex::find_all(std::string_view text) const {
-  const std::unique_ptr<pcre2_match_context, ContextDeleter> context(pcre2_match_context_create(nullptr));
-  const std::unique_ptr<pcre2_match_data, ContextDeleter> data(
-      pcre2_match_data_create_from_pattern(code_->code, nullptr));
-  const std::unique_ptr<pcre2_jit_stack, ContextDeleter> stack(pcre2_jit_stack_create(1 << 15, kJitStack, nullptr));
-  if (!context || !data || !stack) throw Error(ErrorKind::memory, "no memory for a regular expression");
-  pcre2_set_match_limit(context.get(), kMatchLimit);
-  pcre2_set_depth_limit(context.get(), kDepthLimit);
-  pcre2_set_heap_limit(context.get(), kHeapLimitKiB);
-  pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
-
+  const Scratch& scratch = scratch_of_this_thread();
   std::vector<MatchRange> found;
   std::size_t from = 0;
   while (from <= text.size()) {
     const auto match = [&](std::uint32_t options) {
       return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                         options | PCRE2_NO_UTF_CHECK, data.get(), context.get());
+                         options | PCRE2_NO_UTF_CHECK, scratch.data.get(), scratch.context.get());
     };
     int result = match(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
@@ -83,7 +95,7 @@ std::vector<MatchRange> Regex::find_all(std::string_view text) const {
       throw Error(ErrorKind::range, "a regular expression takes too long on this text",
                   {.field = "pattern \"" + pattern_.substr(0, 200) + "\"", .found = message_of(result)});
     }
-    const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(data.get());
+    const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(scratch.data.get());
     const MatchRange range{ends[0], ends[1]};
     if (range.start == range.end && !found.empty() && found.back().end == range.end) {
       from = range.end < text.size() ? range.end + unicode::sequence_length(text[range.end]) : text.size() + 1;
