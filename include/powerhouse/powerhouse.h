@@ -18,4 +18,5 @@
 #include "powerhouse/tensor.h"
 #include "powerhouse/tensor_file.h"
 #include "powerhouse/tokenizer.h"
+#include "powerhouse/tokenizer_training.h"
 #include "powerhouse/version.h"
