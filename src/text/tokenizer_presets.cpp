@@ -50,6 +50,10 @@ TokenizerParts preset(std::string_view name) {
 
 TokenizerParts tokenizer_parts(const TokenizerTrainingOptions& options) {
   TokenizerParts parts = preset(options.preset);
+  if (const auto* word_piece = std::get_if<WordPieceTrainerOptions>(&options.trainer);
+      word_piece != nullptr && options.preset == "bert") {
+    parts.decoder.as_object()["prefix"] = word_piece->continuing_subword_prefix;
+  }
   if (!options.normalizer.empty()) parts.normalizer = part(options.normalizer, "normalizer");
   if (!options.pre_tokenizer.empty()) parts.pre_tokenizer = part(options.pre_tokenizer, "pre_tokenizer");
   if (!options.decoder.empty()) parts.decoder = part(options.decoder, "decoder");

@@ -41,6 +41,15 @@ expect(2 "" "--ids" logits --model ${tiny} --ids " " --output o)
 expect(2 "" "new-tokens" benchmark --model ${tiny} --new-tokens -3)
 expect(2 "" "context" perplexity --model ${tiny} --file f --context 0)
 
+set(train train-tokenizer --files ${FIXTURES}/text/training/code.txt --output tokenizer.json)
+expect(2 "" "files" train-tokenizer --output tokenizer.json)
+expect(2 "" "output" train-tokenizer --files f)
+expect(2 "" "bpf" ${train} --model bpf)
+expect(2 "" "preset.*gpt3" ${train} --preset gpt3)
+expect(2 "" "vocab-size" ${train} --vocab-size none)
+expect(2 "" "max-piece-length.*unigram" ${train} --max-piece-length 4)
+expect(2 "" "min-frequency.*bpe" ${train} --model unigram --min-frequency 4)
+
 # Bad input is 1, and named.
 file(WRITE ${SCRATCH}/empty.gguf "")
 file(WRITE ${SCRATCH}/text.gguf "hello")
@@ -54,9 +63,23 @@ expect(1 "^$" "CUDA" logits --model ${tiny} --ids 1 --output o.safetensors --dev
 expect(1 "^$" "no/such/folder" logits --model ${tiny} --ids 1 --output no/such/folder/o.safetensors)
 expect(1 "^$" "tokenizer" tokenize --model ${tiny} --text x)
 expect(1 "^$" "absent.txt" perplexity --model ${tiny} --file absent.txt)
-file(GLOB left ${SCRATCH}/o.safetensors*)
+expect(1 "^$" "absent.txt" train-tokenizer --files absent.txt --output tokenizer.json)
+expect(1 "^$" "no/such/folder" train-tokenizer --files empty.gguf --output no/such/folder/tokenizer.json)
+expect(1 "^$" "vocab_size" ${train} --model unigram --vocab-size 20)
+file(GLOB left ${SCRATCH}/o.safetensors* ${SCRATCH}/tokenizer.json*)
 if(left)
   message(SEND_ERROR "a failed command left ${left}")
+endif()
+
+# A trained tokenizer, as the fixture of the library's test has it.
+expect(0 "vocab_size: 400\nmerges: 331\n" "" ${train} --vocab-size 400)
+expect(0 "merges: [0-9]+" "" ${train} --min-frequency 3 --special-token "[a,b]" --special-token "<s>" --threads 1
+  --preset gpt2 --normalizer "{\"type\":\"NFC\"}" --max-token-length 9)
+file(READ ${SCRATCH}/tokenizer.json trained)
+string(JSON special GET "${trained}" added_tokens 0 content)
+string(JSON normalizer GET "${trained}" normalizer type)
+if(NOT special STREQUAL "[a,b]" OR NOT normalizer STREQUAL "NFC")
+  message(SEND_ERROR "train-tokenizer: special token ${special}, normalizer ${normalizer}")
 endif()
 
 # What needs no tokenizer works without one.

@@ -22,7 +22,7 @@ import time
 os.environ["RAYON_NUM_THREADS"] = "2"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers  # noqa: E402
+from tokenizers import Regex, Tokenizer, implementations, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "text" / "training"
 RUNS = 6
@@ -145,8 +145,28 @@ def cases():
     yield case("unigram_all", "unigram", prose_, dict(vocab_size=8000, unk_token="<unk>", special_tokens=["<s>"]), words(), normalizers.NFKD())
 
 
+def presets():
+    """The parts that the package's own classes for these models put around them."""
+    def parts(tokenizer, processor=None):
+        if processor is not None:
+            tokenizer.post_processor = processor
+        state = json.loads(tokenizer.to_str())
+        return {key: state[key] for key in ("normalizer", "pre_tokenizer", "post_processor", "decoder")}
+
+    whitespace = Tokenizer(models.BPE())
+    whitespace.pre_tokenizer = pre_tokenizers.Whitespace()
+    return {
+        "": parts(Tokenizer(models.BPE())),
+        "whitespace": parts(whitespace),
+        "gpt2": parts(implementations.ByteLevelBPETokenizer()),
+        "llama": parts(implementations.SentencePieceBPETokenizer()) | {"normalizer": None},  # NFKC there
+        "bert": parts(implementations.BertWordPieceTokenizer(), processors.BertProcessing(("[SEP]", 1), ("[CLS]", 2))),
+    }
+
+
 def write():
     ROOT.mkdir(exist_ok=True)
+    (ROOT / "presets.json").write_text(json.dumps(presets(), ensure_ascii=False, indent=2) + "\n", "utf-8")
     (ROOT / "prose.txt").write_text(prose(1, 1500), "utf-8", newline="")
     (ROOT / "runs.txt").write_text(runs(2), "utf-8", newline="")
     # code.txt is a source file of this repository as it once was.

@@ -11,6 +11,7 @@
 #include "expect_error.h"
 #include "support/thread_team.h"
 #include "temporary_folder.h"
+#include "text/tokenizer_presets.h"
 #include "text/training_texts.h"
 #include "tokenizer_cases.h"
 
@@ -209,6 +210,34 @@ TEST(TokenizerTraining, GivesATokenizerThatLoads) {
   const auto ids = tokenizer.encode(text);
   EXPECT_EQ(tokenizer.decode(ids), text);
   EXPECT_LT(ids.size(), text.size() / 2);
+}
+
+TEST(TokenizerTraining, KnowsThePartsOfPresets) {
+  const Json presets = Json::parse_file(corpus("presets.json"));
+  for (const auto& [name, expected] : presets.as_object()) {
+    const TokenizerParts parts = tokenizer_parts({.preset = name});
+    const auto compare = [&, &name = name, &expected = expected](const char* key, const Json& part) {
+      const Json* wanted = expected.get(key);
+      EXPECT_EQ(part.dump(), wanted == nullptr ? "null" : wanted->dump()) << name << " " << key;
+    };
+    compare("normalizer", parts.normalizer);
+    compare("pre_tokenizer", parts.pre_tokenizer);
+    compare("decoder", parts.decoder);
+    if (name != "bert") compare("post_processor", parts.post_processor);
+  }
+  // BERT's template needs the ids of two special tokens; here behind another pre-tokenizer.
+  const auto bert = [](std::vector<std::string> specials) {
+    const TokenizerTrainingOptions options{
+        .trainer = WordPieceTrainerOptions{.special_tokens = std::move(specials), .continuing_subword_prefix = "@@"},
+        .preset = "bert",
+        .normalizer = "null",
+        .pre_tokenizer = R"({"type":"ByteLevel"})"};
+    return Json::parse(train_tokenizer({corpus("runs.txt")}, options).json, "trained");
+  };
+  EXPECT_EQ(bert({"[UNK]", "[SEP]", "[CLS]"}).at("post_processor").dump(),
+            presets.at("bert").at("post_processor").dump());
+  EXPECT_EQ(bert({"[UNK]", "[SEP]"}).get("post_processor"), nullptr);
+  EXPECT_EQ(bert({}).at("decoder").at("prefix").as_string(), "@@");
 }
 
 TEST(TokenizerTraining, PutsPartsAroundTheModel) {
