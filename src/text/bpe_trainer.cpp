@@ -103,8 +103,8 @@ class BpeTrainer {
       out.vocabulary.emplace_back(words_.text(static_cast<std::uint32_t>(id)));
     }
     std::unordered_set<TokenPair> seen;
-    for (auto pair = merges_.rbegin(); pair != merges_.rend(); ++pair) {
-      if (seen.insert(*pair).second) out.merges.emplace_back(left_of(*pair), right_of(*pair));
+    for (std::size_t i = merges_.size(); i-- > 0;) {
+      if (seen.insert(merges_[i]).second) out.merges.emplace_back(left_of(merges_[i]), right_of(merges_[i]));
     }
     std::reverse(out.merges.begin(), out.merges.end());
     return out;

@@ -173,6 +173,10 @@ TrainedTokenizer train_on(TextSource& source, const TokenizerTrainingOptions& op
   TrainedModel model = std::visit([&](const auto& chosen) { return train(counts, chosen); }, trainer);
   Json::Array added =
       added_tokens(model, std::visit([](const auto& chosen) { return chosen.special_tokens; }, trainer));
+  const std::string unknown = std::visit([](const auto& chosen) { return chosen.unk_token; }, trainer);
+  if (!unknown.empty() && !model.ids.contains(unknown)) {
+    log(LogLevel::warning, "the vocabulary lacks the unknown token " + unknown + ": it belongs to the special tokens");
+  }
   if (parts.bert_template) parts.post_processor = bert_template(added);
   JsonObject json;
   json["version"] = "1.0";

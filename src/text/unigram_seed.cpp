@@ -161,6 +161,7 @@ std::vector<std::pair<std::string, std::uint64_t>> unigram_seed(const WordCounts
   }
   std::vector<Substring> substrings = SubstringFinder(flat, max_piece_length).find();
   std::vector<std::pair<std::uint64_t, char32_t>> alphabet;
+  alphabet.reserve(characters.size());
   for (const auto& [character, count] : characters) alphabet.emplace_back(count, character);
   std::sort(alphabet.rbegin(), alphabet.rend());
 

@@ -51,6 +51,7 @@ class UnigramTrainer {
   UnigramTrainer(const WordCounts& counts, const UnigramTrainerOptions& options)
       : words_(counts.words()), options_(options), desired_size_(options.vocab_size * 11 / 10) {
     check();
+    check_words();
     const auto seed = unigram_seed(counts, options.max_piece_length, options.seed_size);
     pieces_.emplace_back(kTrainingUnknown, std::numeric_limits<double>::quiet_NaN());
     double sum = 0;
@@ -96,6 +97,18 @@ class UnigramTrainer {
       throw Error(
           ErrorKind::usage, "no such length of pieces",
           {.field = "max_piece_length", .expected = "1 to 1000", .found = std::to_string(options_.max_piece_length)});
+    }
+  }
+
+  // A lattice takes some 50 bytes for each piece that stands somewhere in the word.
+  void check_words() const {
+    constexpr std::size_t kLongest = std::size_t{1} << 20;
+    for (const WordCount& word : words_) {
+      if (word.word.size() <= kLongest) continue;
+      throw Error(ErrorKind::memory, "a word too long for a Unigram model",
+                  {.field = "pre_tokenizer",
+                   .expected = "one that leaves at most " + std::to_string(kLongest) + " bytes together",
+                   .found = std::to_string(word.word.size())});
     }
   }
 

@@ -278,6 +278,8 @@ TEST(TokenizerTraining, RefusesWhatItCantTrainOn) {
     expect_error(ErrorKind::usage, "max_piece_length",
                  [&] { train({corpus("code.txt")}, {.trainer = UnigramTrainerOptions{.max_piece_length = length}}); });
   }
+  const std::string longest = folder.write("longest.txt", std::string((1 << 20) + 1, 'x'));
+  expect_error(ErrorKind::memory, "1048577", [&] { train({longest}, {.trainer = UnigramTrainerOptions{}}); });
   expect_error(ErrorKind::usage, "special_tokens",
                [&] { train({corpus("code.txt")}, {.trainer = BpeTrainerOptions{.special_tokens = {""}}}); });
   expect_error(ErrorKind::usage, "initial_alphabet",
