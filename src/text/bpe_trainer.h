@@ -3,7 +3,7 @@
 //
 // The order is that of the `tokenizers` package, whatever of it can be seen: pairs by falling count, then by rising
 // ids; a pair whose count fell since it was queued goes back with its new count; the count of a merged pair stays as it
-// was, which shows where two merges make the same token and one pair is queued twice.
+// was, which shows where two merges make the same token and one pair is queued twice. Counts have 64 bits, not 32.
 #pragma once
 
 #include <string>
