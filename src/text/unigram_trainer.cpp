@@ -252,6 +252,9 @@ class UnigramTrainer {
   TrainedUnigram finish(const std::set<std::string>& characters) const {
     constexpr double kStep = 0.0001;
     const UnigramPieces model(pieces_);
+    if (!characters.empty() && pieces_.size() == 1) {  // `tokenizers` gives infinite scores and a file it can't load
+      throw Error(ErrorKind::numeric, "no piece is left to score characters by", {.field = "texts"});
+    }
     std::unordered_map<std::string_view, double> existing;
     for (const auto& [text, score] : pieces_) existing[text] = score;
     std::unordered_set<std::string> inserted{kTrainingUnknown};

@@ -296,6 +296,8 @@ TEST(TokenizerTraining, LearnsNothingFromNothing) {
   for (const TrainerOptions& trainer : trainers) {
     EXPECT_EQ(train_tokenizer({empty, empty}, {.trainer = trainer}).vocab_size, 0u) << trainer.index();
   }
+  expect_error(ErrorKind::numeric, "texts",
+               [&] { train_tokenizer({empty}, {.trainer = UnigramTrainerOptions{.initial_alphabet = {"x"}}}); });
 }
 
 std::vector<std::string> lines_of(const std::vector<std::string>& files, std::size_t batch_size) {
