@@ -1,4 +1,4 @@
-// attention of one decode step over a paged cache: bytes are those of K and V, read once.
+// attention over a paged cache: one decode step, whose bytes are those of K and V, read once; and a prompt.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -11,53 +11,93 @@ namespace {
 using powerhouse::Element;
 using powerhouse::cpu::AttentionParams;
 using powerhouse::cpu::AttentionRow;
+using powerhouse::cpu::AttentionShape;
+using powerhouse::cpu::PrefillParams;
 
-/// Arguments: cache element type, key-value heads, group, head_dim, length.
+constexpr std::int64_t kPageTokens = 16;
+
+/// One sequence's cache, and the shape that kernels are told. Arguments: element type, key-value heads, group,
+/// head_dim, length.
+struct Cache {
+  explicit Cache(const benchmark::State& state) : length(state.range(4)) {
+    const auto type = static_cast<Element>(state.range(0));
+    shape.type = type;
+    shape.cache_type = type;
+    shape.num_kv_heads = state.range(1);
+    shape.group = state.range(2);
+    shape.head_dim = state.range(3);
+    shape.page_tokens = kPageTokens;
+    shape.token_stride = shape.num_kv_heads * shape.head_dim;
+    shape.kv_head_stride = shape.head_dim;
+    shape.q_head_stride = shape.head_dim;
+    shape.out_head_stride = shape.head_dim;
+    shape.scale = 0.125f;
+    const std::int64_t count = (length + kPageTokens - 1) / kPageTokens;
+    const std::int64_t page = kPageTokens * shape.token_stride;
+    bytes.resize(2 * count * page * powerhouse::element_bytes(type));
+    for (std::int64_t i = 0; i < 2 * count * page; ++i) {
+      powerhouse::write_element(bytes.data(), type, i, static_cast<float>(i % 17) * 0.01f);
+    }
+    for (std::int64_t i = 0; i < 2 * count; ++i) {
+      (i % 2 == 0 ? keys : values).push_back(bytes.data() + i * page * powerhouse::element_bytes(type));
+    }
+  }
+  std::int64_t row_elements() const { return shape.num_kv_heads * shape.group * shape.head_dim; }
+
+  AttentionShape shape;
+  std::int64_t length;
+  std::vector<std::uint8_t> bytes;
+  std::vector<const void*> keys, values;
+};
+
 void attention(benchmark::State& state) {
-  const auto type = static_cast<Element>(state.range(0));
-  const std::int64_t kv_heads = state.range(1);
-  const std::int64_t group = state.range(2);
-  const std::int64_t head_dim = state.range(3);
-  const std::int64_t length = state.range(4);
-  constexpr std::int64_t kPageTokens = 16;
-  const std::int64_t pages = (length + kPageTokens - 1) / kPageTokens;
-  const std::int64_t page_bytes = kPageTokens * kv_heads * head_dim * powerhouse::element_bytes(type);
-  std::vector<std::uint8_t> cache(2 * pages * page_bytes);
-  for (std::int64_t i = 0; i < 2 * pages * kPageTokens * kv_heads * head_dim; ++i) {
-    powerhouse::write_element(cache.data(), type, i, static_cast<float>(i % 17) * 0.01f);
-  }
-  std::vector<const void*> keys(pages);
-  std::vector<const void*> values(pages);
-  for (std::int64_t page = 0; page < pages; ++page) {
-    keys[page] = cache.data() + 2 * page * page_bytes;
-    values[page] = cache.data() + (2 * page + 1) * page_bytes;
-  }
-  std::vector<std::uint8_t> q(kv_heads * group * head_dim * powerhouse::element_bytes(type));
+  const Cache cache(state);
+  std::vector<std::uint8_t> q(cache.row_elements() * powerhouse::element_bytes(cache.shape.type));
   std::vector<std::uint8_t> out(q.size());
-  const AttentionRow row{
-      .q = q.data(), .out = out.data(), .key_pages = keys.data(), .value_pages = values.data(), .end = length};
-  const AttentionParams params{{.type = type,
-                                .cache_type = type,
-                                .num_kv_heads = kv_heads,
-                                .group = group,
-                                .head_dim = head_dim,
-                                .page_tokens = kPageTokens,
-                                .token_stride = kv_heads * head_dim,
-                                .kv_head_stride = head_dim,
-                                .q_head_stride = head_dim,
-                                .out_head_stride = head_dim,
-                                .scale = 0.125f},
-                               &row};
-  std::vector<float> scratch(powerhouse::cpu::attention_scratch_floats(group, head_dim));
+  const AttentionRow row{.q = q.data(),
+                         .out = out.data(),
+                         .key_pages = cache.keys.data(),
+                         .value_pages = cache.values.data(),
+                         .end = cache.length};
+  const AttentionParams params{cache.shape, &row};
+  std::vector<float> scratch(powerhouse::cpu::attention_scratch_floats(cache.shape.group, cache.shape.head_dim));
   const auto& kernels = powerhouse::cpu::kernels();
   for (auto _ : state) {
-    kernels.attention(params, 0, kv_heads, scratch.data());
+    kernels.attention(params, 0, cache.shape.num_kv_heads, scratch.data());
     benchmark::ClobberMemory();
   }
-  const std::int64_t elements = length * kv_heads * head_dim;
-  state.SetBytesProcessed(state.iterations() * 2 * elements * powerhouse::element_bytes(type));
+  const std::int64_t elements = cache.length * cache.shape.token_stride;
+  state.SetBytesProcessed(state.iterations() * 2 * elements * powerhouse::element_bytes(cache.shape.type));
+  state.counters["flops"] = benchmark::Counter(static_cast<double>(4 * cache.shape.group * elements),
+                                               benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// A whole prompt; flops are those of the causal half.
+void prefill(benchmark::State& state) {
+  const Cache cache(state);
+  PrefillParams params{cache.shape};
+  std::vector<std::uint8_t> q(cache.length * cache.row_elements() * powerhouse::element_bytes(cache.shape.type));
+  for (std::int64_t i = 0; i < cache.length * cache.row_elements(); ++i) {
+    powerhouse::write_element(q.data(), cache.shape.type, i, static_cast<float>(i % 13) * 0.1f - 0.6f);
+  }
+  std::vector<std::uint8_t> out(q.size());
+  params.q = q.data();
+  params.out = out.data();
+  params.key_pages = cache.keys.data();
+  params.value_pages = cache.values.data();
+  params.rows = cache.length;
+  params.length = cache.length;
+  params.q_row_stride = cache.row_elements();
+  params.out_row_stride = cache.row_elements();
+  std::vector<float> scratch(powerhouse::cpu::prefill_scratch_floats(params.group, params.head_dim));
+  const auto& kernels = powerhouse::cpu::kernels();
+  for (auto _ : state) {
+    kernels.prefill_attention(params, 0, powerhouse::cpu::prefill_items(params), scratch.data());
+    benchmark::ClobberMemory();
+  }
   state.counters["flops"] =
-      benchmark::Counter(static_cast<double>(4 * group * elements), benchmark::Counter::kIsIterationInvariantRate);
+      benchmark::Counter(static_cast<double>(2 * cache.length * cache.length * cache.row_elements()),
+                         benchmark::Counter::kIsIterationInvariantRate);
 }
 
 void shapes(benchmark::internal::Benchmark* bench) {
@@ -70,5 +110,16 @@ void shapes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"type", "kv_heads", "group", "head_dim", "length"})->Unit(benchmark::kMicrosecond);
 }
 BENCHMARK(attention)->Apply(shapes);
+
+void prompts(benchmark::internal::Benchmark* bench) {
+  for (const auto type : {Element::f32, Element::bf16}) {
+    for (const std::int64_t length : {128, 1024}) {
+      bench->Args({static_cast<std::int64_t>(type), 3, 3, 64, length});
+      bench->Args({static_cast<std::int64_t>(type), 2, 4, 128, length});
+    }
+  }
+  bench->ArgNames({"type", "kv_heads", "group", "head_dim", "length"})->Unit(benchmark::kMicrosecond);
+}
+BENCHMARK(prefill)->Apply(prompts);
 
 }  // namespace
