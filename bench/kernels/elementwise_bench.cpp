@@ -40,6 +40,51 @@ void rms_norm(benchmark::State& state) {
 }
 BENCHMARK(rms_norm)->ArgsProduct({{0, 1}, {576, 2048}})->ArgNames({"type", "size"});
 
+void layer_norm(benchmark::State& state) {
+  const auto type = static_cast<Element>(state.range(0));
+  const std::int64_t size = state.range(1);
+  const auto x = values_of(size, type);
+  const auto weight = values_of(size, type);
+  auto y = values_of(size, type);
+  const cpu::LayerNormParams params{.type = type,
+                                    .x = x.data(),
+                                    .weight = weight.data(),
+                                    .bias = weight.data(),
+                                    .y = y.data(),
+                                    .size = size,
+                                    .x_stride = size,
+                                    .y_stride = size};
+  for (auto _ : state) {
+    cpu::kernels().layer_norm(params, 0, 1);
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * 3 * size * powerhouse::element_bytes(type));
+}
+BENCHMARK(layer_norm)->ArgsProduct({{0, 1}, {576, 2048}})->ArgNames({"type", "size"});
+
+/// 512 heads of 64 elements: queries of a short prompt.
+void rms_norm_heads(benchmark::State& state) {
+  const auto type = static_cast<Element>(state.range(0));
+  auto x = values_of(512 * 64, type);
+  const auto weight = values_of(64, type);
+  const cpu::RmsNormParams params{.type = type,
+                                  .x = x.data(),
+                                  .weight = weight.data(),
+                                  .y = x.data(),
+                                  .size = 64,
+                                  .x_stride = 512,
+                                  .y_stride = 512,
+                                  .heads = 8,
+                                  .x_head_stride = 64,
+                                  .y_head_stride = 64};
+  for (auto _ : state) {
+    cpu::kernels().rms_norm(params, 0, 512);
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * 2 * 512 * 64 * powerhouse::element_bytes(type));
+}
+BENCHMARK(rms_norm_heads)->DenseRange(0, 1)->ArgName("type");
+
 void activation_mul(benchmark::State& state) {
   const auto type = static_cast<Element>(state.range(0));
   const std::int64_t size = 1536;
@@ -58,7 +103,7 @@ void activation_mul(benchmark::State& state) {
   }
   state.SetBytesProcessed(state.iterations() * 3 * size * powerhouse::element_bytes(type));
 }
-BENCHMARK(activation_mul)->ArgsProduct({{0, 1}, {0, 1, 2, 3}})->ArgNames({"type", "kind"});
+BENCHMARK(activation_mul)->ArgsProduct({{0, 1}, {0, 1, 2, 3, 4, 5, 6, 7}})->ArgNames({"type", "kind"});
 
 void convert_from_f32(benchmark::State& state) {
   const auto type = static_cast<Element>(state.range(0));

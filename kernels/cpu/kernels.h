@@ -30,21 +30,45 @@ struct LinearParams {
 };
 static constexpr std::int64_t kLinearGrain = 16;
 
-/// y = rms_norm(x) * weight with Hugging Face's roundings: x / rms in float32, rounded to `type`, then times weight,
-/// rounded again. With `unit_offset` (Gemma) it is x / rms * (1 + weight) in float32, rounded once.
-/// With a residual, x += residual comes first, rounded to `type` and stored. Work items: rows.
+/// y = x / rms(x) * weight over rows of `size` elements, with Hugging Face's roundings: x / rms in float32, rounded to
+/// `type`, then times weight, rounded again; rounded once with `round_once` (OLMo 2, gpt-oss). With `unit_offset`
+/// (Gemma) it is x / rms * (1 + weight), rounded once. With a residual (and heads = 1), x += residual comes first,
+/// rounded to `type` and stored. Work items: row * heads + head.
 struct RmsNormParams {
   Element type = Element::f32;     ///< of all tensors
-  void* x = nullptr;               ///< [rows, size]; written only with a residual
+  void* x = nullptr;               ///< [rows, heads, size]; written only with a residual
   const void* residual = nullptr;  ///< [rows, size], or null
-  const void* weight = nullptr;    ///< [size]
-  void* y = nullptr;               ///< [rows, size]; may be x
+  const void* weight = nullptr;    ///< [size], or null: 1
+  void* y = nullptr;               ///< [rows, heads, size]; may be x
   std::int64_t size = 0;
   std::int64_t x_stride = 0;
   std::int64_t residual_stride = 0;
   std::int64_t y_stride = 0;
+  std::int64_t heads = 1;  ///< rows of `size` elements in a row: norms of queries and keys by head
+  std::int64_t x_head_stride = 0;
+  std::int64_t y_head_stride = 0;
+  std::int64_t weight_head_stride = 0;  ///< 0: all heads share one weight
   float epsilon = 1e-5f;
   bool unit_offset = false;
+  bool round_once = false;
+};
+
+/// y = (x - mean) / sqrt(variance + epsilon) * weight + bias over rows of `size` elements, in float32, rounded once, as
+/// torch.nn.LayerNorm. Work items: row * heads + head.
+struct LayerNormParams {
+  Element type = Element::f32;   ///< of all tensors
+  const void* x = nullptr;       ///< [rows, heads, size]
+  const void* weight = nullptr;  ///< [size], or null: 1
+  const void* bias = nullptr;    ///< [size], or null: 0
+  void* y = nullptr;             ///< [rows, heads, size]; may be x
+  std::int64_t size = 0;
+  std::int64_t x_stride = 0;
+  std::int64_t y_stride = 0;
+  std::int64_t heads = 1;  ///< as in RmsNormParams
+  std::int64_t x_head_stride = 0;
+  std::int64_t y_head_stride = 0;
+  std::int64_t weight_head_stride = 0;  ///< of weight and bias; 0: all heads share them
+  float epsilon = 1e-5f;
 };
 
 /// Rotates, in place, the first rotary_dim elements of each head. Work items: token * heads + head.
@@ -62,7 +86,16 @@ struct RopeParams {
   bool interleaved = false;  ///< pairs (2i, 2i + 1) instead of (i, i + rotary_dim / 2)
 };
 
-enum class ActivationKind : std::uint8_t { silu, gelu_tanh, gelu, relu };
+enum class ActivationKind : std::uint8_t {
+  silu,       ///< x sigmoid(x)
+  gelu_tanh,  ///< the approximation by tanh: "gelu_new", "gelu_pytorch_tanh"
+  gelu,       ///< by the error function
+  relu,
+  quick_gelu,  ///< x sigmoid(1.702 x)
+  relu2,       ///< the square of relu
+  sigmoid,
+  tanh,
+};
 
 /// y = activation(gate) * up, or activation(gate) where up is null. Work items: row * columns + column.
 struct ActivationParams {
@@ -173,6 +206,7 @@ struct CpuKernels {
   const char* name = nullptr;  ///< scalar, avx2, avx512, avx512_bf16
   void (*linear)(const LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*layer_norm)(const LayerNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*activation_mul)(const ActivationParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*attention)(const AttentionParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;

@@ -1,4 +1,4 @@
-// Gated activations: the definitions, in float64.
+// Activations: the definitions, in float64.
 #pragma once
 
 #include <cmath>
@@ -16,6 +16,10 @@ static inline double activate(cpu::ActivationKind kind, double x) {
     }
     case cpu::ActivationKind::gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
     case cpu::ActivationKind::relu: return x < 0 ? 0 : x;
+    case cpu::ActivationKind::quick_gelu: return x / (1.0 + std::exp(-1.702 * x));
+    case cpu::ActivationKind::relu2: return x < 0 ? 0 : x * x;
+    case cpu::ActivationKind::sigmoid: return 1.0 / (1.0 + std::exp(-x));
+    case cpu::ActivationKind::tanh: return std::tanh(x);
   }
   return x;
 }

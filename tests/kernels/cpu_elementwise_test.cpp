@@ -1,6 +1,5 @@
-// rms_norm, rope, activation_mul and convert: against the plain loops, PyTorch and transformers.
+// rope, activation_mul and convert: against the plain loops, PyTorch and transformers.
 #include "kernels/reference/activation.h"
-#include "kernels/reference/rms_norm.h"
 #include "kernels/reference/rope.h"
 #include "kernels/reference/vocabulary.h"
 
@@ -9,90 +8,21 @@
 namespace powerhouse::testing {
 namespace {
 
-using RmsNormTest = CpuKernelTest;
 using RopeTest = CpuKernelTest;
 using ActivationTest = CpuKernelTest;
 using ConvertTest = CpuKernelTest;
-POWERHOUSE_EVERY_INSTRUCTION_SET(RmsNormTest);
 POWERHOUSE_EVERY_INSTRUCTION_SET(RopeTest);
 POWERHOUSE_EVERY_INSTRUCTION_SET(ActivationTest);
 POWERHOUSE_EVERY_INSTRUCTION_SET(ConvertTest);
 
 constexpr std::int64_t kSizes[] = {1, 3, 8, 15, 16, 17, 47, 64, 100, 576};
 
-TEST_P(RmsNormTest, AgreesWithThePlainLoop) {
-  for (const Element type : kElements) {
-    for (const std::int64_t size : kSizes) {
-      for (const int variant : {0, 1, 2, 3}) {
-        const Buffer x = Buffer::random(type, 4 * (size + 2), engine_, 3.0f);
-        const Buffer residual = Buffer::random(type, 4 * size, engine_);
-        const Buffer weight = Buffer::random(type, size, engine_);
-        Buffer results[2][2] = {{x, {type, 4 * (size + 1), -77.0f}}, {x, {type, 4 * (size + 1), -77.0f}}};
-        for (int i = 0; i < 2; ++i) {
-          const cpu::RmsNormParams params{.type = type,
-                                          .x = results[i][0].data(),
-                                          .residual = variant & 1 ? residual.data() : nullptr,
-                                          .weight = weight.data(),
-                                          .y = results[i][1].data(),
-                                          .size = size,
-                                          .x_stride = size + 2,
-                                          .residual_stride = size,
-                                          .y_stride = size + 1,
-                                          .epsilon = 1e-5f,
-                                          .unit_offset = (variant & 2) != 0};
-          i == 0 ? kernels().rms_norm(params, 1, 4) : reference::rms_norm(params, 1, 4);
-        }
-        EXPECT_TRUE(results[0][0] == results[1][0]) << "the sum with the residual";
-        // A last bit of the statistics may move either rounding.
-        expect_close(results[0][1], results[1][1], (type == Element::f32 ? 4 : 2) * spacing(type), 1e-30,
-                     ::testing::Message() << "rms_norm");
-      }
-    }
-  }
-}
-
-TEST_P(RmsNormTest, AgreesWithTransformers) {
-  const Fixture fixture;
-  const std::pair<Element, std::string> types[] = {
-      {Element::f32, "f32"}, {Element::bf16, "bf16"}, {Element::f16, "f16"}};
-  for (const auto& [type, suffix] : types) {
-    for (const bool gemma : {false, true}) {
-      const std::string name = (gemma ? "gemma_norm_" : "llama_norm_") + suffix;
-      Buffer x = fixture.get(name + "_x", type);
-      const Buffer weight = fixture.get(name + "_weight", type);
-      Buffer y(type, x.size());
-      kernels().rms_norm({.type = type,
-                          .x = x.data(),
-                          .weight = weight.data(),
-                          .y = y.data(),
-                          .size = 37,
-                          .x_stride = 37,
-                          .y_stride = 37,
-                          .epsilon = gemma ? 1e-6f : 1e-5f,
-                          .unit_offset = gemma},
-                         0, 2);
-      // Equal bits in 16 bits: the same roundings in the same places.
-      expect_close(y, fixture.get(name + "_y", type), type == Element::f32 ? 1e-6 : 0, 1e-12,
-                   ::testing::Message() << name);
-    }
-  }
-}
-
-TEST_P(RmsNormTest, NanStaysInItsRow) {
-  Buffer x(Element::f32, 40, 2.0f);
-  x.set(19, NAN);
-  const Buffer weight(Element::f32, 20, 1.0f);
-  kernels().rms_norm(
-      {.x = x.data(), .weight = weight.data(), .y = x.data(), .size = 20, .x_stride = 20, .y_stride = 20}, 0, 2);
-  for (int i = 0; i < 40; ++i) EXPECT_EQ(std::isnan(x.at(i)), i < 20);
-}
-
 TEST_P(RopeTest, AgreesWithThePlainLoop) {
   for (const Element type : kElements) {
     for (const std::int64_t rotary_dim : {2, 6, 16, 30, 32, 34, 64, 128}) {
       for (const bool interleaved : {false, true}) {
         constexpr std::int64_t kTokens = 3, kHeads = 5;
-        const std::int64_t head_stride = rotary_dim + 3;
+        const std::int64_t head_stride = rotary_dim + 3;  // what follows rotary_dim stays as it is
         const Buffer data = Buffer::random(type, kTokens * (kHeads * head_stride + 1), engine_);
         const Buffer cos = Buffer::random(Element::f32, 7 * rotary_dim / 2, engine_);
         const Buffer sin = Buffer::random(Element::f32, 7 * rotary_dim / 2, engine_);
@@ -149,8 +79,31 @@ TEST_P(RopeTest, AgreesWithTransformers) {
   expect_close(pairs, pairs_expected, 1e-6, 1e-6, ::testing::Message() << "interleaved");
 }
 
-constexpr cpu::ActivationKind kKinds[] = {cpu::ActivationKind::silu, cpu::ActivationKind::gelu_tanh,
-                                          cpu::ActivationKind::gelu, cpu::ActivationKind::relu};
+TEST_P(RopeTest, TurnsAPartOfAHead) {
+  const Fixture fixture;
+  const Buffer cos = fixture.get("rope_cos");
+  const Buffer sin = fixture.get("rope_sin");
+  for (const bool interleaved : {false, true}) {
+    Buffer data = fixture.get("partial_rope_x");
+    kernels().rope({.data = data.data(),
+                    .cos = static_cast<const float*>(cos.data()),
+                    .sin = static_cast<const float*>(sin.data()),
+                    .heads = 2,
+                    .rotary_dim = 12,
+                    .token_stride = 40,
+                    .head_stride = 20,
+                    .table_stride = 6,
+                    .interleaved = interleaved},
+                   0, 6);
+    const char* const expected = interleaved ? "partial_rope_pairs_y" : "partial_rope_halves_y";
+    expect_close(data, fixture.get(expected), 1e-6, 1e-6, ::testing::Message() << expected);
+  }
+}
+
+constexpr cpu::ActivationKind kKinds[] = {cpu::ActivationKind::silu,       cpu::ActivationKind::gelu_tanh,
+                                          cpu::ActivationKind::gelu,       cpu::ActivationKind::relu,
+                                          cpu::ActivationKind::quick_gelu, cpu::ActivationKind::relu2,
+                                          cpu::ActivationKind::sigmoid,    cpu::ActivationKind::tanh};
 
 TEST_P(ActivationTest, AgreesWithThePlainLoop) {
   for (const Element type : kElements) {
@@ -191,8 +144,9 @@ TEST_P(ActivationTest, IsAccurateEverywhere) {
     kernels().activation_mul(params, 0, kCount);
     params.y = expected.data();
     reference::activation_mul(params, 0, kCount);
-    // gelu's left tail multiplies the rounding of x^2 / 2; it is below 1e-6 of any sum it enters.
-    const bool tail = kind == cpu::ActivationKind::gelu || kind == cpu::ActivationKind::gelu_tanh;
+    // gelu's left tail multiplies the rounding of what goes into exp; it is below 1e-6 of any sum it enters.
+    const bool tail = kind == cpu::ActivationKind::gelu || kind == cpu::ActivationKind::gelu_tanh ||
+                      kind == cpu::ActivationKind::quick_gelu;
     expect_close(found, expected, 1e-6, tail ? 5e-8 : 1e-35, ::testing::Message() << "kind " << static_cast<int>(kind));
   }
 }
@@ -201,8 +155,8 @@ TEST_P(ActivationTest, AgreesWithPyTorch) {
   const Fixture fixture;
   const Buffer gate = fixture.get("activation_gate");
   const Buffer up = fixture.get("activation_up");
-  const std::string names[] = {"silu", "gelu_tanh", "gelu", "relu"};
-  for (int kind = 0; kind < 4; ++kind) {
+  const std::string names[] = {"silu", "gelu_tanh", "gelu", "relu", "quick_gelu", "relu2", "sigmoid", "tanh"};
+  for (int kind = 0; kind < 8; ++kind) {
     Buffer y(Element::f32, gate.size());
     kernels().activation_mul({.kind = static_cast<cpu::ActivationKind>(kind),
                               .gate = gate.data(),
@@ -215,17 +169,22 @@ TEST_P(ActivationTest, AgreesWithPyTorch) {
 }
 
 TEST_P(ActivationTest, LimitsAndNan) {
-  Buffer x(Element::f32, 5);
   const float values[] = {INFINITY, NAN, 0.0f, -200.0f, 3e38f};
-  for (int i = 0; i < 5; ++i) x.set(i, values[i]);
+  const Buffer x = [&] {
+    Buffer buffer(Element::f32, 5);
+    for (int i = 0; i < 5; ++i) buffer.set(i, values[i]);
+    return buffer;
+  }();
   for (const cpu::ActivationKind kind : kKinds) {
     Buffer y(Element::f32, 5);
     kernels().activation_mul({.kind = kind, .gate = x.data(), .y = y.data(), .columns = 5}, 0, 5);
-    EXPECT_EQ(y.at(0), INFINITY);
+    const bool sigmoid = kind == cpu::ActivationKind::sigmoid;
+    const bool bounded = sigmoid || kind == cpu::ActivationKind::tanh;
+    EXPECT_EQ(y.at(0), bounded ? 1.0f : INFINITY);
     EXPECT_TRUE(std::isnan(y.at(1)));
-    EXPECT_EQ(y.at(2), 0.0f);
-    EXPECT_EQ(y.at(3), 0.0f);
-    EXPECT_EQ(y.at(4), 3e38f);
+    EXPECT_EQ(y.at(2), sigmoid ? 0.5f : 0.0f);
+    EXPECT_EQ(y.at(3), bounded && !sigmoid ? -1.0f : 0.0f);
+    EXPECT_EQ(y.at(4), bounded ? 1.0f : kind == cpu::ActivationKind::relu2 ? INFINITY : 3e38f);
   }
 }
 

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from transformers.activations import ACT2FN
+from transformers.models.cohere.modeling_cohere import CohereLayerNorm
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.gpt_neox.modeling_gpt_neox import apply_rotary_pos_emb as rotate_partial_halves
+from transformers.models.gptj.modeling_gptj import apply_rotary_pos_emb as rotate_pairs
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
+from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 
 torch.manual_seed(20)
 lines = []
@@ -74,5 +79,27 @@ put("logits", logits)
 put("softmax", torch.softmax(logits, -1))
 put("log_sum_exp", torch.logsumexp(logits, -1))
 put("argmax", logits.argmax())
+
+for dtype, suffix in ((torch.float32, "f32"), (torch.bfloat16, "bf16"), (torch.float16, "f16")):
+    x = (torch.randn(2, 37) * 3).to(dtype)
+    norm(f"olmo2_norm_{suffix}", Olmo2RMSNorm(37, eps=1e-6), x, torch.randn(37).to(dtype))
+    x, w, b = (torch.randn(3, 37) * 2 + 5).to(dtype), torch.randn(37).to(dtype), torch.randn(37).to(dtype)
+    put(f"layer_norm_{suffix}_x", x)
+    put(f"layer_norm_{suffix}_weight", w)
+    put(f"layer_norm_{suffix}_bias", b)
+    put(f"layer_norm_{suffix}_y", F.layer_norm(x, (37,), w, b))
+    put(f"layer_norm_{suffix}_weighted_y", F.layer_norm(x, (37,), w))
+    put(f"layer_norm_{suffix}_plain_y", F.layer_norm(x, (37,)))
+# Two tokens of three heads, a weight for each head, as in Cohere's norms of queries and keys.
+norm("head_norm", CohereLayerNorm((3, 20)), torch.randn(2, 3, 20) + 1, torch.randn(3, 20))
+
+for name in ("quick_gelu", "relu2", "sigmoid", "tanh"):
+    put(name, ACT2FN[name](gate.double()) * up.double())
+
+# RoPE on the first 12 of 20 elements, with the tables above.
+q = torch.randn(1, 3, 2, 20)  # [batch, tokens, heads, head_dim]
+put("partial_rope_x", q)
+put("partial_rope_halves_y", rotate_partial_halves(q, q, cos, sin, unsqueeze_dim=2)[0])
+put("partial_rope_pairs_y", torch.cat([rotate_pairs(q[..., :12], sin[..., :6], cos[..., :6]), q[..., 12:]], -1))
 
 Path(sys.argv[1]).write_text("\n".join(lines) + "\n")

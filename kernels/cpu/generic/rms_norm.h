@@ -28,27 +28,36 @@ inline float add_and_square(T* x, const T* residual, std::int64_t size) {
   return reduce_add(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
 }
 
+/// Row `item` is head item % heads of row item / heads.
 template <typename T>
-inline void rms_norm_row(const RmsNormParams& params, std::int64_t row) {
-  T* const x = static_cast<T*>(params.x) + row * params.x_stride;
+inline void rms_norm_row(const RmsNormParams& params, std::int64_t item) {
+  const std::int64_t row = item / params.heads;
+  const std::int64_t head = item % params.heads;
+  T* const x = static_cast<T*>(params.x) + row * params.x_stride + head * params.x_head_stride;
   const T* const residual =
       params.residual == nullptr ? nullptr : static_cast<const T*>(params.residual) + row * params.residual_stride;
-  const T* const weight = static_cast<const T*>(params.weight);
-  T* const y = static_cast<T*>(params.y) + row * params.y_stride;
+  const T* const weight =
+      params.weight == nullptr ? nullptr : static_cast<const T*>(params.weight) + head * params.weight_head_stride;
+  T* const y = static_cast<T*>(params.y) + row * params.y_stride + head * params.y_head_stride;
   const float mean = add_and_square(x, residual, params.size) / static_cast<float>(params.size);
   const Vec inverse = broadcast(1.0f / __builtin_sqrtf(mean + params.epsilon));
+  const bool round_once = params.round_once || params.unit_offset;
   for (std::int64_t i = 0; i < params.size; i += kWidth) {
     const int count = lanes(params.size, i);
-    const Vec normal = mul(read(x + i, count), inverse);
-    const Vec w = read(weight + i, count);
-    const Vec result = params.unit_offset ? mul(normal, add(broadcast(1.0f), w)) : mul(round_to<T>(normal), w);
+    Vec result = mul(read(x + i, count), inverse);
+    if (weight != nullptr) {
+      if (!round_once) result = round_to<T>(result);
+      Vec factor = read(weight + i, count);
+      if (params.unit_offset) factor = add(factor, broadcast(1.0f));
+      result = mul(result, factor);
+    }
     write(y + i, result, count);
   }
 }
 
 void rms_norm(const RmsNormParams& params, std::int64_t begin, std::int64_t end) {
   visit(params.type, [&](auto tag) {
-    for (std::int64_t row = begin; row < end; ++row) rms_norm_row<typename decltype(tag)::Type>(params, row);
+    for (std::int64_t item = begin; item < end; ++item) rms_norm_row<typename decltype(tag)::Type>(params, item);
   });
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cpu/generic/activation.h"
 #include "kernels/cpu/generic/attention.h"
 #include "kernels/cpu/generic/convert.h"
+#include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
 #include "kernels/cpu/generic/prefill_attention.h"
 #include "kernels/cpu/generic/rms_norm.h"
@@ -22,6 +23,7 @@ constinit const CpuKernels kTable{
     .name = POWERHOUSE_STRING(POWERHOUSE_ISA_NAMESPACE),
     .linear = linear,
     .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
     .rope = rope,
     .activation_mul = activation_mul,
     .attention = attention,
