@@ -120,7 +120,9 @@ struct AttentionRow {
   std::int64_t end = 0;
 };
 
-/// What both kinds of attention over a paged cache are told: query head h reads key-value head h / group.
+/// What both kinds of attention over a paged cache are told: query head h reads key-value head h / group. The score of
+/// a key is scale * q.k, then the softcap where there is one, plus ALiBi's bias slope * (key - query), the query
+/// standing at the last position that it sees.
 struct AttentionShape {
   Element type = Element::f32;        ///< of q and out
   Element cache_type = Element::f32;  ///< of the pages
@@ -134,7 +136,10 @@ struct AttentionShape {
   std::int64_t q_head_stride = 0;
   std::int64_t out_head_stride = 0;
   float scale = 1.0f;
-  float softcap = 0.0f;  ///< above 0: score = softcap * tanh(score / softcap), after scale
+  float softcap = 0.0f;                 ///< above 0: score = softcap * tanh(score / softcap), after scale
+  const float* alibi_slopes = nullptr;  ///< [num_heads], or null: no bias
+  bool alibi_in_bf16 = false;           ///< bf16(slope) * bf16(position) in bf16, then multiplied by scale (Falcon)
+  const float* sinks = nullptr;         ///< [num_heads], or null: one more logit in each head's denominator (gpt-oss)
 };
 
 /// Softmax attention of single tokens over a paged cache.
@@ -185,7 +190,7 @@ static constexpr std::int64_t prefill_items(const PrefillParams& params) {
 static constexpr std::int64_t prefill_scratch_floats(std::int64_t group, std::int64_t head_dim) {
   const std::int64_t padded = (head_dim + 15) / 16 * 16;
   const std::int64_t vectors = (prefill_rows(group) * group + 15) / 16 * 16;
-  return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 5 * vectors;
+  return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 7 * vectors;
 }
 
 /// destination[i] = source[i] in another type. Work items: elements.

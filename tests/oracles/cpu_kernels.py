@@ -6,13 +6,17 @@ Ran with torch 2.11.0 and transformers 5.23.0.
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from transformers.activations import ACT2FN
+from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.cohere.modeling_cohere import CohereLayerNorm
+from transformers.models.falcon.modeling_falcon import build_alibi_tensor as falcon_alibi
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.gpt_neox.modeling_gpt_neox import apply_rotary_pos_emb as rotate_partial_halves
+from transformers.models.gpt_oss.modeling_gpt_oss import eager_attention_forward as attention_with_sinks
 from transformers.models.gptj.modeling_gptj import apply_rotary_pos_emb as rotate_pairs
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
@@ -101,5 +105,20 @@ q = torch.randn(1, 3, 2, 20)  # [batch, tokens, heads, head_dim]
 put("partial_rope_x", q)
 put("partial_rope_halves_y", rotate_partial_halves(q, q, cos, sin, unsqueeze_dim=2)[0])
 put("partial_rope_pairs_y", torch.cat([rotate_pairs(q[..., :12], sin[..., :6], cos[..., :6]), q[..., 12:]], -1))
+
+# ALiBi as BLOOM's and Falcon's eager attention add it, and gpt-oss's sinks: 12 query heads on one key-value head of 4.
+q, k, v = torch.randn(12, 1, 4), torch.randn(1, 270, 4), torch.randn(1, 270, 4)
+mask = torch.ones(1, 270, dtype=torch.long)
+put("alibi_q", q)
+put("alibi_k", k)
+put("alibi_v", v)
+put("alibi_slopes", build_alibi_tensor(mask, 12, torch.float32)[:, 0, 1])
+alibi = build_alibi_tensor(mask, 12, torch.float32)
+put("bloom_y", torch.softmax(torch.baddbmm(alibi, q, k.expand(12, -1, -1).transpose(1, 2), alpha=0.5), -1) @ v)
+alibi = falcon_alibi(mask, 12, torch.float32)
+put("falcon_y", torch.softmax((q @ k.transpose(1, 2) + alibi) * 0.5, -1) @ v)
+module = SimpleNamespace(sinks=torch.randn(12) * 3, num_key_value_groups=12, training=False)
+put("sinks", module.sinks)
+put("sink_y", attention_with_sinks(module, q[None], k[None], v[None], None, scaling=0.5)[0])
 
 Path(sys.argv[1]).write_text("\n".join(lines) + "\n")

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/generic/math.h"
+#include "kernels/cpu/generic/score.h"
 #include "kernels/cpu/kernels.h"
 
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
@@ -28,6 +29,7 @@ struct AttentionState {
   float* scores;       // [heads, kTile], then weights
   float* maximum;      // [heads]
   float* sum;          // [heads]
+  std::int64_t head;   // the first query head of the run
   std::int64_t heads;  // query heads of the run
   std::int64_t head_dim;
   std::int64_t padded;  // head_dim rounded up to whole vectors; the padding is zero
@@ -39,6 +41,7 @@ template <typename Cache>
 struct Tile {
   const Cache* keys[kTile];
   const Cache* values[kTile];
+  std::int64_t position;
   int count;
 };
 
@@ -49,6 +52,7 @@ inline void find_tile(const AttentionParams& params, const AttentionRow& row, st
   std::int64_t page = position / params.page_tokens;
   std::int64_t in_page = position % params.page_tokens;
   const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
+  tile.position = position;
   tile.count = static_cast<int>(end - position);
   for (int t = 0; t < tile.count; ++t) {
     const std::int64_t offset = head + in_page * params.token_stride;
@@ -97,21 +101,30 @@ inline void rescale(const AttentionState& state, std::int64_t g, float factor) {
   state.sum[g] *= factor;
 }
 
-/// Turns head g's scores into weights under the running maximum.
-inline void weigh(const AttentionParams& params, const AttentionState& state, std::int64_t g, int count) {
-  constexpr float kMinusInfinity = -__builtin_inff();
+/// Finishes head g's scores of `count` positions, and returns the largest.
+inline float finish_scores(const AttentionParams& params, const AttentionRow& row, const AttentionState& state,
+                           std::int64_t g, std::int64_t position, int count) {
+  static constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   float* const scores = state.scores + g * kTile;
-  Vec best = broadcast(kMinusInfinity);
+  Vec best = broadcast(-__builtin_inff());
   for (int t = 0; t < count; t += kWidth) {
-    Vec score = mul(load(scores + t), broadcast(params.scale));
-    if (params.softcap > 0.0f) {
-      score = mul(tanh(mul(score, broadcast(1.0f / params.softcap))), broadcast(params.softcap));
+    Vec score = scaled_score(params, load(scores + t));
+    if (params.alibi_slopes != nullptr) {
+      const Vec key = add(load(kLane), broadcast(static_cast<float>(position + t)));
+      const Vec query = broadcast(static_cast<float>(row.end - 1));
+      score = add(score, alibi_bias(params, broadcast(params.alibi_slopes[state.head + g]), key, query));
     }
-    score = keep_first(score, lanes(count, t), kMinusInfinity);
+    score = keep_first(score, lanes(count, t), -__builtin_inff());
     store(scores + t, score);
     best = max(score, best);
   }
-  const float tile_maximum = reduce_max(best);
+  return reduce_max(best);
+}
+
+/// Turns head g's scores into weights under the running maximum.
+inline void weigh(const AttentionState& state, std::int64_t g, int count, float tile_maximum) {
+  constexpr float kMinusInfinity = -__builtin_inff();
+  float* const scores = state.scores + g * kTile;
   if (tile_maximum > state.maximum[g]) {
     float factor[kWidth];
     store(factor, exp(broadcast(state.maximum[g] - tile_maximum)));
@@ -190,7 +203,9 @@ inline void attend(const AttentionParams& params, const AttentionState& state, c
       const std::int64_t end = begin + params.group;
       share_heads(begin, end,
                   [&](std::int64_t g, auto count) { score_heads<decltype(count)::kValue>(state, g, shift, tile); });
-      for (std::int64_t g = begin; g < end; ++g) weigh(params, state, g, tile.count);
+      for (std::int64_t g = begin; g < end; ++g) {
+        weigh(state, g, tile.count, finish_scores(params, row, state, g, tile.position, tile.count));
+      }
       share_heads(begin, end,
                   [&](std::int64_t g, auto count) { add_heads<decltype(count)::kValue>(state, g, shift, tile); });
     }
@@ -207,8 +222,9 @@ inline void load_queries(const AttentionParams& params, const AttentionState& st
   for (std::int64_t g = 0; g < state.heads; ++g) {
     widen(q + g * params.q_head_stride, state.q + g * state.padded, params.head_dim);
     for (std::int64_t d = 0; d < state.padded; d += kWidth) store(state.out + g * state.padded + d, zero());
-    state.maximum[g] = -__builtin_inff();
-    state.sum[g] = 0.0f;
+    // A sink is a logit seen before all others, with no value.
+    state.maximum[g] = params.sinks != nullptr ? params.sinks[state.head + g] : -__builtin_inff();
+    state.sum[g] = params.sinks != nullptr ? 1.0f : 0.0f;
   }
 }
 
@@ -237,16 +253,17 @@ void attention(const AttentionParams& params, std::int64_t begin, std::int64_t e
     const AttentionRow& row = params.rows[item / params.num_kv_heads];
     const std::int64_t kv_head = item % params.num_kv_heads;
     const std::int64_t run = smaller(smaller(end - item, params.num_kv_heads - kv_head), kAttentionRun);
-    const std::int64_t head = kv_head * params.group;
+    state.head = kv_head * params.group;
     state.heads = run * params.group;
     visit(params.type, [&](auto tag) {
       using T = typename decltype(tag)::Type;
-      load_queries(params, state, static_cast<const T*>(row.q) + head * params.q_head_stride);
+      load_queries(params, state, static_cast<const T*>(row.q) + state.head * params.q_head_stride);
     });
     visit(params.cache_type, [&](auto tag) { attend<typename decltype(tag)::Type>(params, state, row, kv_head); });
     visit(params.type, [&](auto tag) {
       using T = typename decltype(tag)::Type;
-      store_outputs(params, state, row.begin >= row.end, static_cast<T*>(row.out) + head * params.out_head_stride);
+      store_outputs(params, state, row.begin >= row.end,
+                    static_cast<T*>(row.out) + state.head * params.out_head_stride);
     });
     item += run;
   }

@@ -9,12 +9,13 @@
 // neither on the tile that it lies in nor on where pages end.
 //
 // Scratch: queries [head_dim, vectors], out [vectors, padded], scores [kAttentionTile, vectors], keys and values
-// [kAttentionTile, padded]; first, past, maximum, sum and factor [vectors].
+// [kAttentionTile, padded]; first, past, slope, position, maximum, sum and factor [vectors].
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/cpu/generic/math.h"
+#include "kernels/cpu/generic/score.h"
 #include "kernels/cpu/kernels.h"
 
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
@@ -31,6 +32,8 @@ struct PrefillTile {
   float* values;
   float* first;  // the positions that a vector sees, [first, past), counted from the block's begin
   float* past;
+  float* slope;     // with ALiBi
+  float* position;  // the vector's own, with ALiBi
   float* maximum;
   float* sum;
   float* factor;
@@ -46,12 +49,17 @@ template <typename T>
 inline void prefill_load_queries(const PrefillParams& params, const PrefillTile& tile) {
   for (std::int64_t vector = 0; vector < tile.vectors; ++vector) {
     const std::int64_t row = tile.first_row + smaller(vector / params.group, tile.rows - 1);
-    const T* const q = static_cast<const T*>(params.q) + row * params.q_row_stride +
-                       (tile.head + vector % params.group) * params.q_head_stride;
+    const std::int64_t head = tile.head + vector % params.group;
+    const T* const q = static_cast<const T*>(params.q) + row * params.q_row_stride + head * params.q_head_stride;
     float* const to = tile.queries + vector;
     for (std::int64_t d = 0; d < params.head_dim; ++d) to[d * tile.vectors] = vector < tile.used ? to_float(q[d]) : 0;
-    tile.maximum[vector] = -__builtin_inff();
-    tile.sum[vector] = 0.0f;
+    // A sink is a logit seen before all others, with no value.
+    tile.maximum[vector] = params.sinks != nullptr ? params.sinks[head] : -__builtin_inff();
+    tile.sum[vector] = params.sinks != nullptr ? 1.0f : 0.0f;
+    if (params.alibi_slopes != nullptr) {
+      tile.slope[vector] = params.alibi_slopes[head];
+      tile.position[vector] = static_cast<float>(params.length - params.rows + row);
+    }
   }
   for (std::int64_t i = 0; i < tile.vectors * tile.padded; i += kWidth) store(tile.out + i, zero());
 }
@@ -120,8 +128,24 @@ inline void prefill_product(std::int64_t rows, std::int64_t columns, const float
   }
 }
 
-/// Scores of `count` keys become weights under the running maximum, which scales what was summed before.
-inline void prefill_weigh(const PrefillParams& params, const PrefillTile& tile, int count, bool masked) {
+/// Scale, softcap and ALiBi for `count` keys. Where there is scale alone, prefill_weigh applies it in passing.
+inline void prefill_finish_scores(const PrefillParams& params, const PrefillTile& tile, std::int64_t block, int count) {
+  for (std::int64_t j = 0; j < tile.vectors; j += kWidth) {
+    for (int t = 0; t < count; ++t) {
+      float* const scores = tile.scores + t * tile.vectors + j;
+      Vec score = scaled_score(params, load(scores));
+      if (params.alibi_slopes != nullptr) {
+        const Vec key = broadcast(static_cast<float>(block + t));
+        score = add(score, alibi_bias(params, load(tile.slope + j), key, load(tile.position + j)));
+      }
+      store(scores, score);
+    }
+  }
+}
+
+/// Scores of `count` keys, times `scale`, become weights under the running maximum, which scales what was summed
+/// before.
+inline void prefill_weigh(const PrefillTile& tile, int count, float scale, bool masked) {
   const Vec forbidden = broadcast(-__builtin_inff());
   bool grown = false;
   for (std::int64_t j = 0; j < tile.vectors; j += kWidth) {
@@ -129,10 +153,7 @@ inline void prefill_weigh(const PrefillParams& params, const PrefillTile& tile, 
     Vec best = before;
     for (int t = 0; t < count; ++t) {
       float* const scores = tile.scores + t * tile.vectors + j;
-      Vec score = mul(load(scores), broadcast(params.scale));
-      if (params.softcap > 0.0f) {
-        score = mul(tanh(mul(score, broadcast(1.0f / params.softcap))), broadcast(params.softcap));
-      }
+      Vec score = mul(load(scores), broadcast(scale));
       if (masked) {
         const Vec position = broadcast(static_cast<float>(t));
         const Vec seen = select_less(position, load(tile.first + j), forbidden, score);
@@ -204,7 +225,9 @@ inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, s
     // scores[t, vector] = sum_d keys[t, d] * queries[d, vector]
     prefill_product((count + 3) / 4 * 4, tile.vectors, tile.keys, tile.padded, 1, tile.queries, params.head_dim, false,
                     tile.scores);
-    prefill_weigh(params, tile, count, masked);
+    const bool plain = params.softcap <= 0.0f && params.alibi_slopes == nullptr;
+    if (!plain) prefill_finish_scores(params, tile, block, count);
+    prefill_weigh(tile, count, plain ? params.scale : 1.0f, masked);
     // out[vector, d] += sum_t scores[t, vector] * values[t, d]
     prefill_product((tile.used + 3) / 4 * 4, tile.padded, tile.scores, 1, tile.vectors, tile.values, count, true,
                     tile.out);
@@ -239,6 +262,8 @@ void prefill_attention(const PrefillParams& params, std::int64_t begin, std::int
     tile.values = take(kPrefillKeys * tile.padded);
     tile.first = take(tile.vectors);
     tile.past = take(tile.vectors);
+    tile.slope = take(tile.vectors);
+    tile.position = take(tile.vectors);
     tile.maximum = take(tile.vectors);
     tile.sum = take(tile.vectors);
     tile.factor = take(tile.vectors);

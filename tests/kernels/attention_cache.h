@@ -1,0 +1,102 @@
+// What the tests of both attention kernels share: a paged cache, and the extras that a shape may have.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <ostream>
+#include <random>
+#include <vector>
+
+#include "kernels/cpu_kernels.h"
+
+namespace powerhouse::testing {
+
+struct Shape {
+  Element type = Element::f32;
+  Element cache_type = Element::f32;
+  std::int64_t kv_heads = 2, group = 3, head_dim = 20, page_tokens = 16, tokens = 140;
+};
+
+/// A cache whose pages lie in a shuffled pool, two layers a page.
+struct Cache {
+  Cache(const Shape& cache_shape, const Buffer& k, const Buffer& v, std::mt19937& engine) : shape(cache_shape) {
+    const std::int64_t pages = (shape.tokens + shape.page_tokens - 1) / shape.page_tokens;
+    layer = shape.page_tokens * shape.kv_heads * shape.head_dim;
+    std::vector<std::int64_t> order(2 * pages);
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+    std::shuffle(order.begin(), order.end(), engine);
+    pool.assign(order.size(), Buffer(shape.cache_type, 2 * layer, NAN));
+    for (std::int64_t page = 0; page < pages; ++page) {
+      key_pages.push_back(pool[order[2 * page]].data());
+      value_pages.push_back(pool[order[2 * page + 1]].data());
+      for (std::int64_t i = 0; i < layer; ++i) {
+        const std::int64_t from = page * layer + i;
+        if (from >= k.size()) break;
+        pool[order[2 * page]].set(layer + i, k.at(from));
+        pool[order[2 * page + 1]].set(layer + i, v.at(from));
+      }
+    }
+  }
+  cpu::AttentionShape kernel_shape() const {
+    return {.type = shape.type,
+            .cache_type = shape.cache_type,
+            .num_kv_heads = shape.kv_heads,
+            .group = shape.group,
+            .head_dim = shape.head_dim,
+            .page_tokens = shape.page_tokens,
+            .page_offset = layer,
+            .token_stride = shape.kv_heads * shape.head_dim,
+            .kv_head_stride = shape.head_dim,
+            .q_head_stride = shape.head_dim + 1,
+            .out_head_stride = shape.head_dim + 2,
+            .scale = 4.5f / std::sqrt(static_cast<float>(shape.head_dim))};
+  }
+  cpu::AttentionParams params(const cpu::AttentionRow* rows) const { return {kernel_shape(), rows}; }
+  cpu::AttentionRow row(const Buffer& q, Buffer& out, std::int64_t begin, std::int64_t end) const {
+    return {.q = q.data(),
+            .out = out.data(),
+            .key_pages = key_pages.data(),
+            .value_pages = value_pages.data(),
+            .begin = begin,
+            .end = end};
+  }
+
+  Shape shape;
+  std::int64_t layer = 0;
+  std::vector<Buffer> pool;
+  std::vector<const void*> key_pages, value_pages;
+};
+
+/// ALiBi's slopes and sinks for a number of heads, and softcap: what a shape may have beside its scale.
+struct Extras {
+  float softcap = 0;
+  bool alibi = false, alibi_in_bf16 = false, sinks = false;
+
+  /// Points the shape to the slopes and sinks here.
+  void apply(cpu::AttentionShape& shape) {
+    slopes_.clear();
+    sinks_.clear();
+    for (std::int64_t head = 0; head < shape.num_kv_heads * shape.group; ++head) {
+      slopes_.push_back(std::exp2(-0.7f * static_cast<float>(head)));
+      sinks_.push_back(head % 3 == 0 ? 5.0f : 0.5f * static_cast<float>(head % 5) - 2.0f);
+    }
+    shape.softcap = softcap;
+    shape.alibi_slopes = alibi ? slopes_.data() : nullptr;
+    shape.alibi_in_bf16 = alibi_in_bf16;
+    shape.sinks = sinks ? sinks_.data() : nullptr;
+  }
+
+  std::vector<float> slopes_{}, sinks_{};
+};
+
+/// One without any, and one with each.
+inline std::vector<Extras> all_extras() {
+  return {{}, {.softcap = 1.5f}, {.alibi = true}, {.alibi = true, .alibi_in_bf16 = true}, {.sinks = true}};
+}
+
+inline std::ostream& operator<<(std::ostream& stream, const Extras& extras) {
+  return stream << "softcap " << extras.softcap << " alibi " << extras.alibi << extras.alibi_in_bf16 << " sinks "
+                << extras.sinks;
+}
+
+}  // namespace powerhouse::testing
