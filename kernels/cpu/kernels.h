@@ -153,10 +153,10 @@ static constexpr std::int64_t kAttentionTile = 64;
 /// Key-value heads of a row that a call takes through the cache together.
 static constexpr std::int64_t kAttentionRun = 8;
 
-/// Floats of scratch that each thread brings to `attention`.
+/// Floats of scratch that each thread brings to `attention`; 15 of them to begin on a cache line.
 static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::int64_t head_dim) {
   const std::int64_t padded = (head_dim + 15) / 16 * 16;
-  return kAttentionRun * group * (2 * padded + kAttentionTile + 2);
+  return kAttentionRun * group * (2 * padded + kAttentionTile + 2) + 15;
 }
 
 /// Causal softmax attention of many tokens of one sequence over a paged cache: query row i stands at position
@@ -186,11 +186,11 @@ static constexpr std::int64_t prefill_items(const PrefillParams& params) {
   return (params.rows + rows - 1) / rows * params.num_kv_heads;
 }
 
-/// Floats of scratch that each thread brings to `prefill_attention`.
+/// Floats of scratch that each thread brings to `prefill_attention`, likewise.
 static constexpr std::int64_t prefill_scratch_floats(std::int64_t group, std::int64_t head_dim) {
   const std::int64_t padded = (head_dim + 15) / 16 * 16;
   const std::int64_t vectors = (prefill_rows(group) * group + 15) / 16 * 16;
-  return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 7 * vectors;
+  return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 7 * vectors + 15;
 }
 
 /// destination[i] = source[i] in another type. Work items: elements.

@@ -43,8 +43,10 @@ TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
       cases.push_back({.shape = {.type = type, .cache_type = cache_type}, .rows = 140});
     }
   }
-  for (const std::int64_t head_dim : {1, 3, 8, 20, 33, 64, 80, 96, 112, 128, 192, 256, 300})
+  for (const std::int64_t head_dim : {1, 3, 8, 20, 33, 64, 80, 96, 112, 128, 192, 256, 300}) {
     cases.push_back({{.head_dim = head_dim}, 50});
+    cases.push_back({{.type = Element::bf16, .cache_type = Element::bf16, .head_dim = head_dim}, 50});
+  }
   for (const std::int64_t group : {1, 2, 5, 8, 71}) cases.push_back({{.kv_heads = 1, .group = group}, 67});
   for (const std::int64_t rows : {1, 2, 76, 77, 139}) cases.push_back({.shape = {}, .rows = rows});
   for (const std::int64_t page : {1, 7, 64, 140}) cases.push_back({{.page_tokens = page}, 100});
@@ -169,18 +171,20 @@ TEST_P(PrefillAttentionTest, LongSumsDoNotDrift) {
 }
 
 TEST_P(PrefillAttentionTest, PassesNanOn) {
-  const PrefillCase one{.shape = {.head_dim = 16}, .rows = 140};
-  const std::int64_t cells = 140 * 2 * 16;
-  Buffer k = Buffer::random(Element::f32, cells, engine_);
-  k.set((17 * 2 + 1) * 16 + 3, NAN);  // position 17, key-value head 1
-  const Cache cache(one.shape, k, Buffer::random(Element::f32, cells, engine_), engine_);
-  const Buffer q(Element::f32, 140 * (6 * 17 + 3), 1.0f);
-  Buffer out(Element::f32, 140 * (6 * 18 + 1));
-  const cpu::PrefillParams params = prefill_params(cache, one, q, out);
-  run(kernels(), params, 0, cpu::prefill_items(params));
-  for (int row = 0; row < 140; ++row) {
-    for (int head = 0; head < 6; ++head) {
-      EXPECT_EQ(std::isnan(out.at(row * (6 * 18 + 1) + head * 18)), head >= 3 && row >= 17) << row << " " << head;
+  for (const Element type : kElements) {
+    const PrefillCase one{.shape = {.type = type, .cache_type = type, .head_dim = 15}, .rows = 140};
+    const std::int64_t cells = 140 * 2 * 15;
+    Buffer k = Buffer::random(type, cells, engine_);
+    k.set((17 * 2 + 1) * 15 + 3, NAN);  // position 17, key-value head 1
+    const Cache cache(one.shape, k, Buffer::random(type, cells, engine_), engine_);
+    const Buffer q(type, 140 * (6 * 16 + 3), 1.0f);
+    Buffer out(type, 140 * (6 * 17 + 1));
+    const cpu::PrefillParams params = prefill_params(cache, one, q, out);
+    run(kernels(), params, 0, cpu::prefill_items(params));
+    for (int row = 0; row < 140; ++row) {
+      for (int head = 0; head < 6; ++head) {
+        EXPECT_EQ(std::isnan(out.at(row * (6 * 17 + 1) + head * 17)), head >= 3 && row >= 17) << row << " " << head;
+      }
     }
   }
 }

@@ -213,11 +213,6 @@ inline void attend(const AttentionParams& params, const AttentionState& state, c
 }
 
 template <typename T>
-inline void widen(const T* from, float* to, std::int64_t size) {
-  for (std::int64_t i = 0; i < size; i += kWidth) store(to + i, read(from + i, lanes(size, i)));
-}
-
-template <typename T>
 inline void load_queries(const AttentionParams& params, const AttentionState& state, const T* q) {
   for (std::int64_t g = 0; g < state.heads; ++g) {
     widen(q + g * params.q_head_stride, state.q + g * state.padded, params.head_dim);
@@ -244,7 +239,7 @@ void attention(const AttentionParams& params, std::int64_t begin, std::int64_t e
   state.head_dim = params.head_dim;
   state.padded = (params.head_dim + kWidth - 1) / kWidth * kWidth;
   const std::int64_t most_heads = kAttentionRun * params.group;
-  state.q = scratch;
+  state.q = on_cache_line(scratch);
   state.out = state.q + most_heads * state.padded;
   state.scores = state.out + most_heads * state.padded;
   state.maximum = state.scores + most_heads * kTile;

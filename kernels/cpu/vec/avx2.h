@@ -119,6 +119,7 @@ struct Dot {
   static constexpr int kChains = 2;
   static Register read(const T* from) { return load(from); }
   static Register read_first(const T* from, int count) { return load_first(from, count); }
+  static Register repeat(const T* from) { return broadcast(to_float(*from)); }
   static Vec accumulate(Vec sum, Register a, Register b) { return fma(a, b, sum); }
 };
 

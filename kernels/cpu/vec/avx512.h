@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/common/float16.h"
 
@@ -119,6 +120,7 @@ struct Dot {
   static constexpr int kChains = 1;
   static Register read(const T* from) { return load(from); }
   static Register read_first(const T* from, int count) { return load_first(from, count); }
+  static Register repeat(const T* from) { return broadcast(to_float(*from)); }
   static Vec accumulate(Vec sum, Register a, Register b) { return fma(a, b, sum); }
 };
 
@@ -135,6 +137,11 @@ struct Dot<bfloat16> {
   static Register read(const bfloat16* from) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(from)); }
   static Register read_first(const bfloat16* from, int count) {
     return reinterpret_cast<__m512bh>(bits_first(from, count));
+  }
+  static Register repeat(const bfloat16* pair) {
+    int bits;
+    std::memcpy(&bits, pair, sizeof bits);
+    return reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits));
   }
   static Vec accumulate(Vec sum, Register a, Register b) { return _mm512_dpbf16_ps(sum, a, b); }
 #else

@@ -129,7 +129,7 @@ inline void reduce_add4(Vec a, Vec b, Vec c, Vec d, float* sums) {
 }
 
 /// What a dot product reads at once from each side; `linear` is written over it. kChains sums run side by side, enough
-/// that reading one row of weights is not held up by the latency of an addition.
+/// that reading one row of weights is not held up by the latency of an addition. `repeat` gives every lane the same.
 template <typename T>
 struct Dot {
   using Register = Vec;
@@ -137,6 +137,7 @@ struct Dot {
   static constexpr int kChains = 1;
   static Register read(const T* from) { return load(from); }
   static Register read_first(const T* from, int count) { return load_first(from, count); }
+  static Register repeat(const T* from) { return broadcast(to_float(*from)); }
   static Vec accumulate(Vec sum, Register a, Register b) { return fma(a, b, sum); }
 };
 
