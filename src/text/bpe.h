@@ -85,6 +85,7 @@ class Bpe {
 
   /// Appends the ids of a piece spelled as the vocabulary is.
   void encode_characters(std::string_view piece, std::vector<std::int64_t>& out) const;
+  void encode(std::string_view piece, std::vector<std::int64_t>& out) const { encode_characters(piece, out); }
   /// Appends the ids of raw bytes, each of which stands for its character of the byte-level alphabet.
   void encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) const;
 

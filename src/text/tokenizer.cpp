@@ -55,10 +55,13 @@ void Tokenizer::Impl::add_end_of_generation(std::optional<std::int64_t> id) {
 // Text without added tokens.
 void Tokenizer::Impl::encode_text(std::string_view text, std::vector<std::int64_t>& out) const {
   if (pre_tokenizer.gives_bytes()) {
-    pre_tokenizer.split(text, [&](std::string_view piece) { model->encode_bytes(piece, out); });
-  } else {
-    pre_tokenizer.split(text, [&](std::string_view piece) { model->encode_characters(piece, out); });
+    const Bpe& bpe = std::get<Bpe>(model);
+    pre_tokenizer.split(text, [&](std::string_view piece) { bpe.encode_bytes(piece, out); });
+    return;
   }
+  visit_model(model, [&](const auto& model) {
+    pre_tokenizer.split(text, [&](std::string_view piece) { model.encode(piece, out); });
+  });
 }
 
 std::vector<std::int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {

@@ -109,7 +109,7 @@ std::shared_ptr<const Tokenizer::Impl> load(const GgufFile& file) {
   const auto& merges = require_strings(file, kMerges);
   MergeLoader loader(tokenizer->vocabulary, merges.size(), MergeLoader::Repeated::first_wins);
   for (const std::string_view pair : merges) loader.add(pair);
-  tokenizer->model.emplace(tokenizer->vocabulary, loader.take(), BpeOptions{.ignore_merges = meaning.ignore_merges});
+  tokenizer->model.emplace<Bpe>(tokenizer->vocabulary, loader.take(), BpeOptions{.ignore_merges = meaning.ignore_merges});
   tokenizer->normalizer = std::move(meaning.normalizer);
   tokenizer->pre_tokenizer = std::move(meaning.pre_tokenizer);
   load_special_ids(*tokenizer, file);

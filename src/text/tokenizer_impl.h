@@ -12,9 +12,9 @@
 
 #include "powerhouse/tokenizer.h"
 #include "text/added_tokens.h"
-#include "text/bpe.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/token_model.h"
 #include "text/vocabulary.h"
 
 namespace powerhouse {
@@ -31,7 +31,7 @@ struct Tokenizer::Impl {
   AddedTokens added;      // found before the model; may lie beyond its vocabulary
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  std::optional<Bpe> model;          // refers to `vocabulary`: an Impl stays where it was made
+  TokenModel model;                  // refers to `vocabulary`: an Impl stays where it was made
   std::vector<std::int64_t> prefix;  // what add_special_tokens puts before
   std::vector<std::int64_t> suffix;  // and after
   TokenDecoder decoder = TokenDecoder::byte_level;

@@ -151,7 +151,7 @@ void load_model(Tokenizer::Impl& tokenizer, const Json& model, std::string_view 
     tokenizer.unk = options.unk_id;
   }
   const std::string_view merges = text.substr(bulk.merges->start, bulk.merges->size);
-  tokenizer.model.emplace(tokenizer.vocabulary, read_merges(tokenizer.vocabulary, merges, origin, bulk.merges->start),
+  tokenizer.model.emplace<Bpe>(tokenizer.vocabulary, read_merges(tokenizer.vocabulary, merges, origin, bulk.merges->start),
                           options);
 }
 
