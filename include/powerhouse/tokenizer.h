@@ -26,6 +26,56 @@ struct DecodeOptions {
   bool skip_special_tokens = false;
 };
 
+/// An end of a text or of a list of ids.
+enum class Side { left, right };
+
+/// Cuts ids down to a length. The words are those of `tokenizers`.
+struct TruncationOptions {
+  enum class Strategy {
+    longest_first,  ///< of a pair, both down to the same length
+    only_first,     ///< of a pair, the first text alone; Error{range} where that is too short
+    only_second,    ///< of a pair, the second text alone
+  };
+  std::size_t max_length = 512;  ///< special tokens included
+  Side side = Side::right;       ///< where ids are cut off
+  Strategy strategy = Strategy::longest_first;
+};
+
+/// Fills lists of ids up to one length. Padding is 0 in `attention_mask`: build labels from that, never from the pad
+/// id, which may be an id that also ends texts.
+struct PaddingOptions {
+  Side side = Side::right;               ///< where padding is put: left to generate, right to train
+  std::optional<std::size_t> length{};   ///< none: the longest of the batch
+  std::size_t multiple_of = 1;           ///< rounds the length up
+  std::optional<std::int64_t> pad_id{};  ///< none: the tokenizer's pad token; Error{usage} where it has none
+  std::int64_t pad_type_id = 0;
+};
+
+struct EncodingOptions {
+  bool add_special_tokens = true;  ///< as EncodeOptions
+  bool parse_special = true;       ///< as EncodeOptions
+  bool offsets = true;             ///< fill in `offsets` and `byte_offsets`, which costs time
+  std::optional<TruncationOptions> truncation{};
+  std::optional<PaddingOptions> padding{};
+};
+
+/// The part of the text that a token stands for, from `begin` to before `end`.
+struct TokenOffsets {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  friend bool operator==(const TokenOffsets&, const TokenOffsets&) = default;
+};
+
+/// Ids and what belongs to them, one entry a token. Tokens that the text does not hold have the offsets {0, 0}.
+struct Encoding {
+  std::vector<std::int64_t> ids{};
+  std::vector<std::int64_t> type_ids{};             ///< 0 for the first text, 1 for the second, as the template says
+  std::vector<std::int64_t> attention_mask{};       ///< 0 for padding
+  std::vector<std::int64_t> special_tokens_mask{};  ///< 1 for what the template added and for padding
+  std::vector<TokenOffsets> offsets{};              ///< in characters (code points), as `tokenizers` reports them
+  std::vector<TokenOffsets> byte_offsets{};         ///< the same in bytes of the text
+};
+
 /// A tokenizer with its vocabulary. Copies share the vocabulary and are cheap; const use is safe from any thread.
 ///
 ///     auto tokenizer = powerhouse::Tokenizer::from_pretrained("SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -44,6 +94,18 @@ class POWERHOUSE_API Tokenizer {
 
   /// Token ids of UTF-8 text. Invalid UTF-8 is Error{format} with the byte offset.
   std::vector<std::int64_t> encode(std::string_view text, EncodeOptions options = {}) const;
+
+  /// Ids with offsets and masks, of one text or of a pair. A GGUF file's tokenizer has no template for pairs: each text
+  /// gets what a single one gets.
+  Encoding encode_full(std::string_view text, const EncodingOptions& options = {}) const;
+  Encoding encode_pair(std::string_view first, std::string_view second, const EncodingOptions& options = {}) const;
+  /// The same of many texts, on the library's threads. Padding is to the longest of them.
+  std::vector<Encoding> encode_batch(std::span<const std::string> texts, const EncodingOptions& options = {}) const;
+
+  /// What tokenizer.json says of truncation and padding. Nothing is cut or filled up unless the caller asks for it, say
+  /// by passing these on.
+  std::optional<TruncationOptions> truncation() const;
+  std::optional<PaddingOptions> padding() const;
 
   /// The text of ids. Bytes that are no UTF-8 come out as U+FFFD. An id outside the vocabulary is Error{range}.
   std::string decode(std::span<const std::int64_t> ids, DecodeOptions options = {}) const;
@@ -77,7 +139,8 @@ class POWERHOUSE_API Tokenizer {
 };
 
 /// Decodes one token at a time and never shows half a character: bytes of an unfinished UTF-8 sequence wait for the
-/// next token. The pieces put together equal Tokenizer::decode of all ids.
+/// next token, and so does what the next token may still change. The pieces put together equal Tokenizer::decode of all
+/// ids; only where byte tokens (<0xNN>) are no UTF-8 may U+FFFD stand elsewhere.
 class POWERHOUSE_API DecodeStream {
  public:
   explicit DecodeStream(const Tokenizer& tokenizer, DecodeOptions options = {});

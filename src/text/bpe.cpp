@@ -32,7 +32,7 @@ Bpe::Scratch& Bpe::scratch() {
 }
 
 Bpe::Bpe(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options)
-    : vocabulary_(vocabulary), merges_(std::move(merges)), options_(options) {
+    : vocabulary_(vocabulary), merges_(std::move(merges)), options_(std::move(options)) {
   for (std::size_t byte = 0; byte < 256; ++byte) {
     std::string character;
     append_utf8(character, kByteAlphabet[byte]);
@@ -43,20 +43,57 @@ Bpe::Bpe(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options)
   }
 }
 
+bool Bpe::falls_back(std::string_view character) const {
+  return options_.byte_fallback && std::all_of(character.begin(), character.end(), [&](char byte) {
+           return fallback_[static_cast<unsigned char>(byte)] >= 0;
+         });
+}
+
 // A character that the vocabulary lacks. An unknown token waits (`pending`) for the next known character, so that
 // fuse_unk can join a run; bytes that fall back do not flush it. Both as in tokenizers' merge_word.
 void Bpe::add_unknown(std::string_view character, std::vector<std::int32_t>& ids, bool& pending) const {
-  if (options_.byte_fallback) {
-    const bool all = std::all_of(character.begin(), character.end(),
-                                 [&](char byte) { return fallback_[static_cast<unsigned char>(byte)] >= 0; });
-    if (all) {
-      for (const char byte : character) ids.push_back(fallback_[static_cast<unsigned char>(byte)]);
-      return;
-    }
+  if (falls_back(character)) {
+    for (const char byte : character) ids.push_back(fallback_[static_cast<unsigned char>(byte)]);
+    return;
   }
   if (!options_.unk_id) return;
   if (pending && !options_.fuse_unk) ids.push_back(*options_.unk_id);
   pending = true;
+}
+
+// The characters of a piece as symbols: `add(id, bytes of the piece)`. Bytes of an affix that fall back count as bytes
+// of the piece, which is how `tokenizers` reckons offsets.
+template <typename Add>
+void Bpe::each_symbol(std::string_view piece, Add add) const {
+  const std::string& prefix = options_.continuing_subword_prefix;
+  const std::string& suffix = options_.end_of_word_suffix;
+  std::string affixed;
+  std::size_t unknown = 0;  // bytes of the unknown token that waits
+  for (std::size_t at = 0; at < piece.size();) {
+    const std::size_t length = unicode::sequence_length(piece[at]);
+    std::string_view spelled = piece.substr(at, length);
+    const bool prefixed = at > 0 && !prefix.empty();
+    at += length;
+    const bool suffixed = at == piece.size() && !suffix.empty();
+    if (prefixed || suffixed) {
+      affixed.assign(prefixed ? prefix : "").append(spelled).append(suffixed ? suffix : "");
+      spelled = affixed;
+    }
+    if (const auto id = vocabulary_.find(spelled)) {
+      if (unknown > 0) add(*options_.unk_id, unknown);
+      unknown = 0;
+      add(*id, length);
+    } else if (falls_back(spelled)) {
+      for (const char byte : spelled) add(fallback_[static_cast<unsigned char>(byte)], std::size_t{1});
+    } else if (options_.unk_id) {
+      if (unknown > 0 && !options_.fuse_unk) {
+        add(*options_.unk_id, unknown);
+        unknown = 0;
+      }
+      unknown += length;
+    }
+  }
+  if (unknown > 0) add(*options_.unk_id, unknown);
 }
 
 void Bpe::encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) const {
@@ -96,21 +133,45 @@ void Bpe::encode_characters(std::string_view piece, std::vector<std::int64_t>& o
   }
   std::vector<std::int32_t>& ids = scratch().ids;
   ids.clear();
-  bool pending = false;
-  for (std::size_t at = 0; at < piece.size();) {
-    const std::string_view character = piece.substr(at, unicode::sequence_length(piece[at]));
-    at += character.size();
-    const auto id = vocabulary_.find(character);
-    if (!id) {
-      add_unknown(character, ids, pending);
-      continue;
-    }
-    if (pending) ids.push_back(*options_.unk_id);
-    pending = false;
-    ids.push_back(*id);
-  }
-  if (pending) ids.push_back(*options_.unk_id);
+  each_symbol(piece, [&](std::int32_t id, std::size_t) { ids.push_back(id); });
   merge(ids, out);
+}
+
+// A merged token's text is that of its symbols, each but the first without the prefix: the lengths of the texts say
+// which symbols went into which token.
+void Bpe::encode_spans(std::string_view piece, std::vector<TokenSpan>& out) const {
+  if (options_.ignore_merges) {
+    if (const auto whole = vocabulary_.find(piece)) {
+      out.push_back({*whole, 0, piece.size(), false});
+      return;
+    }
+  }
+  struct Symbol {
+    std::ptrdiff_t text;  // the length of its text
+    std::size_t bytes;
+  };
+  std::vector<Symbol> symbols;
+  std::vector<std::int32_t> ids;
+  const auto text_of = [&](std::int64_t id) { return static_cast<std::ptrdiff_t>(vocabulary_.text(id).size()); };
+  each_symbol(piece, [&](std::int32_t id, std::size_t bytes) {
+    ids.push_back(id);
+    symbols.push_back({text_of(id), bytes});
+  });
+  std::vector<std::int64_t> merged;
+  merge(ids, merged);
+  const auto prefix = static_cast<std::ptrdiff_t>(options_.continuing_subword_prefix.size());
+  std::size_t next = 0;
+  std::size_t begin = 0;
+  for (const std::int64_t id : merged) {
+    std::size_t end = begin;
+    std::ptrdiff_t left = text_of(id);
+    for (bool first = true; next < symbols.size() && (first || left > 0); first = false) {
+      left -= symbols[next].text - (first ? 0 : prefix);
+      end += symbols[next++].bytes;
+    }
+    out.push_back({id, begin, end, false});
+    begin = end;
+  }
 }
 
 void Bpe::merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {

@@ -11,15 +11,18 @@
 #include <string_view>
 #include <vector>
 
+#include "text/token_span.h"
 #include "text/vocabulary.h"
 
 namespace powerhouse {
 
 struct BpeOptions {
-  std::optional<std::int32_t> unk_id;  // what stands for a character that the vocabulary lacks; none drops it
-  bool fuse_unk = false;               // one unknown token for a run of unknown characters
-  bool byte_fallback = false;          // unknown characters become <0xNN> tokens where the vocabulary has them
-  bool ignore_merges = false;          // a piece that is a token is that token
+  std::optional<std::int32_t> unk_id;          // what stands for a character that the vocabulary lacks; none drops it
+  bool fuse_unk = false;                       // one unknown token for a run of unknown characters
+  bool byte_fallback = false;                  // unknown characters become <0xNN> tokens where the vocabulary has them
+  bool ignore_merges = false;                  // a piece that is a token is that token
+  std::string continuing_subword_prefix = {};  // spelled before each character of a piece but the first
+  std::string end_of_word_suffix = {};         // and after the last
 };
 
 /// The pairs that merge, their order and what they become.
@@ -83,9 +86,15 @@ class Bpe {
   /// `vocabulary` must outlive this.
   Bpe(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options);
 
+  /// Whether encode_bytes() may stand for spelling the bytes: affixes belong to characters.
+  bool takes_bytes() const noexcept {
+    return options_.continuing_subword_prefix.empty() && options_.end_of_word_suffix.empty();
+  }
   /// Appends the ids of a piece spelled as the vocabulary is.
   void encode_characters(std::string_view piece, std::vector<std::int64_t>& out) const;
   void encode(std::string_view piece, std::vector<std::int64_t>& out) const { encode_characters(piece, out); }
+  /// The same with the bytes that each token stands for.
+  void encode_spans(std::string_view piece, std::vector<TokenSpan>& out) const;
   /// Appends the ids of raw bytes, each of which stands for its character of the byte-level alphabet.
   void encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) const;
 
@@ -93,6 +102,9 @@ class Bpe {
   struct Scratch;
   static Scratch& scratch();
   void add_unknown(std::string_view character, std::vector<std::int32_t>& ids, bool& pending) const;
+  bool falls_back(std::string_view character) const;
+  template <typename Add>
+  void each_symbol(std::string_view piece, Add add) const;
   void merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
   void merge_short(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
   void merge_long(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;

@@ -1,5 +1,5 @@
-// DecodeStream: bytes of a character that is not whole yet wait for the next token (four at most, so memory is
-// constant). The same steps over the same bytes as replace_invalid_utf8, hence the same text as Tokenizer::decode.
+// DecodeStream: the decoder's chain, fed one token at a time. What the chain completes is shown as far as it is whole
+// UTF-8; a vocabulary may spell half a character where no byte decoder looks at it.
 #include "powerhouse/tokenizer.h"
 #include "support/utf8.h"
 #include "text/tokenizer_impl.h"
@@ -9,12 +9,12 @@ namespace powerhouse {
 struct DecodeStream::State {
   std::shared_ptr<const Tokenizer::Impl> tokenizer;
   DecodeOptions options;
-  std::string pending;  // the beginning of a character
-  bool first = true;
+  DecoderState decoder;
+  std::string pending{};  // the beginning of a character
 };
 
 DecodeStream::DecodeStream(const Tokenizer& tokenizer, DecodeOptions options)
-    : state_(std::make_unique<State>(State{tokenizer.impl_, options, {}, true})) {}
+    : state_(std::make_unique<State>(State{tokenizer.impl_, options, tokenizer.impl_->decoder.start(true)})) {}
 DecodeStream::DecodeStream(const DecodeStream& other) : state_(std::make_unique<State>(*other.state_)) {}
 DecodeStream::DecodeStream(DecodeStream&&) noexcept = default;
 DecodeStream& DecodeStream::operator=(const DecodeStream& other) {
@@ -26,13 +26,11 @@ DecodeStream::~DecodeStream() = default;
 
 std::string DecodeStream::step(std::int64_t id) {
   const Tokenizer::Impl& tokenizer = *state_->tokenizer;
-  if (state_->options.skip_special_tokens && tokenizer.is_special(id)) return {};
+  if (state_->options.skip_special_tokens && tokenizer.is_skipped(id)) return {};
+  tokenizer.decode_token(id, state_->decoder);  // an id out of range leaves the stream as it was
   std::string& bytes = state_->pending;
-  std::string token;
-  tokenizer.append_bytes(token, id);  // before anything changes: an id out of range leaves the stream as it was
-  if (!state_->first && tokenizer.decoder == TokenDecoder::joined_by_blanks) bytes += ' ';
-  state_->first = false;
-  bytes += token;
+  bytes.append(state_->decoder.out);
+  state_->decoder.out.clear();
 
   std::string out;
   std::size_t at = 0;
@@ -51,9 +49,10 @@ std::string DecodeStream::step(std::int64_t id) {
 }
 
 std::string DecodeStream::finish() {
-  std::string out = replace_invalid_utf8(state_->pending);
+  state_->tokenizer->decoder.finish(state_->decoder);
+  std::string out = replace_invalid_utf8(state_->pending + state_->decoder.out);
   state_->pending.clear();
-  state_->first = true;
+  state_->decoder = state_->tokenizer->decoder.start(true);
   return out;
 }
 

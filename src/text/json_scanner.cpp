@@ -110,6 +110,19 @@ char32_t JsonScanner::hex4() {
   return value;
 }
 
+double JsonScanner::number() {
+  const char first = peek();
+  const std::size_t digits = at_ + (first == '-' ? 1 : 0);
+  const auto is_digit = [&](std::size_t at) { return at < text_.size() && text_[at] >= '0' && text_[at] <= '9'; };
+  if (!is_digit(digits)) fail("expected a number");
+  if (text_[digits] == '0' && is_digit(digits + 1)) fail("a number with a leading zero");
+  double value = 0;
+  const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
+  if (error != std::errc()) fail("a number beyond a double's range");
+  at_ = static_cast<std::size_t>(end - text_.data());
+  return value;
+}
+
 std::int64_t JsonScanner::integer() {
   const char first = peek();
   const std::size_t digits = at_ + (first == '-' ? 1 : 0);

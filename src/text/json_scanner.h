@@ -41,6 +41,8 @@ class JsonScanner {
   std::string_view string(std::string& storage);
   /// An integer without fraction or exponent.
   std::int64_t integer();
+  /// A number.
+  double number();
   /// Steps over one value of any kind; brackets within must balance.
   void skip_value();
   [[noreturn]] void fail(std::string_view what) const;

@@ -1,87 +1,72 @@
-// PreTokenizer: cuts text into the pieces that the model encodes one by one. A chain of steps, each of which cuts the
-// pieces of the step before; nothing is copied but by steps that change the text.
+// PreTokenizer: cuts text into the pieces that the model encodes one by one. A chain of steps: those that cut
+// (text/pre_tokenizer_steps.h) give views into the pieces of the step before, those that rewrite give new text.
 //
-// A byte-level step at the end of the chain only cuts: the model takes raw bytes (Bpe::encode_bytes). Elsewhere it
+// A byte-level step at the end of the chain only cuts where the model takes raw bytes (Bpe::encode_bytes). Elsewhere it
 // spells the bytes in its alphabet, and the steps after it see that.
 #pragma once
 
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
+#include "text/aligned_text.h"
 #include "text/piece_sink.h"
-#include "text/regex.h"
-#include "text/splitters.h"
+#include "text/pre_tokenizer_steps.h"
 
 namespace powerhouse {
 
-class PreTokenizerStep {
- public:
-  virtual ~PreTokenizerStep() = default;
-  virtual void split(std::string_view text, PieceSink sink) const = 0;
-};
-
 class PreTokenizer {
  public:
-  void append(std::unique_ptr<const PreTokenizerStep> step) { steps_.push_back(std::move(step)); }
-  /// Appends GPT-2's ByteLevel step.
+  void append(std::unique_ptr<const PreTokenizerStep> step) { add(std::move(step)); }
+  void append(std::unique_ptr<const RewriteStep> step) { add(std::move(step)); }
+  /// Appends GPT-2's ByteLevel step: a blank before the piece, its pattern, its alphabet.
   void append_byte_level(bool add_prefix_space, bool use_regex);
-  /// Call once, after the last step.
-  void finish();
+  /// Appends Metaspace's: blanks spelled by `replacement`, put before the piece as the scheme says, then cut before
+  /// each.
+  void append_metaspace(char32_t replacement, PrependScheme scheme, bool split);
+  /// Call once, after the last step; whether the model takes raw bytes.
+  void finish(bool takes_bytes = true);
 
-  /// Whether pieces are raw bytes rather than text in the vocabulary's spelling.
+  /// Whether pieces of split() are raw bytes rather than text in the vocabulary's spelling.
   bool gives_bytes() const noexcept { return gives_bytes_; }
-  void split(std::string_view text, PieceSink sink) const { split_from(0, text, sink); }
+  /// Whether pieces depend on where the text stood in the original (Metaspace, "first").
+  bool needs_start() const noexcept { return needs_start_; }
+
+  /// `start`: where the text begins in the original; only whether it is 0 counts.
+  void split(std::string_view text, PieceSink sink, std::size_t start = 0) const;
+  /// The pieces with their origins, byte-level ones spelled.
+  template <typename Sink>
+  void split_tracked(const AlignedText& text, const Sink& sink) const {
+    walk(0, steps_.size(), text, sink);
+  }
 
  private:
-  void split_from(std::size_t step, std::string_view text, PieceSink sink) const;
+  using Step = std::variant<std::unique_ptr<const PreTokenizerStep>, std::unique_ptr<const RewriteStep>>;
 
-  std::vector<std::unique_ptr<const PreTokenizerStep>> steps_;
-  class ByteLevelStep* last_byte_level_ = nullptr;  // where it is the last step so far
+  void add(Step step) {
+    steps_.push_back(std::move(step));
+    last_spells_bytes_ = false;
+  }
+
+  template <typename Sink>
+  void walk(std::size_t step, std::size_t end, const AlignedText& text, const Sink& sink) const {
+    if (text.text.empty()) return;
+    if (step == end) return sink(text);
+    if (const auto* cut = std::get_if<std::unique_ptr<const PreTokenizerStep>>(&steps_[step])) {
+      (*cut)->split(text.text, [&](std::string_view piece) { walk(step + 1, end, text.slice(piece), sink); });
+      return;
+    }
+    TextBuffer buffer;
+    const bool rewritten = std::get<std::unique_ptr<const RewriteStep>>(steps_[step])->rewrite(text, buffer);
+    walk(step + 1, end, rewritten ? buffer.as(text) : text, sink);
+  }
+
+  std::vector<Step> steps_;
+  bool last_spells_bytes_ = false;
   bool gives_bytes_ = false;
-};
-
-/// Digits: numbers apart from the rest, one by one or in runs.
-class DigitsStep final : public PreTokenizerStep {
- public:
-  explicit DigitsStep(bool individual) : individual_(individual) {}
-  void split(std::string_view text, PieceSink sink) const override { split_digits(text, individual_, sink); }
-
- private:
-  bool individual_;
-};
-
-/// A pattern with a splitter of its own, every match one piece.
-class KnownPatternStep final : public PreTokenizerStep {
- public:
-  explicit KnownPatternStep(KnownPattern pattern) : pattern_(pattern) {}
-  void split(std::string_view text, PieceSink sink) const override { pattern_.split(text, sink); }
-
- private:
-  KnownPattern pattern_;
-};
-
-/// What becomes of the matches of a pattern and of what lies between.
-enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
-
-/// Split: any regular expression, or a literal text.
-class PatternStep final : public PreTokenizerStep {
- public:
-  PatternStep(std::unique_ptr<const Regex> regex, SplitBehavior behavior, bool invert)
-      : regex_(std::move(regex)), behavior_(behavior), invert_(invert) {}
-  PatternStep(std::string literal, SplitBehavior behavior, bool invert)
-      : literal_(std::move(literal)), behavior_(behavior), invert_(invert) {}
-  void split(std::string_view text, PieceSink sink) const override;
-
- private:
-  std::vector<MatchRange> matches(std::string_view text) const;
-
-  std::unique_ptr<const Regex> regex_;  // or else the literal
-  std::string literal_;
-  SplitBehavior behavior_;
-  bool invert_;
+  bool needs_start_ = false;
 };
 
 }  // namespace powerhouse

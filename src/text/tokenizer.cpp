@@ -11,6 +11,7 @@
 #include "text/tokenizer_gguf.h"
 #include "text/tokenizer_impl.h"
 #include "text/tokenizer_json.h"
+#include "text/unicode.h"
 
 namespace powerhouse {
 
@@ -37,14 +38,14 @@ bool Tokenizer::Impl::is_special(std::int64_t id) const {
   return token != nullptr && token->special;
 }
 
-void Tokenizer::Impl::append_bytes(std::string& out, std::int64_t id) const {
-  const std::string_view token = text(id);
-  const bool verbatim = decoder != TokenDecoder::byte_level || (added_are_verbatim && added.find(id) != nullptr);
-  if (verbatim) {
-    out.append(token);
-  } else {
-    append_from_byte_level(out, token);
-  }
+// A special token whose normal form is another text is shown, as `tokenizers` looks for its content.
+bool Tokenizer::Impl::is_skipped(std::int64_t id) const {
+  const AddedToken* token = added.find(id);
+  return token != nullptr && token->special && token->spelling == token->content;
+}
+
+void Tokenizer::Impl::decode_token(std::int64_t id, DecoderState& state) const {
+  decoder.take(text(id), added_are_verbatim && added.find(id) != nullptr, state);
 }
 
 void Tokenizer::Impl::add_end_of_generation(std::optional<std::int64_t> id) {
@@ -52,39 +53,116 @@ void Tokenizer::Impl::add_end_of_generation(std::optional<std::int64_t> id) {
   end_of_generation.push_back(*id);
 }
 
-// Text without added tokens.
-void Tokenizer::Impl::encode_text(std::string_view text, std::vector<std::int64_t>& out) const {
-  if (pre_tokenizer.gives_bytes()) {
-    const Bpe& bpe = std::get<Bpe>(model);
-    pre_tokenizer.split(text, [&](std::string_view piece) { bpe.encode_bytes(piece, out); });
-    return;
-  }
-  visit_model(model, [&](const auto& model) {
-    pre_tokenizer.split(text, [&](std::string_view piece) { model.encode(piece, out); });
-  });
-}
+namespace {
 
-std::vector<std::int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+void require_utf8(std::string_view text) {
   if (const auto offset = find_invalid_utf8(text)) {
     throw Error(ErrorKind::format, "text is not valid UTF-8",
                 {.field = "text", .found = "byte " + std::to_string(*offset)});
   }
+}
+
+// Text without added tokens; `start` is 0 where it begins the original text.
+void encode_plain(const Tokenizer::Impl& tokenizer, std::string_view text, std::size_t start,
+                  std::vector<std::int64_t>& out) {
+  const PreTokenizer& pre_tokenizer = tokenizer.pre_tokenizer;
+  if (pre_tokenizer.gives_bytes()) {
+    const Bpe& bpe = std::get<Bpe>(tokenizer.model);
+    pre_tokenizer.split(
+        text, [&](std::string_view piece) { bpe.encode_bytes(piece, out); }, start);
+    return;
+  }
+  visit_model(tokenizer.model, [&](const auto& model) {
+    pre_tokenizer.split(
+        text, [&](std::string_view piece) { model.encode(piece, out); }, start);
+  });
+}
+
+// The spaces at the ends of a token's own text, written out or in the byte-level alphabet.
+void count_spaces(std::string_view text, EncodedToken& token) {
+  const auto is_space = [](char32_t c) { return c == kByteAlphabet[' '] || unicode::is_space(c); };
+  for (std::size_t at = 0; at < text.size(); ++token.spaces_before) {
+    const auto [code_point, length] = unicode::character_at(text, at);
+    if (!is_space(code_point)) break;
+    at += length;
+  }
+  for (std::size_t end = text.size(); end > 0; ++token.spaces_after) {
+    end = unicode::previous_boundary(text, end);
+    if (!is_space(unicode::character_at(text, end).code_point)) break;
+  }
+}
+
+}  // namespace
+
+std::vector<std::int64_t> Tokenizer::Impl::encode_ids(std::string_view text, bool parse_special) const {
   std::vector<std::int64_t> ids;
+  if (pre_tokenizer.needs_start() && !normalizer.keeps_start()) {
+    for (const EncodedToken& token : encode_tokens(text, parse_special)) ids.push_back(token.id);
+    return ids;
+  }
+  require_utf8(text);
   std::string storage;
-  for (const auto& raw : impl_->added.split(text, AddedTokens::Pass::raw, options.parse_special)) {
+  for (const auto& raw : added.split(text, AddedTokens::Pass::raw, parse_special)) {
     if (raw.id) {
       ids.push_back(*raw.id);
       continue;
     }
-    const std::string_view normal = impl_->normalizer.apply(raw.text, storage);
-    if (!impl_->added.has(AddedTokens::Pass::normalized)) {
-      impl_->encode_text(normal, ids);
+    const auto start = static_cast<std::size_t>(raw.text.data() - text.data());
+    const std::string_view normal = normalizer.apply(raw.text, storage);
+    if (!added.has(AddedTokens::Pass::normalized)) {
+      encode_plain(*this, normal, start, ids);
       continue;
     }
-    for (const auto& part : impl_->added.split(normal, AddedTokens::Pass::normalized, options.parse_special)) {
-      part.id ? ids.push_back(*part.id) : impl_->encode_text(part.text, ids);
+    for (const auto& part : added.split(normal, AddedTokens::Pass::normalized, parse_special)) {
+      const auto within = static_cast<std::size_t>(part.text.data() - normal.data());
+      part.id ? ids.push_back(*part.id) : encode_plain(*this, part.text, start + within, ids);
     }
   }
+  return ids;
+}
+
+std::vector<EncodedToken> Tokenizer::Impl::encode_tokens(std::string_view text, bool parse_special) const {
+  require_utf8(text);
+  std::vector<EncodedToken> tokens;
+  std::vector<TokenSpan> spans;
+  const bool trims = post_processor && !post_processor->trims.empty();
+  const bool shows_unknown = std::holds_alternative<Unigram>(model);  // its unknown tokens are called by their text
+  const auto add = [&](std::int64_t id, const Origin& bytes, std::string_view spelling) {
+    tokens.push_back({id, bytes});
+    if (trims) count_spaces(spelling, tokens.back());
+  };
+  const auto add_whole = [&](std::int64_t id, const AlignedText& part) {
+    add(id, part.origin_of(0, part.text.size()), part.text);
+  };
+  const auto encode_piece = [&](const AlignedText& piece) {
+    spans.clear();
+    visit_model(model, [&](const auto& model) { model.encode_spans(piece.text, spans); });
+    for (const TokenSpan& span : spans) {
+      const bool own = span.unknown && shows_unknown;
+      add(span.id, piece.origin_of(span.begin, span.end),
+          own ? piece.text.substr(span.begin, span.end - span.begin) : vocabulary.text(span.id));
+    }
+  };
+  std::size_t budget = AlignedText::budget_for(text.size());
+  const AlignedText whole{.text = text, .tracked = true, .budget = &budget};
+  for (const auto& raw : added.split(text, AddedTokens::Pass::raw, parse_special)) {
+    const AlignedText part = whole.slice(raw.text);
+    if (raw.id) {
+      add_whole(*raw.id, part);
+      continue;
+    }
+    TextBuffer storage;
+    const AlignedText normal = normalizer.apply(part, storage);
+    for (const auto& inner : added.split(normal.text, AddedTokens::Pass::normalized, parse_special)) {
+      const AlignedText slice = normal.slice(inner.text);
+      inner.id ? add_whole(*inner.id, slice) : pre_tokenizer.split_tracked(slice, encode_piece);
+    }
+  }
+  return tokens;
+}
+
+std::vector<std::int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  std::vector<std::int64_t> ids = impl_->encode_ids(text, options.parse_special);
   if (!options.add_special_tokens) return ids;
   // Never a second BOS: a text that begins with the token that would stand right before it keeps its own.
   std::span<const std::int64_t> prefix = impl_->prefix;
@@ -95,15 +173,13 @@ std::vector<std::int64_t> Tokenizer::encode(std::string_view text, EncodeOptions
 }
 
 std::string Tokenizer::decode(std::span<const std::int64_t> ids, DecodeOptions options) const {
-  std::string bytes;
-  bool first = true;
+  DecoderState state = impl_->decoder.start(false);
   for (const std::int64_t id : ids) {
-    if (options.skip_special_tokens && impl_->is_special(id)) continue;
-    if (!first && impl_->decoder == TokenDecoder::joined_by_blanks) bytes += ' ';
-    first = false;
-    impl_->append_bytes(bytes, id);
+    if (options.skip_special_tokens && impl_->is_skipped(id)) continue;
+    impl_->decode_token(id, state);
   }
-  return replace_invalid_utf8(bytes);
+  impl_->decoder.finish(state);
+  return replace_invalid_utf8(state.out);
 }
 
 Tokenizer Tokenizer::from_pretrained(const std::string& path) {

@@ -12,29 +12,27 @@
 
 #include "powerhouse/tokenizer.h"
 #include "text/added_tokens.h"
+#include "text/decoder.h"
 #include "text/normalizer.h"
+#include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
 #include "text/token_model.h"
 #include "text/vocabulary.h"
 
 namespace powerhouse {
 
-/// How the texts of tokens become the text of a sequence.
-enum class TokenDecoder {
-  byte_level,        // each token spells bytes in the byte-level alphabet
-  joined,            // tokens as they stand, one after the other (Fuse)
-  joined_by_blanks,  // tokens as they stand with a blank between: tokenizer.json without a decoder
-};
-
 struct Tokenizer::Impl {
   Vocabulary vocabulary;  // the model's tokens
   AddedTokens added;      // found before the model; may lie beyond its vocabulary
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  TokenModel model;                  // refers to `vocabulary`: an Impl stays where it was made
-  std::vector<std::int64_t> prefix;  // what add_special_tokens puts before
-  std::vector<std::int64_t> suffix;  // and after
-  TokenDecoder decoder = TokenDecoder::byte_level;
+  TokenModel model;                             // refers to `vocabulary`: an Impl stays where it was made
+  std::vector<std::int64_t> prefix;             // what add_special_tokens puts before
+  std::vector<std::int64_t> suffix;             // and after
+  std::optional<PostProcessor> post_processor;  // pairs and offsets; `prefix` and `suffix` are its single template
+  Decoder decoder = Decoder::byte_level();
+  std::optional<TruncationOptions> truncation;  // as the file says
+  std::optional<PaddingOptions> padding;
   std::size_t added_end = 0;        // one more than the largest id of an added token
   bool added_are_verbatim = false;  // added tokens decode as they stand, never through the decoder (llama.cpp)
 
@@ -54,10 +52,16 @@ struct Tokenizer::Impl {
   /// The token's spelling. Error{range} where there is no such token.
   std::string_view text(std::int64_t id) const;
   bool is_special(std::int64_t id) const;
-  /// Appends the bytes that a token stands for. Error{range} where there is no such token.
-  void append_bytes(std::string& out, std::int64_t id) const;
+  /// Whether decode() leaves the token out where special tokens are not wanted.
+  bool is_skipped(std::int64_t id) const;
+  /// Feeds a token to the decoder. Error{range} where there is no such token.
+  void decode_token(std::int64_t id, DecoderState& state) const;
   void add_end_of_generation(std::optional<std::int64_t> id);
-  void encode_text(std::string_view text, std::vector<std::int64_t>& out) const;
+
+  /// Ids of a text, nothing added. Error{format} for invalid UTF-8.
+  std::vector<std::int64_t> encode_ids(std::string_view text, bool parse_special) const;
+  /// The same with the bytes that each token stands for.
+  std::vector<EncodedToken> encode_tokens(std::string_view text, bool parse_special) const;
 
   /// A Tokenizer of this; for loaders and for tests of parts.
   static Tokenizer share(std::shared_ptr<const Impl> impl) { return Tokenizer(std::move(impl)); }

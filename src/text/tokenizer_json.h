@@ -10,7 +10,9 @@
 
 #include "powerhouse/tokenizer.h"
 #include "support/json.h"
+#include "text/decoder.h"
 #include "text/normalizer.h"
+#include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
 
 namespace powerhouse {
@@ -30,8 +32,21 @@ std::shared_ptr<Tokenizer::Impl> load_tokenizer_json(std::string_view text, std:
 /// What tokenizer_config.json says on top: special tokens and the chat template.
 void apply_tokenizer_config(Tokenizer::Impl& tokenizer, const Json& config);
 
+/// Fills in the vocabulary and the model; the rest of the document, without them.
+Json load_model(Tokenizer::Impl& tokenizer, std::string_view text, std::string_view origin);
 Normalizer load_normalizer(const Json* description);
-PreTokenizer load_pre_tokenizer(const Json* description);
+/// `takes_bytes`: whether the model can take raw bytes where the chain ends in a byte-level step.
+PreTokenizer load_pre_tokenizer(const Json* description, bool takes_bytes);
+void load_post_processor(Tokenizer::Impl& tokenizer, const Json* description);
+/// Puts a post-processor in place, the ids of its single template in `prefix` and `suffix`.
+void set_post_processor(Tokenizer::Impl& tokenizer, PostProcessor post);
+Decoder load_decoder(const Json* description);
+
+/// {"String": ...} or {"Regex": ...}.
+Pattern load_pattern(const Json& description, std::string_view place);
+PrependScheme read_prepend_scheme(std::string_view name, std::string_view place);
+/// The value of a key that must be a text of one character.
+char32_t read_character(const Json& description, std::string_view key, std::string_view place);
 
 struct AddedToken;
 /// Adds a token as `tokenizers` numbers it: the model's id where the model knows it, else the next free id.

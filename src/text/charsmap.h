@@ -1,0 +1,45 @@
+// Charsmap: SentencePiece's precompiled_charsmap, a table of texts and what they become (nmt_nfkc), and Precompiled,
+// the normalizer of `tokenizers` that applies it.
+//
+// The blob is the size of a double array (Darts: 32-bit units), the array, and the replacements, each ended by a NUL.
+// Precompiled replaces grapheme clusters below six bytes as wholes, by what the shortest key that begins them becomes,
+// and other text character by character: not what SentencePiece does, but what the package does.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/aligned_text.h"
+
+namespace powerhouse {
+
+class Charsmap {
+ public:
+  /// Error{format} for a blob that is cut short or whose replacements are no UTF-8.
+  explicit Charsmap(std::string_view blob);
+  /// What the shortest key that begins `text` becomes.
+  std::optional<std::string_view> shortest(std::string_view text) const;
+
+ private:
+  std::vector<std::uint32_t> units_;
+  std::string replacements_;
+};
+
+class PrecompiledStep final : public RewriteStep {
+ public:
+  explicit PrecompiledStep(Charsmap map);
+  bool rewrite(const AlignedText& text, TextBuffer& out) const override;
+
+ private:
+  Charsmap map_;
+  std::array<bool, 128> changes_{};  // ASCII characters that a cluster of their own changes
+};
+
+/// The bytes that base64 spells. Error{format} naming `field`.
+std::string decode_base64(std::string_view text, std::string_view field);
+
+}  // namespace powerhouse
