@@ -11,6 +11,10 @@ namespace {
               {.field = "pattern \"" + std::string(pattern.substr(0, 200)) + "\"", .found = std::string(construct)});
 }
 
+// \w. Outside of classes Oniguruma counts the six numbers of Latin-1 that are no digits as well.
+constexpr std::string_view kWordInClass = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
+
 class Translator {
  public:
   explicit Translator(std::string_view pattern) : pattern_(pattern) {}
@@ -50,8 +54,8 @@ class Translator {
     switch (name) {
       case 's': return replace(R"(\p{White_Space})", R"(\p{White_Space})");
       case 'S': return replace(R"(\P{White_Space})", R"(\P{White_Space})");
-      case 'w': return replace(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}])", R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})");
-      case 'W': return replace(R"([^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}])", "");
+      case 'w': return replace("[" + std::string(kWord) + "]", kWordInClass);
+      case 'W': return replace("[^" + std::string(kWord) + "]", "");
       case 'h': return replace("[0-9a-fA-F]", "0-9a-fA-F");
       case 'H': return replace("[^0-9a-fA-F]", "");
       // Word boundaries follow \w, which PCRE2 draws otherwise; the rest are Ruby's alone or differ.
@@ -89,8 +93,7 @@ class Translator {
   }
 
   void boundary(bool positive) {
-    constexpr std::string_view kWord = R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}])";
-    const std::string word(kWord);
+    const std::string word = "[" + std::string(kWord) + "]";
     out_ += positive ? "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))"
                      : "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))";
     at_ += 2;

@@ -459,12 +459,15 @@ def compare(program, names, count, newer):
             with open(path / "cases.jsonl", "w", encoding="ascii") as out:
                 if cases is not None:
                     for case in cases:
-                        out.write(json.dumps(case) + "\n")
+                        if newer or all(unicodedata.category(c) != "Cn" for c in case.get("text", "") + case.get("pair", "")):
+                            out.write(json.dumps(case) + "\n")
                 else:
                     source = random.Random(name)
                     for _ in range(count):
                         text = tokenizer_texts.text(source, SPECIALS)
-                        if newer:
+                        if not newer:
+                            text = "".join(c for c in text if unicodedata.category(c) != "Cn")
+                        else:
                             text = "".join(c + draw.choice(fresh) if draw.random() < 0.3 else c for c in text)
                         case = guarded(lambda: encoded_case(peer, text))
                         if case:
