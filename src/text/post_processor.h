@@ -27,6 +27,7 @@ struct TemplatePiece {
 
 struct PostProcessor {
   std::vector<TemplatePiece> single{{TemplatePiece::Kind::first, -1, 0}};
+  // empty where the file's template for pairs does not hold both texts
   std::vector<TemplatePiece> pair{{TemplatePiece::Kind::first, -1, 0}, {TemplatePiece::Kind::second, -1, 1}};
   /// Whether offsets leave out the spaces at the ends of tokens, and if so whether a blank was put before the text.
   struct Trim {

@@ -178,6 +178,10 @@ Encoding encode(const Tokenizer::Impl& tokenizer, std::string_view first, const 
                 const EncodingOptions& options) {
   const PostProcessor post = tokenizer.post_processor ? *tokenizer.post_processor : plain_processor(tokenizer);
   std::vector<TemplatePiece> pieces = second != nullptr ? post.pair : post.single;
+  if (pieces.empty()) {
+    throw Error(ErrorKind::unsupported, "the tokenizer's template for pairs does not hold both texts",
+                {.field = "post_processor.pair"});
+  }
   Part parts[2];
   parts[0] = encode_part(tokenizer, first, options);
   if (second != nullptr) parts[1] = encode_part(tokenizer, *second, options);

@@ -55,14 +55,8 @@ Pieces read_template(const Tokenizer::Impl& tokenizer, const Json& description, 
   return out;
 }
 
-// Each text stands once, and a single one is A.
-void require_texts(const Pieces& pieces, bool pair, std::string_view place) {
-  const auto count = [&](Kind kind) {
-    return std::count_if(pieces.begin(), pieces.end(), [&](const TemplatePiece& piece) { return piece.kind == kind; });
-  };
-  if (count(Kind::first) == 1 && count(Kind::second) == (pair ? 1 : 0)) return;
-  throw Error(ErrorKind::format, "a template must hold each text once",
-              {.field = std::string(place), .expected = pair ? "A and B" : "A"});
+std::ptrdiff_t count_texts(const Pieces& pieces, Kind kind) {
+  return std::count_if(pieces.begin(), pieces.end(), [&](const TemplatePiece& piece) { return piece.kind == kind; });
 }
 
 // ["[SEP]", 102]
@@ -87,7 +81,7 @@ class PostProcessorLoader {
       add_trim(description);
     } else if (type == "TemplateProcessing") {
       Pieces single = read_template(tokenizer_, description, "single");
-      Pieces pair = description.get("pair") != nullptr ? read_template(tokenizer_, description, "pair") : out_.pair;
+      Pieces pair = description.get("pair") != nullptr ? read_template(tokenizer_, description, "pair") : Pieces{};
       put(std::move(single), std::move(pair));
     } else if (type == "BertProcessing" || type == "RobertaProcessing") {
       add_bert(description, type == "RobertaProcessing");
@@ -125,8 +119,12 @@ class PostProcessorLoader {
                   {.field = "post_processor.processors", .expected = "one template"});
     }
     has_template_ = true;
-    require_texts(single, false, "post_processor.single");
-    require_texts(pair, true, "post_processor.pair");
+    if (count_texts(single, Kind::first) != 1 || count_texts(single, Kind::second) != 0) {
+      throw Error(ErrorKind::format, "a template must hold the text once",
+                  {.field = "post_processor.single", .expected = "A"});
+    }
+    // Many files leave it out: then there are no pairs.
+    if (count_texts(pair, Kind::first) != 1 || count_texts(pair, Kind::second) != 1) pair.clear();
     out_.single = std::move(single);
     out_.pair = std::move(pair);
   }

@@ -73,6 +73,7 @@ inline std::string difference(const Tokenizer& tokenizer, const Json& expected) 
       return found;
     }
   }
+  if (expected.get("decoded") == nullptr) return found;
   const std::string& decoded = expected.at("decoded").as_string();
   const std::string skipped = expected.string_or("skipped", decoded);
   if (found.empty()) found = differs("decoded", tokenizer.decode(ids), decoded);

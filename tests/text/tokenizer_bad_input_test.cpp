@@ -61,17 +61,104 @@ TEST(TokenizerBadInput, IdsOutOfRange) {
 }
 
 TEST(TokenizerBadInput, UnknownComponentsAreNamed) {
-  expect_refused(ErrorKind::unsupported, "Lowercase", {.normalizer = R"({"type":"Lowercase"})"});
-  expect_refused(ErrorKind::unsupported, "Metaspace", {.pre_tokenizer = R"({"type":"Metaspace"})"});
-  expect_refused(ErrorKind::unsupported, "BertProcessing", {.post_processor = R"({"type":"BertProcessing"})"});
-  expect_refused(ErrorKind::unsupported, "WordPiece", {.decoder = R"({"type":"WordPiece"})"});
-  expect_refused(ErrorKind::unsupported, "continuing_subword_prefix",
-                 {.model = R"("continuing_subword_prefix":"##",)"});
+  expect_refused(ErrorKind::unsupported, "Uppercase", {.normalizer = R"({"type":"Uppercase"})"});
+  expect_refused(ErrorKind::unsupported, "RandomChunk", {.pre_tokenizer = R"({"type":"RandomChunk"})"});
+  expect_refused(ErrorKind::unsupported, "Other", {.post_processor = R"({"type":"Other"})"});
+  expect_refused(ErrorKind::unsupported, "Other", {.decoder = R"({"type":"Other"})"});
+  expect_refused(ErrorKind::unsupported, "StripAccents",
+                 {.normalizer = R"({"type":"Other"})"});  // names the known ones
   expect_refused(ErrorKind::unsupported, "dropout", {.model = R"("dropout":0.1,)"});
-  expect_error(ErrorKind::unsupported, "Unigram",
-               [] { tokenizer_from_json(R"({"model":{"type":"Unigram","vocab":[["a",0.5]],"unk_id":0}})"); });
-  expect_error(ErrorKind::unsupported, "WordPiece",
-               [] { tokenizer_from_json(R"({"model":{"type":"WordPiece","vocab":{"a":0}}})"); });
+  expect_error(ErrorKind::unsupported, "Other",
+               [] { tokenizer_from_json(R"({"model":{"type":"Other","vocab":{}}})"); });
+  const std::string single =
+      R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}}],"pair":[]})";
+  expect_refused(ErrorKind::unsupported, "two templates",
+                 {.post_processor = R"({"type":"Sequence","processors":[)" + single + "," + single + "]}"});
+}
+
+TEST(TokenizerBadInput, PartsWithWrongOptions) {
+  const auto normalizer = [](const std::string& text) { return Parts{.normalizer = text}; };
+  expect_refused(ErrorKind::format, "content",
+                 normalizer(R"({"type":"Replace","pattern":{"String":"a"},"content":5})"));
+  expect_refused(ErrorKind::format, "pattern", normalizer(R"({"type":"Replace","content":""})"));
+  expect_refused(ErrorKind::format, "prepend", normalizer(R"({"type":"Prepend"})"));
+  expect_refused(ErrorKind::format, "base64", normalizer(R"({"type":"Precompiled","precompiled_charsmap":"a?=="})"));
+  expect_refused(ErrorKind::format, "cut short", normalizer(R"({"type":"Precompiled","precompiled_charsmap":"AAA="})"));
+  expect_refused(ErrorKind::format, "cut short",
+                 normalizer(R"({"type":"Precompiled","precompiled_charsmap":"/////w=="})"));
+  const auto pre_tokenizer = [](const std::string& text) { return Parts{.pre_tokenizer = text}; };
+  expect_refused(ErrorKind::format, "replacement", pre_tokenizer(R"({"type":"Metaspace","replacement":"ab"})"));
+  expect_refused(ErrorKind::format, "prepend_scheme",
+                 pre_tokenizer(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"often"})"));
+  expect_refused(
+      ErrorKind::format, "contradict",
+      pre_tokenizer(R"({"type":"Metaspace","replacement":"_","add_prefix_space":false,"prepend_scheme":"always"})"));
+  expect_refused(ErrorKind::format, "delimiter", pre_tokenizer(R"({"type":"CharDelimiterSplit","delimiter":""})"));
+  expect_refused(ErrorKind::format, "length", pre_tokenizer(R"({"type":"FixedLength","length":0})"));
+  expect_refused(ErrorKind::format, "cls", {.post_processor = R"({"type":"BertProcessing","sep":["a",0]})"});
+  expect_refused(ErrorKind::format, "99",
+                 {.post_processor = R"({"type":"BertProcessing","sep":["a",0],"cls":["b",99]})"});
+  expect_refused(ErrorKind::format, "start", {.decoder = R"({"type":"Strip","content":"a","start":-1,"stop":0})"});
+  expect_error(ErrorKind::format, "unk_id",
+               [] { tokenizer_from_json(R"({"model":{"type":"Unigram","vocab":[["a",0.5]],"unk_id":1}})"); });
+  expect_error(ErrorKind::format, "number",
+               [] { tokenizer_from_json(R"({"model":{"type":"Unigram","vocab":[["a","b"]],"unk_id":0}})"); });
+  expect_error(ErrorKind::format, "negative", [] {
+    tokenizer_from_json(
+        R"({"model":{"type":"WordPiece","vocab":{"a":0},"unk_token":"a","max_input_chars_per_word":-1}})");
+  });
+}
+
+TEST(TokenizerBadInput, TextsThatAModelWithoutUnknownTokenCannotTell) {
+  const auto refuses = [](const char* model) {
+    const Tokenizer tokenizer = Tokenizer::Impl::share(tokenizer_from_json(model));
+    EXPECT_EQ(tokenizer.encode("a"), testing::Ids{0});
+    expect_error(ErrorKind::range, "unk", [&] { tokenizer.encode("b"); });
+    expect_error(ErrorKind::range, "unk", [&] { tokenizer.encode_full("b"); });
+  };
+  refuses(R"({"model":{"type":"Unigram","vocab":[["a",0.5]],"unk_id":null}})");
+  refuses(R"({"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"x"}})");
+  refuses(R"({"model":{"type":"WordPiece","vocab":{"a":0},"unk_token":"x","continuing_subword_prefix":"##",
+              "max_input_chars_per_word":100}})");
+}
+
+// Each of these would fill the memory or run for hours where nothing bounds it.
+TEST(TokenizerBadInput, HostilePartsEndInTime) {
+  const auto repeat = [](const std::string& part, int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) out.append(i == 0 ? "" : ",").append(part);
+    return out;
+  };
+  const std::string doubles = R"({"type":"Replace","pattern":{"String":"a"},"content":"aa"})";
+  const auto expect_range = [](const Tokenizer& tokenizer, const std::string& text) {
+    expect_error(ErrorKind::range, "too large", [&] { tokenizer.encode(text); });
+    expect_error(ErrorKind::range, "too large", [&] { tokenizer.encode_full(text); });
+  };
+  expect_range(Parts{.normalizer = R"({"type":"Sequence","normalizers":[)" + repeat(doubles, 60) + "]}"}.load(), "a");
+  expect_range(Parts{.normalizer = R"({"type":"Replace","pattern":{"Regex":""},"content":")" +
+                                   std::string(1 << 20, 'x') + R"("})"}
+                   .load(),
+               std::string(10000, 'a'));
+  expect_range(
+      Parts{.pre_tokenizer = R"({"type":"Sequence","pretokenizers":[)" + repeat(R"({"type":"ByteLevel"})", 80) + "]}"}
+          .load(),
+      "\u00e9");
+  // Pieces stay small here, but there are ever more of them.
+  const std::string one_by_one = R"({"type":"Split","pattern":{"Regex":"."},"behavior":"Isolated","invert":false})";
+  expect_range(Parts{.pre_tokenizer = R"({"type":"Sequence","pretokenizers":[)" +
+                                      repeat(one_by_one + R"(,{"type":"ByteLevel"})", 60) + "]}"}
+                   .load(),
+               "\u00e9");
+  expect_refused(ErrorKind::format, "too many steps",
+                 {.normalizer = R"({"type":"Sequence","normalizers":[)" + repeat(R"({"type":"NFC"})", 100000) + "]}"});
+  expect_refused(ErrorKind::format, "too many decoders",
+                 {.decoder = R"({"type":"Sequence","decoders":[)" + repeat(R"({"type":"Fuse"})", 100000) + "]}"});
+  const Tokenizer decoding = Parts{.decoder = R"({"type":"Sequence","decoders":[)" + repeat(doubles, 60) + "]}"}.load();
+  expect_error(ErrorKind::range, "too large", [&] { decoding.decode(testing::Ids{0, 1, 0}); });
+  expect_error(ErrorKind::format, "too long", [] {
+    tokenizer_from_json(R"({"model":{"type":"Unigram","unk_id":0,"vocab":[[")" + std::string(5000, 'a') +
+                        R"(",0.5]]}})");
+  });
 }
 
 TEST(TokenizerBadInput, WrongTypesAndMissingKeys) {
@@ -137,10 +224,12 @@ TEST(TokenizerBadInput, TemplatesThatNameNoToken) {
   const std::string special = R"({"SpecialToken":{"id":"<s>","type_id":0}})";
   expect_refused(ErrorKind::format, "<s>", with_template("[" + special + "," + sequence + "]", "{}"));
   expect_refused(
-      ErrorKind::range, "99",
+      ErrorKind::format, "99",
       with_template("[" + special + "," + sequence + "]", R"({"<s>":{"id":"<s>","ids":[99],"tokens":["<s>"]}})"));
-  expect_refused(ErrorKind::format, "sequence", with_template("[]", "{}"));
-  expect_refused(ErrorKind::format, "another", with_template("[" + sequence + "," + sequence + "]", "{}"));
+  expect_refused(ErrorKind::format, "single", with_template("[]", "{}"));
+  expect_refused(ErrorKind::format, "single", with_template("[" + sequence + "," + sequence + "]", "{}"));
+  const Tokenizer single = with_template("[" + sequence + "]", "{}").load();
+  expect_error(ErrorKind::unsupported, "pair", [&] { single.encode_pair("a", "b"); });
 }
 
 TEST(TokenizerBadInput, AddedTokenContents) {
