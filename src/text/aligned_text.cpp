@@ -1,5 +1,6 @@
 #include "text/aligned_text.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "powerhouse/error.h"
@@ -40,7 +41,8 @@ TextBuilder::TextBuilder(const AlignedText& old, TextBuffer& out)
 }
 
 TextBuilder::~TextBuilder() {
-  if (old_.budget != nullptr) *old_.budget -= out_.text.size();
+  constexpr std::size_t kStepItself = 16;  // small pieces cost time too
+  if (old_.budget != nullptr) *old_.budget -= std::min(*old_.budget, out_.text.size() + kStepItself);
 }
 
 void TextBuilder::refuse() const {

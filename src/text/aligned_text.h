@@ -26,7 +26,7 @@ struct AlignedText {
   std::size_t* budget = nullptr;    // bytes that rewriting may still write; none is no limit
 
   /// What an ordinary tokenizer never uses up on a text of `size` bytes: steps can double a text again and again.
-  static std::size_t budget_for(std::size_t size) { return 64 * size + (std::size_t{1} << 20); }
+  static std::size_t budget_for(std::size_t size) { return 64 * size + (std::size_t{1} << 18); }
 
   AlignedText slice(std::size_t begin, std::size_t end) const;
   /// The part of this text that `piece` is a view of.

@@ -219,13 +219,15 @@ void StripStep::finish(StepState& state, PieceSink) const { state.held.clear(); 
 void CleanUpStep::take(std::string_view token, StepState& state, PieceSink next) const {
   std::string& held = state.held;
   held.append(token);
-  // Rules are four characters at most and begin with a blank; and none reaches over a blank unless a rule's sign stands
-  // right before it.
+  if (held.empty()) return;
+  // Rules are four characters at most and begin with a blank. None reaches over a blank, nor do two of them together,
+  // unless a rule's sign stands beside it.
   constexpr std::string_view kSigns = " .?!,'";
+  const auto is_sign = [&](std::size_t at) { return kSigns.find(held[at]) != std::string_view::npos; };
   const std::size_t blank = held.rfind(' ');
-  std::size_t sure = blank == std::string::npos || held.size() - blank >= 4 ? held.size() : 0;
-  for (std::size_t at = sure == 0 ? held.size() : 0; at-- > 1;) {
-    if (held[at] != ' ' || kSigns.find(held[at - 1]) != std::string_view::npos) continue;
+  std::size_t sure = blank == std::string::npos || held.size() - blank > 4 ? held.size() : 0;
+  for (std::size_t at = sure == 0 ? held.size() - 1 : 0; at-- > 1;) {
+    if (held[at] != ' ' || is_sign(at - 1) || is_sign(at + 1)) continue;
     sure = at;
     break;
   }

@@ -1,7 +1,8 @@
-// A folder's tokenizer: tokenizer.json, then what transformers adds to it from the files beside: tokenizer_config.json
-// (special tokens, added tokens, the chat template), special_tokens_map.json, chat_template.jinja, and the eos_token_id
-// of generation_config.json. Where BOS and EOS go is the post-processor's affair: transformers 5 leaves add_bos_token
-// and add_eos_token aside where there is a tokenizer.json, and so do we.
+// A folder's tokenizer: tokenizer.json (or the older files, text/tokenizer_slow.h), then what transformers adds to it
+// from the files beside: tokenizer_config.json (special tokens, added tokens, the chat template),
+// special_tokens_map.json and added_tokens.json where that lists none, chat_template.jinja, the eos_token_id of
+// generation_config.json. Where BOS and EOS go is the post-processor's affair: transformers 5 leaves add_bos_token and
+// add_eos_token aside where there is a tokenizer.json, and so do we.
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -10,8 +11,10 @@
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "support/mapped_file.h"
+#include "text/decoder_steps.h"
 #include "text/tokenizer_impl.h"
 #include "text/tokenizer_json.h"
+#include "text/tokenizer_slow.h"
 
 namespace powerhouse {
 namespace {
@@ -145,17 +148,49 @@ std::shared_ptr<const Tokenizer::Impl> tokenizer_from_json(std::string_view toke
   return impl;
 }
 
+namespace {
+
+Json read_object(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return Json(JsonObject{});
+  Json out = Json::parse_file(file.string());
+  if (!out.is_object()) {
+    throw Error(ErrorKind::format, "not a JSON object", {.file = file.string(), .found = std::string(out.type_name())});
+  }
+  return out;
+}
+
+// added_tokens.json of older folders: {"token": id}. A token is special where a role names it.
+void add_older_tokens(Tokenizer::Impl& tokenizer, const Json& list, const Json& config) {
+  std::map<std::int64_t, std::string> by_id;
+  for (const auto& [content, id] : list.as_object()) by_id[id.as_integer("added_tokens.json")] = content;
+  for (const auto& [id, content] : by_id) {
+    const bool special = std::any_of(std::begin(kRoles), std::end(kRoles), [&, &content = content](const char* role) {
+      const Json* value = config.get(role);
+      if (value == nullptr) return false;
+      return value->is_object() ? value->string_or("content", "") == content
+                                : value->is_string() && value->as_string() == content;
+    });
+    if (tokenizer.added.find(content) != nullptr) continue;
+    add_token(tokenizer, {.content = content, .special = special, .normalized = !special});
+  }
+}
+
+// transformers cleans up after every model but BPE, whose spaces it would corrupt.
+void apply_clean_up(Tokenizer::Impl& tokenizer, const Json& config) {
+  if (!config.bool_or("clean_up_tokenization_spaces", false)) return;
+  const bool forced = config.bool_or("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false);
+  if (std::holds_alternative<Bpe>(tokenizer.model) && !forced) return;
+  tokenizer.decoder.append(std::make_unique<CleanUpStep>());
+}
+
+}  // namespace
+
 std::shared_ptr<const Tokenizer::Impl> tokenizer_from_folder(const std::string& folder) {
   namespace fs = std::filesystem;
   const fs::path root(folder);
   const std::string path = (root / "tokenizer.json").string();
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) {
-    throw Error(ErrorKind::not_found, "the folder has no tokenizer.json",
-                {.file = folder,
-                 .field = "tokenizer.json",
-                 .expected = "a tokenizer.json file (other tokenizer formats are not built)"});
-  }
   const auto guarded = [](const std::string& file, auto work) {
     try {
       return work();
@@ -163,12 +198,28 @@ std::shared_ptr<const Tokenizer::Impl> tokenizer_from_folder(const std::string& 
       throw error.in_file(file);
     }
   };
-  const auto impl = guarded(path, [&] { return load_tokenizer_json(MappedFile::open(path)->text(), path); });
-  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    const std::string file = (root / name).string();
-    if (!fs::exists(file, ignored)) continue;
-    guarded(file, [&] { apply_tokenizer_config(*impl, Json::parse_file(file)); });
+  const std::string config_path = (root / "tokenizer_config.json").string();
+  Json config = read_object(config_path);
+  Json older(JsonObject{});
+  if (config.get("added_tokens_decoder") == nullptr) {
+    const Json roles = read_object(root / "special_tokens_map.json");
+    for (const auto& [role, token] : roles.as_object()) config.as_object()[role] = token;
+    older = read_object(root / "added_tokens.json");
   }
+  std::shared_ptr<Tokenizer::Impl> impl;
+  std::optional<SlowTokenizer> slow;
+  if (fs::exists(path, ignored)) {
+    impl = guarded(path, [&] { return load_tokenizer_json(MappedFile::open(path)->text(), path); });
+  } else {
+    slow = find_slow_tokenizer(folder, config);
+    impl = slow->load(config);
+  }
+  guarded(config_path, [&] {
+    add_older_tokens(*impl, older, config);
+    apply_tokenizer_config(*impl, config);
+    apply_clean_up(*impl, config);
+    if (slow) slow->finish(*impl, config);
+  });
   if (const std::string file = (root / "chat_template.jinja").string(); fs::exists(file, ignored)) {
     impl->chat_template = read_text(file, 1 << 24);
   }

@@ -4,6 +4,7 @@
 
 #include "part_cases.h"
 #include "support/utf8.h"
+#include "text/decoder_steps.h"
 #include "text/tokenizer_impl.h"
 #include "text/tokenizer_json.h"
 #include "tokenizer_cases.h"
@@ -156,6 +157,31 @@ TEST(DecodeStreamParts, ShowsTokensAsSoonAsTheyAreSure) {
   EXPECT_EQ(ends.step(id(suffixes, "c</w>")), "c");
   EXPECT_EQ(ends.step(id(suffixes, "a")), " a");
   EXPECT_EQ(ends.finish(), "");
+}
+
+// transformers' clean-up looks at the whole text; a stream must not cut where two rules meet.
+TEST(CleanUp, StreamsAsTheWhole) {
+  Decoder decoder;
+  decoder.append(std::make_unique<FuseStep>());
+  decoder.append(std::make_unique<CleanUpStep>());
+  std::uint64_t state = 11;
+  constexpr std::string_view kParts[] = {" ", " ", "'", "n", "t", "m", "s",  "v",   "e",
+                                         "r", ".", "?", "!", ",", "x", "do", " not"};
+  for (int round = 0; round < 20000; ++round) {
+    std::string whole;
+    DecoderState stream = decoder.start(true);
+    for (int i = 0; i < 12; ++i) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      const std::string_view part = kParts[(state >> 33) % std::size(kParts)];
+      whole += part;
+      decoder.take(part, false, stream);
+    }
+    decoder.finish(stream);
+    std::string cleaned;
+    StepState held{.held = whole};
+    CleanUpStep().finish(held, [&](std::string_view text) { cleaned += text; });
+    ASSERT_EQ(stream.out, cleaned) << whole;
+  }
 }
 
 }  // namespace
