@@ -225,7 +225,8 @@ void CausalLM::remove_hook(HookHandle handle) {
 
 void CausalLM::save_pretrained(const std::string& path, const SaveOptions& options) const {
   const ModelGate::Reading reading(impl_->model->gate);
-  guarded([&] { path.ends_with(".gguf") ? save_gguf(*impl_->model, path) : save_folder(*impl_->model, path, options); });
+  guarded(
+      [&] { path.ends_with(".gguf") ? save_gguf(*impl_->model, path) : save_folder(*impl_->model, path, options); });
 }
 
 }  // namespace powerhouse

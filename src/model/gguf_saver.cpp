@@ -47,16 +47,16 @@ std::vector<TensorSource> tensor_sources(const Model& model) {
     std::size_t bytes = c10::elementSize(type);
     for (const std::int64_t size : shape) bytes *= static_cast<std::size_t>(size);
     for (std::size_t part = 0; part < assembly.names.size(); ++part) {
-      sources.push_back({.name = assembly.names[part],
-                         .format = to_block_format(type),
-                         .shape = shape,
-                         .bytes = bytes,
-                         .write = [matrix = model.weights.weight(spec).matrix().detach(), &assembly, part,
-                                   type](const auto& sink) {
-                           at::Tensor tensor = stored_part(matrix, assembly, static_cast<std::int64_t>(part)).to(type);
-                           if (assembly.offset != 0.0f) tensor = tensor.add(assembly.offset);
-                           sink(tensor.const_data_ptr(), tensor.nbytes());
-                         }});
+      sources.push_back(
+          {.name = assembly.names[part],
+           .format = to_block_format(type),
+           .shape = shape,
+           .bytes = bytes,
+           .write = [matrix = model.weights.weight(spec).matrix().detach(), &assembly, part, type](const auto& sink) {
+             at::Tensor tensor = stored_part(matrix, assembly, static_cast<std::int64_t>(part)).to(type);
+             if (assembly.offset != 0.0f) tensor = tensor.add(assembly.offset);
+             sink(tensor.const_data_ptr(), tensor.nbytes());
+           }});
     }
   }
   return sources;
@@ -98,7 +98,8 @@ ModelConfig as_gguf_says(ModelConfig config, const Architecture& architecture) {
     rope.attention_factor = static_cast<double>(std::round(rope.attention_factor * 1e5) / 1e5);
     if (block.position != PositionKind::alibi) block.alibi = {};
     const auto usual = 1.0f / std::sqrt(static_cast<float>(block.attention.head_dim));
-    if (block.attention.scale && std::abs(*block.attention.scale - usual) < 1e-6f * usual) block.attention.scale.reset();
+    if (block.attention.scale && std::abs(*block.attention.scale - usual) < 1e-6f * usual)
+      block.attention.scale.reset();
     // How a checkpoint lays rows out is its own affair.
     block.attention.qkv = QkvLayout::separate;
     if (block.mlp.moe) block.mlp.intermediate_size = 0;

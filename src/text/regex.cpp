@@ -79,41 +79,14 @@ Regex::Regex(std::string_view pattern) : pattern_(pattern), code_(std::make_uniq
 
 Regex::~Regex() = default;
 
-namespace {
-
-// Limits and the JIT's stack, once a thread: making them takes longer than matching a word.
-pcre2_match_context* match_context() {
-  struct Context {
-    std::unique_ptr<pcre2_match_context, ContextDeleter> context{pcre2_match_context_create(nullptr)};
-    std::unique_ptr<pcre2_jit_stack, ContextDeleter> stack{pcre2_jit_stack_create(1 << 15, kJitStack, nullptr)};
-    Context() {
-      if (!context || !stack) throw Error(ErrorKind::memory, "no memory for a regular expression");
-      pcre2_set_match_limit(context.get(), kMatchLimit);
-      pcre2_set_depth_limit(context.get(), kDepthLimit);
-      pcre2_set_heap_limit(context.get(), kHeapLimitKiB);
-      pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
-    }
-  };
-  thread_local const Context kept;
-  return kept.context.get();
-}
-
-}  // namespace
-
 std::vector<MatchRange> Regex::find_all(std::string_view text) const {
   const Scratch& scratch = scratch_of_this_thread();
-  const std::unique_ptr<pcre2_match_data, ContextDeleter> data(
-      pcre2_match_data_create_from_pattern(code_->code, nullptr));
-  if (!data) throw Error(ErrorKind::memory, "no memory for a regular expression");
-  pcre2_match_context* context = match_context();
-
   std::vector<MatchRange> found;
   std::size_t from = 0;
   while (from <= text.size()) {
     const auto match = [&](std::uint32_t options) {
       return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                          options | PCRE2_NO_UTF_CHECK, scratch.data.get(), scratch.context.get());
-                         options | PCRE2_NO_UTF_CHECK, data.get(), context);
     };
     int result = match(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);

@@ -164,7 +164,7 @@ TrainedTokenizer train_on(TextSource& source, const TokenizerTrainingOptions& op
   TokenizerParts parts = tokenizer_parts(options);
   const auto given = [](const Json& part) { return part.is_null() ? nullptr : &part; };
   const Normalizer normalizer = load_normalizer(given(parts.normalizer));
-  const PreTokenizer pre_tokenizer = load_pre_tokenizer(given(parts.pre_tokenizer));
+  const PreTokenizer pre_tokenizer = load_pre_tokenizer(given(parts.pre_tokenizer), true);
   TrainerOptions trainer = options.trainer;
   std::visit([](const auto& chosen) { check_texts(chosen); }, trainer);
   if (parts.byte_alphabet) std::visit([](auto& chosen) { add_byte_alphabet(chosen); }, trainer);

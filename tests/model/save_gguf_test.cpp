@@ -89,7 +89,8 @@ TEST_P(FolderAsGguf, IsTheSameModelOrRefused) {
   EXPECT_TRUE(close(back.forward(ids.narrow(0, 0, 1))[0], model.forward(ids.narrow(0, 0, 1))[0], kSameF32));
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiny, FolderAsGguf, ::testing::ValuesIn(folders()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Tiny, FolderAsGguf, ::testing::ValuesIn(folders()),
+                         [](const auto& info) { return info.param; });
 
 TEST(SaveGgufOf, FamiliesWithoutAGraphAreRefused) {
   const TemporaryFolder temporary;
