@@ -14,7 +14,7 @@ namespace {
 struct Flags {
   ModelFlags model;
   GenerationFlags generation{.options = {.max_new_tokens = 512}};
-  std::string system;
+  std::string system, chat_template;
   std::optional<std::string> message;
 };
 
@@ -72,7 +72,9 @@ void run(const Flags& flags) {
   Interrupts interrupts;
   auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const powerhouse::CausalLM model = flags.model.load();
-  powerhouse::Conversation conversation(model, std::move(tokenizer), flags.system);
+  auto chat_template = flags.chat_template.empty() ? powerhouse::ChatTemplate::from_tokenizer(tokenizer)
+                                                   : load_chat_template(flags.chat_template, &tokenizer);
+  powerhouse::Conversation conversation(model, std::move(tokenizer), std::move(chat_template), flags.system);
   if (flags.message) {
     answer(conversation, interrupts, flags, *flags.message);
   } else {
@@ -87,6 +89,10 @@ void add_chat(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("chat", "talk to a model");
   flags->model.add(command, "auto");
   command.add_option("--system", flags->system, "the system message");
+  command
+      .add_option("--chat-template", flags->chat_template,
+                  "a format (" + chat_format_list() + ") or a Jinja file, in place of the model's own template")
+      ->check(not_empty());
   command.add_option("--message", flags->message, "answer this and leave");
   flags->generation.add(command);
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });

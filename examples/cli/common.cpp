@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -58,6 +59,25 @@ std::string read_file(const std::string& path) {
     }
     return text;
   }
+}
+
+std::string chat_format_list() {
+  std::string list;
+  for (const std::string& name : powerhouse::chat_format_names()) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+powerhouse::ChatTemplate load_chat_template(const std::string& name, const powerhouse::Tokenizer* tokenizer) {
+  const std::string special = tokenizer == nullptr ? std::string() : tokenizer->special_tokens_json();
+  const auto formats = powerhouse::chat_format_names();
+  if (std::find(formats.begin(), formats.end(), name) != formats.end()) {
+    return powerhouse::ChatTemplate::from_format(name, special);
+  }
+  if (::access(name.c_str(), F_OK) != 0) {
+    throw Error(ErrorKind::not_found, "no such file and no such chat format",
+                {.file = name, .expected = "a Jinja file, or one of " + chat_format_list()});
+  }
+  return from_source(name, [&] { return powerhouse::ChatTemplate(read_file(name), special); });
 }
 
 std::vector<std::int64_t> parse_ids(const std::string& text) {

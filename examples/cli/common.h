@@ -37,6 +37,11 @@ void end_text();
 
 /// The whole text of a file or a pipe, at most 1 GiB. Errors name it.
 std::string read_file(const std::string& path);
+/// The template that --chat-template names: a format ("alpaca"), else a file. Special tokens are the tokenizer's, or
+/// without one the format's own.
+powerhouse::ChatTemplate load_chat_template(const std::string& name, const powerhouse::Tokenizer* tokenizer);
+/// "alpaca, chatml, ...", for the help.
+std::string chat_format_list();
 /// "1 2 3" as ids. Error{usage} naming what is no number.
 std::vector<std::int64_t> parse_ids(const std::string& text);
 

@@ -74,11 +74,17 @@ POWERHOUSE_API GenerationResult chat(const CausalLM& model, const Tokenizer& tok
                                      std::span<const Message> messages, const GenerationOptions& options = {});
 POWERHOUSE_API GenerationResult chat(const CausalLM& model, const Tokenizer& tokenizer,
                                      std::initializer_list<Message> messages, const GenerationOptions& options = {});
+/// The same through a template of the caller's.
+POWERHOUSE_API GenerationResult chat(const CausalLM& model, const Tokenizer& tokenizer,
+                                     const ChatTemplate& chat_template, std::span<const Message> messages,
+                                     const GenerationOptions& options = {});
 
 /// A conversation that keeps its history, and the part of its cache that still holds, between turns.
 class POWERHOUSE_API Conversation {
  public:
   Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system = {});
+  /// The same through a template of the caller's, e.g. ChatTemplate::from_format("alpaca").
+  Conversation(const CausalLM& model, Tokenizer tokenizer, ChatTemplate chat_template, std::string_view system = {});
   Conversation(Conversation&&) noexcept;
   Conversation& operator=(Conversation&&) noexcept;
   ~Conversation();

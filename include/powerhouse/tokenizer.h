@@ -125,8 +125,11 @@ class POWERHOUSE_API Tokenizer {
   /// Every id that ends a turn or a text: EOS, and what the files name beside it (GGUF's eot and eom).
   std::vector<std::int64_t> end_of_generation_ids() const;
 
-  /// The chat template's source (Jinja), or empty where the files carry none.
-  std::string chat_template() const;
+  /// The chat template's source (Jinja), or empty where the files carry none of that name. Files with a single template
+  /// call it "default".
+  std::string chat_template(std::string_view name = "default") const;
+  /// The names of all of them: none, "default", perhaps "tool_use" and others.
+  std::vector<std::string> chat_template_names() const;
   /// Special tokens by role as templates see them, as a JSON object: {"bos_token": "<s>", ...}.
   std::string special_tokens_json() const;
 

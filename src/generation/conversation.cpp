@@ -18,7 +18,11 @@ std::vector<std::int64_t> encode_chat(const ChatTemplate& chat_template, const T
 
 GenerationResult chat(const CausalLM& model, const Tokenizer& tokenizer, std::span<const Message> messages,
                       const GenerationOptions& options) {
-  const ChatTemplate chat_template = ChatTemplate::from_tokenizer(tokenizer);
+  return chat(model, tokenizer, ChatTemplate::from_tokenizer(tokenizer), messages, options);
+}
+
+GenerationResult chat(const CausalLM& model, const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                      std::span<const Message> messages, const GenerationOptions& options) {
   Session session(model);
   return generate(session, session.create(), tokenizer, encode_chat(chat_template, tokenizer, messages), options);
 }
@@ -37,8 +41,11 @@ struct Conversation::Impl {
   std::vector<Message> history;
 };
 
-Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system) {
-  ChatTemplate chat_template = ChatTemplate::from_tokenizer(tokenizer);
+Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system)
+    : Conversation(model, tokenizer, ChatTemplate::from_tokenizer(tokenizer), system) {}
+
+Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, ChatTemplate chat_template,
+                           std::string_view system) {
   Session session(model);
   const SequenceId sequence = session.create();
   impl_ = std::make_unique<Impl>(

@@ -1,11 +1,14 @@
 // ChatTemplate: the public face of the Jinja interpreter. Sets up the variables that transformers passes, runs the
 // template within its budget, and turns failures into Errors that name the line.
 #include <new>
+#include <optional>
 
 #include "powerhouse/chat.h"
 #include "powerhouse/error.h"
-#include "support/json.h"
-#include "support/utf8.h"
+#include "powerhouse/log.h"
+#include "text/assistant_mask.h"
+#include "text/chat_inputs.h"
+#include "text/chat_template_impl.h"
 #include "text/jinja_interpreter.h"
 #include "text/jinja_parser.h"
 
@@ -15,14 +18,6 @@ using jinja::Budget;
 using jinja::Mapping;
 using jinja::Value;
 using jinja::Values;
-
-struct ChatTemplate::Impl {
-  std::unique_ptr<const jinja::Template> parsed;
-  JsonObject special_tokens;
-  std::size_t bytes = 0;
-
-  std::string render(const Json& messages, std::size_t message_bytes, const RenderOptions& options) const;
-};
 
 namespace {
 
@@ -47,60 +42,56 @@ Value to_value(Budget& budget, const Json& json) {
   return Value::none();
 }
 
-JsonObject parse_object(std::string_view text, std::string_view what) {
-  if (text.empty()) return {};
-  Json json = Json::parse(text, what);
-  if (!json.is_object()) {
-    throw Error(ErrorKind::format, "not a JSON object",
-                {.field = std::string(what), .found = std::string(json.type_name())});
-  }
-  return std::move(json.as_object());
-}
-
-Json parse_objects(std::string_view text, std::string_view what) {
-  if (text.empty()) return {};
-  Json json = Json::parse(text, what);
-  if (json.is_null()) return json;
-  if (!json.is_array()) {
-    throw Error(ErrorKind::format, "not a JSON array",
-                {.field = std::string(what), .found = std::string(json.type_name())});
-  }
-  std::size_t index = 0;
-  for (const Json& item : json.as_array()) {
-    if (!item.is_object()) {
-      throw Error(
-          ErrorKind::format, "not a JSON object",
-          {.field = std::string(what) + "[" + std::to_string(index) + "]", .found = std::string(item.type_name())});
-    }
-    ++index;
-  }
-  return json;
-}
-
-// The same thought under every name that templates know: transformers fills `reasoning_content` from older names,
-// and `thinking` for gpt-oss.
-Json alias_reasoning(const Json& message) {
-  const Json* reasoning = nullptr;
-  for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
-    if (reasoning == nullptr) reasoning = message.get(name);
-  }
-  if (reasoning == nullptr) return message;
-  JsonObject out;
-  out["thinking"] = *reasoning;
-  for (const auto& [key, value] : message.as_object()) out[key] = value;
-  out["reasoning_content"] = Json(*reasoning);
-  return Json(std::move(out));
-}
-
 bool is_reserved(std::string_view name) {
   return name == "messages" || name == "tools" || name == "documents" || name == "add_generation_prompt";
 }
 
+void check(const RenderOptions& options, bool spans) {
+  const auto refuse = [](const char* other) {
+    throw Error(ErrorKind::usage, "not together with continue_final_message", {.field = other});
+  };
+  if (options.continue_final_message.empty()) return;
+  if (options.add_generation_prompt) refuse("add_generation_prompt");
+  if (spans || options.return_assistant_tokens_mask) refuse("return_assistant_tokens_mask");
+}
+
+Json::Array parse_messages(std::string_view text) {
+  Json messages = parse_chat_objects(text, "messages");
+  if (messages.is_null()) throw Error(ErrorKind::format, "not a JSON array", {.field = "messages", .found = "null"});
+  return std::move(messages.as_array());
+}
+
+std::size_t size_of(std::span<const Message> messages) {
+  std::size_t bytes = 0;
+  for (const Message& message : messages) bytes += message.role.size() + message.content.size();
+  return bytes;
+}
+
+// Spans count code points; the text's user counts bytes.
+std::vector<TextSpan> byte_spans(std::string_view text,
+                                 std::span<const std::pair<std::size_t, std::size_t>> generations) {
+  const CodePointOffsets offsets(text);
+  std::vector<TextSpan> spans;
+  spans.reserve(generations.size());
+  for (const auto& [begin, end] : generations) {
+    spans.push_back({offsets.byte_of(begin), offsets.byte_of(end)});
+  }
+  return spans;
+}
+
 }  // namespace
 
-std::string ChatTemplate::Impl::render(const Json& messages, std::size_t message_bytes,
-                                       const RenderOptions& options) const {
-  Budget budget(bytes + message_bytes + options.tools.size() + options.documents.size() + options.variables.size());
+ChatTemplate::Impl::Rendering ChatTemplate::Impl::render(Json::Array messages, std::size_t message_bytes,
+                                                         const RenderOptions& options) const {
+  const Json tools = parse_chat_objects(options.tools, "tools");
+  const Compiled& compiled = choose(!tools.is_null());
+  Budget budget(compiled.source.size() + message_bytes + options.tools.size() + options.documents.size() +
+                options.variables.size());
+  prepare_messages(messages, options.omit_null);
+  std::optional<Continuation> continuation;
+  if (!options.continue_final_message.empty()) {
+    continuation.emplace(messages, options.continue_final_message, compiled.source);
+  }
   std::uint32_t line = 0;
   try {
     Mapping variables;
@@ -108,21 +99,22 @@ std::string ChatTemplate::Impl::render(const Json& messages, std::size_t message
       variables.set(budget, make_text(&budget, std::string(name)), to_value(budget, value));
     };
     for (const auto& [name, value] : special_tokens) set(name, value);
-    for (const auto& [name, value] : parse_object(options.variables, "variables")) {
+    for (const auto& [name, value] : parse_chat_object(options.variables, "variables")) {
       if (is_reserved(name)) throw Error(ErrorKind::usage, "a variable that the renderer sets", {.field = name});
       set(name, value);
     }
-    Json::Array aliased;
-    aliased.reserve(messages.as_array().size());
-    for (const Json& message : messages.as_array()) aliased.push_back(alias_reasoning(message));
-    set("messages", Json(std::move(aliased)));
+    set("messages", Json(std::move(messages)));
     // Absent tools and documents are defined, and none.
-    set("tools", parse_objects(options.tools, "tools"));
-    set("documents", parse_objects(options.documents, "documents"));
+    set("tools", tools);
+    set("documents", parse_chat_objects(options.documents, "documents"));
     set("add_generation_prompt", Json(options.add_generation_prompt));
     jinja::Interpreter interpreter(budget, variables);
     try {
-      return interpreter.render(*parsed);
+      Rendering out;
+      out.text = interpreter.render(*compiled.parsed);
+      out.generations = interpreter.generations();
+      if (continuation) out.text = continuation->cut(std::move(out.text));
+      return out;
     } catch (const jinja::Failure&) {
       line = interpreter.line();
       throw;
@@ -135,25 +127,7 @@ std::string ChatTemplate::Impl::render(const Json& messages, std::size_t message
   }
 }
 
-ChatTemplate::ChatTemplate(std::string_view source, std::string_view special_tokens) {
-  if (source.size() > jinja::kMaxTemplateBytes) {
-    throw Error(
-        ErrorKind::range, "too large",
-        {.field = "chat template", .expected = "at most 4 MiB", .found = std::to_string(source.size()) + " bytes"});
-  }
-  auto impl = std::make_shared<Impl>();
-  impl->special_tokens = parse_object(special_tokens, "special_tokens");
-  impl->parsed = jinja::parse_template(jinja::normalize_source(source));
-  impl->bytes = source.size();
-  impl_ = std::move(impl);
-}
-
-ChatTemplate ChatTemplate::from_tokenizer(const Tokenizer& tokenizer) {
-  const std::string source = tokenizer.chat_template();
-  if (source.empty()) throw Error(ErrorKind::not_found, "the tokenizer has no chat template");
-  return ChatTemplate(source, tokenizer.special_tokens_json());
-}
-
+ChatTemplate::ChatTemplate(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 ChatTemplate::ChatTemplate(const ChatTemplate&) = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(const ChatTemplate&) = default;
@@ -161,29 +135,42 @@ ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
 std::string ChatTemplate::render(std::span<const Message> messages, const RenderOptions& options) const {
-  Json::Array array;
-  array.reserve(messages.size());
-  std::size_t bytes = 0;
-  for (const Message& message : messages) {
-    for (const std::string* text : {&message.role, &message.content}) {
-      if (const auto bad = find_invalid_utf8(*text)) {
-        throw Error(ErrorKind::format, "invalid UTF-8",
-                    {.field = "messages[" + std::to_string(array.size()) + "], byte " + std::to_string(*bad)});
-      }
-    }
-    bytes += message.role.size() + message.content.size();
-    JsonObject object;
-    object["role"] = Json(message.role);
-    object["content"] = Json(message.content);
-    array.emplace_back(std::move(object));
-  }
-  return impl_->render(Json(std::move(array)), bytes, options);
+  check(options, false);
+  return impl_->render(messages_as_json(messages), size_of(messages), options).text;
 }
 
 std::string ChatTemplate::render(std::string_view messages_json, const RenderOptions& options) const {
-  Json messages = parse_objects(messages_json, "messages");
-  if (messages.is_null()) throw Error(ErrorKind::format, "not a JSON array", {.field = "messages", .found = "null"});
-  return impl_->render(messages, messages_json.size(), options);
+  check(options, false);
+  return impl_->render(parse_messages(messages_json), messages_json.size(), options).text;
+}
+
+RenderedChat ChatTemplate::render_with_spans(std::string_view messages_json, const RenderOptions& options) const {
+  check(options, true);
+  Impl::Rendering rendering = impl_->render(parse_messages(messages_json), messages_json.size(), options);
+  std::vector<TextSpan> spans = byte_spans(rendering.text, rendering.generations);
+  return {.text = std::move(rendering.text), .assistant_spans = std::move(spans)};
+}
+
+EncodedChat ChatTemplate::encode(const Tokenizer& tokenizer, std::string_view messages_json,
+                                 const RenderOptions& options) const {
+  check(options, false);
+  Impl::Rendering rendering = impl_->render(parse_messages(messages_json), messages_json.size(), options);
+  EncodedChat out{.text = std::move(rendering.text), .ids = {}, .assistant_mask = {}};
+  if (!options.return_assistant_tokens_mask) {
+    out.ids = tokenizer.encode(out.text, {.add_special_tokens = false});
+    return out;
+  }
+  if (source().find("generation") == std::string::npos && !impl_->warned.test_and_set()) {
+    log(LogLevel::warning, "the chat template has no {% generation %} block: no token counts as the assistant's");
+  }
+  Encoding encoding = tokenizer.encode_full(out.text, {.add_special_tokens = false});
+  out.ids = std::move(encoding.ids);
+  out.assistant_mask = assistant_tokens(encoding.offsets, rendering.generations);
+  return out;
+}
+
+const std::string& ChatTemplate::source() const {
+  return impl_->main.parsed ? impl_->main.source : impl_->with_tools.source;
 }
 
 }  // namespace powerhouse

@@ -34,6 +34,9 @@ class Interpreter {
   /// Throws Failure; line() then says where.
   std::string render(const Template& parsed);
   std::uint32_t line() const { return line_; }
+  /// What {% generation %} blocks wrote: begin and end in code points, in the order in which they ended. A block counts
+  /// from what the template itself had written, not from what a macro around it is writing: transformers' tracker.
+  const std::vector<std::pair<std::size_t, std::size_t>>& generations() const { return generations_; }
 
   // What builtins need.
   Budget& budget() { return budget_; }
@@ -73,6 +76,8 @@ class Interpreter {
   Flow execute(const Statement& statement, Scope& scope);
   Flow execute_condition(const ConditionStatement& node, Scope& scope);
   Flow execute_loop(const LoopStatement& node, Scope& scope);
+  /// The code points that the template has written, texts under construction aside.
+  std::size_t written();
   Flow run_loop(const LoopStatement& node, Scope& scope, const Value& iterable, std::size_t depth0);
   std::function<bool(Value&)> filtered(const LoopStatement& node, Scope& scope, const Value& iterable);
   Flow execute_set_block(const SetBlockStatement& node, Scope& scope);
@@ -102,6 +107,9 @@ class Interpreter {
   Budget& budget_;
   const Mapping& variables_;
   TextBuilder* out_ = nullptr;
+  const TextBuilder* written_ = nullptr;  // the output of the template itself
+  std::size_t counted_bytes_ = 0, counted_points_ = 0;
+  std::vector<std::pair<std::size_t, std::size_t>> generations_;
   std::uint32_t line_ = 1;
   const Value* block_text_ = nullptr;  // what a filter block or filtered set block filters
   std::vector<ScopePtr> kept_scopes_;

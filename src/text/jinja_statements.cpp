@@ -25,9 +25,19 @@ class Redirect {
 std::string Interpreter::render(const Template& parsed) {
   TextBuilder text(budget_);
   const Redirect redirect(out_, text);
+  written_ = &text;
   const ScopePtr scope = enter(parsed.frame, nullptr);
   execute(parsed.body, *scope);
   return text.take();
+}
+
+std::size_t Interpreter::written() {
+  const std::string_view more = std::string_view(written_->text()).substr(counted_bytes_);
+  budget_.step_bytes(more.size());
+  counted_points_ += static_cast<std::size_t>(
+      std::count_if(more.begin(), more.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  counted_bytes_ += more.size();
+  return counted_points_;
 }
 
 Interpreter::ScopePtr Interpreter::enter(const Frame& frame, Scope* outer) {
@@ -122,7 +132,16 @@ Interpreter::Flow Interpreter::execute_condition(const ConditionStatement& node,
 Interpreter::Flow Interpreter::execute_loop(const LoopStatement& node, Scope& scope) {
   const Value iterable = evaluate(*node.iterable, scope);
   line_ = node.line;
-  return run_loop(node, scope, iterable, 0);
+  if (!node.recursive) return run_loop(node, scope, iterable, 0);
+  // A recursive loop is a function that returns its text.
+  TextBuilder text(budget_);
+  Flow flow = Flow::normal;
+  {
+    const Redirect redirect(out_, text);
+    flow = run_loop(node, scope, iterable, 0);
+  }
+  out_->append(text.text());
+  return flow;
 }
 
 // The elements that pass the loop's test, drawn one by one: the test may read what the body has changed.
@@ -254,6 +273,11 @@ void Interpreter::execute_call_block(const CallBlockStatement& node, Scope& scop
   const Value caller = make_macro(node.macro, scope);
   const Value text = node.call ? evaluate_call(static_cast<const CallExpr&>(*node.call), scope, caller)
                                : call_macro(caller.as<Callable>(), {});
+  if (!node.call) {
+    const std::size_t begin = written();
+    budget_.hold(sizeof generations_[0]);
+    generations_.emplace_back(begin, begin + text.text().length);
+  }
   // Someone stored it: what it closes over must last as long.
   if (caller.object().use_count() > 1) keep(scope);
   write(text);

@@ -205,7 +205,6 @@ std::optional<std::int64_t> Tokenizer::eos_token_id() const { return impl_->eos;
 std::optional<std::int64_t> Tokenizer::pad_token_id() const { return impl_->pad; }
 std::optional<std::int64_t> Tokenizer::unk_token_id() const { return impl_->unk; }
 std::vector<std::int64_t> Tokenizer::end_of_generation_ids() const { return impl_->end_of_generation; }
-std::string Tokenizer::chat_template() const { return impl_->chat_template; }
 
 std::string Tokenizer::special_tokens_json() const {
   JsonObject object;

@@ -1,6 +1,6 @@
 // A folder's tokenizer: tokenizer.json (or the older files, text/tokenizer_slow.h), then what transformers adds to it
 // from the files beside: tokenizer_config.json (special tokens, added tokens, the chat template),
-// special_tokens_map.json and added_tokens.json where that lists none, chat_template.jinja, the eos_token_id of
+// special_tokens_map.json and added_tokens.json where that lists none, chat templates, the eos_token_id of
 // generation_config.json. Where BOS and EOS go is the post-processor's affair: transformers 5 leaves add_bos_token and
 // add_eos_token aside where there is a tokenizer.json, and so do we.
 #include <algorithm>
@@ -87,21 +87,6 @@ void name_special_tokens(Tokenizer::Impl& tokenizer, const Json& config) {
   }
 }
 
-// A string, or a list of {name, template} of which "default" counts.
-void read_chat_template(Tokenizer::Impl& tokenizer, const Json& config) {
-  const Json* value = config.get("chat_template");
-  if (value == nullptr) return;
-  if (value->is_string()) {
-    tokenizer.chat_template = value->as_string();
-    return;
-  }
-  for (const Json& entry : value->as_array("chat_template")) {
-    if (entry.at("name").as_string("chat_template.name") == "default") {
-      tokenizer.chat_template = entry.at("template").as_string("chat_template.template");
-    }
-  }
-}
-
 // eos_token_id: a number or a list, each of which ends a generation.
 void read_generation_config(Tokenizer::Impl& tokenizer, const Json& config) {
   const Json* eos = config.get("eos_token_id");
@@ -131,7 +116,7 @@ void apply_tokenizer_config(Tokenizer::Impl& tokenizer, const Json& config) {
   add_listed_tokens(tokenizer, config);
   name_special_tokens(tokenizer, config);
   add_extra_tokens(tokenizer, config);
-  read_chat_template(tokenizer, config);
+  read_chat_templates(tokenizer, config);
 }
 
 std::shared_ptr<const Tokenizer::Impl> tokenizer_from_json(std::string_view tokenizer, std::string_view config,
@@ -220,9 +205,7 @@ std::shared_ptr<const Tokenizer::Impl> tokenizer_from_folder(const std::string& 
     apply_clean_up(*impl, config);
     if (slow) slow->finish(*impl, config);
   });
-  if (const std::string file = (root / "chat_template.jinja").string(); fs::exists(file, ignored)) {
-    impl->chat_template = read_text(file, 1 << 24);
-  }
+  read_chat_template_files(*impl, folder);
   finish(*impl);
   if (const std::string file = (root / "generation_config.json").string(); fs::exists(file, ignored)) {
     guarded(file, [&] { read_generation_config(*impl, Json::parse_file(file)); });

@@ -71,6 +71,18 @@ void load_special_ids(Tokenizer::Impl& tokenizer, const GgufFile& file) {
   name("pad_token", tokenizer.pad);
 }
 
+void load_chat_templates(Tokenizer::Impl& tokenizer, const GgufFile& file) {
+  if (const auto source = file.string("tokenizer.chat_template")) {
+    tokenizer.set_chat_template("default", std::string(*source));
+  }
+  const auto* names = file.strings("tokenizer.chat_templates");
+  if (names == nullptr) return;
+  for (const std::string_view name : *names) {
+    const auto source = file.string("tokenizer.chat_template." + std::string(name));
+    if (source) tokenizer.set_chat_template(replace_invalid_utf8(name), std::string(*source));
+  }
+}
+
 void load_bos_and_eos(Tokenizer::Impl& tokenizer, const GgufFile& file, bool add_bos) {
   const auto wanted = [&](const char* key, bool otherwise, std::optional<std::int64_t> id,
                           std::vector<std::int64_t>& place) {
@@ -114,7 +126,7 @@ std::shared_ptr<const Tokenizer::Impl> load(const GgufFile& file) {
   tokenizer->pre_tokenizer = std::move(meaning.pre_tokenizer);
   load_special_ids(*tokenizer, file);
   load_bos_and_eos(*tokenizer, file, meaning.add_bos);
-  tokenizer->chat_template = file.string("tokenizer.chat_template").value_or("");
+  load_chat_templates(*tokenizer, file);
   tokenizer->added.finish(tokenizer->normalizer);
   return tokenizer;
 }

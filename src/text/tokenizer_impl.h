@@ -39,7 +39,8 @@ struct Tokenizer::Impl {
   std::optional<std::int64_t> bos, eos, pad, unk;
   std::vector<std::int64_t> end_of_generation;
   std::vector<std::pair<std::string, std::string>> special_names;  // role, e.g. "bos_token", and the token's text
-  std::string chat_template;
+  // Chat templates by name; a single one is "default".
+  std::vector<std::pair<std::string, std::string>> chat_templates;
 
   Impl() = default;
   Impl(const Impl&) = delete;
@@ -62,6 +63,10 @@ struct Tokenizer::Impl {
   std::vector<std::int64_t> encode_ids(std::string_view text, bool parse_special) const;
   /// The same with the bytes that each token stands for.
   std::vector<EncodedToken> encode_tokens(std::string_view text, bool parse_special) const;
+
+  void set_chat_template(std::string_view name, std::string source);
+  const std::string* find_chat_template(std::string_view name) const;
+  static const Impl& of(const Tokenizer& tokenizer) { return *tokenizer.impl_; }
 
   /// A Tokenizer of this; for loaders and for tests of parts.
   static Tokenizer share(std::shared_ptr<const Impl> impl) { return Tokenizer(std::move(impl)); }

@@ -34,6 +34,12 @@ void apply_tokenizer_config(Tokenizer::Impl& tokenizer, const Json& config);
 
 /// Fills in the vocabulary and the model; the rest of the document, without them.
 Json load_model(Tokenizer::Impl& tokenizer, std::string_view text, std::string_view origin);
+/// The chat templates of tokenizer_config.json: a text, or a list of {name, template}.
+void read_chat_templates(Tokenizer::Impl& tokenizer, const Json& config);
+/// Those of files of their own, which come before it: chat_template.jinja and additional_chat_templates/NAME.jinja. A
+/// processor's chat_template.json counts only where there is no other.
+void read_chat_template_files(Tokenizer::Impl& tokenizer, const std::string& folder);
+
 Normalizer load_normalizer(const Json* description);
 /// `takes_bytes`: whether the model can take raw bytes where the chain ends in a byte-level step.
 PreTokenizer load_pre_tokenizer(const Json* description, bool takes_bytes);
