@@ -1,6 +1,6 @@
 // Budget: what one rendering may use. Templates come from the network; each is a program that we run.
 //
-// Steps bound the time: every evaluated node, every element, every 64 bytes that a builtin copies and every 4 that it
+// Steps bound the time: every evaluated node, every element, every 64 bytes that a builtin copies and every 2 that it
 // reads by character are one step. Live bytes bound the memory: strings and containers charge themselves when they are
 // made and give back when they die. Both limits grow with the input, so that a long conversation never meets them.
 #pragma once
@@ -48,7 +48,7 @@ class Budget {
   /// Time for reading or writing so many bytes.
   void step_bytes(std::size_t bytes) { step(1 + bytes / 64); }
   /// Time for looking at each character of so many bytes.
-  void step_characters(std::size_t bytes) { step(1 + bytes / 4); }
+  void step_characters(std::size_t bytes) { step(1 + bytes / 2); }
 
   void hold(std::size_t bytes) {
     if (bytes_left_ < bytes) exhausted_memory();

@@ -185,7 +185,7 @@ def main():
                 except Exception as error:  # whatever jinja2 or Python raises
                     case["raises"] = f"{type(error).__name__}: {str(error)[:200]}"
                 cases.append(case)
-    out = {"templates": list(found.values()), "cases": cases}
+    out = {"omit_null": True, "templates": list(found.values()), "cases": cases}
     pathlib.Path(sys.argv[2]).write_text(json.dumps(out), encoding="utf-8")
     raising = sum("raises" in case for case in cases)
     print(f"{len(found)} templates, {len(cases)} cases, {raising} of them refused")

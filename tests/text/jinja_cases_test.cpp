@@ -2,6 +2,8 @@
 // an Error where jinja2 refused.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <iostream>
 #include <optional>
 #include <set>
 
@@ -56,6 +58,55 @@ constexpr const char* kGroups[] = {"output", "whitespace", "literals", "arithmet
                                    "macro",  "filters",    "tojson",   "tests",      "statements"};
 INSTANTIATE_TEST_SUITE_P(All, JinjaCases, ::testing::ValuesIn(kGroups),
                          [](const auto& info) { return std::string(info.param); });
+
+// Cases made outside the repository (tests/oracles/jinja_random.py and chat_templates.py). What jinja2 has and this
+// engine names as not built is counted, and told.
+TEST(JinjaOtherCases, RenderAsJinja2Does) {
+  const char* path = std::getenv("POWERHOUSE_TEST_JINJA_CASES");
+  if (path == nullptr) GTEST_SKIP() << "SKIPPED: set POWERHOUSE_TEST_JINJA_CASES to a file of an oracle script";
+  const Json cases = Json::parse_file(path);
+  const auto text = [&cases](const Json& entry, const char* key, const char* otherwise) {
+    const Json* own = entry.get(key);
+    const Json* common = own != nullptr ? own : cases.get(key);
+    return common != nullptr ? common->dump() : std::string(otherwise);
+  };
+  int refused = 0, rendered = 0, not_built = 0;
+  for (const Json& entry : cases.at("cases").as_array()) {
+    const Json& source = entry.at("template");
+    const std::string& jinja =
+        (source.is_string() ? source
+                            : cases.at("templates").as_array().at(static_cast<std::size_t>(source.as_integer())))
+            .as_string();
+    const std::string& name = entry.at("name").as_string();
+    std::optional<std::string> got;
+    std::string error;
+    try {
+      const RenderOptions options{.add_generation_prompt = entry.bool_or("add_generation_prompt", false),
+                                  .tools = text(entry, "tools", ""),
+                                  .documents = text(entry, "documents", ""),
+                                  .variables = text(entry, "variables", ""),
+                                  .omit_null = cases.bool_or("omit_null", false)};
+      got = ChatTemplate(jinja).render(text(entry, "messages", "[]"), options);
+    } catch (const Error& failure) {
+      error = failure.what();
+      if (failure.kind() == ErrorKind::unsupported && entry.get("raises") == nullptr) {
+        ++not_built;
+        continue;
+      }
+    }
+    if (const Json* refusal = entry.get("raises")) {
+      EXPECT_FALSE(got) << name << " should fail with " << refusal->as_string() << "\n" << jinja;
+      ++refused;
+    } else if (!got) {
+      ADD_FAILURE() << name << ": " << error << "\n" << jinja;
+    } else {
+      EXPECT_EQ(*got, entry.at("expected").as_string()) << name << "\n" << jinja;
+      ++rendered;
+    }
+  }
+  std::cout << rendered << " rendered, " << refused << " refused as there, " << not_built << " not built\n";
+  EXPECT_LE(not_built, (rendered + refused) / 50);
+}
 
 TEST(JinjaCaseFile, HoldsNoGroupThatIsNotTested) {
   const std::set<std::string> tested(std::begin(kGroups), std::end(kGroups));
