@@ -66,8 +66,14 @@ Json::Json(std::uint64_t value) {
   if (value <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
     value_ = static_cast<std::int64_t>(value);
   } else {
-    value_ = static_cast<double>(value);
+    value_ = WideInteger{std::to_string(value), static_cast<double>(value)};
   }
+}
+
+Json Json::wide(std::string digits, double value) {
+  Json out;
+  out.value_ = WideInteger{std::move(digits), value};
+  return out;
 }
 
 namespace {
@@ -89,7 +95,11 @@ class Builder {
   bool boolean(bool value) { return add(Json(value)); }
   bool number_integer(number_integer_t value) { return add(Json(static_cast<std::int64_t>(value))); }
   bool number_unsigned(number_unsigned_t value) { return add(Json(static_cast<std::uint64_t>(value))); }
-  bool number_float(number_float_t value, const string_t&) { return add(Json(value)); }
+  bool number_float(number_float_t value, const string_t& text) {
+    // nlohmann reads integers beyond 64 bits as floats.
+    if (text.find_first_of(".eE") != string_t::npos) return add(Json(value));
+    return add(Json::wide(text, value));
+  }
   bool string(string_t& value) { return add(Json(std::move(value))); }
   bool binary(binary_t&) { return false; }
   bool start_object(std::size_t) { return open(Json(JsonObject())); }
@@ -206,7 +216,7 @@ std::string Json::dump(int indent) const {
 }
 
 std::string_view Json::type_name() const {
-  constexpr std::string_view kNames[] = {"null", "boolean", "integer", "number", "string", "array", "object"};
+  constexpr std::string_view kNames[] = {"null", "boolean", "integer", "number", "string", "array", "object", "number"};
   return kNames[value_.index()];
 }
 
@@ -228,6 +238,7 @@ std::int64_t Json::as_integer(std::string_view what) const {
 double Json::as_double(std::string_view what) const {
   if (const auto* value = std::get_if<double>(&value_)) return *value;
   if (const auto* value = std::get_if<std::int64_t>(&value_)) return static_cast<double>(*value);
+  if (const auto* value = std::get_if<WideInteger>(&value_)) return value->value;
   wrong_type(what, "number", *this);
 }
 

@@ -48,7 +48,7 @@ class Json {
   Json(bool value) : value_(value) {}
   Json(std::int64_t value) : value_(value) {}
   Json(int value) : value_(static_cast<std::int64_t>(value)) {}
-  Json(std::uint64_t value);  // beyond int64: kept as a double, as JavaScript would
+  Json(std::uint64_t value);  // beyond int64: a double as JavaScript would have it, with its digits (wide_integer)
   Json(double value) : value_(value) {}
   Json(std::string value) : value_(std::move(value)) {}
   Json(std::string_view value) : value_(std::string(value)) {}
@@ -56,6 +56,8 @@ class Json {
   Json(Array value) : value_(std::move(value)) {}
   Json(JsonObject value) : value_(std::move(value)) {}
 
+  /// An integer of any number of digits, e.g. "-12345678901234567890".
+  static Json wide(std::string digits, double value);
   /// `origin` names the text in errors. Depth is at most 200. Throws Error{format} with the byte offset.
   static Json parse(std::string_view text, std::string_view origin);
   /// Reads and parses a file; errors name it. A file over `max_bytes` is an Error before it is read.
@@ -66,7 +68,12 @@ class Json {
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
   bool is_integer() const { return std::holds_alternative<std::int64_t>(value_); }
-  bool is_double() const { return std::holds_alternative<double>(value_); }
+  bool is_double() const { return std::holds_alternative<double>(value_) || wide_integer() != nullptr; }
+  /// The digits of an integer beyond 64 bits, for which as_double() gives the nearest double; else nullptr.
+  const std::string* wide_integer() const {
+    const auto* wide = std::get_if<WideInteger>(&value_);
+    return wide == nullptr ? nullptr : &wide->digits;
+  }
   bool is_number() const { return is_integer() || is_double(); }
   bool is_string() const { return std::holds_alternative<std::string>(value_); }
   bool is_array() const { return std::holds_alternative<Array>(value_); }
@@ -93,7 +100,11 @@ class Json {
   bool bool_or(std::string_view key, bool otherwise) const;
 
  private:
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, JsonObject> value_;
+  struct WideInteger {
+    std::string digits;
+    double value = 0;
+  };
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, JsonObject, WideInteger> value_;
 };
 
 }  // namespace powerhouse

@@ -64,15 +64,22 @@ class Linter {
     if (!holds(*text, kSystem)) warn("the system message is ignored");
   }
 
-  // Formats like Llama 2's need no opening: the answer follows the user's turn as it stands.
+  // Formats like Llama 2's need no opening: what stands before an answer is there already.
   void generation_prompt(const std::string& plain) {
     const auto answered = render({kUser, kAnswer});
     const std::size_t at = answered ? answered->find(kAnswer.content) : std::string::npos;
-    if (at == std::string::npos || !answered->starts_with(plain)) return;
-    std::string_view between = std::string_view(*answered).substr(plain.size(), at - plain.size());
-    if (between.find_first_not_of(" \n\t") != std::string_view::npos) {
+    const std::size_t user = answered ? answered->find(kUser.content) : std::string::npos;
+    const std::size_t alone = plain.find(kUser.content);
+    if (at == std::string::npos || user > at || alone == std::string::npos) return;
+    const std::size_t length = kUser.content.size();
+    const std::string between = without_spaces(answered->substr(user + length, at - user - length));
+    if (!between.empty() && between != without_spaces(plain.substr(alone + length))) {
       warn("add_generation_prompt is ignored: the assistant's opening is never written, and the model must make it");
     }
+  }
+  static std::string without_spaces(std::string text) {
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\t'; });
+    return text;
   }
 
   // What follows an answer must end it: with EOS or a token that ends a turn where there is a tokenizer to ask.

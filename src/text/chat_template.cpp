@@ -24,6 +24,8 @@ namespace {
 Value to_value(Budget& budget, const Json& json) {
   if (json.is_bool()) return Value::boolean(json.as_bool());
   if (json.is_integer()) return Value::integer(json.as_integer());
+  if (const std::string* digits = json.wide_integer())
+    return make_integer(&budget, jinja::BigInteger(std::string_view(*digits)));
   if (json.is_double()) return Value::real(json.as_double());
   if (json.is_string()) return make_text(&budget, json.as_string());
   if (json.is_array()) {

@@ -1,6 +1,7 @@
 // The arithmetic operators of jinja_operators.h: Python's rules for int, float, bool, and for sequences.
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "text/jinja_escape.h"
 #include "text/jinja_operators.h"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr std::int64_t kLowest = std::numeric_limits<std::int64_t>::min();
 
-[[noreturn]] void fail_overflow() { fail(ErrorKind::unsupported, "an integer beyond 64 bits"); }
+[[noreturn]] void fail_overflow() { fail("Python int too large to convert to C ssize_t"); }
 [[noreturn]] void fail_zero() { fail("division by zero"); }
 
 std::string_view symbol(BinaryOperator op) {
@@ -30,7 +31,6 @@ std::string_view symbol(BinaryOperator op) {
 // Rounds towards minus infinity, and the remainder takes the divisor's sign.
 std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
   if (b == 0) fail_zero();
-  if (a == kLowest && b == -1) fail_overflow();
   const std::int64_t quotient = a / b;
   return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
 }
@@ -57,21 +57,36 @@ double floor_divide(double a, double b) {
   return quotient - floored > 0.5 ? floored + 1 : floored;
 }
 
-Value power(const Value& a, const Value& b) {
-  if (a.is_integral() && b.is_integral()) {
-    std::int64_t base = a.as_integer(), exponent = b.as_integer();
-    if (exponent < 0) {
-      if (base == 0) fail("0.0 cannot be raised to a negative power");
-      return Value::real(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
-    }
-    std::int64_t result = 1;
-    if (base == 0 || base == 1) return Value::integer(exponent == 0 ? 1 : base);
-    if (base == -1) return Value::integer(exponent % 2 == 0 ? 1 : -1);
-    for (; exponent > 0; exponent /= 2) {
-      if (exponent % 2 != 0) result = checked_multiply(result, base);
-      if (exponent > 1) base = checked_multiply(base, base);
-    }
-    return Value::integer(result);
+// a * b within the bounds of size and time.
+BigInteger multiply(Budget& budget, const BigInteger& a, const BigInteger& b) {
+  if (a.digits() + b.digits() > BigInteger::kMaxDigits + 1) {
+    fail(ErrorKind::range, "an integer grows beyond 9000 digits");
+  }
+  budget.step(1 + a.limbs() * b.limbs() / 8);
+  return a * b;
+}
+
+Value whole_power(Budget& budget, BigInteger base, std::int64_t exponent) {
+  if (const auto small = base.small(); small && *small >= -1 && *small <= 1) {
+    return exponent == 0 ? Value::integer(1) : Value::integer(*small == -1 && exponent % 2 == 0 ? 1 : *small);
+  }
+  BigInteger result(std::int64_t{1});
+  for (; exponent > 0; exponent /= 2) {
+    if (exponent % 2 != 0) result = multiply(budget, result, base);
+    if (exponent > 1) base = multiply(budget, base, base);
+  }
+  return make_integer(&budget, std::move(result));
+}
+
+Value power(Budget& budget, const Value& a, const Value& b) {
+  if (a.is_whole() && b.is_whole()) {
+    const bool zero = a.is_integral() && a.as_integer() == 0;
+    const bool negative = b.as_big().negative();
+    if (negative && zero) fail("0.0 cannot be raised to a negative power");
+    if (negative) return Value::real(std::pow(a.as_real(), b.as_real()));
+    if (b.is_integral()) return whole_power(budget, a.as_big(), b.as_integer());
+    const bool odd = BigInteger::divide(b.as_big(), BigInteger(std::int64_t{2})).second.small() != 0;
+    return whole_power(budget, a.as_big(), odd ? 99999 : 100000);  // of 0, 1 and -1; else too large in any case
   }
   const double base = a.as_real(), exponent = b.as_real();
   if (base == 0 && exponent < 0) fail("0.0 cannot be raised to a negative power");
@@ -83,8 +98,48 @@ Value power(const Value& a, const Value& b) {
   return Value::real(result);
 }
 
-Value arithmetic(BinaryOperator op, const Value& a, const Value& b) {
-  if (op == BinaryOperator::power) return power(a, b);
+// Ints of which one, or the result, is beyond 64 bits.
+Value big_arithmetic(Budget& budget, BinaryOperator op, const BigInteger& a, const BigInteger& b) {
+  budget.step(1 + (a.limbs() + b.limbs()) / 8);
+  switch (op) {
+    case BinaryOperator::add: return make_integer(&budget, a + b);
+    case BinaryOperator::subtract: return make_integer(&budget, a - b);
+    case BinaryOperator::multiply: return make_integer(&budget, multiply(budget, a, b));
+    default: break;
+  }
+  if (b.limbs() == 0) fail_zero();
+  if (op == BinaryOperator::divide) {
+    const auto quotient = static_cast<double>(a.to_long_double() / b.to_long_double());
+    if (!std::isfinite(quotient)) fail("integer division result too large for a float");
+    return Value::real(quotient);
+  }
+  budget.step(1 + (a.limbs() > b.limbs() ? (a.limbs() - b.limbs()) * b.limbs() / 4 : 0));
+  auto [quotient, rest] = BigInteger::divide(a, b);
+  return make_integer(&budget, op == BinaryOperator::floor_divide ? std::move(quotient) : std::move(rest));
+}
+
+// The result, or nothing where it has more than 64 bits.
+std::optional<std::int64_t> small_arithmetic(BinaryOperator op, std::int64_t x, std::int64_t y) {
+  std::int64_t out = 0;
+  bool overflow = false;
+  switch (op) {
+    case BinaryOperator::add: overflow = __builtin_add_overflow(x, y, &out); break;
+    case BinaryOperator::subtract: overflow = __builtin_sub_overflow(x, y, &out); break;
+    case BinaryOperator::multiply: overflow = __builtin_mul_overflow(x, y, &out); break;
+    case BinaryOperator::floor_divide:
+      if (x == kLowest && y == -1) return std::nullopt;
+      return floor_divide(x, y);
+    default: return modulo(x, y);
+  }
+  if (overflow) return std::nullopt;
+  return out;
+}
+
+Value arithmetic(Budget& budget, BinaryOperator op, const Value& a, const Value& b) {
+  if (op == BinaryOperator::power) return power(budget, a, b);
+  if (a.is_whole() && b.is_whole() && !(a.is_integral() && b.is_integral())) {
+    return big_arithmetic(budget, op, a.as_big(), b.as_big());
+  }
   if (op == BinaryOperator::divide) {
     if (b.as_real() == 0) fail_zero();
     if (!a.is_integral() || !b.is_integral()) return Value::real(a.as_real() / b.as_real());
@@ -92,17 +147,8 @@ Value arithmetic(BinaryOperator op, const Value& a, const Value& b) {
         static_cast<double>(static_cast<long double>(a.as_integer()) / static_cast<long double>(b.as_integer())));
   }
   if (a.is_integral() && b.is_integral()) {
-    const std::int64_t x = a.as_integer(), y = b.as_integer();
-    std::int64_t difference = 0;
-    switch (op) {
-      case BinaryOperator::add: return Value::integer(checked_add(x, y));
-      case BinaryOperator::subtract:
-        if (__builtin_sub_overflow(x, y, &difference)) fail_overflow();
-        return Value::integer(difference);
-      case BinaryOperator::multiply: return Value::integer(checked_multiply(x, y));
-      case BinaryOperator::floor_divide: return Value::integer(floor_divide(x, y));
-      default: return Value::integer(modulo(x, y));
-    }
+    const auto small = small_arithmetic(op, a.as_integer(), b.as_integer());
+    return small ? Value::integer(*small) : big_arithmetic(budget, op, a.as_big(), b.as_big());
   }
   const double x = a.as_real(), y = b.as_real();
   switch (op) {
@@ -172,7 +218,7 @@ std::int64_t checked_multiply(std::int64_t a, std::int64_t b) {
 
 Value binary(Budget& budget, BinaryOperator op, const Value& a, const Value& b) {
   budget.step();
-  if (a.is_number() && b.is_number()) return arithmetic(op, a, b);
+  if (a.is_number() && b.is_number()) return arithmetic(budget, op, a, b);
   if (op == BinaryOperator::modulo && a.is_string()) return format_printf(budget, a, b);
   if (a.is_undefined()) fail_undefined(a);
   if (b.is_undefined()) fail_undefined(b);
@@ -185,15 +231,14 @@ Value binary(Budget& budget, BinaryOperator op, const Value& a, const Value& b) 
        std::string(type_name(b)) + "'");
 }
 
-Value negate(const Value& value) {
+Value negate(Budget& budget, const Value& value) {
   if (value.kind() == Kind::real) return Value::real(-value.as_real());
-  if (!value.is_integral()) fail_type("bad operand type for unary -", value);
-  if (value.as_integer() == kLowest) fail_overflow();
-  return Value::integer(-value.as_integer());
+  if (!value.is_whole()) fail_type("bad operand type for unary -", value);
+  return make_integer(&budget, -value.as_big());
 }
 
 Value positive(const Value& value) {
-  if (value.kind() == Kind::real) return value;
+  if (value.kind() == Kind::real || value.kind() == Kind::big_integer) return value;
   if (!value.is_integral()) fail_type("bad operand type for unary +", value);
   return Value::integer(value.as_integer());
 }

@@ -3,6 +3,7 @@
 
 #include "text/jinja_builtins.h"
 #include "text/jinja_parser.h"
+#include "text/jinja_strings.h"
 
 namespace powerhouse::jinja {
 
@@ -246,6 +247,12 @@ ExprPtr ExpressionParser::parse_primary() {
     case TokenKind::integer:
       advance();
       return std::make_unique<ConstantExpr>(token.line, Value::integer(token.integer));
+    case TokenKind::big_integer: {
+      advance();
+      Budget budget(token.text.size());
+      const Value value = *parse_whole(budget, token.text, static_cast<int>(token.integer));
+      return std::make_unique<ConstantExpr>(token.line, make_integer(nullptr, value.as_big()));
+    }
     case TokenKind::real: advance(); return std::make_unique<ConstantExpr>(token.line, Value::real(token.real));
     default: break;
   }

@@ -19,33 +19,31 @@ Value default_value(BuiltinCall& call) {
 Value absolute(BuiltinCall& call) {
   if (!call.self.is_number()) fail_type("bad operand type for abs()", call.self);
   if (call.self.kind() == Kind::real) return Value::real(std::abs(call.self.as_real()));
-  return call.self.as_integer() < 0 ? negate(call.self) : positive(call.self);
+  return call.self.as_big().negative() ? negate(call.budget, call.self) : positive(call.self);
 }
 
-Value truncated(double value) {
-  if (std::abs(value) >= 9.2e18) fail(ErrorKind::unsupported, "an integer beyond 64 bits");
-  return Value::integer(static_cast<std::int64_t>(value));
-}
+Value truncated(Budget& budget, double value) { return make_integer(&budget, BigInteger::truncate(std::trunc(value))); }
 
 Value to_integer(BuiltinCall& call) {
   Value otherwise = call.has(0) ? call[0] : Value::integer(0);
   switch (call.self.kind()) {
     case Kind::undefined: fail_undefined(call.self);
     case Kind::boolean:
-    case Kind::integer: return positive(call.self);
+    case Kind::integer:
+    case Kind::big_integer: return positive(call.self);
     case Kind::real:
       if (std::isnan(call.self.as_real())) return otherwise;
       if (std::isinf(call.self.as_real())) fail("cannot convert float infinity to integer");
-      return truncated(call.self.as_real());
+      return truncated(call.budget, call.self.as_real());
     case Kind::string: break;
     default: return otherwise;
   }
   const std::int64_t base = call.integer(1, 10);
   if (base == 0 || (base >= 2 && base <= 36)) {
-    if (const auto value = parse_integer(call.self.str(), static_cast<int>(base))) return Value::integer(*value);
+    if (const auto value = parse_whole(call.budget, call.self.str(), static_cast<int>(base))) return *value;
   }
   const auto real = parse_float(call.self.str());
-  return real && std::isfinite(*real) ? truncated(*real) : otherwise;
+  return real && std::isfinite(*real) ? truncated(call.budget, *real) : otherwise;
 }
 
 Value to_real(BuiltinCall& call) {
@@ -88,12 +86,15 @@ Value round(BuiltinCall& call) {
   if (!call.self.is_number()) fail_type("round takes a number", call.self);
   if (method == "common") {
     if (call.self.is_integral()) return Value::integer(round_integer(call.self.as_integer(), precision));
+    if (call.self.is_whole() && precision >= 0) return call.self;
+    if (call.self.is_whole()) fail(ErrorKind::unsupported, "rounding an integer beyond 64 bits to tens");
     return Value::real(round_to(call.self.as_real(), precision));
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
   const double scaled = call.self.as_real() * scale;
   if (!std::isfinite(scaled)) fail("cannot convert float infinity or NaN to integer");
-  return Value::real((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
+  // Python's ceil() is an int, which has no -0.
+  return Value::real(((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) + 0.0) / scale);
 }
 
 constexpr Builtin kFilters[] = {

@@ -22,17 +22,33 @@ struct Number {
   std::string digits;
 };
 
-Number integer_digits(const FormatSpec& spec, std::int64_t value) {
-  Number out{.negative = value < 0};
-  const std::uint64_t magnitude =
-      value < 0 ? std::uint64_t{0} - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+// Digits of a base that is a power of two.
+std::string based_digits(BigInteger value, int base) {
+  if (value.negative()) value = -value;
+  std::string out;
+  while (value.limbs() > 0) {
+    auto [quotient, rest] = BigInteger::divide(value, BigInteger(std::int64_t{base}));
+    out += "0123456789abcdef"[static_cast<std::size_t>(rest.small().value_or(0))];
+    value = std::move(quotient);
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
+Number integer_digits(Budget& budget, const FormatSpec& spec, const Value& value) {
+  const BigInteger big = value.as_big();
+  Number out{.negative = big.negative()};
   int base = 10;
   if (spec.type == 'x' || spec.type == 'X') base = 16;
   if (spec.type == 'o') base = 8;
   if (spec.type == 'b') base = 2;
-  char buffer[72];
-  const auto done = std::to_chars(buffer, buffer + sizeof buffer, magnitude, base);
-  out.digits.assign(buffer, done.ptr);
+  if (base == 10) {
+    out.digits = integer_text(value);
+    if (out.negative) out.digits.erase(0, 1);
+  } else {
+    budget.step(1 + big.digits() * big.limbs());
+    out.digits = big.limbs() == 0 ? "0" : based_digits(big, base);
+  }
   if (spec.alternate && base != 10) out.prefix = std::string("0") + spec.type;
   if (spec.type == 'X') {
     std::transform(out.digits.begin(), out.digits.end(), out.digits.begin(),
@@ -222,7 +238,7 @@ class BraceFormatter {
       append_padded(budget_, out, spec, value);
     } else if (value.is_number()) {
       constexpr std::string_view kInteger = "bdoxX", kFloat = "eEfFgG%";
-      const bool integral = value.is_integral();
+      const bool integral = value.is_whole();
       if (spec.type == 'c' || spec.type == 'n') fail(ErrorKind::unsupported, "this format code");
       const bool known = spec.type == '\0' || kFloat.find(spec.type) != std::string_view::npos ||
                          (integral && kInteger.find(spec.type) != std::string_view::npos);
@@ -310,11 +326,10 @@ void append_padded(Budget& budget, TextBuilder& out, const FormatSpec& spec, con
   out.repeat(spec.fill, missing - before);
 }
 
-void append_number(Budget&, TextBuilder& out, const FormatSpec& spec, const Value& value) {
+void append_number(Budget& budget, TextBuilder& out, const FormatSpec& spec, const Value& value) {
   constexpr std::string_view kFloat = "eEfFgG%";
   const bool real = value.kind() == Kind::real || kFloat.find(spec.type) != std::string_view::npos;
-  Number number =
-      real && spec.type != 'd' ? float_digits(spec, value.as_real()) : integer_digits(spec, value.as_integer());
+  Number number = real && spec.type != 'd' ? float_digits(spec, value.as_real()) : integer_digits(budget, spec, value);
   group_digits(spec, number);
   std::string sign = number.negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
   sign += number.prefix;

@@ -205,6 +205,7 @@ std::span<const Builtin> sequence_methods(Kind kind) {
     case Kind::loop: return kLoopMethods;
     case Kind::boolean:
     case Kind::integer:
+    case Kind::big_integer:
     case Kind::real: return kNumberMethods;
     case Kind::range: return kRangeMethods;
     case Kind::view: return kViewMethods;

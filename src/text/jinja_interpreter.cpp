@@ -111,7 +111,7 @@ Value Interpreter::evaluate_operator(const Expr& expr, Scope& scope) {
     default: {
       const Value operand = evaluate(*static_cast<const UnaryExpr&>(expr).operand, scope);
       line_ = expr.line;
-      return expr.kind == ExprKind::negative ? negate(operand) : positive(operand);
+      return expr.kind == ExprKind::negative ? negate(budget_, operand) : positive(operand);
     }
   }
 }

@@ -30,8 +30,9 @@ std::function<bool(Value&)> iterate_text(Budget& budget, const Value& value) {
 
 // The integer of a slice bound; far-away values are clamped, which changes no slice.
 std::int64_t slice_bound(const Value& value) {
-  if (!value.is_integral()) fail_type("slice indices must be integers or None", value);
   constexpr std::int64_t kFar = std::numeric_limits<std::int64_t>::max() / 4;
+  if (value.kind() == Kind::big_integer) return value.as<BigNumber>().value.negative() ? -kFar : kFar;
+  if (!value.is_integral()) fail_type("slice indices must be integers or None", value);
   return std::min(std::max(value.as_integer(), -kFar), kFar);
 }
 

@@ -20,7 +20,8 @@ class JsonWriter {
     switch (value.kind()) {
       case Kind::none: return out_.append("null");
       case Kind::boolean: return out_.append(value.as_boolean() ? "true" : "false");
-      case Kind::integer: return out_.append(std::to_string(value.as_integer()));
+      case Kind::integer:
+      case Kind::big_integer: return out_.append(integer_text(value));
       case Kind::real: return out_.append(number(value.as_real()));
       case Kind::string: return write_string(value.str());
       case Kind::list:
@@ -82,7 +83,8 @@ class JsonWriter {
       case Kind::string: return write_string(key.str());
       case Kind::none: return write_string("null");
       case Kind::boolean: return write_string(key.as_boolean() ? "true" : "false");
-      case Kind::integer: return write_string(std::to_string(key.as_integer()));
+      case Kind::integer:
+      case Kind::big_integer: return write_string(integer_text(key));
       case Kind::real: return write_string(number(key.as_real()));
       default: fail("keys must be str, int, float, bool or None, not " + std::string(type_name(key)));
     }

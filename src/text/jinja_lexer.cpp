@@ -6,6 +6,7 @@
 
 #include "powerhouse/error.h"
 #include "support/utf8.h"
+#include "text/jinja_big_integer.h"
 #include "text/jinja_string_literal.h"
 #include "text/python_unicode.h"
 
@@ -238,10 +239,13 @@ class Lexer {
     std::string text(source_.substr(begin, end - begin));
     std::erase(text, '_');
     std::int64_t value = 0;
-    if (std::from_chars(text.data(), text.data() + text.size(), value, base).ec != std::errc()) {
-      fail(at, "an integer beyond 64 bits", true);
+    if (std::from_chars(text.data(), text.data() + text.size(), value, base).ec == std::errc()) {
+      push(TokenKind::integer, {}, at).integer = value;
+      return end;
     }
-    push(TokenKind::integer, {}, at).integer = value;
+    // Beyond 64 bits: the parser reads the digits.
+    if (text.size() > BigInteger::kMaxPrintedDigits) fail(at, "an integer of more than 4300 digits");
+    push(TokenKind::big_integer, std::move(text), at).integer = base;
     return end;
   }
 

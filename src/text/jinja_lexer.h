@@ -19,6 +19,7 @@ enum class TokenKind : std::uint8_t {
   name,
   string,
   integer,
+  big_integer,  // digits in `text`, their base in `integer`
   real,
   symbol,  // `text` holds it: "+", "==", "**" ...
   end

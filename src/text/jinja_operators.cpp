@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <compare>
 
 #include "text/jinja_escape.h"
 #include "text/jinja_strings.h"
@@ -19,6 +20,7 @@ std::size_t mix(std::uint64_t x) {
 
 // long double holds every 64-bit integer, so that 2**53 + 1 and 2.0**53 differ as they do in Python.
 long double wide(const Value& value) {
+  if (value.kind() == Kind::big_integer) return value.as<BigNumber>().value.to_long_double();
   return value.kind() == Kind::real ? static_cast<long double>(value.as_real())
                                     : static_cast<long double>(value.as_integer());
 }
@@ -33,6 +35,20 @@ bool ordered(CompareOperator op, const T& a, const T& b) {
   }
 }
 
+bool any_big(const Value& a, const Value& b) { return a.kind() == Kind::big_integer || b.kind() == Kind::big_integer; }
+
+// Two numbers of which one is a big integer. Doubles of its size are whole, and smaller ones are far away.
+std::partial_ordering compare_big(const Value& a, const Value& b) {
+  for (const Value* side : {&a, &b}) {
+    if (side->kind() != Kind::real || std::isfinite(side->as_real())) continue;
+    return wide(a) <=> wide(b);
+  }
+  const auto whole = [](const Value& value) {
+    return value.kind() == Kind::real ? BigInteger::truncate(value.as_real()) : value.as_big();
+  };
+  return whole(a) <=> whole(b);
+}
+
 std::string_view symbol(CompareOperator op) {
   switch (op) {
     case CompareOperator::less: return "<";
@@ -44,7 +60,13 @@ std::string_view symbol(CompareOperator op) {
 
 bool order(Budget& budget, CompareOperator op, const Value& a, const Value& b) {
   budget.step();
-  if (a.is_number() && b.is_number()) return ordered(op, wide(a), wide(b));
+  if (a.is_number() && b.is_number()) {
+    if (any_big(a, b)) {
+      const std::partial_ordering order = compare_big(a, b);
+      return order != std::partial_ordering::unordered && ordered(op, order < 0 ? -1 : order > 0 ? 1 : 0, 0);
+    }
+    return ordered(op, wide(a), wide(b));
+  }
   if (a.is_string() && b.is_string()) {
     budget.step_bytes(std::min(a.str().size(), b.str().size()));
     // UTF-8 sorts as its code points do.
@@ -158,7 +180,7 @@ bool identical(const Value& a, const Value& b) {
 
 bool equal(Budget& budget, const Value& a, const Value& b) {
   budget.step();
-  if (a.is_number() && b.is_number()) return wide(a) == wide(b);
+  if (a.is_number() && b.is_number()) return any_big(a, b) ? compare_big(a, b) == 0 : wide(a) == wide(b);
   if (a.kind() != b.kind()) return false;
   if (a.object() == b.object()) return true;
   switch (a.kind()) {
@@ -206,11 +228,14 @@ std::size_t hash_value(Budget& budget, const Value& value) {
     case Kind::integer: return mix(static_cast<std::uint64_t>(value.as_integer()));
     case Kind::real: {
       const double real = value.as_real();
-      if (real == std::floor(real) && std::abs(real) < 9.2e18) {
+      if (real == std::floor(real) && std::abs(real) < 9223372036854775808.0) {
         return mix(static_cast<std::uint64_t>(static_cast<std::int64_t>(real)));
       }
       return mix(std::bit_cast<std::uint64_t>(real));
     }
+    case Kind::big_integer:  // as the double that may equal it
+      budget.step_bytes(value.as<BigNumber>().value.limbs());
+      return mix(std::bit_cast<std::uint64_t>(value.as<BigNumber>().value.to_double()));
     case Kind::string: budget.step_bytes(value.str().size()); return hash_text(value.str());
     case Kind::tuple: {
       std::size_t hash = 17;

@@ -1,6 +1,6 @@
 // Python's operators on template values: truth, equality, order, arithmetic, membership, length and slices.
 //
-// Integers have 64 bits: a result beyond them is Error{unsupported}, never a wrong number.
+// Integers grow as Python's do (jinja_big_integer.h).
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ std::size_t hash_value(Budget& budget, const Value& value);
 std::size_t hash_text(std::string_view text);
 
 Value binary(Budget& budget, BinaryOperator op, const Value& a, const Value& b);
-Value negate(const Value& value);
+Value negate(Budget& budget, const Value& value);
 Value positive(const Value& value);
 
 /// len(); nothing where the type has none.

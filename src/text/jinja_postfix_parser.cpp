@@ -179,8 +179,8 @@ ExprPtr ExpressionParser::parse_test(ExprPtr value) {
     node->arguments = parse_call_arguments();
   } else {
     const bool literal = next.kind == TokenKind::name || next.kind == TokenKind::string ||
-                         next.kind == TokenKind::integer || next.kind == TokenKind::real || next.is_symbol("[") ||
-                         next.is_symbol("{");
+                         next.kind == TokenKind::integer || next.kind == TokenKind::big_integer ||
+                         next.kind == TokenKind::real || next.is_symbol("[") || next.is_symbol("{");
     if (literal && !next.is_name("else") && !next.is_name("or") && !next.is_name("and")) {
       if (next.is_name("is")) fail("tests cannot be chained");
       node->arguments.positional.push_back(parse_postfix(parse_primary()));

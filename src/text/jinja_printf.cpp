@@ -192,9 +192,8 @@ class PrintfFormatter {
     if (value.kind() == Kind::real && spec.type == 'd') {
       const double real = std::trunc(value.as_real());
       if (!std::isfinite(real)) fail("cannot convert float infinity or NaN to integer");
-      if (std::abs(real) > 9.2e18) fail(ErrorKind::unsupported, "an integer beyond 64 bits");
-      whole = Value::integer(static_cast<std::int64_t>(real));
-    } else if (!value.is_integral()) {
+      whole = make_integer(&budget_, BigInteger::truncate(real));
+    } else if (!value.is_whole()) {
       fail_type(std::string("%") + spec.type + " format: a number is required", value);
     }
     if (spec.precision) {
@@ -203,8 +202,8 @@ class PrintfFormatter {
       if (digits > 1000) fail(ErrorKind::range, "a precision beyond 1000");
       FormatSpec inner{.fill = "0", .align = '=', .width = *spec.precision, .type = spec.type};
       TextBuilder text(budget_);
-      const std::int64_t number = whole.as_integer();
-      if (number < 0 || spec.sign != '-' || spec.alternate) fail(ErrorKind::unsupported, "this precision of an int");
+      if (whole.as_big().negative() || spec.sign != '-' || spec.alternate)
+        fail(ErrorKind::unsupported, "this precision of an int");
       append_number(budget_, text, inner, whole);
       FormatSpec outer{.align = spec.align, .width = spec.width};
       return pad(outer, text.take());

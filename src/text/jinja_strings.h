@@ -45,6 +45,10 @@ std::string float_repr(double value);
 /// The reading of float(text): nothing where Python raises ValueError.
 std::optional<double> parse_float(std::string_view text);
 /// int(text, base); nothing where Python raises ValueError. Beyond 64 bits it fails.
+/// int(text, base) of any size; nothing where it is no integer or has more digits than Python reads.
+std::optional<Value> parse_whole(Budget& budget, std::string_view text, int base);
+/// The decimal digits of an int. Fails where Python prints none.
+std::string integer_text(const Value& value);
 std::optional<std::int64_t> parse_integer(std::string_view text, int base);
 
 }  // namespace powerhouse::jinja

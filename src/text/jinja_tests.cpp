@@ -19,7 +19,7 @@ Value mapping(BuiltinCall& call) { return answer(call.self.kind() == Kind::dict)
 Value boolean(BuiltinCall& call) { return answer(call.self.kind() == Kind::boolean); }
 Value is_true(BuiltinCall& call) { return answer(call.self.kind() == Kind::boolean && call.self.as_boolean()); }
 Value is_false(BuiltinCall& call) { return answer(call.self.kind() == Kind::boolean && !call.self.as_boolean()); }
-Value integer(BuiltinCall& call) { return answer(call.self.kind() == Kind::integer); }
+Value integer(BuiltinCall& call) { return answer(call.self.is_whole() && call.self.kind() != Kind::boolean); }
 Value real(BuiltinCall& call) { return answer(call.self.kind() == Kind::real); }
 Value number(BuiltinCall& call) { return answer(call.self.is_number()); }
 Value iterable(BuiltinCall& call) { return answer(is_iterable(call.self)); }

@@ -1,4 +1,5 @@
 // str() and repr() of jinja_strings.h, and the numbers that Python reads from text.
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -188,7 +189,7 @@ std::optional<double> parse_float(std::string_view text) {
   return negative ? -value : value;
 }
 
-std::optional<std::int64_t> parse_integer(std::string_view text, int base) {
+std::optional<Value> parse_whole(Budget& budget, std::string_view text, int base) {
   std::string digits(trimmed(text));
   bool negative = false;
   if (!digits.empty() && (digits.front() == '-' || digits.front() == '+')) {
@@ -206,13 +207,37 @@ std::optional<std::int64_t> parse_integer(std::string_view text, int base) {
   }
   if (base == 0) base = 10;
   if (!drop_underscores(digits) || digits.empty()) return std::nullopt;
-  std::int64_t value = 0;
-  for (const char c : digits) {
-    const int digit = digit_of(c);
-    if (digit >= base) return std::nullopt;
-    value = checked_add(checked_multiply(value, base), negative ? -digit : digit);
+  if (std::any_of(digits.begin(), digits.end(), [base](char c) { return digit_of(c) >= base; })) return std::nullopt;
+  std::int64_t small = 0;
+  const auto end = digits.data() + digits.size();
+  if (std::from_chars(digits.data(), end, small, base).ec == std::errc())
+    return Value::integer(negative ? -small : small);
+  if (digits.size() > BigInteger::kMaxPrintedDigits) return std::nullopt;
+  budget.step(digits.size() * digits.size() / 64);
+  BigInteger value;
+  if (base == 10) {
+    value = BigInteger(std::string_view(digits));
+  } else {
+    for (const char c : digits) value = value * BigInteger(std::int64_t{base}) + BigInteger(std::int64_t{digit_of(c)});
   }
-  return value;
+  return make_integer(&budget, negative ? -value : value);
+}
+
+std::optional<std::int64_t> parse_integer(std::string_view text, int base) {
+  Budget budget(text.size());
+  const auto value = parse_whole(budget, text, base);
+  if (!value) return std::nullopt;
+  if (!value->is_integral()) fail("Python int too large to convert to C ssize_t");
+  return value->as_integer();
+}
+
+std::string integer_text(const Value& value) {
+  if (value.is_integral()) return std::to_string(value.as_integer());
+  const BigInteger& big = value.as<BigNumber>().value;
+  if (big.digits() > BigInteger::kMaxPrintedDigits) {
+    fail("Exceeds the limit (4300 digits) for integer string conversion");
+  }
+  return big.to_string();
 }
 
 void append_string(Budget& budget, TextBuilder& out, const Value& value) {
@@ -231,6 +256,7 @@ void append_repr(Budget& budget, TextBuilder& out, const Value& value) {
     case Kind::none: out.append("None"); return;
     case Kind::boolean: out.append(value.as_boolean() ? "True" : "False"); return;
     case Kind::integer: out.append(std::to_string(value.as_integer())); return;
+    case Kind::big_integer: out.append(integer_text(value)); return;
     case Kind::real: out.append(float_repr(value.as_real())); return;
     case Kind::string:
       if (value.text().markup) out.append("Markup(");

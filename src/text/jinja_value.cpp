@@ -1,6 +1,7 @@
 #include "text/jinja_value.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "text/jinja_operators.h"
 
@@ -42,6 +43,15 @@ Value Value::real(double value) {
   return out;
 }
 
+BigInteger Value::as_big() const {
+  return kind_ == Kind::big_integer ? as<BigNumber>().value : BigInteger(scalar_.integer);
+}
+double Value::big_as_real() const {
+  const double value = as<BigNumber>().value.to_double();
+  if (std::isinf(value)) fail("int too large to convert to float");
+  return value;
+}
+
 const Text& Value::text() const { return static_cast<const Text&>(*object_); }
 const std::string& Value::str() const { return text().bytes; }
 const Values& Value::items() const { return static_cast<const Sequence&>(*object_).items; }
@@ -62,6 +72,15 @@ Value make_text(Budget* budget, std::string bytes, bool markup) {
   text->bytes = std::move(bytes);
   text->markup = markup;
   return Value(Kind::string, std::move(text));
+}
+
+Value make_integer(Budget* budget, BigInteger value) {
+  if (const auto small = value.small()) return Value::integer(*small);
+  if (value.digits() > BigInteger::kMaxDigits) fail(ErrorKind::range, "an integer grows beyond 9000 digits");
+  auto number = std::make_shared<BigNumber>();
+  number->charge(budget, kObjectBytes + value.limbs() * sizeof(std::uint32_t));
+  number->value = std::move(value);
+  return Value(Kind::big_integer, std::move(number));
 }
 
 Value make_list(Budget* budget, Values items) { return make_sequence(budget, Kind::list, std::move(items), false); }
@@ -168,7 +187,8 @@ std::string_view type_name(const Value& value) {
     case Kind::undefined: return "Undefined";
     case Kind::none: return "NoneType";
     case Kind::boolean: return "bool";
-    case Kind::integer: return "int";
+    case Kind::integer:
+    case Kind::big_integer: return "int";
     case Kind::real: return "float";
     case Kind::string: return value.text().markup ? "Markup" : "str";
     case Kind::list: return "list";

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "text/jinja_big_integer.h"
 #include "text/jinja_budget.h"
 
 namespace powerhouse::jinja {
@@ -23,7 +24,8 @@ enum class Kind : std::uint8_t {
   undefined,
   none,
   boolean,
-  integer,
+  integer,      // of 64 bits
+  big_integer,  // and beyond: never one that 64 bits hold
   real,
   string,
   list,
@@ -89,11 +91,19 @@ class Value {
   bool is_sequence() const { return kind_ == Kind::list || kind_ == Kind::tuple; }
   /// bool counts as int in Python.
   bool is_integral() const { return kind_ == Kind::integer || kind_ == Kind::boolean; }
-  bool is_number() const { return is_integral() || kind_ == Kind::real; }
+  /// An int of any size.
+  bool is_whole() const { return is_integral() || kind_ == Kind::big_integer; }
+  bool is_number() const { return is_whole() || kind_ == Kind::real; }
 
   bool as_boolean() const { return scalar_.integer != 0; }
   std::int64_t as_integer() const { return scalar_.integer; }  // of an integer or boolean
-  double as_real() const { return kind_ == Kind::real ? scalar_.real : static_cast<double>(scalar_.integer); }
+  /// Of any number. Fails where a big integer has no double.
+  double as_real() const {
+    if (kind_ == Kind::big_integer) return big_as_real();
+    return kind_ == Kind::real ? scalar_.real : static_cast<double>(scalar_.integer);
+  }
+  /// Of any int.
+  BigInteger as_big() const;
 
   // The object behind; the caller has looked at kind().
   const Text& text() const;
@@ -109,6 +119,7 @@ class Value {
 
  private:
   explicit Value(Kind kind) : kind_(kind) {}
+  double big_as_real() const;
 
   Kind kind_ = Kind::missing;
   union {
@@ -124,6 +135,10 @@ struct Text : Object {
   std::size_t length = 0;  // code points
   bool markup = false;     // made by the `safe` or `escape` filter: markupsafe.Markup
   bool ascii() const { return length == bytes.size(); }
+};
+
+struct BigNumber : Object {
+  BigInteger value;
 };
 
 struct Sequence : Object {
@@ -198,6 +213,8 @@ struct UndefinedInfo : Object {
 
 // Makers. `budget` may be null for the constants of a compiled template.
 Value make_text(Budget* budget, std::string bytes, bool markup = false);
+/// An int of whatever size it needs. Fails beyond BigInteger::kMaxDigits.
+Value make_integer(Budget* budget, BigInteger value);
 Value make_list(Budget* budget, Values items);
 Value make_tuple(Budget* budget, Values items, bool grouped = false);
 Value make_dict(Budget* budget, std::shared_ptr<Mapping> mapping);

@@ -56,7 +56,7 @@ zfill(-1) center(8,'*') ljust(7) rjust(9,'.') expandtabs(4) copy() removeprefix(
 __init__ __len__() _x mro() name role content a 0 age city.name real imag numerator bit_length() is_integer() as_integer_ratio() hex()
 fromkeys([1,2]) setdefault('q',1) popitem() translate({}) isdisjoint([1]) start stop step""".split()
 FORMATS = """'%d'|format(3) '%5.2f'|format(2.345) '%-5s|'|format('ab') '%05d'|format(-42) '%x'|format(255) '%#o'|format(8) '%e'|format(12345.678)
-'%g'|format(1e20) '%+d'|format(3) '%%'|format '%s'|format(xs) '%r'|format('a') '%c'|format(65) '%(a)s'|format(a=1) '%s'%5 '%s %s'%(1,2) '%.3s'%'abcdef' '%*d'%(5,3)
+'%g'|format(1e20) '%+d'|format(3) '%%'|format '%s'|format(xs) '%r'|format('a') '%c'|format(65) '%(a)s'|format(a=1) '%s'%5 '%s_%s'%(1,2) '%.3s'%'abcdef' '%*d'%(5,3)
 '{:>8}'.format('a') '{:^7.2f}'.format(3.14159) '{0}{1}{0}'.format('a','b') '{:,}'.format(1234567) '{:x}'.format(255) '{:08.3f}'.format(-2.5) '{!r}'.format('a') '{:+d}'.format(5)
 '{:%}'.format(0.25) '{a.b}'.format(a=1) '{a[0]}'.format(a=[7]) '{:_}'.format(1000000) '{:e}'.format(0.00012) '{:g}'.format(1e10) '{:b}'.format(5) '{:#x}'.format(255) '{:d}'.format('a') '{{}}'.format() '{}'.format()
 '{:<5}|'.format(true) '{:5}'.format(none) '{:=+6}'.format(3) '{:*^9}'.format('mid') '{:.2}'.format('abc') '{:.3}'.format(2.0) '{:n}'.format(5) '{:c}'.format(65) '{0.real}'.format(3)""".split(" ")
@@ -65,7 +65,7 @@ ARITHMETIC = ["+", "-", "*", "/", "//", "%", "**", "~", "~", "+"]
 COMPARISON = ["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
 # What fits together: the receivers of each type, and what yields that type from them. Two thirds of all expressions are
 # made of these, so that most templates render.
-TEXT_SOURCES = "s u 'Hello' 'a,b,,c' bos_token messages[1].content names[0] 'é世👋' '' 'x\\ny' '<b>&\"' people[1].name 'ǅ ß İi' ' pad '".split(" ")
+TEXT_SOURCES = "s u 'Hello' 'a,b,,c' bos_token messages[1].content names[0] 'é世👋' '' 'x\\ny' '<b>&\"' people[1].name 'ǅßİi' '\\tpad\\n'".split(" ")
 TEXT_STEPS = """|upper |lower |trim |trim('H') |capitalize |title |replace('l','L') |replace('l','L',1) |indent(2) |indent(1,true) |indent(width=2,first=true,blank=true) |e |safe |string
 |truncate(5) |truncate(7,true) |truncate(6,false,'..') |truncate(4,true,'',0) |center(9) |urlencode |tojson |default('D') |first |last |join('.') |reverse |forceescape |attr('zz') |list|join |format(1)
 .upper() .lower() .strip() .strip('Hd') .lstrip() .rstrip('d') .title() .capitalize() .replace('l','') .replace('l','LL',1) .zfill(8) .center(8,'*') .ljust(7) .rjust(9,'.') .expandtabs(4)
@@ -84,7 +84,7 @@ BOOL_STEPS = """is(string) ==1 !='a' >0 is(defined) is(mapping) is(iterable) is(
 SLICES = ["0", "-1", "1:", "::-1", ":2", "'a'", "'name'", "n", "1:3", "::2", "-2:", "5", "s", ":-1", "none:none:-2", "::0", "true", "0.5", "1:99", "-99:2", "'upper'", "0:1, 1"]
 ITERABLES = ["xs", "messages", "people", "d.items()", "names", "range(3)", "tree", "empty", "[(1,2),(3,4)]", "'héy'", "xs|map('string')", "d", "d|dictsort", "people|groupby('age')", "xs|batch(2)", "messages[1:]", "none", "5", "missing", "xs|sort|reverse", "d.keys()", "messages|selectattr('role','in',['user','tool'])"] + ["xs", "messages", "people", "names", "tree"] * 3
 TARGETS = ["a", "m", "b", "a, b", "x", "(a, b)", "a, (b, x)"]
-TEXTS = ["", " ", "\n", "  \n", "x", "a b", "\n\n  ", "\t", "  ", "y\n", " {# c #} ", "{#- c -#}", "\n  {# c #}\n", "{% raw %}{{ x }}{% endraw %}", "{%- raw -%} {% if %} {%- endraw -%}", "}}", "{ {", "é\n", "\r\n", "{{ '{{' }}", "\n    ", "# x\n", "## line\n", "{#+ c +#}\n", "  {%+ raw +%} z {% endraw +%}\n"]
+TEXTS = ["", " ", "\n", "  \n", "x", "a b", "\n\n  ", "\t", "  ", "y\n", " {# c #} ", "{#- c -#}", "\n  {# c #}\n", "{% raw %}{{ x }}{% endraw %}", "{%- raw -%} {% if %} {%- endraw -%}", "}}", "{ { ", "é\n", "\r\n", "{{ '{{' }}", "\n    ", "# x\n", "## line\n", "{#+ c +#}\n", "  {%+ raw %} z {% endraw +%}\n"]
 
 
 class Generator:
@@ -226,7 +226,7 @@ class Generator:
             return self.tag("filter " + self.pick(["upper", "trim", "replace('a','b')", "length", "indent", "upper|lower"])) + self.body(depth) + self.tag("endfilter")
         if kind < 0.96:
             return self.tag("with a = " + self.expression(1) + ", b = " + self.pick([self.expression(1), "a"])) + self.body(depth) + self.tag("endwith")
-        if kind < 0.985:
+        if kind < 0.997:
             return self.tag("generation") + self.body(depth) + self.tag("endgeneration")
         return self.tag(self.pick(["include 'x'", "import 'x' as y", "extends 'x'", "from 'x' import y", "do xs.append(1)", "block q", "autoescape true", "nosuch"]))
 

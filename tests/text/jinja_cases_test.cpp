@@ -53,9 +53,9 @@ TEST_P(JinjaCases, RenderAsJinja2Does) {
   EXPECT_GE(seen, 10);
 }
 
-constexpr const char* kGroups[] = {"output", "whitespace", "literals", "arithmetic", "compare",
-                                   "access", "str",        "listdict", "for",        "scope",
-                                   "macro",  "filters",    "tojson",   "tests",      "statements"};
+constexpr const char* kGroups[] = {"output", "whitespace", "literals",   "arithmetic", "compare", "access",
+                                   "str",    "listdict",   "for",        "scope",      "macro",   "filters",
+                                   "tojson", "tests",      "statements", "bigint"};
 INSTANTIATE_TEST_SUITE_P(All, JinjaCases, ::testing::ValuesIn(kGroups),
                          [](const auto& info) { return std::string(info.param); });
 
