@@ -2,6 +2,9 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <time.h>
+
+#include <chrono>
 
 #include "powerhouse/error.h"
 #include "text/regex_syntax.h"
@@ -50,7 +53,39 @@ const Scratch& scratch_of_this_thread() {
   return scratch;
 }
 
+struct Clock {
+  bool runs = false;
+  double limit = 0;  // seconds of processor time
+  double start = 0;
+  std::chrono::steady_clock::time_point next_look;
+};
+thread_local Clock regex_clock;
+constexpr std::chrono::milliseconds kBetweenLooks{50};
+
+double processor_time() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
 }  // namespace
+
+RegexTime::RegexTime(std::size_t bytes) : outermost_(!regex_clock.runs) {
+  if (!outermost_) return;
+  regex_clock = {true, 0.5 + 4e-6 * static_cast<double>(bytes), processor_time(),
+                 std::chrono::steady_clock::now() + kBetweenLooks};
+}
+
+RegexTime::~RegexTime() {
+  if (outermost_) regex_clock.runs = false;
+}
+
+bool RegexTime::is_up() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < regex_clock.next_look) return false;
+  regex_clock.next_look = now + kBetweenLooks;
+  return processor_time() - regex_clock.start > regex_clock.limit;
+}
 
 struct Regex::Code {
   pcre2_code* code = nullptr;
@@ -81,6 +116,12 @@ Regex::~Regex() = default;
 
 std::vector<MatchRange> Regex::find_all(std::string_view text) const {
   const Scratch& scratch = scratch_of_this_thread();
+  const RegexTime time(text.size());
+  const auto refuse = [&](std::string found) {
+    throw Error(ErrorKind::range, "a regular expression takes too long on this text",
+                {.field = "pattern \"" + pattern_.substr(0, 200) + "\"", .found = std::move(found)});
+  };
+
   std::vector<MatchRange> found;
   std::size_t from = 0;
   while (from <= text.size()) {
@@ -91,10 +132,8 @@ std::vector<MatchRange> Regex::find_all(std::string_view text) const {
     int result = match(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) break;
-    if (result < 0) {
-      throw Error(ErrorKind::range, "a regular expression takes too long on this text",
-                  {.field = "pattern \"" + pattern_.substr(0, 200) + "\"", .found = message_of(result)});
-    }
+    if (result < 0) refuse(message_of(result));
+    if (RegexTime::is_up()) refuse("the time for a text of this length");
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(scratch.data.get());
     const MatchRange range{ends[0], ends[1]};
     if (range.start == range.end && !found.empty() && found.back().end == range.end) {

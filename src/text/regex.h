@@ -1,7 +1,8 @@
 // Regex: a compiled pattern of tokenizer.json (Oniguruma's syntax), run by PCRE2 with its JIT.
 //
 // For patterns that have no splitter of their own. Matching is bounded: a pattern that backtracks without end is an
-// Error, not a hang. A Regex is immutable; match state belongs to the call.
+// Error, not a hang, and so are many matches that each take long. A Regex is immutable; match state belongs to the
+// call.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +16,22 @@ namespace powerhouse {
 struct MatchRange {
   std::size_t start = 0;
   std::size_t end = 0;
+};
+
+/// While one lives, all matching of this thread together has the processor time that a text of `bytes` may take: half a
+/// second and some microseconds a byte, a hundred times what ordinary patterns need. Nested ones count for nothing.
+class RegexTime {
+ public:
+  explicit RegexTime(std::size_t bytes);
+  ~RegexTime();
+  RegexTime(const RegexTime&) = delete;
+  RegexTime& operator=(const RegexTime&) = delete;
+
+  /// Whether the time is used up. Cheap: it looks at the processor time only when a part of a second went by.
+  static bool is_up();
+
+ private:
+  bool outermost_;
 };
 
 class Regex {

@@ -101,6 +101,7 @@ std::vector<std::int64_t> Tokenizer::Impl::encode_ids(std::string_view text, boo
     return ids;
   }
   require_utf8(text);
+  const RegexTime time(text.size());
   std::string storage;
   for (const auto& raw : added.split(text, AddedTokens::Pass::raw, parse_special)) {
     if (raw.id) {
@@ -123,6 +124,7 @@ std::vector<std::int64_t> Tokenizer::Impl::encode_ids(std::string_view text, boo
 
 std::vector<EncodedToken> Tokenizer::Impl::encode_tokens(std::string_view text, bool parse_special) const {
   require_utf8(text);
+  const RegexTime time(text.size());
   std::vector<EncodedToken> tokens;
   std::vector<TokenSpan> spans;
   const bool trims = post_processor && !post_processor->trims.empty();

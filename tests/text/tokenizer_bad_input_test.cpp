@@ -122,6 +122,15 @@ TEST(TokenizerBadInput, TextsThatAModelWithoutUnknownTokenCannotTell) {
               "max_input_chars_per_word":100}})");
 }
 
+// No single match exceeds its limit here; all of them together would take minutes.
+TEST(TokenizerBadInput, ManySlowMatchesEndInTime) {
+  const std::string slow =
+      R"({"type":"Split","pattern":{"Regex":"(?=(?:a|aa){1,17}b)a|a"},"behavior":"Isolated","invert":false})";
+  const Tokenizer tokenizer = Parts{.pre_tokenizer = slow}.load();
+  EXPECT_EQ(tokenizer.encode("aa").size(), 2u);
+  expect_error(ErrorKind::range, "too long", [&] { tokenizer.encode(std::string(20000, 'a')); });
+}
+
 // Each of these would fill the memory or run for hours where nothing bounds it.
 TEST(TokenizerBadInput, HostilePartsEndInTime) {
   const auto repeat = [](const std::string& part, int count) {
