@@ -24,6 +24,7 @@ struct Norm {
   bool weight = true;        ///< times a learned weight (OLMo has none)
   bool bias = false;         ///< plus a learned bias
   bool unit_offset = false;  ///< the weight is 1 + what is stored, multiplied in float32 (Gemma)
+  bool round_once = false;   ///< RMSNorm: the weight is multiplied in float32 too (OLMo 2)
   bool operator==(const Norm&) const = default;
 };
 

@@ -28,7 +28,6 @@ struct Decoder::Pass {
   KvCache* cache;
   const HookTable& hooks;
   std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
-  at::Tensor position_bias{};                 // ALiBi's, the same in all layers that have it
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
     if (hooks.empty()) return activation;
@@ -185,16 +184,9 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       .scale = choice.scale.value_or(1.0f / std::sqrt(static_cast<float>(choice.head_dim))),
       .window = choice.sliding_window.value_or(0),
       .softcap = choice.softcap.value_or(0.0f),
+      .alibi = block.position == PositionKind::alibi ? std::optional(block.alibi) : std::nullopt,
       .sinks = choice.sinks ? weights_.layer(layer)[Role::sinks] : at::Tensor(),
   };
-  if (block.position == PositionKind::alibi) {
-    if (!pass.position_bias.defined()) {
-      std::int64_t longest = 0;
-      for (const std::int64_t position : pass.batch.position_ids) longest = std::max(longest, position + 1);
-      pass.position_bias = ops::alibi_bias(block.alibi, choice.num_heads, longest, rule.scale);
-    }
-    rule.position_bias = pass.position_bias;
-  }
   const bool by_kernel = is_kernel_tensor(query) && !needs_autograd(query, key, value) && ops::kernels_take(rule);
   const at::Tensor keys = key.contiguous();
   const at::Tensor values = value.contiguous();

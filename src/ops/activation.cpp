@@ -30,8 +30,8 @@ std::optional<cpu::ActivationKind> kernel_kind(Activation activation) {
     case Activation::gelu: return cpu::ActivationKind::gelu;
     case Activation::gelu_tanh: return cpu::ActivationKind::gelu_tanh;
     case Activation::relu: return cpu::ActivationKind::relu;
-    case Activation::quick_gelu:
-    case Activation::relu2: break;
+    case Activation::quick_gelu: return cpu::ActivationKind::quick_gelu;
+    case Activation::relu2: return cpu::ActivationKind::relu2;
   }
   return std::nullopt;
 }

@@ -45,7 +45,45 @@ T* offset(T* base, std::int64_t elements, const at::Tensor& of) {
   return static_cast<Byte*>(base) + elements * static_cast<std::int64_t>(of.element_size());
 }
 
-cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, const AttentionRule& rule) {
+// Slopes of the next power of two, of which every second one comes first where heads are no power of two.
+std::vector<float> slopes_of(const Alibi& alibi, std::int64_t heads) {
+  std::int64_t power = 1;
+  while (power < heads) power *= 2;
+  std::vector<float> slopes;
+  const auto add = [&](std::int64_t first, std::int64_t step) {
+    for (std::int64_t i = first; i <= power; i += step) {
+      const double exponent =
+          -static_cast<double>(alibi.bias_max) * static_cast<double>(i) / static_cast<double>(power);
+      slopes.push_back(static_cast<float>(std::exp2(exponent)));
+    }
+  };
+  if (power == heads) {
+    add(1, 1);
+  } else {
+    add(2, 2);
+    add(1, 2);
+  }
+  slopes.resize(static_cast<std::size_t>(heads));
+  return slopes;
+}
+
+// What the kernels read for each head.
+struct PerHead {
+  std::vector<float> alibi_slopes;
+  at::Tensor sinks;
+
+  PerHead(const AttentionRule& rule, std::int64_t heads) {
+    if (rule.sinks.defined()) sinks = rule.sinks.to(at::kFloat).contiguous();
+    if (!rule.alibi) return;
+    alibi_slopes = slopes_of(*rule.alibi, heads);
+    // With bf16_rounding the kernel multiplies by the scale itself.
+    const bool scale_here = rule.alibi->scaled && !rule.alibi->bf16_rounding;
+    for (float& slope : alibi_slopes) slope *= rule.alibi->multiplier * (scale_here ? rule.scale : 1.0f);
+  }
+};
+
+cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, const AttentionRule& rule,
+                             const PerHead& per_head) {
   const std::int64_t head_dim = query.size(2);
   return {.type = to_element(query.scalar_type()),
           .cache_type = to_element(layout.type),
@@ -58,7 +96,10 @@ cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, 
           .q_head_stride = query.stride(1),
           .out_head_stride = head_dim,
           .scale = rule.scale,
-          .softcap = rule.softcap};
+          .softcap = rule.softcap,
+          .alibi_slopes = per_head.alibi_slopes.empty() ? nullptr : per_head.alibi_slopes.data(),
+          .alibi_in_bf16 = rule.alibi && rule.alibi->bf16_rounding,
+          .sinks = per_head.sinks.defined() ? per_head.sinks.const_data_ptr<float>() : nullptr};
 }
 
 // The kernel on all threads, each with scratch of its own.
@@ -111,38 +152,21 @@ void attend_tiles(const at::Tensor& query, const PagedSequence& sequence, const 
          cpu::prefill_scratch_floats(shape.group, shape.head_dim));
 }
 
-}  // namespace
-
+// ALiBi as a table [heads, length]: slope * position of the key. What depends on the query alone cancels in softmax.
 at::Tensor alibi_bias(const Alibi& alibi, std::int64_t heads, std::int64_t length, float scale) {
-  // Slopes of the next power of two, of which every second one comes first where heads are no power of two.
-  std::int64_t power = 1;
-  while (power < heads) power *= 2;
-  std::vector<double> slopes;
-  const auto slope = [&](std::int64_t i) {
-    return std::exp2(-static_cast<double>(alibi.bias_max) * static_cast<double>(i) / static_cast<double>(power));
-  };
-  if (power != heads) {
-    for (std::int64_t i = 2; i <= power; i += 2) slopes.push_back(slope(i));
-    for (std::int64_t i = 1; i <= power; i += 2) slopes.push_back(slope(i));
-  } else {
-    for (std::int64_t i = 1; i <= power; ++i) slopes.push_back(slope(i));
-  }
   const auto rounded = [&](float value) {
     return alibi.bf16_rounding ? static_cast<float>(c10::BFloat16(value)) : value;
   };
   at::Tensor table = empty_tensor({heads, length}, at::kFloat);
   auto* out = table.data_ptr<float>();
-  for (std::int64_t head = 0; head < heads; ++head) {
-    const float own = rounded(static_cast<float>(slopes[static_cast<std::size_t>(head)]));
+  for (const float slope : slopes_of(alibi, heads)) {
     for (std::int64_t position = 0; position < length; ++position) {
-      const float bias = rounded(own * rounded(static_cast<float>(position)));
+      const float bias = rounded(rounded(slope) * rounded(static_cast<float>(position)));
       *out++ = (alibi.scaled ? bias * scale : bias) * alibi.multiplier;
     }
   }
   return table;
 }
-
-namespace {
 
 // In so many words, in float32: what LibTorch's fused attention does not know.
 at::Tensor attention_in_steps(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
@@ -150,8 +174,9 @@ at::Tensor attention_in_steps(const at::Tensor& query, const at::Tensor& key, co
   const auto wide = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   at::Tensor scores = query.to(wide).matmul(key.to(wide).transpose(2, 3)).mul(rule.scale);
   if (rule.softcap > 0) scores = scores.div(rule.softcap).tanh().mul(rule.softcap);
-  if (rule.position_bias.defined()) {
-    scores = scores.add(rule.position_bias.narrow(1, 0, key.size(2)).to(query.device(), wide).unsqueeze(1));
+  if (rule.alibi) {
+    scores = scores.add(
+        alibi_bias(*rule.alibi, query.size(1), key.size(2), rule.scale).to(query.device(), wide).unsqueeze(1));
   }
   scores = scores.masked_fill(mask.logical_not(), -std::numeric_limits<double>::infinity());
   if (rule.sinks.defined()) {
@@ -171,7 +196,7 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
   const std::int64_t heads = query.size(1);
   const std::int64_t total = key.size(0);
   const bool windowed = rule.window > 0 && rule.window < total;
-  const bool in_steps = rule.softcap > 0 || rule.position_bias.defined() || rule.sinks.defined();
+  const bool in_steps = rule.softcap > 0 || rule.alibi || rule.sinks.defined();
   const bool square = rows == total;  // LibTorch's is_causal aligns top left: right only for a square
   std::optional<at::Tensor> mask;
   if (in_steps || windowed || (!square && rows > 1)) {
@@ -187,14 +212,20 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
   return out.squeeze(0).transpose(0, 1).reshape({rows, heads * value.size(2)});
 }
 
-bool kernels_take(const AttentionRule& rule) { return !rule.position_bias.defined() && !rule.sinks.defined(); }
+bool kernels_take(const AttentionRule& rule) {
+  if (!rule.alibi || !rule.alibi->bf16_rounding) return true;
+  // The kernel rounds the slope with the multiplier in it, which is the same for powers of two only, and scales.
+  int exponent = 0;
+  return rule.alibi->scaled && std::frexp(rule.alibi->multiplier, &exponent) == 0.5f;
+}
 
 at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, const PageLayout& layout,
                            const AttentionRule& rule) {
   // The kernels walk the elements of a head one by one.
   const at::Tensor q = query.stride(2) == 1 ? query : query.contiguous();
   at::Tensor out = empty_tensor({q.size(0), q.size(1) * q.size(2)}, q.scalar_type());
-  const cpu::AttentionShape shape = shape_of(q, layout, rule);
+  const PerHead per_head(rule, q.size(1));
+  const cpu::AttentionShape shape = shape_of(q, layout, rule, per_head);
   std::vector<const PagedSequence*> single;
   for (const PagedSequence& sequence : sequences) {
     if (sequence.rows > kSingleRows) {

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "powerhouse/model_config.h"
@@ -13,14 +14,11 @@ namespace powerhouse::ops {
 /// How a layer attends, beyond causality.
 struct AttentionRule {
   float scale = 1.0f;
-  std::int64_t window = 0;   ///< a row sees this many of the last keys, its own among them; 0: all
-  float softcap = 0.0f;      ///< above 0: score = softcap * tanh(score / softcap)
-  at::Tensor position_bias;  ///< float32 [heads, total or more], added to scores by the key's position (ALiBi)
-  at::Tensor sinks;          ///< [heads], a logit that takes part in each softmax and is dropped
+  std::int64_t window = 0;  ///< a row sees this many of the last keys, its own among them; 0: all
+  float softcap = 0.0f;     ///< above 0: score = softcap * tanh(score / softcap)
+  std::optional<Alibi> alibi{};
+  at::Tensor sinks{};  ///< [heads], a logit that takes part in each softmax and is dropped
 };
-
-/// ALiBi as a table [heads, length]: slope * position of the key. What depends on the query alone cancels in softmax.
-at::Tensor alibi_bias(const Alibi& alibi, std::int64_t heads, std::int64_t length, float scale);
 
 /// One sequence: query [new, heads, head_dim] attends key and value [total, kv_heads, head_dim], total >= new; query
 /// row i sees keys 0 .. total - new + i. Returns [new, heads * head_dim]. Differentiable.

@@ -20,33 +20,13 @@ at::Tensor rms_by_library(const at::Tensor& x, const Norm& choice, const at::Ten
   const at::Tensor variance = wide.square().mean({-1}, /*keepdim=*/true);
   const at::Tensor unit = wide.mul(variance.add(choice.epsilon).rsqrt());
   if (choice.unit_offset) return unit.mul(widened(weight).add(1.0)).to(x.scalar_type());
+  if (choice.round_once && weight.defined()) return unit.mul(widened(weight)).to(x.scalar_type());
   const at::Tensor rounded = unit.to(x.scalar_type());
   return weight.defined() ? rounded.mul(weight) : rounded;
 }
 
-bool kernel_takes(const at::Tensor& x, const at::Tensor& weight) {
-  return weight.defined() && weight.dim() == 1 && !needs_autograd(x, weight) && is_kernel_tensor(x) &&
-         x.scalar_type() == weight.scalar_type() && x.stride(-1) == 1;
-}
-
-at::Tensor rms_by_kernel(const at::Tensor& rows, const Norm& choice, const at::Tensor& weight) {
-  at::Tensor y = empty_tensor(rows.sizes(), rows.scalar_type());
-  const cpu::RmsNormParams params{.type = to_element(rows.scalar_type()),
-                                  .x = const_cast<void*>(rows.const_data_ptr()),  // read only: there is no residual
-                                  .weight = weight.const_data_ptr(),
-                                  .y = y.mutable_data_ptr(),
-                                  .size = rows.size(1),
-                                  .x_stride = rows.stride(0),
-                                  .y_stride = y.stride(0),
-                                  .epsilon = choice.epsilon,
-                                  .unit_offset = choice.unit_offset};
-  const auto kernel = cpu::kernels().rms_norm;
-  parallel_for(rows.size(0), std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, rows.size(1))),
-               [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
-  return y;
-}
-
-at::Tensor layer_norm(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor layer_norm_by_library(const at::Tensor& x, const Norm& choice, const at::Tensor& weight,
+                                 const at::Tensor& bias) {
   const c10::SymInt sizes[] = {x.size(-1)};
   if (!weight.defined() || weight.dim() == 1) {
     return at::_ops::layer_norm::call(x, sizes, if_defined(weight), if_defined(bias), choice.epsilon, false);
@@ -57,13 +37,64 @@ at::Tensor layer_norm(const at::Tensor& x, const Norm& choice, const at::Tensor&
   return y.to(x.scalar_type());
 }
 
+bool kernel_takes(const at::Tensor& x, const at::Tensor& parameter) {
+  return !parameter.defined() || (parameter.is_contiguous() && parameter.scalar_type() == x.scalar_type());
+}
+
+bool kernel_takes(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return !needs_autograd(x, weight, bias) && is_kernel_tensor(x) && (x.dim() == 2 || x.dim() == 3) &&
+         x.stride(-1) == 1 && kernel_takes(x, weight) && kernel_takes(x, bias);
+}
+
+const void* data_or_null(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr() : nullptr; }
+
+// What both kernels are told of x and y [rows, size] or [rows, heads, size].
+template <typename Params>
+Params describe(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, at::Tensor& y) {
+  Params params{.type = to_element(x.scalar_type())};
+  const bool by_head = x.dim() == 3;
+  params.weight = data_or_null(weight);
+  params.y = y.mutable_data_ptr();
+  params.size = x.size(-1);
+  params.x_stride = x.stride(0);
+  params.y_stride = y.stride(0);
+  params.heads = by_head ? x.size(1) : 1;
+  params.x_head_stride = by_head ? x.stride(1) : 0;
+  params.y_head_stride = by_head ? y.stride(1) : 0;
+  params.weight_head_stride = weight.defined() && weight.dim() == 2 ? weight.size(1) : 0;
+  params.epsilon = choice.epsilon;
+  return params;
+}
+
+template <typename Params>
+void run(void (*kernel)(const Params&, std::int64_t, std::int64_t), const Params& params, std::int64_t rows) {
+  parallel_for(rows * params.heads, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, params.size)),
+               [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+}
+
+at::Tensor by_kernel(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
+  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type());
+  if (choice.kind == NormKind::layer_norm) {
+    auto params = describe<cpu::LayerNormParams>(x, choice, weight, y);
+    params.x = x.const_data_ptr();
+    params.bias = data_or_null(bias);
+    run(cpu::kernels().layer_norm, params, x.size(0));
+  } else {
+    auto params = describe<cpu::RmsNormParams>(x, choice, weight, y);
+    params.x = const_cast<void*>(x.const_data_ptr());  // read only: there is no residual
+    params.unit_offset = choice.unit_offset;
+    params.round_once = choice.round_once;
+    run(cpu::kernels().rms_norm, params, x.size(0));
+  }
+  return y;
+}
+
 }  // namespace
 
 at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
-  if (choice.kind == NormKind::layer_norm) return layer_norm(x, choice, weight, bias);
-  if (!kernel_takes(x, weight)) return rms_by_library(x, choice, weight);
-  if (x.dim() == 2) return rms_by_kernel(x, choice, weight);
-  return rms_by_kernel(x.reshape({-1, x.size(-1)}), choice, weight).view(x.sizes());
+  if (kernel_takes(x, weight, bias)) return by_kernel(x, choice, weight, bias);
+  return choice.kind == NormKind::layer_norm ? layer_norm_by_library(x, choice, weight, bias)
+                                             : rms_by_library(x, choice, weight);
 }
 
 }  // namespace powerhouse::ops

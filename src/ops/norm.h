@@ -1,5 +1,6 @@
 // RMSNorm (Zhang and Sennrich 2019) and LayerNorm (Ba et al. 2016) with Hugging Face's roundings: normalised in
-// float32; RMSNorm rounds to the input's type before the weight is multiplied, except with a unit offset.
+// float32; RMSNorm rounds to the input's type before the weight is multiplied, except with `unit_offset` or
+// `round_once`.
 #pragma once
 
 #include <ATen/core/Tensor.h>

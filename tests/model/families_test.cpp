@@ -107,7 +107,7 @@ TEST_P(Family, IsWrittenAsItWasRead) {
   for (const auto& [name, tensor] : load_safetensors(fixture(folder() + "/model.safetensors")))
     read.emplace(name, tensor);
   for (const auto& [name, tensor] : load_safetensors(temporary.file("saved") + "/model.safetensors")) {
-    if (read.contains(name)) EXPECT_TRUE(read.at(name).to(tensor.scalar_type()).equal(tensor)) << name;
+    EXPECT_TRUE(!read.contains(name) || read.at(name).to(tensor.scalar_type()).equal(tensor)) << name;
   }
   const CausalLM back = CausalLM::from_pretrained(temporary.file("saved"), {.dtype = Dtype::f32});
   EXPECT_EQ(back.config(), model_.config());

@@ -38,12 +38,28 @@ TEST_P(OpsOfType, LinearAgreesOnBothPaths) {
   }
 }
 
-TEST_P(OpsOfType, RmsNormAgreesOnBothPaths) {
-  const at::Tensor x = random_tensor({7, 130}, GetParam(), 1);
-  const at::Tensor weight = random_tensor({130}, GetParam(), 2);
-  const at::Tensor fast = ops::norm(x, {}, weight);
-  const at::Tensor tracked = ops::norm(x.detach().clone().requires_grad_(true), {}, weight);
-  EXPECT_LT(max_difference(fast, tracked), tolerance(GetParam()));
+TEST_P(OpsOfType, NormsAgreeOnBothPaths) {
+  const Norm choices[] = {{},
+                          {.round_once = true},
+                          {.unit_offset = true},
+                          {.kind = NormKind::layer_norm},
+                          {.kind = NormKind::layer_norm, .bias = true}};
+  const auto check = [](const at::Tensor& x, const Norm& choice, at::IntArrayRef sizes) {
+    const at::Tensor weight = sizes.empty() ? at::Tensor() : random_tensor(sizes, GetParam(), 2);
+    const at::Tensor bias = choice.bias && !sizes.empty() ? random_tensor(sizes, GetParam(), 3) : at::Tensor();
+    const at::Tensor tracked = ops::norm(x.detach().clone().requires_grad_(true), choice, weight, bias);
+    EXPECT_LT(max_difference(ops::norm(x, choice, weight, bias), tracked), tolerance(GetParam()))
+        << x.dim() << " dimensions, weight of " << sizes.size();
+  };
+  for (const Norm& choice : choices) {
+    const at::Tensor rows = random_tensor({7, 130}, GetParam(), 1);
+    check(rows, choice, {130});
+    check(rows.narrow(1, 11, 97), choice, {97});
+    if (!choice.unit_offset) check(rows, choice, {});
+    const at::Tensor heads = random_tensor({5, 9, 24}, GetParam(), 4).narrow(1, 2, 6);  // as in a fused projection
+    check(heads, choice, {24});
+    if (!choice.unit_offset) check(heads, choice, {6, 24});
+  }
 }
 
 TEST_P(OpsOfType, RopeAgreesOnBothPathsAndLayouts) {
@@ -58,11 +74,17 @@ TEST_P(OpsOfType, RopeAgreesOnBothPathsAndLayouts) {
   }
 }
 
-TEST_P(OpsOfType, GatedActivationAgreesOnBothPaths) {
-  const at::Tensor gate = random_tensor({5, 67}, GetParam(), 1).mul(3);
+TEST_P(OpsOfType, ActivationsAgreeOnBothPaths) {
+  const at::Tensor gate = random_tensor({5, 67}, GetParam(), 1).mul(2);
   const at::Tensor up = random_tensor({5, 67}, GetParam(), 2);
-  const at::Tensor tracked = ops::gated_activation(Activation::silu, gate.detach().clone().requires_grad_(true), up);
-  EXPECT_LT(max_difference(ops::gated_activation(Activation::silu, gate, up), tracked), tolerance(GetParam()));
+  for (const Activation kind : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu,
+                                Activation::relu, Activation::relu2}) {
+    const at::Tensor tracked = gate.detach().clone().requires_grad_(true);
+    const double scale = kind == Activation::relu2 ? 4 : 1;  // its values are as much larger
+    EXPECT_LT(max_difference(ops::activate(kind, gate), ops::activate(kind, tracked)), scale * tolerance(GetParam()));
+    EXPECT_LT(max_difference(ops::gated_activation(kind, gate, up), ops::gated_activation(kind, tracked, up)),
+              scale * tolerance(GetParam()));
+  }
 }
 
 TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
@@ -84,19 +106,32 @@ TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
       }
     }
     const ops::PagedSequence sequence{key_pages, value_pages, total, 0, rows};
+    const Alibi falcon{.scaled = true, .multiplier = 2, .bf16_rounding = true};
+    const at::Tensor sinks = random_tensor({kHeads}, GetParam(), 4);
     const ops::AttentionRule rules[] = {{.scale = 0.2f},
                                         {.scale = 0.2f, .window = 7},
                                         {.scale = 0.2f, .window = 100, .softcap = 0.5f},
-                                        {.scale = 0.2f, .window = 1}};
+                                        {.scale = 0.2f, .window = 1},
+                                        {.scale = 0.2f, .alibi = Alibi{}},
+                                        {.scale = 0.2f, .window = 7, .alibi = Alibi{.bias_max = 4, .scaled = true}},
+                                        {.scale = 0.2f, .alibi = Alibi{.multiplier = 3}},
+                                        {.scale = 0.2f, .alibi = falcon},
+                                        {.scale = 0.2f, .sinks = sinks},
+                                        {.scale = 0.2f, .window = 7, .softcap = 0.5f, .sinks = sinks}};
     for (const ops::AttentionRule& rule : rules) {
       ASSERT_TRUE(ops::kernels_take(rule));
       const at::Tensor out =
           ops::paged_attention(query, std::span(&sequence, 1),
                                {.type = GetParam(), .num_key_value_heads = kKvHeads, .page_tokens = kPage}, rule);
       EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, rule)), tolerance(GetParam()))
-          << rows << " of " << total << ", window " << rule.window << ", softcap " << rule.softcap;
+          << rows << " of " << total << ", rule " << &rule - rules;
     }
   }
+}
+
+TEST(Ops, KernelsLeaveAlibiThatTheyCannotRound) {
+  EXPECT_FALSE(ops::kernels_take({.alibi = Alibi{.scaled = true, .multiplier = 3, .bf16_rounding = true}}));
+  EXPECT_FALSE(ops::kernels_take({.alibi = Alibi{.bf16_rounding = true}}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, OpsOfType, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf));

@@ -30,8 +30,9 @@ constexpr WeightName kWeights[] = {
 
 Block template_block() {
   Block block;
+  block.norm.round_once = true;
   block.norm_place = NormPlace::after_branch;
-  block.attention.qk_norm = QkNorm{.scope = QkNormScope::whole};
+  block.attention.qk_norm = QkNorm{.norm = block.norm, .scope = QkNormScope::whole};
   return block;
 }
 
