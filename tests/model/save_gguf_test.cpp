@@ -61,6 +61,21 @@ TEST_P(SaveGguf, EqualsTheConversionOfLlamaCpp) {
   EXPECT_TRUE(back.forward(ids).equal(model.forward(ids)));
 }
 
+// llama.cpp loaded what we write (tests/oracles/llama_greedy.py) and said these tokens.
+TEST_P(SaveGguf, ContinuesAsInLlamaCpp) {
+  static const Json recorded = Json::parse_file(fixture("families_gguf/llama_cpp_greedy.json"));
+  if (const Json* why = recorded.at("not_run").get(GetParam())) GTEST_SKIP() << why->as_string();
+  const CausalLM model =
+      CausalLM::from_pretrained(fixture("families_gguf/" + GetParam() + ".gguf"), {.dtype = Dtype::f32});
+  std::vector<std::int64_t> ids;
+  for (const Json& id : recorded.at("prompt").as_array()) ids.push_back(id.as_integer());
+  for (const Json& expected : recorded.at("greedy").at(GetParam()).as_array()) {
+    const std::int64_t next = model.forward(to_tensor(ids))[0][-1].argmax().item<std::int64_t>();
+    ASSERT_EQ(next, expected.as_integer()) << "token " << ids.size();
+    ids.push_back(next);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tiny, SaveGguf, ::testing::ValuesIn(files()), [](const auto& info) { return info.param; });
 
 std::vector<std::string> folders() {

@@ -1,0 +1,43 @@
+"""Writes tests/fixtures/model/families_gguf/llama_cpp_greedy.json: what llama.cpp makes, greedily, of the GGUF files
+that Powerhouse writes.
+
+    python tests/oracles/llama_greedy.py POWERHOUSE LLAMA_GREEDY
+
+Each file of families_gguf is read and written anew by `POWERHOUSE convert`; LLAMA_GREEDY (llama_greedy.cpp) loads the
+result. A step whose lead over the second best is below 1e-4 logits ends the list: float32 sums in another order may
+decide it otherwise.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+POWERHOUSE, LLAMA_GREEDY = sys.argv[1:3]
+HERE = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "model" / "families_gguf"
+# Longer than any window, and than the length at which Phi-3 changes to its long factors: llama.cpp always takes those.
+PROMPT = [1, 5, 9, 3, 7, 11, 2, 30, 4, 13, 8, 22, 6, 17, 10, 25]
+NOT_RUN = {"phi3_window": "llama.cpp runs Phi-3 without its window"}
+COUNT = 32
+
+out = {}
+for path in sorted(HERE.glob("*.gguf")):
+    if path.stem in NOT_RUN:
+        continue
+    with tempfile.TemporaryDirectory() as folder:
+        written = str(pathlib.Path(folder) / "written.gguf")
+        subprocess.run([POWERHOUSE, "convert", "--model", str(path), "--output", written, "--dtype", "f32"],
+                       check=True)
+        text = subprocess.run([LLAMA_GREEDY, written, str(COUNT), *map(str, PROMPT)], check=True, capture_output=True,
+                              text=True).stdout
+    ids = []
+    for line in text.splitlines():
+        token, lead = line.split()
+        if float(lead) < 1e-4:
+            break
+        ids.append(int(token))
+    assert len(ids) >= 8, (path, text)
+    out[path.stem] = ids
+with open(HERE / "llama_cpp_greedy.json", "w") as file:
+    json.dump({"prompt": PROMPT, "greedy": out, "not_run": NOT_RUN}, file, indent=None, separators=(",", ":"))
+    file.write("\n")
