@@ -81,6 +81,7 @@ void AddedTokens::finish(const Normalizer& normalizer) {
     if (token.normalized) token.spelling = normalizer.apply(token.content, storage);
     (token.normalized ? normalized_ : raw_).insert(token.spelling, static_cast<std::int32_t>(i));
   }
+  if (unparsed_ == Unparsed::never_match) order_by_length();
 }
 
 const AddedToken* AddedTokens::find(std::string_view content) const {
@@ -114,6 +115,7 @@ AddedTokens::Match AddedTokens::longest(const Trie& trie, std::string_view text,
 }
 
 std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, Pass pass, bool parse_special) const {
+  if (unparsed_ == Unparsed::never_match && pass == Pass::raw) return split_longest_first(text, parse_special);
   std::vector<Part> parts;
   const Trie& trie = this->trie(pass);
   std::size_t done = 0;  // everything before is in `parts`

@@ -32,7 +32,7 @@ class AddedTokens {
   /// What is done with special tokens in the text where the caller does not want them recognised.
   enum class Unparsed {
     hide_matches,  // a special token that matches stays text, and hides others inside it (tokenizers)
-    never_match,   // special tokens do not take part in matching (llama.cpp)
+    never_match,   // special tokens do not take part, and the longest token anywhere in the text goes first (llama.cpp)
   };
   enum class Pass { raw, normalized };
 
@@ -57,6 +57,7 @@ class AddedTokens {
   bool has(Pass pass) const noexcept { return !trie(pass).nodes.empty(); }
 
  private:
+  class Partition;
   struct Node {
     std::int32_t child = -1;    // the first child
     std::int32_t sibling = -1;  // the next child of the same parent
@@ -75,11 +76,14 @@ class AddedTokens {
 
   const Trie& trie(Pass pass) const { return pass == Pass::raw ? raw_ : normalized_; }
   Match longest(const Trie& trie, std::string_view text, std::size_t at, bool parse_special) const;
+  void order_by_length();
+  std::vector<Part> split_longest_first(std::string_view text, bool parse_special) const;
 
   Unparsed unparsed_;
   std::vector<AddedToken> tokens_;
   std::unordered_map<std::string, std::size_t> by_content_;
   std::unordered_map<std::int64_t, std::size_t> by_id_;
+  std::vector<std::uint32_t> turns_;  // never_match: by index, when the token is looked for
   Trie raw_;
   Trie normalized_;
 };

@@ -18,6 +18,8 @@ namespace {
 constexpr std::size_t kShortPiece = 64;
 // Scratch memory that one giant piece needed is given back.
 constexpr std::size_t kKeptScratch = 1 << 16;
+// keep_unknown: the ids of bytes without a token while others merge. None has a rank.
+constexpr std::int32_t kept(char byte) { return -1 - static_cast<unsigned char>(byte); }
 
 }  // namespace
 
@@ -83,6 +85,8 @@ void Bpe::each_symbol(std::string_view piece, Add add) const {
       if (unknown > 0) add(*options_.unk_id, unknown);
       unknown = 0;
       add(*id, length);
+    } else if (options_.keep_unknown) {
+      for (const char byte : spelled) add(kept(byte), std::size_t{1});
     } else if (falls_back(spelled)) {
       for (const char byte : spelled) add(fallback_[static_cast<unsigned char>(byte)], std::size_t{1});
     } else if (options_.unk_id) {
@@ -94,6 +98,13 @@ void Bpe::each_symbol(std::string_view piece, Add add) const {
     }
   }
   if (unknown > 0) add(*options_.unk_id, unknown);
+}
+
+// The token that a piece is without merging.
+std::optional<std::int32_t> Bpe::whole_token(std::string_view piece) const {
+  const bool newlines = options_.whole_newlines && piece.find_first_not_of('\n') == std::string_view::npos;
+  if (!options_.ignore_merges && !newlines) return std::nullopt;
+  return vocabulary_.find(piece);
 }
 
 void Bpe::encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) const {
@@ -110,6 +121,10 @@ void Bpe::encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) c
   bool pending = false;
   for (const char byte : piece) {
     const std::int32_t id = alphabet_[static_cast<unsigned char>(byte)];
+    if (id < 0 && options_.keep_unknown) {
+      ids.push_back(kept(byte));
+      continue;
+    }
     if (id < 0) {
       std::string character;
       append_byte_level(character, {&byte, 1});
@@ -121,30 +136,26 @@ void Bpe::encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) c
     ids.push_back(id);
   }
   if (pending) ids.push_back(*options_.unk_id);
-  merge(ids, out);
+  finish(ids, out);
 }
 
 void Bpe::encode_characters(std::string_view piece, std::vector<std::int64_t>& out) const {
-  if (options_.ignore_merges) {
-    if (const auto whole = vocabulary_.find(piece)) {
-      out.push_back(*whole);
-      return;
-    }
+  if (const auto whole = whole_token(piece)) {
+    out.push_back(*whole);
+    return;
   }
   std::vector<std::int32_t>& ids = scratch().ids;
   ids.clear();
   each_symbol(piece, [&](std::int32_t id, std::size_t) { ids.push_back(id); });
-  merge(ids, out);
+  finish(ids, out);
 }
 
 // A merged token's text is that of its symbols, each but the first without the prefix: the lengths of the texts say
 // which symbols went into which token.
 void Bpe::encode_spans(std::string_view piece, std::vector<TokenSpan>& out) const {
-  if (options_.ignore_merges) {
-    if (const auto whole = vocabulary_.find(piece)) {
-      out.push_back({*whole, 0, piece.size(), false});
-      return;
-    }
+  if (const auto whole = whole_token(piece)) {
+    out.push_back({*whole, 0, piece.size(), false});
+    return;
   }
   struct Symbol {
     std::ptrdiff_t text;  // the length of its text
@@ -152,7 +163,9 @@ void Bpe::encode_spans(std::string_view piece, std::vector<TokenSpan>& out) cons
   };
   std::vector<Symbol> symbols;
   std::vector<std::int32_t> ids;
-  const auto text_of = [&](std::int64_t id) { return static_cast<std::ptrdiff_t>(vocabulary_.text(id).size()); };
+  const auto text_of = [&](std::int64_t id) {
+    return id < 0 ? std::ptrdiff_t{1} : static_cast<std::ptrdiff_t>(vocabulary_.text(id).size());
+  };
   each_symbol(piece, [&](std::int32_t id, std::size_t bytes) {
     ids.push_back(id);
     symbols.push_back({text_of(id), bytes});
@@ -169,9 +182,26 @@ void Bpe::encode_spans(std::string_view piece, std::vector<TokenSpan>& out) cons
       left -= symbols[next].text - (first ? 0 : prefix);
       end += symbols[next++].bytes;
     }
-    out.push_back({id, begin, end, false});
+    if (const std::int64_t given = final_id(id); given >= 0) out.push_back({given, begin, end, false});
     begin = end;
   }
+}
+
+// The token of a kept byte, or -1 where it has none; other ids are their own.
+std::int64_t Bpe::final_id(std::int64_t id) const {
+  if (id >= 0) return id;
+  return options_.byte_fallback ? fallback_[static_cast<std::size_t>(-1 - id)] : -1;
+}
+
+void Bpe::finish(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
+  const auto from = static_cast<std::ptrdiff_t>(out.size());
+  merge(ids, out);
+  if (!options_.keep_unknown) return;
+  auto to = out.begin() + from;
+  for (auto at = to; at != out.end(); ++at) {
+    if (const std::int64_t given = final_id(*at); given >= 0) *to++ = given;
+  }
+  out.erase(to, out.end());
 }
 
 void Bpe::merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {

@@ -21,6 +21,9 @@ struct BpeOptions {
   bool fuse_unk = false;                       // one unknown token for a run of unknown characters
   bool byte_fallback = false;                  // unknown characters become <0xNN> tokens where the vocabulary has them
   bool ignore_merges = false;                  // a piece that is a token is that token
+  bool whole_newlines = false;                 // the same of a piece of line feeds alone
+  bool keep_unknown = false;                   // unknown characters keep their neighbours apart while these merge; with
+                                               // byte_fallback they then become their bytes' tokens, each that is there
   std::string continuing_subword_prefix = {};  // spelled before each character of a piece but the first
   std::string end_of_word_suffix = {};         // and after the last
 };
@@ -102,10 +105,13 @@ class Bpe {
   struct Scratch;
   static Scratch& scratch();
   void add_unknown(std::string_view character, std::vector<std::int32_t>& ids, bool& pending) const;
+  std::optional<std::int32_t> whole_token(std::string_view piece) const;
   bool falls_back(std::string_view character) const;
   template <typename Add>
   void each_symbol(std::string_view piece, Add add) const;
+  void finish(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
   void merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
+  std::int64_t final_id(std::int64_t id) const;
   void merge_short(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
   void merge_long(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
 

@@ -82,27 +82,44 @@ Charsmap::Charsmap(std::string_view blob) {
   if (find_invalid_utf8(replacements_)) refuse("the replacements of a charsmap are no UTF-8");
 }
 
-std::optional<std::string_view> Charsmap::shortest(std::string_view text) const {
-  if (units_.empty()) return std::nullopt;
+// Calls `visit(size of the key, replacement)` for the keys that begin `text`, the shortest first, while it gives true.
+template <typename Visit>
+void Charsmap::walk(std::string_view text, Visit visit) const {
+  if (units_.empty()) return;
   std::uint64_t at = offset(units_[0]);
-  for (const char character : text) {
-    const auto byte = static_cast<unsigned char>(character);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
     at ^= byte;
-    if (byte == 0 || at >= units_.size() || label(units_[at]) != byte) return std::nullopt;
+    if (byte == 0 || at >= units_.size() || label(units_[at]) != byte) return;
     const std::uint32_t unit = units_[at];
     at ^= offset(unit);
     if (!has_leaf(unit)) continue;
-    if (at >= units_.size()) return std::nullopt;
+    if (at >= units_.size()) return;
     const std::size_t start = units_[at] & ~(1u << 31);
     // A value that points nowhere, or into a character, is no replacement.
-    if (start > replacements_.size()) return std::nullopt;
-    if (start < replacements_.size() && (static_cast<unsigned char>(replacements_[start]) & 0xC0) == 0x80) {
-      return std::nullopt;
-    }
+    if (start > replacements_.size()) return;
+    if (start < replacements_.size() && (static_cast<unsigned char>(replacements_[start]) & 0xC0) == 0x80) return;
     const std::string_view rest = std::string_view(replacements_).substr(start);
-    return rest.substr(0, rest.find('\0'));
+    if (!visit(i + 1, rest.substr(0, rest.find('\0')))) return;
   }
-  return std::nullopt;
+}
+
+std::optional<std::string_view> Charsmap::shortest(std::string_view text) const {
+  std::optional<std::string_view> found;
+  walk(text, [&](std::size_t, std::string_view replacement) {
+    found = replacement;
+    return false;
+  });
+  return found;
+}
+
+Charsmap::Prefix Charsmap::longest(std::string_view text) const {
+  Prefix found;
+  walk(text, [&](std::size_t size, std::string_view replacement) {
+    found = {size, replacement};
+    return true;
+  });
+  return found;
 }
 
 PrecompiledStep::PrecompiledStep(Charsmap map) : map_(std::move(map)) {

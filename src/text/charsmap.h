@@ -24,7 +24,17 @@ class Charsmap {
   /// What the shortest key that begins `text` becomes.
   std::optional<std::string_view> shortest(std::string_view text) const;
 
+  struct Prefix {
+    std::size_t size = 0;  // of the key; 0 where none begins the text
+    std::string_view replacement;
+  };
+  /// The longest key that begins `text`, as SentencePiece replaces.
+  Prefix longest(std::string_view text) const;
+
  private:
+  template <typename Visit>
+  void walk(std::string_view text, Visit visit) const;
+
   std::vector<std::uint32_t> units_;
   std::string replacements_;
 };

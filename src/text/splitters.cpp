@@ -39,18 +39,6 @@ std::size_t skip_contraction(std::string_view text, std::size_t at) {
   return rest == "re" || rest == "ve" || rest == "ll" ? at + 3 : at;
 }
 
-// The same without regard to case. U+017F, the long s, folds to s as well.
-std::size_t skip_contraction_any_case(std::string_view text, std::size_t at) {
-  const std::string_view rest = text.substr(at + 1, 2);
-  if (rest == "\xC5\xBF") return at + 3;
-  const auto lower = [&](std::size_t i) { return i < rest.size() ? static_cast<char>(rest[i] | 0x20) : '\0'; };
-  const char first = lower(0);
-  if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
-  const bool two =
-      (first == 'r' && lower(1) == 'e') || (first == 'v' && lower(1) == 'e') || (first == 'l' && lower(1) == 'l');
-  return two ? at + 3 : at;
-}
-
 // \s+(?!\S)|\s+ on the run of spaces from `at` to `end`: before other text the last space stays with what follows.
 std::size_t end_of_spaces(std::string_view text, std::size_t at, std::size_t end) {
   if (end == text.size()) return end;
@@ -72,10 +60,23 @@ std::size_t next_gpt2(std::string_view text, std::size_t at) {
   return end_of_spaces(text, at, skip(text, at + first.length, Class::space));
 }
 
-std::size_t next_cl100k(std::string_view text, std::size_t at, std::size_t max_numbers) {
+// Marks as letters: what the lambdas of next_cl100k look at then.
+Seen look_with_marks(std::string_view text, std::size_t at) {
+  Seen seen = look(text, at);
+  const unicode::Category category = unicode::category(seen.code_point);
+  if (seen.length != 0 && category >= unicode::kMn && category <= unicode::kMe) seen.kind = Class::letter;
+  return seen;
+}
+
+template <Seen (*look)(std::string_view, std::size_t)>
+std::size_t next_cl100k(std::string_view text, std::size_t at, std::size_t max_numbers, bool ascii) {
+  const auto skip = [&](std::string_view, std::size_t from, Class kind) {
+    for (Seen seen = look(text, from); seen.is(kind); seen = look(text, from)) from += seen.length;
+    return from;
+  };
   const Seen first = look(text, at);
   if (first.code_point == '\'') {
-    const std::size_t end = skip_contraction_any_case(text, at);
+    const std::size_t end = end_of_contraction(text, at, ascii);
     if (end != at) return end;
   }
   std::size_t end = at + first.length;
@@ -135,9 +136,21 @@ void split_gpt2(std::string_view text, PieceSink sink) {
   }
 }
 
-void split_cl100k(std::string_view text, std::size_t max_numbers, PieceSink sink) {
+std::size_t end_of_contraction(std::string_view text, std::size_t at, bool ascii) {
+  const std::string_view rest = text.substr(at + 1, 2);
+  if (!ascii && rest == "\xC5\xBF") return at + 3;  // U+017F, the long s, folds to s as well
+  const auto lower = [&](std::size_t i) { return i < rest.size() ? static_cast<char>(rest[i] | 0x20) : '\0'; };
+  const char first = lower(0);
+  if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
+  const bool two =
+      (first == 'r' && lower(1) == 'e') || (first == 'v' && lower(1) == 'e') || (first == 'l' && lower(1) == 'l');
+  return two ? at + 3 : at;
+}
+
+void split_cl100k(std::string_view text, const Cl100k& options, PieceSink sink) {
+  const auto next = options.marks ? next_cl100k<look_with_marks> : next_cl100k<look>;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = next_cl100k(text, at, max_numbers);
+    const std::size_t end = next(text, at, options.max_numbers, options.ascii_contractions);
     sink(text.substr(at, end - at));
     at = end;
   }

@@ -18,8 +18,17 @@
 namespace powerhouse {
 
 void split_gpt2(std::string_view text, PieceSink sink);
-void split_cl100k(std::string_view text, std::size_t max_numbers, PieceSink sink);
+/// `ascii_contractions`: U+017F, the long s, is no s. `marks`: \p{M} counts as \p{L} (Qwen 3.5). Both are llama.cpp's.
+struct Cl100k {
+  std::size_t max_numbers = 3;
+  bool ascii_contractions = false;
+  bool marks = false;
+};
+void split_cl100k(std::string_view text, const Cl100k& options, PieceSink sink);
 void split_digits(std::string_view text, bool individual, PieceSink sink);
+
+/// The contraction that `text` holds at its apostrophe at `at`, in any case: where it ends, or `at`.
+std::size_t end_of_contraction(std::string_view text, std::size_t at, bool ascii);
 
 /// A regular expression that has a splitter.
 struct KnownPattern {
@@ -27,7 +36,7 @@ struct KnownPattern {
   std::size_t max_numbers = 0;  // cl100k's n
 
   void split(std::string_view text, PieceSink sink) const {
-    kind == Kind::gpt2 ? split_gpt2(text, sink) : split_cl100k(text, max_numbers, sink);
+    kind == Kind::gpt2 ? split_gpt2(text, sink) : split_cl100k(text, {.max_numbers = max_numbers}, sink);
   }
 };
 

@@ -45,7 +45,10 @@ bool Tokenizer::Impl::is_skipped(std::int64_t id) const {
 }
 
 void Tokenizer::Impl::decode_token(std::int64_t id, DecoderState& state) const {
-  decoder.take(text(id), added_are_verbatim && added.find(id) != nullptr, state);
+  const std::string_view spelled = text(id);
+  if (pieces.kinds.empty()) return decoder.take(spelled, false, state);
+  const bool first = state.steps.empty() || state.steps[0].tokens == 0;
+  decoder.take(pieces.bytes(static_cast<std::size_t>(id), spelled, first), true, state);
 }
 
 void Tokenizer::Impl::add_end_of_generation(std::optional<std::int64_t> id) {

@@ -1,7 +1,8 @@
-// The tokenizer inside a GGUF file's metadata (tokenizer.ggml.*): byte-level BPE, `model` "gpt2".
+// The tokenizer inside a GGUF file's metadata (tokenizer.ggml.*), as llama.cpp executes it: `model` "gpt2" and "gemma4"
+// (BPE by merges), "llama" (SentencePiece's BPE), "t5" (Unigram) and "bert" (WordPiece).
 //
-// GGUF does not carry the pre-tokenizer, only a name for it (`tokenizer.ggml.pre`); what each name means is defined by
-// llama.cpp. Names that are not built are refused with the list of those that are.
+// GGUF does not carry the pre-tokenizer of BPE, only a name for it (`tokenizer.ggml.pre`); what each name means is
+// defined by llama.cpp. Names that are not built are refused with the list of those that are.
 #pragma once
 
 #include <memory>
@@ -9,7 +10,6 @@
 
 #include "formats/gguf_reader.h"
 #include "powerhouse/tokenizer.h"
-#include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
 
 namespace powerhouse {
@@ -19,10 +19,14 @@ std::shared_ptr<const Tokenizer::Impl> tokenizer_from_gguf(const GgufFile& file)
 
 /// What a pre-tokenizer's name means.
 struct GgufPreTokenizer {
-  Normalizer normalizer;
-  PreTokenizer pre_tokenizer;
-  bool ignore_merges = false;
-  bool add_bos = false;  // where the file does not say
+  struct Flags {
+    bool ignore_merges = false;
+    bool add_bos = false;         // where the file does not say
+    bool characters = false;      // the vocabulary spells text, not bytes in the byte-level alphabet
+    bool escape_blanks = false;   // and blanks as U+2581
+    bool whole_newlines = false;  // line feeds that are a token together are that token
+  } flags{};
+  PreTokenizer pre_tokenizer{};
 };
 
 /// Error{unsupported} naming the known names.

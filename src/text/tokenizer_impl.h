@@ -17,6 +17,7 @@
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
 #include "text/token_model.h"
+#include "text/token_pieces.h"
 #include "text/vocabulary.h"
 
 namespace powerhouse {
@@ -33,8 +34,8 @@ struct Tokenizer::Impl {
   Decoder decoder = Decoder::byte_level();
   std::optional<TruncationOptions> truncation;  // as the file says
   std::optional<PaddingOptions> padding;
-  std::size_t added_end = 0;        // one more than the largest id of an added token
-  bool added_are_verbatim = false;  // added tokens decode as they stand, never through the decoder (llama.cpp)
+  std::size_t added_end = 0;  // one more than the largest id of an added token
+  TokenPieces pieces;         // GGUF: what tokens stand for, before the decoder
 
   std::optional<std::int64_t> bos, eos, pad, unk;
   std::vector<std::int64_t> end_of_generation;

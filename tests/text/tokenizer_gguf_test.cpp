@@ -60,7 +60,8 @@ TEST(TokenizerGguf, ReadsSpecialTokens) {
   EXPECT_EQ(tokenizer.id_to_token(*tokenizer.unk_token_id()), "<|endoftext|>");
   EXPECT_EQ(tokenizer.pad_token_id(), tokenizer.eos_token_id());
   EXPECT_EQ(tokenizer.end_of_generation_ids(),
-            (Ids{*tokenizer.eos_token_id(), *tokenizer.token_to_id("<tool> <|im_end|>")}));
+            (Ids{*tokenizer.eos_token_id(), *tokenizer.token_to_id("<tool> <|im_end|>"),
+                 *tokenizer.token_to_id("<|endoftext|>")}));  // llama.cpp knows the last by its text
   EXPECT_TRUE(tokenizer.is_special(*tokenizer.unk_token_id()));
   EXPECT_FALSE(tokenizer.is_special(*tokenizer.token_to_id("<tool>")));
   EXPECT_EQ(tokenizer.chat_template(), "{{ bos_token }}");
@@ -84,7 +85,8 @@ TEST(TokenizerGguf, WarnsOfSpecialIdsBeyondTheVocabulary) {
   const Tokenizer tokenizer = load("bad_special_ids");
   EXPECT_EQ(tokenizer.bos_token_id(), std::nullopt);
   EXPECT_EQ(tokenizer.eos_token_id(), std::nullopt);
-  EXPECT_TRUE(tokenizer.end_of_generation_ids().empty());
+  EXPECT_EQ(tokenizer.end_of_generation_ids(),
+            (Ids{*tokenizer.token_to_id("<|im_end|>"), *tokenizer.token_to_id("<|endoftext|>")}));
   EXPECT_NE(messages.text().find("tokenizer.ggml.bos_token_id is 70000"), std::string::npos) << messages.text();
   EXPECT_NE(messages.text().find("tokenizer.ggml.eos_token_id"), std::string::npos) << messages.text();
   EXPECT_EQ(tokenizer.encode("a").size(), 1u);
@@ -98,7 +100,8 @@ TEST(TokenizerGguf, WarnsWhereThePreTokenizerIsMissing) {
 }
 
 TEST(TokenizerGguf, RefusesWhatIsNotBuilt) {
-  expect_error(ErrorKind::unsupported, "llama", [] { load("sentencepiece"); });
+  expect_error(ErrorKind::unsupported, "rwkv", [] { load("unknown_model"); });
+  expect_error(ErrorKind::unsupported, "gpt2, gemma4 (BPE), llama", [] { load("unknown_model"); });
   expect_error(ErrorKind::unsupported, "no-such-pre", [] { load("unknown_pre"); });
   expect_error(ErrorKind::unsupported, "smollm, starcoder", [] { load("unknown_pre"); });
 }
@@ -130,7 +133,7 @@ TEST(TokenizerGguf, GivesTheIdsOfTokenizersAndLlamaCppInTheRealVocabulary) {
   EXPECT_EQ(tokenizer.vocab_size(), 49152u);
   EXPECT_EQ(tokenizer.bos_token_id(), 1);
   EXPECT_EQ(tokenizer.eos_token_id(), 2);
-  EXPECT_EQ(tokenizer.end_of_generation_ids(), Ids{2});
+  EXPECT_EQ(tokenizer.end_of_generation_ids(), (Ids{2, 4, 0}));  // im_end, repo_name, endoftext
   const Json cases = Json::parse_file(text_fixture("smollm2.json"));
   ASSERT_GT(cases.as_array().size(), 300u);
   for (const Json& expected : cases.as_array()) {

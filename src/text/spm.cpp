@@ -1,0 +1,114 @@
+#include "text/spm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "powerhouse/error.h"
+#include "text/unicode.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581
+// Scratch memory that one giant piece needed is given back.
+constexpr std::size_t kKeptScratch = 1 << 16;
+
+// Whether a blank stands in the token after something else: then a merge may reach over the beginning of a word.
+bool reaches_over(std::string_view token) {
+  for (std::size_t at = token.find(kBlank); at != std::string_view::npos; at = token.find(kBlank, at + kBlank.size())) {
+    if (at > 0 && !token.substr(0, at).ends_with(kBlank)) return true;
+  }
+  return false;
+}
+
+// Scores as orders: the highest is 0, equal ones are equal.
+std::vector<std::uint32_t> orders_of(const Vocabulary& vocabulary, const std::vector<double>& scores) {
+  if (scores.size() < vocabulary.size()) {
+    throw Error(ErrorKind::format, "fewer scores than tokens",
+                {.field = "tokenizer.ggml.scores",
+                 .expected = std::to_string(vocabulary.size()),
+                 .found = std::to_string(scores.size())});
+  }
+  std::vector<float> sorted;
+  for (std::size_t id = 0; id < vocabulary.size(); ++id) {
+    if (std::isnan(scores[id])) {
+      throw Error(ErrorKind::format, "a score is no number",
+                  {.field = "tokenizer.ggml.scores", .found = "token " + std::to_string(id)});
+    }
+    sorted.push_back(static_cast<float>(scores[id]));
+  }
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  std::vector<std::uint32_t> orders;
+  for (std::size_t id = 0; id < vocabulary.size(); ++id) {
+    const auto at = std::lower_bound(sorted.begin(), sorted.end(), static_cast<float>(scores[id]), std::greater<>());
+    orders.push_back(static_cast<std::uint32_t>(at - sorted.begin()));
+  }
+  return orders;
+}
+
+}  // namespace
+
+Spm::Spm(const Vocabulary& vocabulary, const std::vector<double>& scores, std::optional<std::int32_t> unk_id)
+    : vocabulary_(vocabulary), merger_(vocabulary, orders_of(vocabulary, scores)) {
+  for (std::size_t id = 0; id < vocabulary.size(); ++id) {
+    const auto number = static_cast<std::int64_t>(id);
+    if (vocabulary.contains(number) && reaches_over(vocabulary.text(number))) words_ = false;
+  }
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    char name[8];
+    std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(byte));
+    bytes_[byte] = vocabulary.find(name).value_or(unk_id.value_or(-1));
+  }
+}
+
+template <typename Emit>
+void Spm::run_word(std::string_view piece, std::size_t begin, std::size_t end, Emit emit) const {
+  thread_local std::vector<std::uint32_t> starts;
+  const std::string_view word = piece.substr(begin, end - begin);
+  starts.clear();
+  for (std::size_t at = 0; at < word.size(); at += unicode::sequence_length(word[at])) {
+    starts.push_back(static_cast<std::uint32_t>(at));
+  }
+  merger_.merge(word, starts);
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    const std::size_t stop = i + 1 < starts.size() ? starts[i + 1] : word.size();
+    const std::string_view text = word.substr(starts[i], stop - starts[i]);
+    if (const auto id = vocabulary_.find(text)) {
+      emit(TokenSpan{*id, begin + starts[i], begin + stop, false});
+      continue;
+    }
+    for (const char byte : text) {
+      const std::int32_t id = bytes_[static_cast<unsigned char>(byte)];
+      if (id >= 0) emit(TokenSpan{id, begin + starts[i], begin + stop, false});
+    }
+  }
+  if (starts.capacity() > kKeptScratch) starts = {};
+}
+
+template <typename Emit>
+void Spm::run(std::string_view piece, Emit emit) const {
+  std::size_t begin = 0;
+  while (begin < piece.size()) {
+    std::size_t end = piece.size();
+    if (words_) {
+      // The blanks that open the word, then everything up to the next blank.
+      std::size_t at = begin;
+      while (piece.substr(at).starts_with(kBlank)) at += kBlank.size();
+      end = std::min(piece.find(kBlank, at), piece.size());
+    }
+    run_word(piece, begin, end, emit);
+    begin = end;
+  }
+}
+
+void Spm::encode(std::string_view piece, std::vector<std::int64_t>& out) const {
+  run(piece, [&](const TokenSpan& span) { out.push_back(span.id); });
+}
+
+void Spm::encode_spans(std::string_view piece, std::vector<TokenSpan>& out) const {
+  run(piece, [&](const TokenSpan& span) { out.push_back(span); });
+}
+
+}  // namespace powerhouse
