@@ -3,7 +3,7 @@
 
 #include "kernels/reference/dequantize.h"
 #include "model/gguf_config.h"
-#include "ops/rope.h"
+#include "model/llama3_factors.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -100,17 +100,7 @@ void GgufConfig::write_rope(const Rope& rope) {
       tensors_.emplace_back("rope_factors_short.weight", rope.short_factor);
       tensors_.emplace_back("rope_factors_long.weight", rope.long_factor);
       break;
-    case RopeScaling::llama3: {
-      // The step as one divisor a frequency.
-      Rope plain = rope;
-      plain.scaling = RopeScaling::none;
-      const std::vector<float> unscaled = ops::rope_frequencies(plain, 0);
-      const std::vector<float> scaled = ops::rope_frequencies(rope, 0);
-      std::vector<float> divisors(scaled.size());
-      for (std::size_t i = 0; i < divisors.size(); ++i) divisors[i] = unscaled[i] / scaled[i];
-      tensors_.emplace_back("rope_freqs.weight", std::move(divisors));
-      break;
-    }
+    case RopeScaling::llama3: tensors_.emplace_back("rope_freqs.weight", llama3_divisors(rope)); break;
   }
 }
 

@@ -6,9 +6,9 @@
 #include "formats/checkpoint.h"
 #include "formats/gguf_writer.h"
 #include "model/gguf_config.h"
+#include "model/llama3_factors.h"
 #include "model/loader.h"
 #include "model/saver.h"
-#include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -84,14 +84,10 @@ ModelConfig as_gguf_says(ModelConfig config, const Architecture& architecture) {
     Rope& rope = block.rope;
     if (block.position != PositionKind::rope) rope = {};
     if (rope.scaling == RopeScaling::llama3) {
-      const std::vector<float> scaled = ops::rope_frequencies(rope, 0);
-      rope.scaling = RopeScaling::none;
-      rope.frequency_factors = ops::rope_frequencies(rope, 0);
-      for (std::size_t i = 0; i < scaled.size(); ++i) rope.frequency_factors[i] /= scaled[i];
       rope = {.layout = rope.layout,
               .theta = rope.theta,
               .rotary_dim = rope.rotary_dim,
-              .frequency_factors = rope.frequency_factors};
+              .frequency_factors = llama3_divisors(rope)};
     }
     rope.theta = rounded(rope.theta);
     rope.factor = rope.scaling == RopeScaling::longrope ? 1.0 : rounded(rope.factor);

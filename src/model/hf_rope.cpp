@@ -118,7 +118,7 @@ Rope read_rope(const Json& config, const Json* parameters, std::int64_t head_dim
 JsonObject write_rope(const Rope& rope, std::int64_t head_dim) {
   constexpr std::string_view kTypes[] = {"default", "linear", "dynamic", "yarn", "longrope", "llama3"};
   if (!rope.frequency_factors.empty()) {
-    throw Error(ErrorKind::unsupported, "config.json has no place for a GGUF file's table of RoPE factors",
+    throw Error(ErrorKind::unsupported, "config.json has no place for a table of RoPE factors that is not Llama 3's",
                 {.field = "rope_freqs.weight"});
   }
   JsonObject out;

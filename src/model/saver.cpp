@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "formats/safetensors.h"
+#include "model/llama3_factors.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/atomic_write.h"
@@ -49,6 +50,12 @@ void add_sources(std::vector<TensorSource>& sources, const at::Tensor& matrix, c
   }
 }
 
+// GGUF's table of factors in config.json's words.
+ModelConfig as_folders_say(ModelConfig config) {
+  for (Block& block : config.layers) block.rope = with_llama3_named(block.rope);
+  return config;
+}
+
 }  // namespace
 
 at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::int64_t part) {
@@ -66,7 +73,7 @@ at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::
 }
 
 void save_folder(const Model& model, const std::string& folder, const SaveOptions& options) {
-  Json config = write_hf_config(*model.architecture, model.config);
+  Json config = write_hf_config(*model.architecture, as_folders_say(model.config));
   config.as_object()["torch_dtype"] = std::string(torch_dtype(model.type));
   if (model.config.bos_token_id) config.as_object()["bos_token_id"] = *model.config.bos_token_id;
   if (!model.config.eos_token_ids.empty()) config.as_object()["eos_token_id"] = id_list(model.config.eos_token_ids);
