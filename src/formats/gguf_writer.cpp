@@ -87,6 +87,7 @@ GgufEntry::Value copy_array(const std::string& path, const std::string& key, con
     case GgufType::i32: return numbers<std::int32_t, std::int32_t>(array);
     case GgufType::u32: return numbers<std::uint32_t, std::uint32_t>(array);
     case GgufType::f32: return numbers<float, float>(array);
+    case GgufType::boolean: return numbers<bool, std::uint8_t>(array);
     default: break;
   }
   throw Error(ErrorKind::unsupported, "an array of this type can't be copied",

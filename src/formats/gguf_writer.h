@@ -15,8 +15,9 @@ namespace powerhouse {
 
 /// A key and its value, of the type that the alternative says.
 struct GgufEntry {
-  using Value = std::variant<std::uint32_t, std::int32_t, float, bool, std::string, std::vector<std::uint32_t>,
-                             std::vector<std::int32_t>, std::vector<float>, std::vector<std::string>>;
+  using Value =
+      std::variant<std::uint32_t, std::int32_t, float, bool, std::string, std::vector<std::uint32_t>,
+                   std::vector<std::int32_t>, std::vector<float>, std::vector<bool>, std::vector<std::string>>;
   std::string key;
   Value value;
   bool operator==(const GgufEntry&) const = default;

@@ -15,14 +15,16 @@ namespace {
 
 // Where two families share a name in GGUF, `claims` tells them apart; the plain one stands last.
 constexpr std::array kArchitectures = {
-    &kBloom,   &kCohere, &kCohere2, &kDeci,     &kFalcon,  &kGemma,    &kGemma2,  &kGemma3,  &kGpt2,     &kGptBigCode,
-    &kGptNeoX, &kGptJ,   &kGranite, &kMixtral,  &kMistral, &kLlama,    &kMpt,     &kOlmo,    &kOlmo2,    &kOpt,
-    &kPhi,     &kPhi3,   &kQwen2,   &kQwen2Moe, &kQwen3,   &kQwen3Moe, &kSeedOss, &kSmolLm3, &kStableLm, &kStarCoder2,
+    &kBloom,   &kCohere,   &kCohere2, &kDeci,     &kErnie45,    &kExaone4, &kFalcon,   &kGemma,      &kGemma2,
+    &kGemma3,  &kGlm,      &kGlm4,    &kGpt2,     &kGptBigCode, &kGptNeoX, &kGptJ,     &kGranite,    &kMixtral,
+    &kMistral, &kLlama,    &kMpt,     &kOlmo,     &kOlmo2,      &kOlmo3,   &kOpt,      &kPhi,        &kPhi3,
+    &kQwen2,   &kQwen2Moe, &kQwen3,   &kQwen3Moe, &kSeedOss,    &kSmolLm3, &kStableLm, &kStarCoder2,
 };
 
 std::string known_names(bool gguf) {
   std::string names;
   for (const Architecture* architecture : kArchitectures) {
+    if (gguf && architecture->gguf == nullptr) continue;
     for (const std::string_view name : gguf ? architecture->gguf_names : architecture->hf_names) {
       if (!names.empty()) names += ", ";
       names += name;
@@ -102,7 +104,7 @@ const Architecture& find_architecture(const Json& hf_config) {
 const Architecture& find_architecture(const GgufFile& file) {
   const std::string_view name = file.require_string("general.architecture");
   for (const Architecture* architecture : kArchitectures) {
-    if (!contains(architecture->gguf_names, name)) continue;
+    if (architecture->gguf == nullptr || !contains(architecture->gguf_names, name)) continue;
     if (architecture->claims == nullptr || architecture->claims(file)) return *architecture;
   }
   unknown_architecture("general.architecture", name, true);

@@ -85,7 +85,7 @@ struct Architecture {
   std::string_view name;                             // the registry's row
   std::span<const std::string_view> hf_names;        // config.json's architectures
   std::span<const std::string_view> hf_model_types;  // config.json's model_type, where `architectures` is missing
-  std::span<const std::string_view> gguf_names;      // general.architecture; empty: llama.cpp has no graph for it
+  std::span<const std::string_view> gguf_names;      // general.architecture; empty: llama.cpp has no graph
   void (*hf)(HfConfig& io, ModelConfig& model);      // reads or writes config.json
   void (*gguf)(GgufConfig& io, ModelConfig& model);  // reads or writes GGUF's metadata; null: no GGUF
   std::span<const WeightName> weights;

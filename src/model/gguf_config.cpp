@@ -86,6 +86,56 @@ void GgufConfig::window(std::string_view key, std::optional<std::int64_t>& value
   if (const auto found = in_->integer(name); found && *found != 0) value = checked(*found, *in_, name);
 }
 
+namespace {
+
+std::vector<bool> by_pattern(std::size_t layers, std::int64_t pattern) {
+  std::vector<bool> windowed(layers, true);
+  if (pattern < 1) return windowed;
+  for (std::size_t i = 0; i < layers; ++i) windowed[i] = (static_cast<std::int64_t>(i) + 1) % pattern != 0;
+  return windowed;
+}
+
+}  // namespace
+
+std::vector<bool> GgufConfig::windowed_layers(std::size_t layers, std::int64_t pattern) const {
+  const std::string name = prefix_ + "attention.sliding_window_pattern";
+  const GgufArray* listed = in_->array(name);
+  if (listed == nullptr) return by_pattern(layers, in_->integer(name).value_or(pattern));
+  const std::size_t size = listed->count == 0 ? 0 : listed->bytes.size() / static_cast<std::size_t>(listed->count);
+  if (listed->count < layers || size == 0) {
+    throw Error(ErrorKind::format, "not a value for each layer",
+                {.file = in_->path(),
+                 .field = name,
+                 .expected = std::to_string(layers) + " of them",
+                 .found = std::to_string(listed->count)});
+  }
+  std::vector<bool> windowed(layers);
+  for (std::size_t i = 0; i < layers; ++i) {
+    const auto element = listed->bytes.subspan(i * size, size);
+    windowed[i] = std::any_of(element.begin(), element.end(), [](std::byte byte) { return byte != std::byte{0}; });
+  }
+  return windowed;
+}
+
+void GgufConfig::windows(ModelConfig& model, std::int64_t pattern) {
+  std::optional<std::int64_t> size;
+  for (const Block& block : model.layers) {
+    if (block.attention.sliding_window) size = block.attention.sliding_window;
+  }
+  window("attention.sliding_window", size);
+  if (!size) return;
+  if (reading()) {
+    const std::vector<bool> windowed = windowed_layers(model.layers.size(), pattern);
+    for (std::size_t i = 0; i < windowed.size(); ++i) {
+      model.layers[i].attention.sliding_window = windowed[i] ? size : std::nullopt;
+    }
+    return;
+  }
+  std::vector<bool> windowed;
+  for (const Block& block : model.layers) windowed.push_back(block.attention.sliding_window.has_value());
+  if (windowed != by_pattern(windowed.size(), pattern)) put("attention.sliding_window_pattern", windowed);
+}
+
 double GgufConfig::number_or(std::string_view key, double otherwise) const {
   return in_->number(prefix_ + std::string(key)).value_or(otherwise);
 }

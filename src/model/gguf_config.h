@@ -42,6 +42,10 @@ class GgufConfig {
   /// The same; 0 means none too.
   void window(std::string_view key, std::optional<std::int64_t>& value);
 
+  /// attention.sliding_window and which layers have it: all but the last of each `pattern` (2: every second), unless
+  /// attention.sliding_window_pattern says otherwise, by another number or layer by layer.
+  void windows(ModelConfig& model, std::int64_t pattern);
+
   /// The whole key, for errors.
   std::string key(std::string_view suffix) const { return prefix_ + std::string(suffix); }
 
@@ -59,6 +63,7 @@ class GgufConfig {
   void write_usual(const ModelConfig& model);
   Rope read_rope(const ModelConfig& model, std::int64_t head_dim) const;
   void write_rope(const Rope& rope);
+  std::vector<bool> windowed_layers(std::size_t layers, std::int64_t pattern) const;
   std::vector<float> factors(std::string_view name, std::int64_t pairs) const;
   std::int64_t count(const std::string& key) const;
   std::vector<std::int64_t> per_layer(const std::string& key, std::size_t layers) const;

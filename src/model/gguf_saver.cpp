@@ -118,7 +118,9 @@ void check_written(const Model& model, const std::string& path) {
 void save_gguf(const Model& model, const std::string& path) {
   const Architecture& architecture = *model.architecture;
   if (architecture.gguf == nullptr) {
-    throw Error(ErrorKind::unsupported, "llama.cpp has no graph for this family, so there is no GGUF of it",
+    throw Error(ErrorKind::unsupported,
+                architecture.gguf_names.empty() ? "llama.cpp has no graph for this family, so there is no GGUF of it"
+                                                : "GGUF files of this family are not built",
                 {.field = "architecture", .found = std::string(architecture.name)});
   }
   const std::string name(architecture.gguf_names.front());

@@ -23,9 +23,9 @@ from conversion.base import ModelBase
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "model")
 # Checkpoints of tests/oracles/families whose settings GGUF can say.
-NAMES = """bloom_pre cohere_plain deci_per_layer gpt_neox_parallel granite_multipliers llama_yarn llama_llama3
-mistral_no_window mpt_clip olmo_clip olmo2_post_norm phi3_longrope phi3_window qwen2_tied qwen3_norms qwen3_moe_norm
-stablelm_qkv_bias""".split()
+NAMES = """bloom_pre cohere_plain deci_per_layer glm4_sandwich gpt_neox_parallel
+granite_multipliers llama_yarn llama_llama3 mistral_no_window mpt_clip olmo_clip olmo2_post_norm phi3_longrope
+phi3_window qwen2_tied qwen3_norms qwen3_moe_norm stablelm_qkv_bias""".split()
 # The rest, with the settings that llama.cpp's graphs take for granted (widths of 4 x hidden, patterns of windows ...).
 GPT = dict(vocab_size=61, n_embd=32, n_layer=2, n_head=4, n_positions=64)
 LLAMA = dict(vocab_size=61, hidden_size=32, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
@@ -52,6 +52,11 @@ PLAIN = {
         rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
                          "full_attention": {"rope_type": "default", "rope_theta": 50000.0}})),
     "plain_cohere2": ("Cohere2ForCausalLM", "Cohere2Config", LLAMA | dict(num_hidden_layers=5, sliding_window=6, head_dim=8)),
+    "plain_ernie4_5": ("Ernie4_5ForCausalLM", "Ernie4_5Config", LLAMA | dict(head_dim=8)),
+    "plain_exaone4": ("Exaone4ForCausalLM", "Exaone4Config", LLAMA | dict(num_hidden_layers=5, sliding_window=6,
+                                                                          sliding_window_pattern=4)),
+    "plain_exaone4_whole": ("Exaone4ForCausalLM", "Exaone4Config", LLAMA | dict(
+        sliding_window=None, layer_types=["full_attention"] * 2)),
     "plain_smollm3": ("SmolLM3ForCausalLM", "SmolLM3Config", LLAMA | dict(num_hidden_layers=5)),
     "plain_starcoder2": ("Starcoder2ForCausalLM", "Starcoder2Config", LLAMA),
     "plain_mixtral": ("MixtralForCausalLM", "MixtralConfig", LLAMA | dict(num_local_experts=4)),

@@ -56,13 +56,8 @@ void hf(HfConfig& io, ModelConfig& model) {
 void gguf(GgufConfig& io, ModelConfig& model) {
   io.usual(model, kBlock);
   io.number("logit_scale", model.logit_scale, 1.0);
-  std::optional<std::int64_t> window = window_of(model);
-  io.window("attention.sliding_window", window);
-  if (!io.reading()) return;
-  for (std::size_t i = 0; i < model.layers.size(); ++i) {
-    if ((static_cast<std::int64_t>(i) + 1) % kPattern != 0) model.layers[i].attention.sliding_window = window;
-  }
-  turn_windowed_layers(model);
+  io.windows(model, kPattern);
+  if (io.reading()) turn_windowed_layers(model);
 }
 
 }  // namespace

@@ -105,6 +105,46 @@ void qwen_window(HfConfig& io, ModelConfig& model, WindowedLayers otherwise) {
   });
 }
 
+namespace {
+
+void read_ropes(HfConfig& io, ModelConfig& model, const RopeKeys& whole_keys, const RopeKeys& windowed_keys) {
+  const Json& in = io.in();
+  const Json* nested = in.get("rope_parameters");
+  if (nested != nullptr && nested->get("full_attention") == nullptr) nested = nullptr;
+  const std::int64_t head_dim = model.layers.front().attention.head_dim;
+  const auto rope = [&](std::string_view kind, const Json* flat, const RopeKeys& keys) {
+    return read_rope(in, nested != nullptr ? nested->get(kind) : flat, head_dim, model.max_position_embeddings, keys);
+  };
+  const Json* flat = in.get("rope_scaling");
+  if (flat == nullptr && nested == nullptr) flat = in.get("rope_parameters");
+  const Rope whole = rope("full_attention", flat, whole_keys);
+  const Rope windowed = rope("sliding_attention", nullptr, windowed_keys);
+  for (Block& block : model.layers) block.rope = block.attention.sliding_window ? windowed : whole;
+}
+
+void write_ropes(HfConfig& io, const ModelConfig& model) {
+  JsonObject nested;
+  for (const Block& block : model.layers) {
+    JsonObject rope = write_rope(block.rope, block.attention.head_dim);
+    if (block.attention.sliding_window) {
+      nested["sliding_attention"] = std::move(rope);
+    } else {
+      nested["full_attention"] = std::move(rope);
+    }
+  }
+  // A model with layers of one kind alone says the same of both.
+  for (const char* kind : {"full_attention", "sliding_attention"}) {
+    if (nested.find(kind) == nullptr) nested[kind] = nested.begin()->second;
+  }
+  io.out()["rope_parameters"] = std::move(nested);
+}
+
+}  // namespace
+
+void ropes_by_kind(HfConfig& io, ModelConfig& model, const RopeKeys& whole, const RopeKeys& windowed) {
+  io.reading() ? read_ropes(io, model, whole, windowed) : write_ropes(io, model);
+}
+
 Block sparse_block(const ModelConfig& model) {
   for (const Block& block : model.layers) {
     if (block.mlp.moe) return block;

@@ -51,6 +51,10 @@ std::optional<std::int64_t> window_of(const ModelConfig& model);
 enum class WindowedLayers { upper, even_lower };
 void qwen_window(HfConfig& io, ModelConfig& model, WindowedLayers otherwise = WindowedLayers::upper);
 
+/// A RoPE for the layers that see everything and one for those with a window: rope_parameters.full_attention and
+/// .sliding_attention; in older files `rope_scaling` is the former's. Keys say where each kind's theta stands there.
+void ropes_by_kind(HfConfig& io, ModelConfig& model, const RopeKeys& whole, const RopeKeys& windowed);
+
 /// The first layer with experts, or one made up where there is none.
 Block sparse_block(const ModelConfig& model);
 /// Qwen's mlp_only_layers and decoder_sparse_step: layers with one MLP instead of experts.

@@ -54,12 +54,10 @@ void hf(HfConfig& io, ModelConfig& model) {
 void gguf(GgufConfig& io, ModelConfig& model) {
   io.usual(model, kBlock);
   gemma_embeddings(io.reading(), model);
-  std::optional<std::int64_t> window = window_of(model);
-  io.window("attention.sliding_window", window);
+  io.windows(model, 2);
   for (Block& block : model.layers) io.optional("attn_logit_softcapping", block.attention.softcap);
   io.optional("final_logit_softcapping", model.final_softcap);
   if (!io.reading()) return;
-  for (std::size_t i = 0; i < model.layers.size(); i += 2) model.layers[i].attention.sliding_window = window;
   // llama.cpp tells the 27B by its layers: there the scores are scaled by hidden / heads, else by the head.
   if (model.layers.size() != 46) return;
   for (Block& block : model.layers) {

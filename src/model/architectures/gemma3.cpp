@@ -39,41 +39,6 @@ Block template_block() {
 
 constexpr std::int64_t kPattern = 6;  // the last of six sees everything
 
-bool slides(std::int64_t layer) { return (layer + 1) % kPattern != 0; }
-
-void read_ropes(HfConfig& io, ModelConfig& model) {
-  const Json& in = io.in();
-  const Json* nested = in.get("rope_parameters");
-  if (nested != nullptr && nested->get("full_attention") == nullptr) nested = nullptr;
-  const std::int64_t head_dim = model.layers.front().attention.head_dim;
-  const auto rope = [&](std::string_view kind, const Json* flat, const RopeKeys& keys) {
-    return read_rope(in, nested != nullptr ? nested->get(kind) : flat, head_dim, model.max_position_embeddings, keys);
-  };
-  // The older spelling: rope_theta and rope_scaling are the whole layers', rope_local_base_freq the windowed ones'.
-  const Json* flat = in.get("rope_scaling");
-  if (flat == nullptr && nested == nullptr) flat = in.get("rope_parameters");
-  const Rope whole = rope("full_attention", flat, {.theta = 1e6});
-  const Rope windowed = rope("sliding_attention", nullptr, {.theta = 1e4, .theta_key = "rope_local_base_freq"});
-  for (Block& block : model.layers) block.rope = block.attention.sliding_window ? windowed : whole;
-}
-
-void write_ropes(HfConfig& io, const ModelConfig& model) {
-  JsonObject nested;
-  for (const Block& block : model.layers) {
-    JsonObject rope = write_rope(block.rope, block.attention.head_dim);
-    if (block.attention.sliding_window) {
-      nested["sliding_attention"] = std::move(rope);
-    } else {
-      nested["full_attention"] = std::move(rope);
-    }
-  }
-  // A model with layers of one kind alone says the same of both.
-  for (const char* kind : {"full_attention", "sliding_attention"}) {
-    if (nested.find(kind) == nullptr) nested[kind] = nested.begin()->second;
-  }
-  io.out()["rope_parameters"] = std::move(nested);
-}
-
 void hf(HfConfig& io, ModelConfig& model) {
   Block block = first_block(io, model, template_block());
   usual_keys(io, model, block,
@@ -97,22 +62,20 @@ void hf(HfConfig& io, ModelConfig& model) {
     pattern = io.in().integer_or("sliding_window_pattern", io.in().integer_or("_sliding_window_pattern", kPattern));
   }
   io.layer_types(model, window, [&](std::int64_t layer) { return pattern < 1 || (layer + 1) % pattern != 0; });
-  io.reading() ? read_ropes(io, model) : write_ropes(io, model);
+  // rope_theta and rope_scaling of old files are the whole layers', rope_local_base_freq the windowed ones'.
+  ropes_by_kind(io, model, {.theta = 1e6}, {.theta = 1e4, .theta_key = "rope_local_base_freq"});
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
   io.usual(model, template_block());
   gemma_embeddings(io.reading(), model);
-  std::optional<std::int64_t> window = window_of(model);
-  io.window("attention.sliding_window", window);
+  io.windows(model, kPattern);
   io.optional("final_logit_softcapping", model.final_softcap);
   if (!io.reading()) return;
   Rope windowed = model.layers.front().rope;
   windowed = Rope{.theta = io.number_or("rope.freq_base_swa", 10000.0), .rotary_dim = windowed.rotary_dim};
-  for (std::size_t i = 0; i < model.layers.size(); ++i) {
-    if (!slides(static_cast<std::int64_t>(i))) continue;
-    model.layers[i].attention.sliding_window = window;
-    model.layers[i].rope = windowed;
+  for (Block& block : model.layers) {
+    if (block.attention.sliding_window) block.rope = windowed;
   }
   // As in Gemma 2, the 27B (62 layers) alone scales scores by hidden / heads.
   if (model.layers.size() != 62) return;

@@ -1,0 +1,65 @@
+// OLMo 3 (OLMo team 2025): OLMo 2 with three windowed layers of four, and a RoPE for each kind of layer.
+#include "model/architectures/common.h"
+#include "model/architectures/families.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::string_view kHfNames[] = {"Olmo3ForCausalLM"};
+constexpr std::string_view kModelTypes[] = {"olmo3"};
+constexpr std::string_view kGgufNames[] = {"olmo3"};
+constexpr std::string_view kIgnored[] = {".rotary_emb.inv_freq"};
+
+constexpr WeightName kWeights[] = {
+    {Role::embed_tokens, "model.embed_tokens"},
+    {Role::q_proj, "model.layers.{}.self_attn.q_proj"},
+    {Role::k_proj, "model.layers.{}.self_attn.k_proj"},
+    {Role::v_proj, "model.layers.{}.self_attn.v_proj"},
+    {Role::q_norm, "model.layers.{}.self_attn.q_norm"},
+    {Role::k_norm, "model.layers.{}.self_attn.k_norm"},
+    {Role::o_proj, "model.layers.{}.self_attn.o_proj"},
+    {Role::attention_post_norm, "model.layers.{}.post_attention_layernorm"},
+    {Role::gate_proj, "model.layers.{}.mlp.gate_proj"},
+    {Role::up_proj, "model.layers.{}.mlp.up_proj"},
+    {Role::down_proj, "model.layers.{}.mlp.down_proj"},
+    {Role::mlp_post_norm, "model.layers.{}.post_feedforward_layernorm"},
+    {Role::final_norm, "model.norm"},
+    {Role::lm_head, "lm_head"},
+};
+
+Block template_block() {
+  Block block;
+  block.norm.round_once = true;
+  block.norm_place = NormPlace::after_branch;
+  block.attention.qk_norm = QkNorm{.norm = block.norm, .scope = QkNormScope::whole};
+  return block;
+}
+
+constexpr std::int64_t kPattern = 4;  // the last of four sees everything
+
+void hf(HfConfig& io, ModelConfig& model) {
+  Block block = first_block(io, model, template_block());
+  usual_keys(io, model, block, {.epsilon = 1e-5, .with_rope = false});
+  if (io.reading()) block.attention.qk_norm->norm = block.norm;
+  io.flag("attention_bias", block.attention.qkv_bias, false);
+  block.attention.output_bias = block.attention.qkv_bias;
+  io.layers("num_hidden_layers", model, block);
+  std::optional<std::int64_t> window = io.reading() ? std::optional<std::int64_t>(4096) : window_of(model);
+  io.optional_or("sliding_window", window);
+  io.layer_types(model, window, [](std::int64_t layer) { return (layer + 1) % kPattern != 0; });
+  ropes_by_kind(io, model, {.theta = 500000.0}, {.theta = 500000.0});
+}
+
+}  // namespace
+
+const Architecture kOlmo3 = {
+    .name = "olmo3",
+    .hf_names = kHfNames,
+    .hf_model_types = kModelTypes,
+    .gguf_names = kGgufNames,
+    .hf = hf,
+    .weights = kWeights,
+    .ignored_hf = kIgnored,
+};
+
+}  // namespace powerhouse
