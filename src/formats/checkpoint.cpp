@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "formats/safetensors.h"
+#include "formats/torch_file.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -12,16 +13,11 @@ namespace fs = std::filesystem;
 
 bool has_file(const std::string& folder, const char* name) { return may_exist(folder + "/" + name); }
 
+// As transformers chooses where several stand in a folder.
 std::vector<TensorView> folder_tensors(const std::string& folder) {
-  if (!has_file(folder, "model.safetensors.index.json") && !has_file(folder, "model.safetensors")) {
-    for (const char* name : {"pytorch_model.bin.index.json", "pytorch_model.bin"}) {
-      if (has_file(folder, name)) {
-        throw Error(ErrorKind::unsupported, "PyTorch's pickled weights are not read; convert them to safetensors",
-                    {.file = folder + "/" + name});
-      }
-    }
-  }
-  return read_safetensors_folder(folder);
+  const bool safetensors = has_file(folder, "model.safetensors") || has_file(folder, "model.safetensors.index.json");
+  const bool pickled = has_file(folder, "pytorch_model.bin") || has_file(folder, "pytorch_model.bin.index.json");
+  return !safetensors && pickled ? read_torch_folder(folder) : read_safetensors_folder(folder);
 }
 
 }  // namespace

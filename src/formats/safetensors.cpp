@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "formats/shards.h"
 #include "powerhouse/error.h"
 #include "support/atomic_write.h"
 #include "support/checked.h"
@@ -244,29 +245,7 @@ std::vector<TensorView> read_safetensors_folder(const std::string& folder) {
     throw Error(ErrorKind::not_found, "no weights in this folder",
                 {.file = folder, .expected = std::string(kSingleName) + " or " + kIndexName});
   }
-  const Json index = Json::parse_file(index_path);
-  std::unordered_map<std::string, std::vector<TensorView>> shards;
-  std::unordered_map<std::string, std::unordered_map<std::string, std::size_t>> places;
-  std::vector<TensorView> tensors;
-  try {
-    for (const auto& [name, shard] : index.at("weight_map").as_object("weight_map")) {
-      const std::string& file = shard.as_string(name);
-      if (file.empty() || file.find('/') != std::string::npos || file == ".." || file.find('\0') != std::string::npos) {
-        fail(index_path, name, "a shard must be a file of this folder", {}, file);
-      }
-      auto [opened, fresh] = shards.try_emplace(file);
-      if (fresh) {
-        opened->second = read_safetensors(path_in(folder, file)).tensors;
-        for (std::size_t i = 0; i < opened->second.size(); ++i) places[file].emplace(opened->second[i].name, i);
-      }
-      const auto place = places[file].find(name);
-      if (place == places[file].end()) fail(index_path, name, "the shard has no such tensor", {}, file);
-      tensors.push_back(opened->second[place->second]);
-    }
-  } catch (const Error& error) {
-    throw error.in_file(index_path);
-  }
-  return tensors;
+  return read_shards(folder, kIndexName, [](const std::string& path) { return read_safetensors(path).tensors; });
 }
 
 void write_safetensors(const std::string& path, std::span<const TensorSource> tensors,

@@ -59,11 +59,19 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   return std::shared_ptr<const MappedFile>(new MappedFile(path, data, size));
 }
 
+std::shared_ptr<const MappedFile> MappedFile::in_memory(std::string path, std::vector<std::byte> bytes) {
+  const std::shared_ptr<MappedFile> file(new MappedFile(std::move(path), nullptr, bytes.size()));
+  file->memory_ = std::move(bytes);
+  file->data_ = file->memory_.data();
+  return file;
+}
+
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(data_, size_);
+  if (data_ != nullptr && memory_.empty()) ::munmap(data_, size_);
 }
 
 void MappedFile::release(const void* data, std::size_t size) const noexcept {
+  if (!memory_.empty()) return;
   // Only whole pages inside the range: a neighbour tensor may share the first and the last.
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;

@@ -223,7 +223,7 @@ TEST(Checkpoint, TellsWhatAPathIs) {
   expect_error(ErrorKind::not_found, "model.safetensors", [&] { open_checkpoint(folder.path()); });
   EXPECT_EQ(open_checkpoint(folder.path(), false).kind, CheckpointKind::hugging_face);
   folder.write("pytorch_model.bin", "x");
-  expect_error(ErrorKind::unsupported, "safetensors", [&] { open_checkpoint(folder.path()); });
+  expect_error(ErrorKind::format, "pytorch_model.bin", [&] { open_checkpoint(folder.path()); });
   // What the system cannot look at is not absent.
   std::filesystem::create_symlink("loop", folder.file("loop"));
   expect_error(ErrorKind::io, "loop", [&] { open_checkpoint(folder.file("loop")); });

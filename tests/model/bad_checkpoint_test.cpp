@@ -102,7 +102,7 @@ TEST_F(BadFolder, MissingPartsAreNamed) {
   std::filesystem::remove(path() + "/model.safetensors");
   expect(ErrorKind::not_found, "model.safetensors");
   folder_.write("m/pytorch_model.bin", "x");
-  expect(ErrorKind::unsupported, "pytorch_model.bin");
+  expect(ErrorKind::format, "pytorch_model.bin");
   std::filesystem::remove(path() + "/config.json");
   expect(ErrorKind::not_found, "config.json");
 }

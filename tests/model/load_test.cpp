@@ -239,6 +239,32 @@ TEST(LoadMemory, HandlesOfParametersOutliveTheCopyOutOfTheFile) {
   EXPECT_EQ(model.forward(to_tensor({1, 2})).abs().max().item<float>(), 0.0f);
 }
 
+class Pickled : public ::testing::TestWithParam<const char*> {};
+
+// pytorch_model.bin, whole and in shards, beside the same weights as safetensors.
+TEST_P(Pickled, IsTheModelOfItsSafetensors) {
+  const std::string name = GetParam();
+  const CausalLM pickled = load("torch/" + name);
+  const CausalLM model = load("families/" + name);
+  EXPECT_EQ(pickled.config(), model.config());
+  for (const auto& [parameter, tensor] : model.named_parameters()) {
+    EXPECT_TRUE(pickled.parameter(parameter).equal(tensor)) << parameter;
+  }
+  const at::Tensor ids = to_tensor({1, 2, 3, 4, 5});
+  EXPECT_TRUE(pickled.forward(ids).equal(model.forward(ids)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Torch, Pickled, ::testing::Values("gpt2_inverse_layer", "llama_llama3"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(PickledWeights, StandBehindSafetensors) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.file("m");
+  std::filesystem::copy(fixture("families/llama_llama3"), folder);
+  temporary.write("m/pytorch_model.bin", "not looked at");
+  EXPECT_NO_THROW(CausalLM::from_pretrained(folder));
+}
+
 TEST(LoadMemory, SavingWhereNoFolderCanBeIsAnError) {
   const TemporaryFolder temporary;
   const std::string file = temporary.write("file", "x");

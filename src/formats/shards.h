@@ -1,0 +1,17 @@
+// Checkpoints in several files with an index, {"weight_map": {tensor: file}}.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "formats/tensor_view.h"
+
+namespace powerhouse {
+
+/// The tensors that `index_name` of `folder` lists, each from the shard that it names; `read` opens a shard, once each.
+/// Error{format} where index and shards disagree or a shard is no file of this folder.
+std::vector<TensorView> read_shards(const std::string& folder, const char* index_name,
+                                    const std::function<std::vector<TensorView>(const std::string& path)>& read);
+
+}  // namespace powerhouse

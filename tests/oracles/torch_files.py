@@ -1,0 +1,117 @@
+"""Writes tests/fixtures/formats/torch/* and tests/fixtures/model/torch/*: files of torch.save, and hostile ones.
+
+    python tests/oracles/torch_files.py
+
+Each good file NAME.bin has its tensors in NAME.safetensors. Folders of model/torch are those of model/families with
+their weights pickled. Ran with torch 2.11.0.
+"""
+import collections
+import json
+import os
+import pathlib
+import pickle
+import shutil
+import zipfile
+
+import torch
+from safetensors.torch import load_file, save_file
+
+FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
+FORMATS = FIXTURES / "formats" / "torch"
+MODELS = FIXTURES / "model" / "torch"
+torch.manual_seed(1)
+
+
+def good(name, tensors, **options):
+    torch.save(tensors, FORMATS / f"{name}.bin", **options)
+    save_file({key: value.detach().clone().contiguous() for key, value in tensors.items()},
+              FORMATS / f"{name}.safetensors")
+
+
+def edited(source, name, change, compression=zipfile.ZIP_STORED):
+    """The file `source` with its entries changed; None leaves an entry out."""
+    with zipfile.ZipFile(FORMATS / f"{source}.bin") as old, zipfile.ZipFile(FORMATS / f"{name}.bin", "w", compression) as new:
+        for entry in old.namelist():
+            data = change(entry.split("/", 1)[1], old.read(entry))
+            if data is not None:
+                new.writestr(entry, data)
+
+
+def pickled(name, data):
+    with zipfile.ZipFile(FORMATS / f"{name}.bin", "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3\n")
+
+
+class Call:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def formats():
+    shutil.rmtree(FORMATS, ignore_errors=True)
+    FORMATS.mkdir(parents=True)
+    dtypes = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2,
+              torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+    good("dtypes", {str(dtype)[6:]: (torch.rand(3, 2) * 9).to(dtype) for dtype in dtypes} |
+         {"bool": torch.tensor([True, False]), "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 4)})
+    whole = torch.rand(6, 5)
+    good("views", {"whole": whole, "rows": whole[2:4], "columns": whole[:, 1:3], "transposed": whole.t(),
+                   "permuted": torch.rand(2, 3, 4).permute(2, 0, 1), "same": whole, "stepped": whole[::2, ::3]})
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    good("state_dict", module.state_dict())  # an OrderedDict with _metadata
+    good("parameters", {"w": torch.nn.Parameter(torch.rand(2, 2))})
+    good("protocol4", {"w": torch.rand(2, 2)}, pickle_protocol=4)
+    good("protocol5", {"w": torch.rand(2, 2)}, pickle_protocol=5)
+
+    torch.save({"w": torch.rand(2)}, FORMATS / "bad_legacy.bin", _use_new_zipfile_serialization=False)
+    torch.save({"model": {"w": torch.rand(2)}}, FORMATS / "bad_nested.bin")
+    torch.save({"w": torch.rand(2), "step": 7}, FORMATS / "bad_number.bin")
+    torch.save([torch.rand(2)], FORMATS / "bad_list.bin")
+    torch.save({"w": torch.rand(1).expand(1 << 20)}, FORMATS / "bad_expanded.bin")
+    torch.save({"w": torch.rand(2).to_sparse()}, FORMATS / "bad_sparse.bin")
+    pickled("bad_system", pickle.dumps(Call(os.system, "echo owned > owned"), 2))
+    pickled("bad_eval", pickle.dumps({"w": Call(eval, "1 + 1")}, 4))
+    pickled("bad_object", pickle.dumps(pathlib.PurePosixPath("x"), 2))
+    pickled("bad_empty", b"")
+    pickled("bad_memo", b"\x80\x02h\x07.")
+    pickled("bad_mark", b"\x80\x02u.")
+    pickled("bad_stack", b"\x80\x02s.")
+    edited("parameters", "bad_compressed", lambda name, data: data, zipfile.ZIP_DEFLATED)
+    edited("parameters", "bad_storage", lambda name, data: None if name.startswith("data/") else data)
+    edited("parameters", "bad_short", lambda name, data: data[:-1] if name.startswith("data/") else data)
+    edited("parameters", "bad_order", lambda name, data: b"big" if name == "byteorder" else data)
+    edited("parameters", "bad_offset",
+           lambda name, data: data.replace(b"K\x00K\x02K\x02\x86", b"K\x01K\x02K\x02\x86") if name == "data.pkl" else data)
+    edited("parameters", "bad_pickle", lambda name, data: data[:-5] if name == "data.pkl" else data)
+    data = (FORMATS / "parameters.bin").read_bytes()
+    (FORMATS / "bad_cut.bin").write_bytes(data[: len(data) // 2])
+
+
+def models():
+    shutil.rmtree(MODELS, ignore_errors=True)
+    for family, shards in (("gpt2_inverse_layer", 1), ("llama_llama3", 3)):
+        source, folder = FIXTURES / "model" / "families" / family, MODELS / family
+        folder.mkdir(parents=True)
+        shutil.copy(source / "config.json", folder)
+        tensors = collections.OrderedDict(load_file(source / "model.safetensors"))
+        if shards == 1:
+            if "lm_head.weight" not in tensors:  # as a tied model's state_dict has it: twice, in one storage
+                tensors["lm_head.weight"] = tensors["transformer.wte.weight"]
+            torch.save(tensors, folder / "pytorch_model.bin")
+            continue
+        names, weight_map = list(tensors), {}
+        for shard in range(shards):
+            file = f"pytorch_model-{shard + 1:05}-of-{shards:05}.bin"
+            part = {name: tensors[name] for name in names[shard::shards]}
+            torch.save(part, folder / file)
+            weight_map |= dict.fromkeys(part, file)
+        with open(folder / "pytorch_model.bin.index.json", "w") as out:
+            json.dump({"metadata": {"total_size": 0}, "weight_map": weight_map}, out)
+
+
+formats()
+models()
