@@ -11,7 +11,8 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kShortCluster = 6;  // bytes: clusters below are replaced as wholes
+constexpr std::size_t kMaxUnits = std::size_t{1} << 20;  // nmt_nfkc's table has 60,000
+constexpr std::size_t kShortCluster = 6;                 // bytes: clusters below are replaced as wholes
 
 // A unit of the double array: the byte that leads to it, the offset to its children, whether its leaf holds a value.
 std::uint32_t label(std::uint32_t unit) { return unit & (1u << 31 | 0xFF); }
@@ -120,6 +121,44 @@ Charsmap::Prefix Charsmap::longest(std::string_view text) const {
     return true;
   });
   return found;
+}
+
+void Charsmap::require_sound() const {
+  const auto refuse = [](std::string_view what) {
+    throw Error(ErrorKind::format, what, {.field = "precompiled_charsmap"});
+  };
+  if (replacements_.empty() ? !units_.empty() : replacements_.back() != '\0') refuse("a replacement has no end");
+  if (units_.empty()) return;
+  if (units_.size() > kMaxUnits) refuse("a charsmap is too large");
+  // Subtrees are shared, so a place may be reached on several ways: it counts again where more keys lie on the way. A
+  // circle with keys in it ends at the bound, one without them after one turn.
+  struct Place {
+    std::uint64_t children;
+    int keys;  // that end on the way
+  };
+  std::vector<Place> places{{offset(units_[0]), 0}};
+  std::vector<std::int8_t> most(units_.size(), -1);
+  std::size_t steps = 0;
+  while (!places.empty()) {
+    const Place place = places.back();
+    places.pop_back();
+    if (++steps > 4 * units_.size()) refuse("a charsmap's table is a tangle");
+    for (std::uint64_t byte = 1; byte < 256; ++byte) {
+      const std::uint64_t at = place.children ^ byte;
+      if (at >= units_.size()) refuse("a charsmap's table leads out of it");
+      const std::uint32_t unit = units_[at];
+      if (label(unit) != byte || most[at] >= place.keys) continue;
+      most[at] = static_cast<std::int8_t>(place.keys);
+      const std::uint64_t next = at ^ offset(unit);
+      int keys = place.keys;
+      if (has_leaf(unit)) {
+        if (next >= units_.size() || (units_[next] & ~(1u << 31)) >= replacements_.size() || ++keys > 32) {
+          refuse("a charsmap's table leads out of it");
+        }
+      }
+      places.push_back({next, keys});
+    }
+  }
 }
 
 PrecompiledStep::PrecompiledStep(Charsmap map) : map_(std::move(map)) {

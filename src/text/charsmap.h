@@ -30,6 +30,9 @@ class Charsmap {
   };
   /// The longest key that begins `text`, as SentencePiece replaces.
   Prefix longest(std::string_view text) const;
+  /// Error{format} where a walk may leave the table, or find more than 32 keys one inside the other: for readers that
+  /// trust the table.
+  void require_sound() const;
 
  private:
   template <typename Visit>

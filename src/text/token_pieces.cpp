@@ -9,7 +9,7 @@ namespace powerhouse {
 
 std::string TokenPieces::bytes(std::size_t id, std::string_view text, bool first) const {
   std::string out;
-  switch (kinds[id]) {
+  switch (id < kinds.size() ? kinds[id] : Kind::verbatim) {  // beyond: added tokens
     case Kind::nothing: break;
     case Kind::verbatim: out = text; break;
     case Kind::alphabet: append_from_byte_level(out, text); break;

@@ -11,6 +11,7 @@
 #include "text/tokenizer_gguf.h"
 #include "text/tokenizer_impl.h"
 #include "text/tokenizer_json.h"
+#include "text/tokenizer_sentencepiece.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
@@ -75,6 +76,8 @@ void encode_plain(const Tokenizer::Impl& tokenizer, std::string_view text, std::
         text, [&](std::string_view piece) { bpe.encode_bytes(piece, out); }, start);
     return;
   }
+  if (const auto* model = std::get_if<SentencePieceModel>(&tokenizer.model))
+    return model->encode(text, out, start == 0);
   visit_model(tokenizer.model, [&](const auto& model) {
     pre_tokenizer.split(
         text, [&](std::string_view piece) { model.encode(piece, out); }, start);
@@ -141,7 +144,11 @@ std::vector<EncodedToken> Tokenizer::Impl::encode_tokens(std::string_view text, 
   };
   const auto encode_piece = [&](const AlignedText& piece) {
     spans.clear();
-    visit_model(model, [&](const auto& model) { model.encode_spans(piece.text, spans); });
+    if (const auto* whole = std::get_if<SentencePieceModel>(&model)) {
+      whole->encode_spans(piece.text, spans, piece.text.data() == text.data());
+    } else {
+      visit_model(model, [&](const auto& model) { model.encode_spans(piece.text, spans); });
+    }
     for (const TokenSpan& span : spans) {
       const bool own = span.unknown && shows_unknown;
       add(span.id, piece.origin_of(span.begin, span.end),
@@ -189,6 +196,7 @@ std::string Tokenizer::decode(std::span<const std::int64_t> ids, DecodeOptions o
 
 Tokenizer Tokenizer::from_pretrained(const std::string& path) {
   if (checkpoint_kind(path) == CheckpointKind::gguf) {
+    if (path.ends_with(".model")) return Tokenizer(tokenizer_from_sentencepiece(path));
     return Tokenizer(tokenizer_from_gguf(*GgufFile::open(path)));
   }
   return Tokenizer(tokenizer_from_folder(path));

@@ -7,19 +7,23 @@
 #include "powerhouse/error.h"
 #include "support/mapped_file.h"
 #include "text/tokenizer_json.h"
+#include "text/tokenizer_sentencepiece.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
 
+enum class SlowFiles { bpe, word_piece, sentencepiece };  // vocab.json with merges.txt, vocab.txt, tokenizer.model
 enum class SlowTemplate { bos_eos, roberta, bert };
 
 struct SlowTokenizer::Row {
   std::string_view name;        // the class, without "Fast"
   std::string_view model_type;  // of config.json
-  bool word_piece;              // vocab.txt, else vocab.json and merges.txt
+  SlowFiles files;
   SlowTemplate post_processor;
   std::string_view pattern;  // cut by before the byte-level step, with NFC; empty: GPT-2's own pattern
   std::string_view roles;    // special tokens by default
+  bool add_bos = false;      // where tokenizer_config.json does not say
+  bool legacy = false;       // likewise (text/sentencepiece_model.h)
 };
 
 namespace {
@@ -27,23 +31,54 @@ namespace {
 constexpr std::string_view kQwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+constexpr SlowTokenizer::Row sentencepiece_row(std::string_view name, std::string_view model_type, bool add_bos = true,
+                                               bool legacy = false) {
+  return {name, model_type, SlowFiles::sentencepiece, SlowTemplate::bos_eos, "", "{}", add_bos, legacy};
+}
+
 constexpr SlowTokenizer::Row kRows[] = {
-    {"GPT2Tokenizer", "gpt2", false, SlowTemplate::bos_eos, "",
+    {"GPT2Tokenizer", "gpt2", SlowFiles::bpe, SlowTemplate::bos_eos, "",
      R"({"bos_token":"<|endoftext|>","eos_token":"<|endoftext|>","unk_token":"<|endoftext|>"})"},
-    {"Qwen2Tokenizer", "qwen2", false, SlowTemplate::bos_eos, kQwen2,
+    {"Qwen2Tokenizer", "qwen2", SlowFiles::bpe, SlowTemplate::bos_eos, kQwen2,
      R"({"eos_token":"<|endoftext|>","unk_token":"<|endoftext|>","pad_token":"<|endoftext|>"})"},
-    {"RobertaTokenizer", "roberta", false, SlowTemplate::roberta, "",
+    {"RobertaTokenizer", "roberta", SlowFiles::bpe, SlowTemplate::roberta, "",
      R"({"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>","sep_token":"</s>","pad_token":"<pad>","cls_token":"<s>","mask_token":"<mask>"})"},
-    {"BertTokenizer", "bert", true, SlowTemplate::bert, "",
+    {"BertTokenizer", "bert", SlowFiles::word_piece, SlowTemplate::bert, "",
      R"({"unk_token":"[UNK]","sep_token":"[SEP]","pad_token":"[PAD]","cls_token":"[CLS]","mask_token":"[MASK]"})"},
+    sentencepiece_row("LlamaTokenizer", "llama"),
+    sentencepiece_row("LlamaTokenizer", "mistral"),
+    sentencepiece_row("LlamaTokenizer", "mixtral"),
+    sentencepiece_row("LLaMATokenizer", ""),
+    sentencepiece_row("CodeLlamaTokenizer", "code_llama"),
+    sentencepiece_row("GemmaTokenizer", "gemma"),
+    sentencepiece_row("GemmaTokenizer", "gemma2"),
+    sentencepiece_row("GemmaTokenizer", "gemma3_text"),
+    sentencepiece_row("BaichuanTokenizer", "baichuan", true, true),
+    sentencepiece_row("InternLMTokenizer", "internlm", true, true),
+    sentencepiece_row("InternLM2Tokenizer", "internlm2", true, true),
+    sentencepiece_row("SentencePieceBackend", "", false, true),
+    sentencepiece_row("TokenizersBackend", "", false),
+    sentencepiece_row("PreTrainedTokenizerFast", "", false),
 };
+// A folder that names neither class nor family.
+constexpr SlowTokenizer::Row kBareSentencePiece = sentencepiece_row("", "", false);
 
 constexpr std::uint64_t kMaxFile = std::uint64_t{1} << 28;
+
+// tokenizer.model, or spiece.model as it was called first; empty where there is neither.
+std::filesystem::path sentencepiece_file(const std::filesystem::path& root) {
+  std::error_code ignored;
+  for (const char* name : {"tokenizer.model", "spiece.model"}) {
+    if (std::filesystem::exists(root / name, ignored)) return root / name;
+  }
+  return {};
+}
 
 // The rows whose files lie in the folder.
 bool has_files(const std::filesystem::path& root, const SlowTokenizer::Row& row) {
   std::error_code ignored;
-  if (row.word_piece) return std::filesystem::exists(root / "vocab.txt", ignored);
+  if (row.files == SlowFiles::sentencepiece) return !sentencepiece_file(root).empty();
+  if (row.files == SlowFiles::word_piece) return std::filesystem::exists(root / "vocab.txt", ignored);
   return std::filesystem::exists(root / "vocab.json", ignored) && std::filesystem::exists(root / "merges.txt", ignored);
 }
 
@@ -140,20 +175,21 @@ SlowTokenizer find_slow_tokenizer(const std::string& folder, const Json& config)
     throw Error(ErrorKind::not_found, "the folder has no tokenizer",
                 {.file = folder,
                  .field = "tokenizer.json",
-                 .expected = "tokenizer.json, or vocab.json with merges.txt, or vocab.txt"});
+                 .expected = "tokenizer.json, or tokenizer.model, or vocab.json with merges.txt, or vocab.txt"});
   }
   std::string name = config.string_or("tokenizer_class", "");
-  if (name.ends_with("Fast")) name.resize(name.size() - 4);
+  if (name.ends_with("Fast") && name != "PreTrainedTokenizerFast") name.resize(name.size() - 4);
   std::string model_type;
   if (const auto path = root / "config.json"; std::filesystem::exists(path, ignored)) {
     model_type = Json::parse_file(path.string()).string_or("model_type", "");
   }
   std::string known;
   for (const SlowTokenizer::Row& row : kRows) {
-    const bool named = name.empty() ? row.model_type == model_type : row.name == name;
+    const bool named = name.empty() ? !model_type.empty() && row.model_type == model_type : row.name == name;
     if (named && has_files(root, row)) return {row, folder};
-    known.append(known.empty() ? "" : ", ").append(row.name);
+    if (!known.ends_with(row.name)) known.append(known.empty() ? "" : ", ").append(row.name);
   }
+  if (name.empty() && has_files(root, kBareSentencePiece)) return {kBareSentencePiece, folder};
   throw Error(ErrorKind::unsupported, "a folder without tokenizer.json, of a tokenizer class that is not built",
               {.file = folder,
                .field = name.empty() ? "model_type" : "tokenizer_class",
@@ -167,9 +203,17 @@ std::shared_ptr<Tokenizer::Impl> SlowTokenizer::load(Json& config) const {
     if (config.as_object().find(role) == nullptr) config.as_object()[role] = token;
   }
   const std::filesystem::path root(folder_);
-  const std::string file = (root / (row_->word_piece ? "vocab.txt" : "vocab.json")).string();
+  if (row_->files == SlowFiles::sentencepiece) {
+    auto tokenizer = load_sentencepiece(sentencepiece_file(root).string(), config.bool_or("legacy", row_->legacy));
+    for (const auto& [role, token] : tokenizer->special_names) {
+      if (config.as_object().find(role) == nullptr) config.as_object()[role] = Json(token);
+    }
+    return tokenizer;
+  }
+  const bool word_piece = row_->files == SlowFiles::word_piece;
+  const std::string file = (root / (word_piece ? "vocab.txt" : "vocab.json")).string();
   try {
-    const std::string text = row_->word_piece ? word_piece_json(root, config) : bpe_json(root, config, row_->pattern);
+    const std::string text = word_piece ? word_piece_json(root, config) : bpe_json(root, config, row_->pattern);
     return load_tokenizer_json(text, file);
   } catch (const Error& error) {
     throw error.in_file(file);
@@ -201,7 +245,7 @@ void SlowTokenizer::finish(Tokenizer::Impl& tokenizer, const Json& config) const
       post.pair.insert(post.pair.end(), {token("sep_token", 0), {Kind::second, -1, 0}, token("sep_token", 0)});
       break;
     case SlowTemplate::bos_eos: {
-      const bool bos = tokenizer.bos && config.bool_or("add_bos_token", false);
+      const bool bos = tokenizer.bos && config.bool_or("add_bos_token", row_->add_bos);
       const bool eos = tokenizer.eos && config.bool_or("add_eos_token", false);
       post.single.clear();
       post.pair.clear();

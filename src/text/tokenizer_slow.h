@@ -1,7 +1,9 @@
-// Folders of older models, without tokenizer.json: GPT-2 style vocab.json and merges.txt, or BERT's vocab.txt.
+// Folders of older models, without tokenizer.json: GPT-2 style vocab.json and merges.txt, BERT's vocab.txt, or
+// SentencePiece's tokenizer.model.
 //
 // Such files hold a vocabulary and nothing else; what the tokenizer does with it is known from its class in
-// transformers, by name. Each known class becomes a tokenizer.json, which is then loaded like any other.
+// transformers, by name. Each known class becomes a tokenizer.json, which is then loaded like any other;
+// SentencePiece's file says most of it itself (text/tokenizer_sentencepiece.h).
 #pragma once
 
 #include <memory>
