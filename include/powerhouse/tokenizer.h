@@ -34,8 +34,8 @@ struct DecodeOptions {
 class POWERHOUSE_API Tokenizer {
  public:
   /// Loads from a GGUF file, a folder with tokenizer.json (and tokenizer_config.json) or the files of older models, or a
-  /// SentencePiece file alone (*.model). Needs no weights and no known architecture. Throws Error{not_found, format,
-  /// unsupported}.
+  /// SentencePiece file (*.model) or a file of tiktoken's ranks (cl100k_base.tiktoken: its name says which encoding)
+  /// alone. Needs no weights and no known architecture. Throws Error{not_found, format, unsupported}.
   static Tokenizer from_pretrained(const std::string& path);
 
   Tokenizer(const Tokenizer&);

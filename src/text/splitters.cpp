@@ -69,20 +69,20 @@ Seen look_with_marks(std::string_view text, std::size_t at) {
 }
 
 template <Seen (*look)(std::string_view, std::size_t)>
-std::size_t next_cl100k(std::string_view text, std::size_t at, std::size_t max_numbers, bool ascii) {
+std::size_t next_cl100k(std::string_view text, std::size_t at, const Cl100k& options) {
   const auto skip = [&](std::string_view, std::size_t from, Class kind) {
     for (Seen seen = look(text, from); seen.is(kind); seen = look(text, from)) from += seen.length;
     return from;
   };
   const Seen first = look(text, at);
   if (first.code_point == '\'') {
-    const std::size_t end = end_of_contraction(text, at, ascii);
+    const std::size_t end = end_of_contraction(text, at, options.ascii_contractions);
     if (end != at) return end;
   }
   std::size_t end = at + first.length;
   if (first.kind == Class::letter) return skip(text, end, Class::letter);
   if (first.kind == Class::number) {
-    for (std::size_t count = 1; count < max_numbers; ++count) {
+    for (std::size_t count = 1; count < options.max_numbers; ++count) {
       const Seen next = look(text, end);
       if (!next.is(Class::number)) break;
       end += next.length;
@@ -102,6 +102,7 @@ std::size_t next_cl100k(std::string_view text, std::size_t at, std::size_t max_n
     end += seen.length;
     if (seen.is_newline()) after_newline = end;
   }
+  if (options.whole_trailing_spaces && end == text.size()) return end;
   return after_newline != 0 ? after_newline : end_of_spaces(text, at, end);
 }
 
@@ -150,7 +151,7 @@ std::size_t end_of_contraction(std::string_view text, std::size_t at, bool ascii
 void split_cl100k(std::string_view text, const Cl100k& options, PieceSink sink) {
   const auto next = options.marks ? next_cl100k<look_with_marks> : next_cl100k<look>;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = next(text, at, options.max_numbers, options.ascii_contractions);
+    const std::size_t end = next(text, at, options);
     sink(text.substr(at, end - at));
     at = end;
   }

@@ -19,10 +19,12 @@ namespace powerhouse {
 
 void split_gpt2(std::string_view text, PieceSink sink);
 /// `ascii_contractions`: U+017F, the long s, is no s. `marks`: \p{M} counts as \p{L} (Qwen 3.5). Both are llama.cpp's.
+/// `whole_trailing_spaces`: spaces at the end are one piece, line breaks among them or not (tiktoken: \s++$).
 struct Cl100k {
   std::size_t max_numbers = 3;
   bool ascii_contractions = false;
   bool marks = false;
+  bool whole_trailing_spaces = false;
 };
 void split_cl100k(std::string_view text, const Cl100k& options, PieceSink sink);
 void split_digits(std::string_view text, bool individual, PieceSink sink);

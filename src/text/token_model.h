@@ -7,6 +7,7 @@
 #include "text/bpe.h"
 #include "text/gguf_unigram.h"
 #include "text/gguf_word_piece.h"
+#include "text/rank_bpe.h"
 #include "text/sentencepiece_model.h"
 #include "text/spm.h"
 #include "text/unigram.h"
@@ -16,7 +17,7 @@ namespace powerhouse {
 
 /// `std::monostate` until a loader puts the model in place.
 using TokenModel = std::variant<std::monostate, Bpe, Unigram, WordPiece, WordLevel, Spm, GgufUnigram, GgufWordPiece,
-                                SentencePieceModel>;
+                                SentencePieceModel, RankBpe>;
 
 /// Calls `work` with the model that is there, once its type is known: loops over pieces go inside `work`.
 template <typename Work>

@@ -12,6 +12,7 @@
 #include "text/tokenizer_impl.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_sentencepiece.h"
+#include "text/tokenizer_tiktoken.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
@@ -196,7 +197,10 @@ std::string Tokenizer::decode(std::span<const std::int64_t> ids, DecodeOptions o
 
 Tokenizer Tokenizer::from_pretrained(const std::string& path) {
   if (checkpoint_kind(path) == CheckpointKind::gguf) {
-    if (path.ends_with(".model")) return Tokenizer(tokenizer_from_sentencepiece(path));
+    if (path.ends_with(".tiktoken")) return Tokenizer(tokenizer_from_tiktoken(path));
+    if (path.ends_with(".model")) {
+      return Tokenizer(is_tiktoken(path) ? tokenizer_from_tiktoken(path) : tokenizer_from_sentencepiece(path));
+    }
     return Tokenizer(tokenizer_from_gguf(*GgufFile::open(path)));
   }
   return Tokenizer(tokenizer_from_folder(path));

@@ -8,11 +8,13 @@
 #include "support/mapped_file.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_sentencepiece.h"
+#include "text/tokenizer_tiktoken.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
 
-enum class SlowFiles { bpe, word_piece, sentencepiece };  // vocab.json with merges.txt, vocab.txt, tokenizer.model
+// vocab.json with merges.txt, vocab.txt, tokenizer.model, a named file of ranks
+enum class SlowFiles { bpe, word_piece, sentencepiece, tiktoken };
 enum class SlowTemplate { bos_eos, roberta, bert };
 
 struct SlowTokenizer::Row {
@@ -60,6 +62,7 @@ constexpr SlowTokenizer::Row kRows[] = {
     sentencepiece_row("TokenizersBackend", "", false),
     sentencepiece_row("PreTrainedTokenizerFast", "", false),
 };
+constexpr SlowTokenizer::Row kTiktoken{"", "", SlowFiles::tiktoken, SlowTemplate::bos_eos, "", "{}"};
 // A folder that names neither class nor family.
 constexpr SlowTokenizer::Row kBareSentencePiece = sentencepiece_row("", "", false);
 
@@ -169,13 +172,15 @@ std::optional<std::int64_t> id_of_role(const Tokenizer::Impl& tokenizer, std::st
 SlowTokenizer find_slow_tokenizer(const std::string& folder, const Json& config) {
   const std::filesystem::path root(folder);
   std::error_code ignored;
+  const std::string ranks = find_tiktoken(folder);
   const bool any =
       std::any_of(std::begin(kRows), std::end(kRows), [&](const auto& row) { return has_files(root, row); });
-  if (!any) {
-    throw Error(ErrorKind::not_found, "the folder has no tokenizer",
-                {.file = folder,
-                 .field = "tokenizer.json",
-                 .expected = "tokenizer.json, or tokenizer.model, or vocab.json with merges.txt, or vocab.txt"});
+  if (!any && ranks.empty()) {
+    throw Error(
+        ErrorKind::not_found, "the folder has no tokenizer",
+        {.file = folder,
+         .field = "tokenizer.json",
+         .expected = "tokenizer.json, tokenizer.model, vocab.json with merges.txt, vocab.txt or a .tiktoken file"});
   }
   std::string name = config.string_or("tokenizer_class", "");
   if (name.ends_with("Fast") && name != "PreTrainedTokenizerFast") name.resize(name.size() - 4);
@@ -190,6 +195,7 @@ SlowTokenizer find_slow_tokenizer(const std::string& folder, const Json& config)
     if (!known.ends_with(row.name)) known.append(known.empty() ? "" : ", ").append(row.name);
   }
   if (name.empty() && has_files(root, kBareSentencePiece)) return {kBareSentencePiece, folder};
+  if (!ranks.empty()) return {kTiktoken, folder};  // the file's name says all
   throw Error(ErrorKind::unsupported, "a folder without tokenizer.json, of a tokenizer class that is not built",
               {.file = folder,
                .field = name.empty() ? "model_type" : "tokenizer_class",
@@ -203,13 +209,7 @@ std::shared_ptr<Tokenizer::Impl> SlowTokenizer::load(Json& config) const {
     if (config.as_object().find(role) == nullptr) config.as_object()[role] = token;
   }
   const std::filesystem::path root(folder_);
-  if (row_->files == SlowFiles::sentencepiece) {
-    auto tokenizer = load_sentencepiece(sentencepiece_file(root).string(), config.bool_or("legacy", row_->legacy));
-    for (const auto& [role, token] : tokenizer->special_names) {
-      if (config.as_object().find(role) == nullptr) config.as_object()[role] = Json(token);
-    }
-    return tokenizer;
-  }
+  if (row_->files == SlowFiles::sentencepiece || row_->files == SlowFiles::tiktoken) return load_whole(config);
   const bool word_piece = row_->files == SlowFiles::word_piece;
   const std::string file = (root / (word_piece ? "vocab.txt" : "vocab.json")).string();
   try {
@@ -218,6 +218,21 @@ std::shared_ptr<Tokenizer::Impl> SlowTokenizer::load(Json& config) const {
   } catch (const Error& error) {
     throw error.in_file(file);
   }
+}
+
+// Files that say themselves what the tokenizer does.
+std::shared_ptr<Tokenizer::Impl> SlowTokenizer::load_whole(Json& config) const {
+  const auto tokenizer = [&] {
+    if (row_->files == SlowFiles::tiktoken) return load_tiktoken(find_tiktoken(folder_));
+    const std::string file = sentencepiece_file(folder_).string();
+    if (!is_tiktoken(file)) return load_sentencepiece(file, config.bool_or("legacy", row_->legacy));
+    if (config.get("add_bos_token") == nullptr) config.as_object()["add_bos_token"] = Json(true);  // Llama 3
+    return load_tiktoken(file);
+  }();
+  for (const auto& [role, token] : tokenizer->special_names) {
+    if (config.as_object().find(role) == nullptr) config.as_object()[role] = Json(token);
+  }
+  return tokenizer;
 }
 
 void SlowTokenizer::finish(Tokenizer::Impl& tokenizer, const Json& config) const {

@@ -1,5 +1,5 @@
-// Folders of older models, without tokenizer.json: GPT-2 style vocab.json and merges.txt, BERT's vocab.txt, or
-// SentencePiece's tokenizer.model.
+// Folders of older models, without tokenizer.json: GPT-2 style vocab.json and merges.txt, BERT's vocab.txt,
+// SentencePiece's tokenizer.model, or tiktoken's ranks.
 //
 // Such files hold a vocabulary and nothing else; what the tokenizer does with it is known from its class in
 // transformers, by name. Each known class becomes a tokenizer.json, which is then loaded like any other;
@@ -26,6 +26,8 @@ class SlowTokenizer {
   void finish(Tokenizer::Impl& tokenizer, const Json& config) const;
 
  private:
+  std::shared_ptr<Tokenizer::Impl> load_whole(Json& config) const;
+
   const Row* row_;
   std::string folder_;
 };
