@@ -8,6 +8,7 @@ struct Flags {
   ModelFlags model;
   bool tensors = false;
   bool json = false;
+  std::int64_t context = 0;
 };
 
 }  // namespace
@@ -18,11 +19,13 @@ void add_inspect(CLI::App& app, Action& action) {
   flags->model.add(command);
   command.add_flag("--tensors", flags->tensors, "list every tensor");
   command.add_flag("--json", flags->json, "print as JSON");
+  command.add_option("--context", flags->context, "tokens to estimate memory for; the model's own, at most 4096")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 31));
   command.callback([flags, &action] {
     action = [flags] {
       const powerhouse::ModelReport report = powerhouse::inspect(flags->model.model);
-      write_out(flags->json ? powerhouse::to_json(report, flags->tensors) + "\n"
-                            : powerhouse::to_string(report, flags->tensors));
+      write_out(flags->json ? powerhouse::to_json(report, flags->tensors, flags->context) + "\n"
+                            : powerhouse::to_string(report, flags->tensors, flags->context));
     };
   });
 }

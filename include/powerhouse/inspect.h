@@ -34,8 +34,39 @@ struct ModelReport {
 /// Reads headers only. Throws as CausalLM::from_pretrained does, but reports missing tensors instead of throwing.
 POWERHOUSE_API ModelReport inspect(const std::string& path);
 
-/// A page of text: choices, sizes, a summary per layer, and every tensor with `tensors`.
-POWERHOUSE_API std::string to_string(const ModelReport& report, bool tensors = false);
-POWERHOUSE_API std::string to_json(const ModelReport& report, bool tensors = false);
+/// Bytes, by what they are for.
+struct MemoryEstimate {
+  std::size_t weights = 0;
+  std::size_t kv_cache = 0;
+  std::size_t activations = 0;
+  std::size_t gradients = 0;
+  std::size_t optimizer = 0;
+  std::size_t total() const { return weights + kv_cache + activations + gradients + optimizer; }
+};
+
+struct MemoryReport {
+  std::int64_t tokens = 0;  ///< of the one sequence that is run or trained on
+  MemoryEstimate run{}, train_full{}, train_lora{}, train_qlora{};
+};
+
+/// What a model needs for one sequence of `tokens` (0: the longest it was made for, at most 4096), by counting:
+///
+/// - run: the weights as stored, the KV cache in bf16, and one pass of at most 512 rows in bf16 (hidden states, heads,
+///   MLP) with one row of float32 logits.
+/// - training: what the backward pass needs of each token and layer in bf16 (4 hidden_size, 2 queries, a key and a
+///   value twice, 3 intermediate_size, or 2 without a gate, for each expert in use), float32 logits and their gradient.
+///   - full: 2 bytes a parameter for weights in bf16, 2 for gradients, 8 for AdamW's two moments in float32.
+///   - LoRA: weights in bf16, frozen; rank-16 adapters on every linear layer inside the blocks, 4 bytes a parameter for
+///     weights and gradients each and 8 for AdamW.
+///   - QLoRA: the same, those linear layers in NF4 with double quantization (4.127 bits a weight: Dettmers et al.
+///   2023).
+///
+/// Real numbers are larger by what an allocator and libraries keep for themselves.
+POWERHOUSE_API MemoryReport estimate_memory(const ModelReport& report, std::int64_t tokens = 0);
+
+/// A page of text: choices, sizes, memory for a sequence of `tokens` (as in estimate_memory), a summary per layer, and
+/// every tensor with `tensors`.
+POWERHOUSE_API std::string to_string(const ModelReport& report, bool tensors = false, std::int64_t tokens = 0);
+POWERHOUSE_API std::string to_json(const ModelReport& report, bool tensors = false, std::int64_t tokens = 0);
 
 }  // namespace powerhouse

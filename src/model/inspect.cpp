@@ -79,6 +79,47 @@ std::map<std::int64_t, LayerSummary> summarize(const ModelReport& report) {
   return layers;
 }
 
+// The four cases under the names that both outputs use.
+std::vector<std::pair<const char*, MemoryEstimate>> named(const MemoryReport& memory) {
+  return {{"run", memory.run},
+          {"train_full", memory.train_full},
+          {"train_lora", memory.train_lora},
+          {"train_qlora", memory.train_qlora}};
+}
+
+std::vector<std::pair<const char*, std::size_t>> parts(const MemoryEstimate& memory) {
+  return {{"weights", memory.weights},
+          {"kv_cache", memory.kv_cache},
+          {"activations", memory.activations},
+          {"gradients", memory.gradients},
+          {"optimizer", memory.optimizer}};
+}
+
+std::string memory_text(const MemoryReport& memory) {
+  std::string out = "memory for a sequence of " + std::to_string(memory.tokens) + " tokens, estimated:\n";
+  for (const auto& [name, estimate] : named(memory)) {
+    out += "  " + std::string(name) + ": " + human_bytes(estimate.total()) + " (";
+    std::string list;
+    for (const auto& [part, size] : parts(estimate)) {
+      if (size > 0) list += (list.empty() ? "" : ", ") + std::string(part) + " " + human_bytes(size);
+    }
+    out += list + ")\n";
+  }
+  return out;
+}
+
+Json memory_json(const MemoryReport& memory) {
+  JsonObject out;
+  out["tokens"] = memory.tokens;
+  for (const auto& [name, estimate] : named(memory)) {
+    JsonObject row;
+    for (const auto& [part, size] : parts(estimate)) row[part] = static_cast<std::uint64_t>(size);
+    row["total"] = static_cast<std::uint64_t>(estimate.total());
+    out[name] = std::move(row);
+  }
+  return out;
+}
+
 std::string types_text(const std::map<std::string, std::size_t>& types) {
   std::string text;
   for (const auto& [type, count] : types) {
@@ -121,14 +162,15 @@ ModelReport inspect(const std::string& path) {
   return report;
 }
 
-std::string to_string(const ModelReport& report, bool tensors) {
+std::string to_string(const ModelReport& report, bool tensors, std::int64_t tokens) {
   char bits[32];
   std::snprintf(bits, sizeof bits, "%.2f", report.bits_per_weight);
   std::string out = report.path + "\n" + "format: " + report.format + "\n" +
                     "parameters: " + std::to_string(report.parameters) + " (" + human_count(report.parameters) + ")\n" +
                     "size: " + std::to_string(report.bytes) + " bytes (" + human_bytes(report.bytes) + ")\n" +
                     "bits per weight: " + bits + "\n" + "kv cache: " + std::to_string(report.kv_cache_bytes_per_token) +
-                    " bytes a token in bf16\n" + to_string(report.config);
+                    " bytes a token in bf16\n" + memory_text(estimate_memory(report, tokens)) +
+                    to_string(report.config);
   for (const auto& [layer, summary] : summarize(report)) {
     out += layer < 0 ? "outside layers" : "layer " + std::to_string(layer);
     out += ": " + human_count(summary.parameters) + " parameters, " + human_bytes(summary.bytes) + ", " +
@@ -145,7 +187,7 @@ std::string to_string(const ModelReport& report, bool tensors) {
   return out;
 }
 
-std::string to_json(const ModelReport& report, bool tensors) {
+std::string to_json(const ModelReport& report, bool tensors, std::int64_t tokens) {
   const auto names = [](const std::vector<std::string>& list) {
     Json::Array array;
     for (const std::string& name : list) array.emplace_back(name);
@@ -158,6 +200,7 @@ std::string to_json(const ModelReport& report, bool tensors) {
   out["bytes"] = static_cast<std::uint64_t>(report.bytes);
   out["bits_per_weight"] = report.bits_per_weight;
   out["kv_cache_bytes_per_token"] = static_cast<std::uint64_t>(report.kv_cache_bytes_per_token);
+  out["memory"] = memory_json(estimate_memory(report, tokens));
   out["config"] = Json::parse(to_json(report.config), "config");
   Json::Array layers;
   for (const auto& [index, summary] : summarize(report)) {

@@ -1,0 +1,102 @@
+// Memory to run and to train, counted from the config; the formulas stand in powerhouse/inspect.h.
+#include <algorithm>
+
+#include "model/parameters.h"
+#include "powerhouse/inspect.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::int64_t kLoraRank = 16;
+constexpr std::int64_t kPassRows = 512;
+constexpr double kNf4Bits = 4.0 + 8.0 / 64.0 + 32.0 / (64.0 * 256.0);  // codes, 8-bit scales, scales of those
+
+// Parameters that training tells apart.
+struct Counts {
+  double all = 0;
+  double linear = 0;    // of matrices inside the blocks
+  double adapters = 0;  // of rank-16 adapters on those
+};
+
+Counts count(const ModelConfig& config) {
+  Counts counts;
+  for (const ParameterSpec& spec : parameter_specs(find_architecture(std::string_view(config.architecture)), config)) {
+    double size = 1;
+    for (const std::int64_t dimension : spec.shape) size *= static_cast<double>(dimension);
+    counts.all += size;
+    if (spec.layer < 0 || spec.is_bias || spec.shape.size() < 2) continue;
+    const auto in = static_cast<double>(spec.shape.back());
+    const auto out = static_cast<double>(spec.shape[spec.shape.size() - 2]);
+    counts.linear += size;
+    counts.adapters += size / (in * out) * static_cast<double>(kLoraRank) * (in + out);
+  }
+  return counts;
+}
+
+// Elements of one token in one layer.
+struct Widths {
+  std::int64_t queries = 0, key_value = 0, mlp = 0;
+  std::int64_t experts = 1;  // MLPs of this width that see the token
+};
+
+Widths widths_of(const Block& block) {
+  const Attention& attention = block.attention;
+  Widths out{.queries = attention.num_heads * attention.head_dim,
+             .key_value = attention.num_key_value_heads * attention.head_dim,
+             .mlp = block.mlp.intermediate_size};
+  if (block.mlp.moe) {
+    out.mlp = block.mlp.moe->intermediate_size;
+    out.experts = block.mlp.moe->num_experts_per_tok + (block.mlp.moe->shared_intermediate_size > 0 ? 1 : 0);
+    out.mlp = std::max(out.mlp, block.mlp.moe->shared_intermediate_size);
+  }
+  return out;
+}
+
+std::size_t bytes(double value) { return static_cast<std::size_t>(std::max(0.0, value)); }
+
+double kept_for_backward(const ModelConfig& config, std::int64_t tokens) {
+  double elements = 0;
+  for (const Block& block : config.layers) {
+    const Widths widths = widths_of(block);
+    elements += static_cast<double>(4 * config.hidden_size + 2 * widths.queries + 4 * widths.key_value +
+                                    (block.mlp.gated ? 3 : 2) * widths.mlp * widths.experts);
+  }
+  return static_cast<double>(tokens) * (2.0 * elements + 8.0 * static_cast<double>(config.vocab_size));
+}
+
+double of_one_pass(const ModelConfig& config, std::int64_t rows) {
+  std::int64_t widest = 0;
+  for (const Block& block : config.layers) {
+    const Widths widths = widths_of(block);
+    widest = std::max({widest, widths.queries + 2 * widths.key_value, 3 * widths.mlp * widths.experts});
+  }
+  return static_cast<double>(rows) * 2.0 * static_cast<double>(3 * config.hidden_size + widest) +
+         4.0 * static_cast<double>(config.vocab_size);
+}
+
+}  // namespace
+
+MemoryReport estimate_memory(const ModelReport& report, std::int64_t tokens) {
+  const ModelConfig& config = report.config;
+  MemoryReport out;
+  out.tokens = tokens > 0 ? tokens : std::min<std::int64_t>(4096, longest_sequence(config));
+  const Counts counts = count(config);
+  const std::size_t kept = bytes(kept_for_backward(config, out.tokens));
+  out.run = {.weights = report.bytes,
+             .kv_cache = report.kv_cache_bytes_per_token * static_cast<std::size_t>(out.tokens),
+             .activations = bytes(of_one_pass(config, std::min(out.tokens, kPassRows)))};
+  out.train_full = {.weights = bytes(2 * counts.all),
+                    .activations = kept,
+                    .gradients = bytes(2 * counts.all),
+                    .optimizer = bytes(8 * counts.all)};
+  out.train_lora = {.weights = bytes(2 * counts.all + 4 * counts.adapters),
+                    .activations = kept,
+                    .gradients = bytes(4 * counts.adapters),
+                    .optimizer = bytes(8 * counts.adapters)};
+  out.train_qlora = out.train_lora;
+  out.train_qlora.weights =
+      bytes(2 * (counts.all - counts.linear) + kNf4Bits / 8 * counts.linear + 4 * counts.adapters);
+  return out;
+}
+
+}  // namespace powerhouse

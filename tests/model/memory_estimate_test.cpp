@@ -1,0 +1,40 @@
+// Memory as counted by hand for a small Llama.
+#include <gtest/gtest.h>
+
+#include "fixture.h"
+#include "powerhouse/inspect.h"
+
+namespace powerhouse {
+namespace {
+
+using namespace testing;
+
+TEST(MemoryEstimate, IsTheSumOfItsParts) {
+  // Llama: vocabulary 44, hidden 24, 2 layers, 4 heads of 8, 2 of keys and values, MLP 40, head not tied, all bf16.
+  const ModelReport report = inspect(fixture("families/llama_llama3"));
+  const std::size_t linear = 2 * (24 * 32 + 2 * 24 * 16 + 32 * 24 + 3 * 24 * 40);
+  const std::size_t all = linear + 2 * 44 * 24 + (2 * 2 + 1) * 24;
+  const std::size_t adapters = 2 * 16 * ((24 + 32) + 2 * (24 + 16) + (32 + 24) + 3 * (24 + 40));
+  const std::size_t tokens = 10;
+  const std::size_t kept = tokens * (2 * 2 * (4 * 24 + 2 * 32 + 4 * 16 + 3 * 40) + 8 * 44);
+  ASSERT_EQ(static_cast<std::size_t>(report.parameters), all);
+
+  const MemoryReport memory = estimate_memory(report, 10);
+  EXPECT_EQ(memory.run.weights, 2 * all);
+  EXPECT_EQ(memory.run.kv_cache, tokens * 2 * 2 * 16 * 2);
+  EXPECT_EQ(memory.run.activations, tokens * 2 * (3 * 24 + 3 * 40) + 4 * 44);
+  EXPECT_EQ(memory.train_full.total(), 12 * all + kept);
+  EXPECT_EQ(memory.train_lora.total(), 2 * all + 16 * adapters + kept);
+  const double nf4 = 4.0 + 8.0 / 64 + 32.0 / (64 * 256);
+  const auto quantized =
+      static_cast<std::size_t>(2.0 * static_cast<double>(all - linear) + nf4 / 8 * static_cast<double>(linear) +
+                               4.0 * static_cast<double>(adapters));
+  EXPECT_EQ(memory.train_qlora.weights, quantized);
+}
+
+TEST(MemoryEstimate, TakesTheModelsOwnLength) {
+  EXPECT_EQ(estimate_memory(inspect(fixture("families/llama_llama3"))).tokens, 64);
+}
+
+}  // namespace
+}  // namespace powerhouse
