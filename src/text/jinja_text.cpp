@@ -97,8 +97,6 @@ void append_view(Budget& budget, TextBuilder& out, const View& view) {
 }
 
 void append_namespace(Budget& budget, TextBuilder& out, Namespace& space) {
-  // The one object that can hold itself, or stand in a chain of any length.
-  const DepthGuard guard(budget);
   out.append("<Namespace {");
   for (std::size_t i = 0; i < space.attributes.size(); ++i) {
     if (i > 0) out.append(", ");
@@ -248,8 +246,10 @@ void append_string(Budget& budget, TextBuilder& out, const Value& value) {
   }
 }
 
-void append_repr(Budget& budget, TextBuilder& out, const Value& value) {
-  budget.step();
+namespace {
+
+// What holds no other value; apart from append_repr, whose frames stand on the stack as deep as values nest.
+[[gnu::noinline]] void append_leaf(Budget& budget, TextBuilder& out, const Value& value) {
   switch (value.kind()) {
     case Kind::missing:
     case Kind::undefined: out.append("Undefined"); return;
@@ -263,18 +263,6 @@ void append_repr(Budget& budget, TextBuilder& out, const Value& value) {
       append_quoted(budget, out, value.str());
       if (value.text().markup) out.append(')');
       return;
-    case Kind::list:
-      out.append('[');
-      append_items(budget, out, value.items());
-      out.append(']');
-      return;
-    case Kind::tuple:
-      out.append('(');
-      append_items(budget, out, value.items());
-      out.append(value.items().size() == 1 ? ",)" : ")");
-      return;
-    case Kind::dict: append_entries(budget, out, value.mapping()); return;
-    case Kind::view: append_view(budget, out, value.as<View>()); return;
     case Kind::range: {
       const Range& range = value.as<Range>();
       out.append("range(" + std::to_string(range.start) + ", " + std::to_string(range.stop));
@@ -282,7 +270,6 @@ void append_repr(Budget& budget, TextBuilder& out, const Value& value) {
       out.append(')');
       return;
     }
-    case Kind::name_space: append_namespace(budget, out, value.as<Namespace>()); return;
     case Kind::loop: out.append(value.as<Loop>().description()); return;
     case Kind::callable:
       if (const MacroNode* macro = value.as<Callable>().macro) {
@@ -292,10 +279,31 @@ void append_repr(Budget& budget, TextBuilder& out, const Value& value) {
         return out.append('>');
       }
       break;
-    case Kind::iterator: break;
+    default: break;  // an iterator
   }
   // Python prints their address.
   fail(ErrorKind::unsupported, "printing a " + std::string(type_name(value)));
+}
+
+}  // namespace
+
+void append_repr(Budget& budget, TextBuilder& out, const Value& value) {
+  budget.step();
+  const Kind kind = value.kind();
+  const bool holds_others =
+      kind == Kind::list || kind == Kind::tuple || kind == Kind::dict || kind == Kind::view || kind == Kind::name_space;
+  if (!holds_others) return append_leaf(budget, out, value);
+  // A namespace can hold itself, with any lists in between.
+  const DepthGuard guard(budget);
+  switch (kind) {
+    case Kind::dict: return append_entries(budget, out, value.mapping());
+    case Kind::view: return append_view(budget, out, value.as<View>());
+    case Kind::name_space: return append_namespace(budget, out, value.as<Namespace>());
+    default: break;
+  }
+  out.append(kind == Kind::list ? '[' : '(');
+  append_items(budget, out, value.items());
+  out.append(kind == Kind::list ? "]" : value.items().size() == 1 ? ",)" : ")");
 }
 
 Value to_text(Budget& budget, const Value& value) {

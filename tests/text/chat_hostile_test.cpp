@@ -66,6 +66,11 @@ TEST(HostileTemplates, EndInAnError) {
       "{% set n = namespace(s=[1]) %}{% for i in range(64) %}{% set n.s = [n.s|string,n.s|string] %}{% endfor %}",
       "{% set n = namespace(s='\"') %}{% for i in range(64) %}{% set n.s = n.s|tojson %}{% endfor %}",
       "{% set n = namespace(s='x') %}{% for i in range(64) %}{% set n.s %}{{ n.s }}{{ n.s }}{% endset %}{% endfor %}",
+      // Namespaces that hold themselves within lists, or stand in a long chain.
+      "{% set n = namespace(a=1) %}{% set n.a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+      "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[n]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"
+      "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{{ n.a }}",
+      "{% set n = namespace(p=none) %}{% for i in range(90000) %}{% set n.p = namespace(p=n.p) %}{% endfor %}{{ n }}",
       "{{ range(10**9) }}",
       "{% for i in range(1000000000) %}x{% endfor %}",
       "{% for i in range(99999) %}{% set x = range(99999)|list %}{% endfor %}",
