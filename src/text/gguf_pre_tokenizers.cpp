@@ -242,6 +242,12 @@ std::string known_names() {
 
 }  // namespace
 
+std::vector<std::string_view> gguf_pre_tokenizer_names() {
+  std::vector<std::string_view> names;
+  for (const Row& row : kRows) names.push_back(row.name);
+  return names;
+}
+
 GgufPreTokenizer gguf_pre_tokenizer(std::string_view name) {
   for (const Row& row : kRows) {
     if (row.name != name) continue;

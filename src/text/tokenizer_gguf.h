@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "formats/gguf_reader.h"
 #include "powerhouse/tokenizer.h"
@@ -31,5 +32,7 @@ struct GgufPreTokenizer {
 
 /// Error{unsupported} naming the known names.
 GgufPreTokenizer gguf_pre_tokenizer(std::string_view name);
+/// All of them.
+std::vector<std::string_view> gguf_pre_tokenizer_names();
 
 }  // namespace powerhouse
