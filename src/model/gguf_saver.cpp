@@ -11,6 +11,7 @@
 #include "model/saver.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "text/gguf_tokenizer_writer.h"
 
 namespace powerhouse {
 namespace {
@@ -62,15 +63,23 @@ std::vector<TensorSource> tensor_sources(const Model& model) {
   return sources;
 }
 
-std::vector<GgufEntry> tokenizer_entries(const Model& model) {
-  if (std::filesystem::is_directory(model.origin)) {
-    for (const char* file : {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
-      if (!std::filesystem::exists(model.origin + "/" + file)) continue;
-      throw Error(ErrorKind::unsupported, "a folder's tokenizer can't be written to GGUF yet",
-                  {.file = model.origin + "/" + file});
+// Whether the model came from a folder with a tokenizer, of whatever kind; what is no tokenizer says so when it is
+// read.
+bool has_folder_tokenizer(const Model& model) {
+  if (!std::filesystem::is_directory(model.origin)) return false;
+  for (const auto& entry : std::filesystem::directory_iterator(model.origin)) {
+    const std::string name = entry.path().filename().string();
+    for (const char* file : {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"}) {
+      if (name == file) return true;
     }
-    return {{"tokenizer.ggml.model", std::string("none")}};
+    if (entry.path().extension() == ".tiktoken") return true;
   }
+  return false;
+}
+
+std::vector<GgufEntry> tokenizer_entries(const Model& model) {
+  if (has_folder_tokenizer(model)) return gguf_tokenizer(model.origin, model.config.vocab_size);
+  if (std::filesystem::is_directory(model.origin)) return {{"tokenizer.ggml.model", std::string("none")}};
   return copy_entries(*open_checkpoint(model.origin).gguf, "tokenizer.");
 }
 
@@ -105,6 +114,7 @@ ModelConfig as_gguf_says(ModelConfig config, const Architecture& architecture) {
 
 void check_written(const Model& model, const std::string& path) {
   const auto file = GgufFile::open(path);
+  if (has_folder_tokenizer(model)) check_gguf_tokenizer(model.origin, *file);
   const Architecture& architecture = find_architecture(*file);
   const ModelConfig wanted = as_gguf_says(model.config, *model.architecture);
   const ModelConfig written = as_gguf_says(read_gguf_config(architecture, *file), architecture);

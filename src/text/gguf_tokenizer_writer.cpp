@@ -108,11 +108,11 @@ class Writer {
     put("ggml.pre", pre.name);
     write_tokens([](std::int64_t, std::string_view) { return kNormal; });
     std::vector<std::string> merges;
-    for (const auto& [left, right] : read_merges()) {
-      if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos) {
-        throw Error(ErrorKind::unsupported, "a merge with a blank in it", {.found = left + " + " + right});
-      }
-      merges.push_back(left + " " + right);
+    for (auto& [left, right] : read_merges()) {
+      const bool blank = left.find(' ') != std::string::npos || right.find(' ') != std::string::npos;
+      left.append(" ").append(right);
+      if (blank) throw Error(ErrorKind::unsupported, "a merge with a blank in it", {.found = left});
+      merges.push_back(std::move(left));
     }
     put("ggml.merges", std::move(merges));
   }

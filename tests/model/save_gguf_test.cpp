@@ -8,6 +8,7 @@
 #include "expect_error.h"
 #include "fixture.h"
 #include "formats/gguf_writer.h"
+#include "powerhouse/tokenizer.h"
 #include "support/json.h"
 #include "temporary_folder.h"
 
@@ -106,6 +107,48 @@ TEST_P(FolderAsGguf, IsTheSameModelOrRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Tiny, FolderAsGguf, ::testing::ValuesIn(folders()),
                          [](const auto& info) { return info.param; });
+
+// A vocabulary of letters, the blank (U+0120) and one merge.
+std::string small_tokenizer() {
+  std::string vocabulary;
+  for (char c = 'a'; c <= 'z'; ++c) {
+    vocabulary += std::string("\"") + c + "\":" + std::to_string(c - 'a') + ",";
+  }
+  return R"({"normalizer":null,"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"use_regex":true},)"
+         R"("decoder":{"type":"ByteLevel"},"post_processor":null,)"
+         R"("added_tokens":[{"id":28,"content":"<s>","special":true,"normalized":false}],)"
+         R"("model":{"type":"BPE","merges":["a b"],"vocab":{)" +
+         vocabulary + "\"\xC4\xA0\":26,\"ab\":27}}}";
+}
+
+TEST(SaveGgufOf, AFolderTakesItsTokenizerAlong) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.file("folder");
+  std::filesystem::copy(fixture("tiny_gqa"), folder, std::filesystem::copy_options::recursive);
+  temporary.write("folder/tokenizer.json", small_tokenizer());
+  temporary.write("folder/tokenizer_config.json", R"({"bos_token":"<s>","chat_template":"{{ messages }}"})");
+  const CausalLM model = CausalLM::from_pretrained(folder, {.dtype = Dtype::f32});
+  const std::string saved = temporary.file("saved.gguf");
+  model.save_pretrained(saved);
+  const Tokenizer source = Tokenizer::from_pretrained(folder);
+  const Tokenizer written = Tokenizer::from_pretrained(saved);
+  EXPECT_EQ(written.encode("ab <s>b a"), source.encode("ab <s>b a"));
+  EXPECT_EQ(written.encode("ab").size(), 1u);
+  EXPECT_EQ(written.bos_token_id(), 28);
+  EXPECT_EQ(written.chat_template(), "{{ messages }}");
+  EXPECT_EQ(static_cast<std::int64_t>(written.vocab_size()), model.config().vocab_size);
+  EXPECT_EQ(CausalLM::from_pretrained(saved).config().vocab_size, model.config().vocab_size);
+}
+
+TEST(SaveGgufOf, AFolderWhoseTokenizerDoesNotFitIsRefused) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.file("folder");
+  std::filesystem::copy(fixture("tiny_gqa"), folder, std::filesystem::copy_options::recursive);
+  temporary.write("folder/tokenizer.json", R"({"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}})");
+  const CausalLM model = CausalLM::from_pretrained(folder, {.dtype = Dtype::f32});
+  expect_error(ErrorKind::unsupported, "tokenizer", [&] { model.save_pretrained(temporary.file("x.gguf")); });
+  EXPECT_FALSE(std::filesystem::exists(temporary.file("x.gguf")));
+}
 
 TEST(SaveGgufOf, FamiliesWithoutAGraphAreRefused) {
   const TemporaryFolder temporary;
