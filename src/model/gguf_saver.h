@@ -8,8 +8,8 @@
 namespace powerhouse {
 
 /// In the compute type; vectors, norms and routers in float32, as llama.cpp wants them. The tokenizer is that of the
-/// GGUF file or the folder that the model came from. Error{unsupported} for families and choices that llama.cpp has no graph for:
-/// what was written is read back, and must say the same.
+/// GGUF file or the folder that the model came from. Error{unsupported} for families and choices that llama.cpp has no
+/// graph for: what was written is read back, and must say the same.
 void save_gguf(const Model& model, const std::string& path);
 
 }  // namespace powerhouse
