@@ -5,6 +5,8 @@
     startup     process start to first token, against a bare program that loads LibTorch and reads the same file
     header      compile time of powerhouse/powerhouse.h against torch/torch.h
     perplexity  against llama-perplexity (--llama-perplexity PROGRAM --text FILE)
+    tokenizers  against fastokens and tokenizers (compare_tokenizers.py); alone: --tokenizers. Needs tokenizer_bench
+                (-DPOWERHOUSE_BUILD_BENCH=ON) and nothing of LibTorch.
 
 Needs a release build in build/release. The peers run in an environment of their own: a virtual environment with
 bench/requirements.txt in build/peers, made at the first call, or the Python given by --python.
@@ -18,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import compare_tokenizers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.path.join(ROOT, "build", "release", "bin", "powerhouse")
@@ -197,10 +201,21 @@ def perplexity(arguments):
           f"apart by {100 * abs(ours['perplexity'] / theirs - 1):.3f} % (wanted: at most 0.5 %)")
 
 
+def tokenizers(arguments):
+    program = arguments.tokenizer_bench or os.path.join(os.path.dirname(PROGRAM), "tokenizer_bench")
+    folder = os.path.join(ROOT, "build", "tokenizer-corpora")
+    os.makedirs(folder, exist_ok=True)
+    python = peer_python(arguments.python)
+    if not compare_tokenizers.tokenizers(python, program, arguments.model, folder, arguments.runs):
+        sys.exit(1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a GGUF file of the Llama family")
-    parser.add_argument("--only", nargs="+", choices=["speed", "startup", "header", "perplexity"],
+    parser.add_argument("--tokenizers", action="store_const", const=["tokenizers"], dest="only")
+    parser.add_argument("--tokenizer-bench", help="the program; build/release/bin/tokenizer_bench where not given")
+    parser.add_argument("--only", nargs="+", choices=["speed", "startup", "header", "perplexity", "tokenizers"],
                         default=["speed", "startup", "header", "perplexity"])
     parser.add_argument("--python", help="a Python that has the peers")
     parser.add_argument("--threads", type=int, default=2)
@@ -210,7 +225,8 @@ def main():
     parser.add_argument("--text")
     arguments = parser.parse_args()
     for name in arguments.only:
-        {"speed": speed, "startup": startup, "header": header, "perplexity": perplexity}[name](arguments)
+        {"speed": speed, "startup": startup, "header": header, "perplexity": perplexity,
+         "tokenizers": tokenizers}[name](arguments)
 
 
 main()

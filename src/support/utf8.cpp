@@ -1,5 +1,7 @@
 #include "support/utf8.h"
 
+#include <cstring>
+
 namespace powerhouse {
 namespace {
 
@@ -19,6 +21,12 @@ Lead classify(unsigned char byte) {
   if (byte < 0xF4) return {4, 0x80, 0xBF};
   if (byte == 0xF4) return {4, 0x80, 0x8F};
   return {0, 0, 0};
+}
+
+bool is_ascii_16(const char* at) {
+  std::uint64_t words[2];
+  std::memcpy(words, at, sizeof words);
+  return ((words[0] | words[1]) & 0x8080808080808080u) == 0;
 }
 
 }  // namespace
@@ -43,6 +51,8 @@ Utf8Step decode_utf8(std::string_view text) noexcept {
 
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept {
   for (std::size_t at = 0; at < text.size();) {
+    while (at + 16 <= text.size() && is_ascii_16(text.data() + at)) at += 16;
+    if (at == text.size()) break;
     if (static_cast<unsigned char>(text[at]) < 0x80) {
       ++at;
       continue;

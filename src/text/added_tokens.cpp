@@ -56,6 +56,7 @@ void AddedTokens::Trie::insert(std::string_view content, std::int32_t token) {
   if (content.empty()) return;
   if (nodes.empty()) std::fill(std::begin(roots), std::end(roots), -1);
   std::int32_t* link = &roots[static_cast<unsigned char>(content[0])];
+  if (*link < 0) first_bytes += content[0];
   for (std::size_t i = 0;; ++i) {
     while (*link >= 0 && nodes[static_cast<std::size_t>(*link)].byte != content[i]) {
       link = &nodes[static_cast<std::size_t>(*link)].sibling;
@@ -72,6 +73,12 @@ void AddedTokens::Trie::insert(std::string_view content, std::int32_t token) {
     }
     link = &nodes[at].child;
   }
+}
+
+std::size_t AddedTokens::Trie::next_candidate(std::string_view text, std::size_t at) const {
+  if (first_bytes.size() == 1) return std::min(text.find(first_bytes[0], at), text.size());  // by vectors
+  while (at < text.size() && roots[static_cast<unsigned char>(text[at])] < 0) ++at;
+  return at;
 }
 
 void AddedTokens::finish(const Normalizer& normalizer) {
@@ -119,7 +126,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, Pass pa
   std::vector<Part> parts;
   const Trie& trie = this->trie(pass);
   std::size_t done = 0;  // everything before is in `parts`
-  for (std::size_t at = 0; at < text.size() && !trie.nodes.empty();) {
+  for (std::size_t at = 0; !trie.nodes.empty() && (at = trie.next_candidate(text, at)) < text.size();) {
     const Match match = longest(trie, text, at, parse_special);
     if (match.token < 0) {
       ++at;

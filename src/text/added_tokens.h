@@ -67,7 +67,10 @@ class AddedTokens {
   struct Trie {
     std::vector<Node> nodes;
     std::int32_t roots[256];  // the first node of each first byte
+    std::string first_bytes;  // of the tokens, each once
     void insert(std::string_view content, std::int32_t token);
+    /// The next place from `at` on where a token may begin, or the end of the text.
+    std::size_t next_candidate(std::string_view text, std::size_t at) const;
   };
   struct Match {
     std::int32_t token = -1;

@@ -33,7 +33,8 @@ class AddedTokens::Partition {
       : tokens_(tokens), text_(text), parse_special_(parse_special) {}
 
   std::vector<Part> run() {
-    for (std::size_t at = 0; at < text_.size(); ++at) {
+    const Trie& trie = tokens_.raw_;
+    for (std::size_t at = 0; !trie.nodes.empty() && (at = trie.next_candidate(text_, at)) < text_.size(); ++at) {
       const Match match = tokens_.longest(tokens_.raw_, text_, at, parse_special_);
       if (match.token >= 0) offers_.push_back({turn_of(match), at, match});
     }

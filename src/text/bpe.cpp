@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <functional>
-#include <limits>
-#include <queue>
 
-#include "powerhouse/error.h"
 #include "support/utf8.h"
 #include "text/byte_level.h"
 #include "text/unicode.h"
@@ -14,10 +10,6 @@
 namespace powerhouse {
 namespace {
 
-// Scanning beats the heap up to about this many symbols; beyond, its n^2 grows.
-constexpr std::size_t kShortPiece = 64;
-// Scratch memory that one giant piece needed is given back.
-constexpr std::size_t kKeptScratch = 1 << 16;
 // keep_unknown: the ids of bytes without a token while others merge. None has a rank.
 constexpr std::int32_t kept(char byte) { return -1 - static_cast<unsigned char>(byte); }
 
@@ -43,6 +35,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options)
     std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(byte));
     fallback_[byte] = vocabulary.find(name).value_or(-1);
   }
+  find_byte_pairs();
 }
 
 bool Bpe::falls_back(std::string_view character) const {
@@ -116,6 +109,7 @@ void Bpe::encode_bytes(std::string_view piece, std::vector<std::int64_t>& out) c
       return;
     }
   }
+  if (merge_bytes(piece, out)) return;
   std::vector<std::int32_t>& ids = scratch().ids;
   ids.clear();
   bool pending = false;
@@ -202,87 +196,6 @@ void Bpe::finish(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out)
     if (const std::int64_t given = final_id(*at); given >= 0) *to++ = given;
   }
   out.erase(to, out.end());
-}
-
-void Bpe::merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
-  if (ids.size() <= kShortPiece) {
-    merge_short(ids, out);
-  } else {
-    merge_long(ids, out);
-  }
-  if (ids.capacity() > kKeptScratch) {
-    ids.clear();
-    ids.shrink_to_fit();
-  }
-}
-
-void Bpe::merge_short(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
-  MergeTable::Merge pairs[kShortPiece];  // pairs[i]: what ids[i] and ids[i + 1] make
-  std::size_t count = ids.size();
-  for (std::size_t i = 0; i + 1 < count; ++i) pairs[i] = merges_.find(ids[i], ids[i + 1]);
-  while (count > 1) {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i + 1 < count; ++i) {
-      if (pairs[i].rank < pairs[best].rank) best = i;
-    }
-    if (pairs[best].rank == MergeTable::kNoRank) break;
-    ids[best] = pairs[best].result;
-    std::copy(ids.begin() + static_cast<std::ptrdiff_t>(best) + 2, ids.begin() + static_cast<std::ptrdiff_t>(count),
-              ids.begin() + static_cast<std::ptrdiff_t>(best) + 1);
-    --count;
-    if (best + 1 < count) std::copy(pairs + best + 2, pairs + count, pairs + best + 1);
-    if (best > 0) pairs[best - 1] = merges_.find(ids[best - 1], ids[best]);
-    if (best + 1 < count) pairs[best] = merges_.find(ids[best], ids[best + 1]);
-  }
-  out.insert(out.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
-}
-
-void Bpe::merge_long(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
-  constexpr std::uint32_t kEnd = std::numeric_limits<std::uint32_t>::max();
-  if (ids.size() >= kEnd) {
-    throw Error(ErrorKind::range, "a piece of text without a break is too long",
-                {.expected = "less than 4294967295 characters", .found = std::to_string(ids.size())});
-  }
-  struct Symbol {
-    std::int32_t id;
-    std::uint32_t previous, next;
-    MergeTable::Merge pair;  // with the next symbol
-  };
-  const auto count = static_cast<std::uint32_t>(ids.size());
-  std::vector<Symbol> symbols(count);
-  std::vector<std::uint64_t> entries;  // rank, then position: the order in which pairs merge
-  const auto entry = [](std::int32_t rank, std::uint32_t at) {
-    return std::uint64_t{static_cast<std::uint32_t>(rank)} << 32 | at;
-  };
-  for (std::uint32_t i = 0; i < count; ++i) {
-    symbols[i] = {ids[i], i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1, {}};
-    if (i + 1 == count) break;
-    symbols[i].pair = merges_.find(ids[i], ids[i + 1]);
-    if (symbols[i].pair.rank != MergeTable::kNoRank) entries.push_back(entry(symbols[i].pair.rank, i));
-  }
-  std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> queue(std::greater<>{},
-                                                                                       std::move(entries));
-  const auto refresh = [&](std::uint32_t at) {
-    Symbol& symbol = symbols[at];
-    symbol.pair = symbol.next == kEnd ? MergeTable::Merge{} : merges_.find(symbol.id, symbols[symbol.next].id);
-    if (symbol.pair.rank != MergeTable::kNoRank) queue.push(entry(symbol.pair.rank, at));
-  };
-  while (!queue.empty()) {
-    const std::uint64_t top = queue.top();
-    queue.pop();
-    const auto at = static_cast<std::uint32_t>(top);
-    Symbol& symbol = symbols[at];
-    // A pair changes when a neighbour merges; an entry that no longer says the pair's rank is out of date.
-    if (static_cast<std::uint64_t>(symbol.pair.rank) != top >> 32 || symbol.next == kEnd) continue;
-    Symbol& right = symbols[symbol.next];
-    symbol.id = symbol.pair.result;
-    symbol.next = right.next;
-    right.pair = {};
-    if (right.next != kEnd) symbols[right.next].previous = at;
-    refresh(at);
-    if (symbol.previous != kEnd) refresh(symbol.previous);
-  }
-  for (std::uint32_t at = 0; at != kEnd; at = symbols[at].next) out.push_back(symbols[at].id);
 }
 
 }  // namespace powerhouse

@@ -1,7 +1,7 @@
 // Bpe: byte-pair encoding of one piece of text (Sennrich et al. 2016), with the ids of Hugging Face's `tokenizers`.
 //
 // The pair of neighbours with the lowest rank is merged, the leftmost first, until no pair has a rank. Short pieces
-// scan their ranks for the least; long ones keep them in a heap, so that a word of 10 MB costs n log n.
+// scan their ranks for the least; long ones keep them in a heap, so that a word of 10 MB costs n log n (bpe_merge.cpp).
 #pragma once
 
 #include <array>
@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/hashing.h"
 #include "text/token_span.h"
 #include "text/vocabulary.h"
 
@@ -40,20 +41,41 @@ class MergeTable {
   void reserve(std::size_t merges);
   /// A pair that is there already takes the new rank if `replace`, else keeps its own.
   void add(std::int32_t left, std::int32_t right, Merge merge, bool replace);
-  Merge find(std::int32_t left, std::int32_t right) const;
+  Merge find(std::int32_t left, std::int32_t right) const {
+    if (pairs_.empty()) return {};
+    const std::uint64_t pair = pack(left, right);
+    const std::size_t at = probe(pair);
+    return pairs_[at] == pair ? merges_[at] : Merge{};
+  }
   void prefetch(std::int32_t left, std::int32_t right) const;
+  /// One more than the largest rank.
+  std::int32_t ranks() const noexcept { return ranks_; }
+  /// Calls `visit(left, right, merge)` for each, in no order.
+  template <typename Visit>
+  void each(Visit visit) const {
+    for (std::size_t at = 0; at < pairs_.size(); ++at) {
+      if (pairs_[at] == kEmpty) continue;
+      visit(static_cast<std::int32_t>(pairs_[at] >> 32), static_cast<std::int32_t>(pairs_[at]), merges_[at]);
+    }
+  }
 
  private:
-  struct Slot {
-    std::uint64_t pair = kEmpty;
-    Merge merge;
-  };
   static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
-  static std::uint64_t pack(std::int32_t left, std::int32_t right);
-  std::size_t probe(std::uint64_t pair) const;
+  static std::uint64_t pack(std::int32_t left, std::int32_t right) {
+    return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
+  }
+  std::size_t probe(std::uint64_t pair) const {
+    std::size_t at = hashing::of(pair, key_) & (pairs_.size() - 1);
+    while (pairs_[at] != pair && pairs_[at] != kEmpty) at = (at + 1) & (pairs_.size() - 1);
+    return at;
+  }
 
-  std::vector<Slot> slots_;
+  // Apart, as most look-ups find nothing and read pairs alone.
+  std::vector<std::uint64_t> pairs_;
+  std::vector<Merge> merges_;
+  std::uint64_t key_ = hashing::key();
   std::size_t count_ = 0;
+  std::int32_t ranks_ = 0;
 };
 
 /// Builds a MergeTable from pairs of texts in the order of their ranks. Works in batches, whose look-ups overlap.
@@ -113,14 +135,19 @@ class Bpe {
   void finish(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
   void merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
   std::int64_t final_id(std::int64_t id) const;
-  void merge_short(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
+  bool merge_bytes(std::string_view piece, std::vector<std::int64_t>& out) const;
+  bool has_short_ranks() const;
+  void merge_short(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
   void merge_long(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const;
+  void find_byte_pairs();
 
   const Vocabulary& vocabulary_;
   MergeTable merges_;
   BpeOptions options_;
   std::array<std::int32_t, 256> alphabet_{};  // the id of each byte's character, -1 where the vocabulary lacks it
   std::array<std::int32_t, 256> fallback_{};  // the id of <0xNN>, likewise
+  // What each two bytes make, by 256 * first + second; empty where encode_bytes() must look at more than merges.
+  std::vector<MergeTable::Merge> byte_pairs_;
 };
 
 }  // namespace powerhouse

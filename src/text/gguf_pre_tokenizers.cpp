@@ -234,6 +234,29 @@ constexpr Row kRows[] = {
 
 };
 
+// The cuts that WordScanner knows, by what they do.
+struct KnownCut {
+  Cut::Split split;
+  KnownPattern pattern;
+};
+constexpr KnownCut kKnownCuts[] = {
+    {split_gpt2, {}},
+    {kLlama3, {KnownPattern::Kind::cl100k, 3, true}},
+    {kQwen2, {KnownPattern::Kind::cl100k, 1, true}},
+    {cl100k<kUnlimited>, {KnownPattern::Kind::cl100k, kUnlimited, true}},
+};
+
+std::unique_ptr<const PreTokenizerStep> step_of(const Cut& cut) {
+  if (cut.split == nullptr) {
+    return std::make_unique<PatternStep>(std::make_unique<const Regex>(cut.pattern), SplitBehavior::isolated, false);
+  }
+  for (const KnownCut& known : kKnownCuts) {
+    if (known.split == cut.split) return std::make_unique<KnownPatternStep>(known.pattern);
+  }
+  if (cut.split == digit || cut.split == digits) return std::make_unique<DigitsStep>(cut.split == digit);
+  return std::make_unique<FunctionStep>(cut.split);
+}
+
 std::string known_names() {
   std::string names;
   for (const Row& row : kRows) names.append(names.empty() ? "" : ", ").append(row.name);
@@ -253,12 +276,7 @@ GgufPreTokenizer gguf_pre_tokenizer(std::string_view name) {
     if (row.name != name) continue;
     GgufPreTokenizer out{.flags = row.family.flags};
     for (const Cut& cut : row.family.cuts) {
-      if (cut.split != nullptr) {
-        out.pre_tokenizer.append(std::make_unique<FunctionStep>(cut.split));
-      } else if (!cut.pattern.empty()) {
-        out.pre_tokenizer.append(
-            std::make_unique<PatternStep>(std::make_unique<const Regex>(cut.pattern), SplitBehavior::isolated, false));
-      }
+      if (cut.split != nullptr || !cut.pattern.empty()) out.pre_tokenizer.append(step_of(cut));
     }
     if (!out.flags.characters) out.pre_tokenizer.append_byte_level(false, false);
     out.pre_tokenizer.finish();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 
 #include "powerhouse/error.h"
 #include "support/utf8.h"
@@ -110,6 +111,59 @@ char32_t JsonScanner::hex4() {
   return value;
 }
 
+namespace {
+
+// The nearest doubles, which products of tens are not.
+double power_of_ten(int exponent) {
+  static const auto powers = [] {
+    std::array<double, 309> out{};
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::string spelled = "1e" + std::to_string(i);
+      std::from_chars(spelled.data(), spelled.data() + spelled.size(), out[i]);
+    }
+    return out;
+  }();
+  return powers[static_cast<std::size_t>(exponent)];
+}
+
+// Rust's serde_json takes the digits as one integer, as many as 64 bits hold, and multiplies or divides it by a power
+// of ten: quick, and the last place of the double may differ from the nearest one's. `tokenizers` reads scores so.
+double as_serde_reads(std::string_view number) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  constexpr int kLargestPower = 308;
+  std::uint64_t digits = 0;
+  int exponent = 0;
+  bool fraction = false;
+  bool full = false;
+  const bool negative = number.starts_with('-');
+  if (negative) number.remove_prefix(1);
+  while (!number.empty() && number[0] != 'e' && number[0] != 'E') {
+    const char c = number[0];
+    number.remove_prefix(1);
+    if (c == '.') {
+      fraction = true;
+      continue;
+    }
+    const auto digit = static_cast<std::uint64_t>(c - '0');
+    full = full || digits > (kMost - digit) / 10;
+    if (!full) digits = 10 * digits + digit;
+    if (full != fraction) exponent += full ? 1 : -1;
+  }
+  if (!number.empty()) {
+    number.remove_prefix(number.size() > 1 && number[1] == '+' ? 2 : 1);
+    int given = 0;
+    std::from_chars(number.data(), number.data() + number.size(), given);
+    exponent += given;
+  }
+  auto value = static_cast<double>(digits);
+  for (; exponent < -kLargestPower && value != 0; exponent += kLargestPower) value /= 1e308;
+  exponent = std::min(exponent, kLargestPower);
+  if (value != 0) value = exponent < 0 ? value / power_of_ten(-exponent) : value * power_of_ten(exponent);
+  return negative ? -value : value;
+}
+
+}  // namespace
+
 double JsonScanner::number() {
   const char first = peek();
   const std::size_t digits = at_ + (first == '-' ? 1 : 0);
@@ -119,8 +173,9 @@ double JsonScanner::number() {
   double value = 0;
   const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
   if (error != std::errc()) fail("a number beyond a double's range");
+  const std::string_view spelled = text_.substr(at_, static_cast<std::size_t>(end - text_.data()) - at_);
   at_ = static_cast<std::size_t>(end - text_.data());
-  return value;
+  return as_serde_reads(spelled);
 }
 
 std::int64_t JsonScanner::integer() {

@@ -41,7 +41,7 @@ class JsonScanner {
   std::string_view string(std::string& storage);
   /// An integer without fraction or exponent.
   std::int64_t integer();
-  /// A number.
+  /// A number, to the last place as `tokenizers` reads it from a file.
   double number();
   /// Steps over one value of any kind; brackets within must balance.
   void skip_value();

@@ -18,7 +18,27 @@ void PreTokenizer::append_metaspace(char32_t replacement, PrependScheme scheme, 
   if (split) append(std::make_unique<CharacterStep>(CharacterClass{replacement}, SplitBehavior::merged_with_next));
 }
 
-void PreTokenizer::finish(bool takes_bytes) { gives_bytes_ = takes_bytes && last_spells_bytes_; }
+void PreTokenizer::finish(bool takes_bytes) {
+  gives_bytes_ = takes_bytes && last_spells_bytes_;
+  if (gives_bytes_) word_rule_ = find_word_rule();
+}
+
+// A known pattern alone, or after Digits.
+std::optional<WordRule> PreTokenizer::find_word_rule() const {
+  const std::size_t cuts = steps_.size() - 1;
+  if (cuts < 1 || cuts > 2) return std::nullopt;
+  const auto cut_at = [&](std::size_t i) -> const PreTokenizerStep* {
+    const auto* step = std::get_if<std::unique_ptr<const PreTokenizerStep>>(&steps_[i]);
+    return step == nullptr ? nullptr : step->get();
+  };
+  const auto* pattern = dynamic_cast<const KnownPatternStep*>(cut_at(cuts - 1));
+  if (pattern == nullptr) return std::nullopt;
+  if (cuts == 1) return WordRule{.pattern = pattern->pattern()};
+  const auto* digits = dynamic_cast<const DigitsStep*>(cut_at(0));
+  if (digits == nullptr) return std::nullopt;
+  using Digits = WordRule::Digits;
+  return WordRule{.pattern = pattern->pattern(), .digits = digits->individual() ? Digits::one_by_one : Digits::in_runs};
+}
 
 void PreTokenizer::split(std::string_view text, PieceSink sink, std::size_t start) const {
   const std::size_t end = steps_.size() - (gives_bytes_ ? 1 : 0);

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "text/aligned_text.h"
 #include "text/piece_sink.h"
 #include "text/pre_tokenizer_steps.h"
+#include "text/word_scanner.h"
 
 namespace powerhouse {
 
@@ -34,6 +36,9 @@ class PreTokenizer {
   /// Whether pieces depend on where the text stood in the original (Metaspace, "first").
   bool needs_start() const noexcept { return needs_start_; }
 
+  /// The rule that gives the same pieces as split(), where there is one.
+  const std::optional<WordRule>& word_rule() const noexcept { return word_rule_; }
+
   /// `start`: where the text begins in the original; only whether it is 0 counts.
   void split(std::string_view text, PieceSink sink, std::size_t start = 0) const;
   /// The pieces with their origins, byte-level ones spelled.
@@ -49,6 +54,8 @@ class PreTokenizer {
     steps_.push_back(std::move(step));
     last_spells_bytes_ = false;
   }
+
+  std::optional<WordRule> find_word_rule() const;
 
   template <typename Sink>
   void walk(std::size_t step, std::size_t end, const AlignedText& text, const Sink& sink) const {
@@ -67,6 +74,7 @@ class PreTokenizer {
   bool last_spells_bytes_ = false;
   bool gives_bytes_ = false;
   bool needs_start_ = false;
+  std::optional<WordRule> word_rule_;
 };
 
 }  // namespace powerhouse

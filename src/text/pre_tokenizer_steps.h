@@ -30,6 +30,7 @@ class DigitsStep final : public PreTokenizerStep {
  public:
   explicit DigitsStep(bool individual) : individual_(individual) {}
   void split(std::string_view text, PieceSink sink) const override { split_digits(text, individual_, sink); }
+  bool individual() const noexcept { return individual_; }
 
  private:
   bool individual_;
@@ -40,6 +41,7 @@ class KnownPatternStep final : public PreTokenizerStep {
  public:
   explicit KnownPatternStep(KnownPattern pattern) : pattern_(pattern) {}
   void split(std::string_view text, PieceSink sink) const override { pattern_.split(text, sink); }
+  const KnownPattern& pattern() const noexcept { return pattern_; }
 
  private:
   KnownPattern pattern_;

@@ -113,8 +113,8 @@ struct Spelling {
   KnownPattern known;
 };
 
-constexpr KnownPattern kGpt2{KnownPattern::Kind::gpt2, 0};
-constexpr KnownPattern cl100k(std::size_t max_numbers) { return {KnownPattern::Kind::cl100k, max_numbers}; }
+constexpr KnownPattern kGpt2{};
+constexpr KnownPattern cl100k(std::size_t max_numbers) { return {KnownPattern::Kind::cl100k, max_numbers, false}; }
 
 constexpr Spelling kSpellings[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", kGpt2},
@@ -155,6 +155,10 @@ void split_cl100k(std::string_view text, const Cl100k& options, PieceSink sink) 
     sink(text.substr(at, end - at));
     at = end;
   }
+}
+
+std::size_t KnownPattern::contraction(std::string_view text, std::size_t at) const {
+  return (kind == Kind::gpt2 ? skip_contraction(text, at) : end_of_contraction(text, at, ascii_contractions)) - at;
 }
 
 void split_digits(std::string_view text, bool individual, PieceSink sink) {

@@ -35,11 +35,15 @@ std::size_t end_of_contraction(std::string_view text, std::size_t at, bool ascii
 /// A regular expression that has a splitter.
 struct KnownPattern {
   enum class Kind { gpt2, cl100k } kind = Kind::gpt2;
-  std::size_t max_numbers = 0;  // cl100k's n
+  std::size_t max_numbers = 0;      // cl100k's n
+  bool ascii_contractions = false;  // and its option
 
   void split(std::string_view text, PieceSink sink) const {
-    kind == Kind::gpt2 ? split_gpt2(text, sink) : split_cl100k(text, {.max_numbers = max_numbers}, sink);
+    if (kind == Kind::gpt2) return split_gpt2(text, sink);
+    split_cl100k(text, {.max_numbers = max_numbers, .ascii_contractions = ascii_contractions}, sink);
   }
+  /// The length of the contraction whose apostrophe is at `at`, 0 where there is none.
+  std::size_t contraction(std::string_view text, std::size_t at) const;
 };
 
 /// The splitter of a pattern as it is spelled in tokenizer.json files, or nothing.

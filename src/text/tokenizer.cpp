@@ -68,20 +68,23 @@ void require_utf8(std::string_view text) {
 }
 
 // Text without added tokens; `start` is 0 where it begins the original text.
-void encode_plain(const Tokenizer::Impl& tokenizer, std::string_view text, std::size_t start,
-                  std::vector<std::int64_t>& out) {
+void encode_plain(const Tokenizer::Impl& tokenizer, std::string_view text, std::size_t start, WordEncoder& encoder) {
   const PreTokenizer& pre_tokenizer = tokenizer.pre_tokenizer;
   if (pre_tokenizer.gives_bytes()) {
     const Bpe& bpe = std::get<Bpe>(tokenizer.model);
+    if (pre_tokenizer.word_rule()) return encoder.add_words(*pre_tokenizer.word_rule(), text, bpe);
+    const auto encode = [&](std::string_view piece, std::vector<std::int64_t>& ids) { bpe.encode_bytes(piece, ids); };
     pre_tokenizer.split(
-        text, [&](std::string_view piece) { bpe.encode_bytes(piece, out); }, start);
+        text, [&](std::string_view piece) { encoder.add_piece(piece, encode); }, start);
     return;
   }
-  if (const auto* model = std::get_if<SentencePieceModel>(&tokenizer.model))
-    return model->encode(text, out, start == 0);
+  if (const auto* model = std::get_if<SentencePieceModel>(&tokenizer.model)) {
+    return encoder.add_text([&](std::vector<std::int64_t>& ids) { model->encode(text, ids, start == 0); });
+  }
   visit_model(tokenizer.model, [&](const auto& model) {
+    const auto encode = [&](std::string_view piece, std::vector<std::int64_t>& ids) { model.encode(piece, ids); };
     pre_tokenizer.split(
-        text, [&](std::string_view piece) { model.encode(piece, out); }, start);
+        text, [&](std::string_view piece) { encoder.add_piece(piece, encode); }, start);
   });
 }
 
@@ -102,31 +105,39 @@ void count_spaces(std::string_view text, EncodedToken& token) {
 }  // namespace
 
 std::vector<std::int64_t> Tokenizer::Impl::encode_ids(std::string_view text, bool parse_special) const {
-  std::vector<std::int64_t> ids;
+  const WordEncoders::Lease encoder(encoders, 0);
+  return encode_ids(text, parse_special, *encoder);
+}
+
+std::vector<std::int64_t> Tokenizer::Impl::encode_ids(std::string_view text, bool parse_special,
+                                                      WordEncoder& encoder) const {
   if (pre_tokenizer.needs_start() && !normalizer.keeps_start()) {
+    std::vector<std::int64_t> ids;
     for (const EncodedToken& token : encode_tokens(text, parse_special)) ids.push_back(token.id);
     return ids;
   }
   require_utf8(text);
-  const RegexTime time(text.size());
+  std::optional<RegexTime> time;
+  if (!normalizer.empty() || !pre_tokenizer.word_rule()) time.emplace(text.size());
+  encoder.clear();
   std::string storage;
   for (const auto& raw : added.split(text, AddedTokens::Pass::raw, parse_special)) {
     if (raw.id) {
-      ids.push_back(*raw.id);
+      encoder.add(*raw.id);
       continue;
     }
     const auto start = static_cast<std::size_t>(raw.text.data() - text.data());
     const std::string_view normal = normalizer.apply(raw.text, storage);
     if (!added.has(AddedTokens::Pass::normalized)) {
-      encode_plain(*this, normal, start, ids);
+      encode_plain(*this, normal, start, encoder);
       continue;
     }
     for (const auto& part : added.split(normal, AddedTokens::Pass::normalized, parse_special)) {
       const auto within = static_cast<std::size_t>(part.text.data() - normal.data());
-      part.id ? ids.push_back(*part.id) : encode_plain(*this, part.text, start + within, ids);
+      part.id ? encoder.add(*part.id) : encode_plain(*this, part.text, start + within, encoder);
     }
   }
-  return ids;
+  return encoder.take();
 }
 
 std::vector<EncodedToken> Tokenizer::Impl::encode_tokens(std::string_view text, bool parse_special) const {
@@ -174,15 +185,21 @@ std::vector<EncodedToken> Tokenizer::Impl::encode_tokens(std::string_view text, 
   return tokens;
 }
 
-std::vector<std::int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
-  std::vector<std::int64_t> ids = impl_->encode_ids(text, options.parse_special);
+std::vector<std::int64_t> Tokenizer::Impl::encode(std::string_view text, const EncodeOptions& options,
+                                                  WordEncoder& encoder) const {
+  std::vector<std::int64_t> ids = encode_ids(text, options.parse_special, encoder);
   if (!options.add_special_tokens) return ids;
   // Never a second BOS: a text that begins with the token that would stand right before it keeps its own.
-  std::span<const std::int64_t> prefix = impl_->prefix;
-  if (!prefix.empty() && !ids.empty() && prefix.back() == ids.front()) prefix = prefix.first(prefix.size() - 1);
-  ids.insert(ids.begin(), prefix.begin(), prefix.end());
-  ids.insert(ids.end(), impl_->suffix.begin(), impl_->suffix.end());
+  std::span<const std::int64_t> before = prefix;
+  if (!before.empty() && !ids.empty() && before.back() == ids.front()) before = before.first(before.size() - 1);
+  ids.insert(ids.begin(), before.begin(), before.end());
+  ids.insert(ids.end(), suffix.begin(), suffix.end());
   return ids;
+}
+
+std::vector<std::int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  const WordEncoders::Lease encoder(impl_->encoders, 0);
+  return impl_->encode(text, options, *encoder);
 }
 
 std::string Tokenizer::decode(std::span<const std::int64_t> ids, DecodeOptions options) const {

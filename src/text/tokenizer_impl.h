@@ -19,6 +19,7 @@
 #include "text/token_model.h"
 #include "text/token_pieces.h"
 #include "text/vocabulary.h"
+#include "text/word_encoder.h"
 
 namespace powerhouse {
 
@@ -43,6 +44,8 @@ struct Tokenizer::Impl {
   // Chat templates by name; a single one is "default".
   std::vector<std::pair<std::string, std::string>> chat_templates;
 
+  mutable WordEncoders encoders;  // caches; they change nothing but the time that encoding takes
+
   Impl() = default;
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -62,6 +65,9 @@ struct Tokenizer::Impl {
 
   /// Ids of a text, nothing added. Error{format} for invalid UTF-8.
   std::vector<std::int64_t> encode_ids(std::string_view text, bool parse_special) const;
+  /// The same by an encoder of this tokenizer, with the special tokens if wanted.
+  std::vector<std::int64_t> encode_ids(std::string_view text, bool parse_special, WordEncoder& encoder) const;
+  std::vector<std::int64_t> encode(std::string_view text, const EncodeOptions& options, WordEncoder& encoder) const;
   /// The same with the bytes that each token stands for.
   std::vector<EncodedToken> encode_tokens(std::string_view text, bool parse_special) const;
 

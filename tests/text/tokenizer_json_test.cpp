@@ -51,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, TokenizerJson,
                                            "split_removed", "split_merged_with_previous", "split_merged_with_next",
                                            "split_contiguous", "split_isolated_inverted", "split_removed_inverted",
                                            "nfd", "nfkc", "nfkd", "characters_fused", "characters_fallback",
-                                           "characters_unknown"),
+                                           "characters_unknown", "unigram_scores"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(TokenizerFolder, ReadsWhatTransformersReads) {

@@ -1,0 +1,175 @@
+// How Bpe merges the symbols of a word.
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <queue>
+
+#include "powerhouse/error.h"
+#include "text/bpe.h"
+
+namespace powerhouse {
+namespace {
+
+// Scratch memory that one giant piece needed is given back.
+constexpr std::size_t kKeptScratch = 1 << 16;
+
+// A short word while it merges, as arrays by position. A pair's key is its rank and then its position, so that the
+// least of all keys is the pair that merges next; a position that was merged away has no key. Nothing moves.
+struct ShortWord {
+  static constexpr std::int32_t kNone = std::numeric_limits<std::int32_t>::max();
+  static constexpr int kPositionBits = 6;
+  static constexpr std::size_t kMost = std::size_t{1} << kPositionBits;
+  static constexpr std::size_t kStep = 8;  // positions looked at together
+
+  std::int32_t ids[kMost];
+  std::int32_t keys[kMost];     // of the pair that a position makes with the next one
+  std::int32_t results[kMost];  // what that merges into
+  std::uint8_t next[kMost + 1];
+  std::uint8_t previous[kMost + 1];
+
+  void set(std::size_t at, const MergeTable::Merge& merge) {
+    const bool merges = merge.rank != MergeTable::kNoRank;
+    keys[at] = merges ? merge.rank << kPositionBits | static_cast<std::int32_t>(at) : kNone;
+    results[at] = merge.result;
+  }
+  // Call once the pairs are set.
+  void link(std::size_t count) {
+    for (std::size_t at = count - 1; at % kStep != 0 || at == count - 1; ++at) keys[at] = kNone;
+    for (std::size_t at = 0; at < count; ++at) {
+      next[at] = static_cast<std::uint8_t>(at + 1);
+      previous[at + 1] = static_cast<std::uint8_t>(at);
+    }
+  }
+  // The least key; whole steps, which the compiler turns into vectors.
+  std::int32_t least(std::size_t count) const {
+    std::int32_t found[kStep];
+    std::copy_n(keys, kStep, found);
+    for (std::size_t at = kStep; at < count; at += kStep) {
+      for (std::size_t i = 0; i < kStep; ++i) found[i] = std::min(found[i], keys[at + i]);
+    }
+    return *std::min_element(found, found + kStep);
+  }
+};
+
+void merge_word(const MergeTable& merges, ShortWord& word, std::size_t count, std::vector<std::int64_t>& out) {
+  word.link(count);
+  const auto look = [&](std::size_t at, std::size_t next) {
+    word.set(at, next == count ? MergeTable::Merge{} : merges.find(word.ids[at], word.ids[next]));
+  };
+  for (std::int32_t key = word.least(count); key != ShortWord::kNone; key = word.least(count)) {
+    const auto at = static_cast<std::size_t>(key) % ShortWord::kMost;
+    const std::size_t right = word.next[at];
+    const std::size_t after = word.next[right];
+    word.ids[at] = word.results[at];
+    word.keys[right] = ShortWord::kNone;
+    word.next[at] = static_cast<std::uint8_t>(after);
+    word.previous[after] = static_cast<std::uint8_t>(at);
+    look(at, after);
+    if (at > 0) look(word.previous[at], at);
+  }
+  for (std::size_t at = 0; at < count; at = word.next[at]) out.push_back(word.ids[at]);
+}
+
+}  // namespace
+
+// Byte-level vocabularies alone; look-ups of pairs of bytes are most of all, and here they are near each other.
+void Bpe::find_byte_pairs() {
+  if (alphabet_[' '] < 0 || !has_short_ranks()) return;
+  std::vector<std::int16_t> bytes(vocabulary_.size(), -1);
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    if (alphabet_[byte] >= 0) bytes[static_cast<std::size_t>(alphabet_[byte])] = static_cast<std::int16_t>(byte);
+  }
+  byte_pairs_.resize(256 * 256);
+  merges_.each([&](std::int32_t left, std::int32_t right, const MergeTable::Merge& merge) {
+    const int first = bytes[static_cast<std::size_t>(left)];
+    const int second = bytes[static_cast<std::size_t>(right)];
+    if (first >= 0 && second >= 0) byte_pairs_[static_cast<std::size_t>(256 * first + second)] = merge;
+  });
+}
+
+bool Bpe::has_short_ranks() const { return merges_.ranks() < ShortWord::kNone >> ShortWord::kPositionBits; }
+
+bool Bpe::merge_bytes(std::string_view piece, std::vector<std::int64_t>& out) const {
+  if (piece.size() > ShortWord::kMost || piece.empty() || byte_pairs_.empty()) return false;
+  ShortWord word;
+  const auto byte_at = [&](std::size_t at) { return static_cast<std::size_t>(static_cast<unsigned char>(piece[at])); };
+  for (std::size_t at = 0; at < piece.size(); ++at) {
+    word.ids[at] = alphabet_[byte_at(at)];
+    if (word.ids[at] < 0) return false;
+  }
+  for (std::size_t at = 0; at + 1 < piece.size(); ++at) {
+    word.set(at, byte_pairs_[256 * byte_at(at) + byte_at(at + 1)]);
+  }
+  merge_word(merges_, word, piece.size(), out);
+  return true;
+}
+
+void Bpe::merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
+  if (ids.size() <= ShortWord::kMost && has_short_ranks()) {
+    merge_short(ids, out);
+  } else {
+    merge_long(ids, out);
+  }
+  if (ids.capacity() > kKeptScratch) {
+    ids.clear();
+    ids.shrink_to_fit();
+  }
+}
+
+void Bpe::merge_short(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
+  if (ids.empty()) return;
+  ShortWord word;
+  std::copy(ids.begin(), ids.end(), word.ids);
+  for (std::size_t at = 0; at + 1 < ids.size(); ++at) word.set(at, merges_.find(ids[at], ids[at + 1]));
+  merge_word(merges_, word, ids.size(), out);
+}
+
+void Bpe::merge_long(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
+  constexpr std::uint32_t kEnd = std::numeric_limits<std::uint32_t>::max();
+  if (ids.size() >= kEnd) {
+    throw Error(ErrorKind::range, "a piece of text without a break is too long",
+                {.expected = "less than 4294967295 characters", .found = std::to_string(ids.size())});
+  }
+  struct Symbol {
+    std::int32_t id;
+    std::uint32_t previous, next;
+    MergeTable::Merge pair;  // with the next symbol
+  };
+  const auto count = static_cast<std::uint32_t>(ids.size());
+  std::vector<Symbol> symbols(count);
+  std::vector<std::uint64_t> entries;  // rank, then position: the order in which pairs merge
+  const auto entry = [](std::int32_t rank, std::uint32_t at) {
+    return std::uint64_t{static_cast<std::uint32_t>(rank)} << 32 | at;
+  };
+  for (std::uint32_t i = 0; i < count; ++i) {
+    symbols[i] = {ids[i], i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1, {}};
+    if (i + 1 == count) break;
+    symbols[i].pair = merges_.find(ids[i], ids[i + 1]);
+    if (symbols[i].pair.rank != MergeTable::kNoRank) entries.push_back(entry(symbols[i].pair.rank, i));
+  }
+  std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> queue(std::greater<>{},
+                                                                                       std::move(entries));
+  const auto refresh = [&](std::uint32_t at) {
+    Symbol& symbol = symbols[at];
+    symbol.pair = symbol.next == kEnd ? MergeTable::Merge{} : merges_.find(symbol.id, symbols[symbol.next].id);
+    if (symbol.pair.rank != MergeTable::kNoRank) queue.push(entry(symbol.pair.rank, at));
+  };
+  while (!queue.empty()) {
+    const std::uint64_t top = queue.top();
+    queue.pop();
+    const auto at = static_cast<std::uint32_t>(top);
+    Symbol& symbol = symbols[at];
+    // A pair changes when a neighbour merges; an entry that no longer says the pair's rank is out of date.
+    if (static_cast<std::uint64_t>(symbol.pair.rank) != top >> 32 || symbol.next == kEnd) continue;
+    Symbol& right = symbols[symbol.next];
+    symbol.id = symbol.pair.result;
+    symbol.next = right.next;
+    right.pair = {};
+    if (right.next != kEnd) symbols[right.next].previous = at;
+    refresh(at);
+    if (symbol.previous != kEnd) refresh(symbol.previous);
+  }
+  for (std::uint32_t at = 0; at != kEnd; at = symbols[at].next) out.push_back(symbols[at].id);
+}
+
+}  // namespace powerhouse

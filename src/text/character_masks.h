@@ -1,0 +1,30 @@
+// CharacterMasks: 64 bytes of text as bits, one mask for each kind of character that the byte-level patterns tell
+// apart. Splitters then find where words begin by shifts and ands, for 64 bytes at a time (text/word_scanner.h), which
+// is how simdjson finds the structure of JSON (Langdale and Lemire 2019).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace powerhouse {
+
+struct CharacterMasks {
+  static constexpr std::size_t kBytes = 64;
+
+  // Every byte of a character has its bit in the mask of the character's class.
+  std::uint64_t letter = 0;
+  std::uint64_t number = 0;
+  std::uint64_t space = 0;
+  std::uint64_t other = 0;
+  std::uint64_t newline = 0;       // \r and \n, which are space too
+  std::uint64_t blank = 0;         // ' ', likewise
+  std::uint64_t apostrophe = 0;    // ', which is of the others
+  std::uint64_t continuation = 0;  // bytes that go on with a character
+  std::size_t size = 0;            // bytes that the masks speak of; ends between characters
+
+  /// The block that begins at `at`, a boundary before the end of valid UTF-8 text.
+  static CharacterMasks of(std::string_view text, std::size_t at);
+};
+
+}  // namespace powerhouse
