@@ -63,8 +63,8 @@ TEST_P(SameModel, SavedFromGgufAsAFolder) {
   EXPECT_EQ(back.dtype(), Dtype::f32);
   const at::Tensor ids = Tensors(fixture(GetParam().expected))["input_ids"];
   if (std::string_view(GetParam().name) == "bias_llama3") {  // the table has become the formula again
-    const Rope& named = back.config().layers[0].rope;
-    const Rope& original = load(GetParam().path).config().layers[0].rope;
+    const Rope named = back.config().layers[0].rope;
+    const Rope original = load(GetParam().path).config().layers[0].rope;
     EXPECT_EQ(named.scaling, RopeScaling::llama3);
     EXPECT_EQ(named.factor, original.factor);
     EXPECT_EQ(named.high_freq_factor / named.low_freq_factor, original.high_freq_factor / original.low_freq_factor);
