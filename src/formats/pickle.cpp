@@ -3,16 +3,22 @@
 #include <cstring>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <variant>
 
+#include "formats/pickle_names.h"
 #include "powerhouse/error.h"
 #include "support/checked.h"
 
 namespace powerhouse {
 namespace {
 
-// Ten times what the largest models have tensors for; each value takes more memory than the opcode that makes it.
-constexpr std::size_t kMostValues = std::size_t{1} << 22;
+using namespace pickle_names;
+
+// A few times what the largest models would need in one file. What a byte of a pickle makes takes more memory than that
+// byte, and what it has once made it can name again and again: each list below is bounded by itself.
+constexpr std::size_t kMostValues = std::size_t{1} << 22, kMostTensors = std::size_t{1} << 18;
+constexpr std::size_t kMostDimensions = 16, kLongestKey = 64;
 
 // Values refer to each other by their place in one list: whatever a file nests or shares, nothing here recurses.
 using Ref = std::size_t;
@@ -32,53 +38,13 @@ struct Storage {
   std::optional<BlockFormat> format;  // none: bytes without a type
   std::int64_t bytes = 0;
 };
-using Value = std::variant<None, bool, std::int64_t, std::string, Global, Tuple, Dict, Storage, PickledTensor>;
-
-struct NamedFormat {
-  std::string_view name;
-  BlockFormat format;
+// Apart from the other values, which are small without them.
+template <typename T>
+struct Index {
+  std::size_t of;
 };
-constexpr NamedFormat kStorages[] = {
-    {"torch.DoubleStorage", BlockFormat::f64}, {"torch.FloatStorage", BlockFormat::f32},
-    {"torch.HalfStorage", BlockFormat::f16},   {"torch.BFloat16Storage", BlockFormat::bf16},
-    {"torch.LongStorage", BlockFormat::i64},   {"torch.IntStorage", BlockFormat::i32},
-    {"torch.ShortStorage", BlockFormat::i16},  {"torch.CharStorage", BlockFormat::i8},
-    {"torch.ByteStorage", BlockFormat::u8},    {"torch.BoolStorage", BlockFormat::boolean},
-};
-constexpr NamedFormat kDtypes[] = {
-    {"torch.float64", BlockFormat::f64},
-    {"torch.float32", BlockFormat::f32},
-    {"torch.float16", BlockFormat::f16},
-    {"torch.bfloat16", BlockFormat::bf16},
-    {"torch.float8_e4m3fn", BlockFormat::f8_e4m3},
-    {"torch.float8_e5m2", BlockFormat::f8_e5m2},
-    {"torch.int64", BlockFormat::i64},
-    {"torch.int32", BlockFormat::i32},
-    {"torch.int16", BlockFormat::i16},
-    {"torch.int8", BlockFormat::i8},
-    {"torch.uint64", BlockFormat::u64},
-    {"torch.uint32", BlockFormat::u32},
-    {"torch.uint16", BlockFormat::u16},
-    {"torch.uint8", BlockFormat::u8},
-    {"torch.bool", BlockFormat::boolean},
-};
-constexpr std::string_view kOrderedDict = "collections.OrderedDict", kSize = "torch.Size";
-constexpr std::string_view kRebuildV2 = "torch._utils._rebuild_tensor_v2",
-                           kRebuildV3 = "torch._utils._rebuild_tensor_v3";
-constexpr std::string_view kParameter = "torch._utils._rebuild_parameter";
-constexpr std::string_view kUntyped[] = {"torch.storage.UntypedStorage", "torch.UntypedStorage"};
-
-std::optional<BlockFormat> format_named(std::span<const NamedFormat> list, std::string_view name) {
-  for (const NamedFormat& known : list) {
-    if (known.name == name) return known.format;
-  }
-  return std::nullopt;
-}
-
-bool is_known(std::string_view name) {
-  return name == kOrderedDict || name == kSize || name == kRebuildV2 || name == kRebuildV3 || name == kParameter ||
-         name == kUntyped[0] || name == kUntyped[1] || format_named(kStorages, name) || format_named(kDtypes, name);
-}
+using Value =
+    std::variant<None, bool, std::int64_t, std::string, Global, Tuple, Dict, Index<Storage>, Index<PickledTensor>>;
 
 class Machine {
  public:
@@ -94,7 +60,7 @@ class Machine {
   [[noreturn]] void fail(std::string_view message, std::string found = {}) const {
     throw Error(ErrorKind::format, message, {.file = path_, .field = "data.pkl", .found = std::move(found)});
   }
-  [[noreturn]] void refuse(std::string_view what, std::string found) const {
+  [[noreturn]] void refuse(const char* what, std::string found) const {
     throw Error(ErrorKind::unsupported, std::string(what) + ": a file of weights has no need of it, and it is not done",
                 {.file = path_, .field = "data.pkl", .found = std::move(found)});
   }
@@ -121,10 +87,17 @@ class Machine {
     return out;
   }
 
+  void bound(std::size_t size, std::size_t most) const {
+    if (size >= most) fail("a pickle of too many values");
+  }
+  void push_ref(Ref value) {
+    bound(stack_.size(), kMostValues);
+    stack_.push_back(value);
+  }
   void push(Value value) {
-    if (values_.size() == kMostValues) fail("a pickle of too many values");
+    bound(values_.size(), kMostValues);
     values_.push_back(std::move(value));
-    stack_.push_back(values_.size() - 1);
+    push_ref(values_.size() - 1);
   }
   Ref pop() {
     if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) fail("the pickle takes a value where there is none");
@@ -160,6 +133,10 @@ class Machine {
     if (!is_known(name)) refuse("the pickle asks for something else than tensors", name);
     push(Global{name});
   }
+  std::string named_in_text() {
+    const std::string module = line();
+    return module + "." + line();
+  }
   void set_items(const std::vector<Ref>& items) {
     if (items.size() % 2 != 0) fail("a key without a value");
     Dict* dict = std::get_if<Dict>(&values_[top()]);
@@ -174,7 +151,11 @@ class Machine {
   void get(std::uint32_t place) {
     const auto found = memo_.find(place);
     if (found == memo_.end()) fail("the pickle refers to what it has not kept");
-    stack_.push_back(found->second);
+    push_ref(found->second);
+  }
+  void put(std::uint32_t place) {
+    bound(memo_.size(), kMostValues);
+    memo_[place] = top();
   }
   void push_long(std::size_t size) {
     if (size > 8) fail("a number too large");
@@ -189,6 +170,7 @@ class Machine {
   void persistent();
   void reduce();
   void rebuild(const Tuple& arguments, bool with_dtype);
+  void check_metadata(Ref value) const;
   std::vector<std::int64_t> sizes(Ref value, const char* what) const;
   std::vector<std::pair<std::string, PickledTensor>> tensors(Ref value) const;
 
@@ -196,6 +178,8 @@ class Machine {
   const std::string& path_;
   std::uint64_t at_ = 0;
   std::vector<Value> values_;
+  std::vector<Storage> storages_;
+  std::vector<PickledTensor> tensors_;
   std::vector<Ref> stack_;
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint32_t, Ref> memo_;
@@ -204,24 +188,24 @@ class Machine {
 // False at the end. Opcodes are those of protocols 2 to 5 (pickletools.py).
 bool Machine::step(std::uint8_t opcode) {
   switch (opcode) {
-    case 0x80: byte(); break;                                                   // PROTO
-    case 0x95: take(8); break;                                                  // FRAME
-    case '(': marks_.push_back(stack_.size()); break;                           // MARK
-    case '.': return false;                                                     // STOP
-    case '0': pop(); break;                                                     // POP
-    case '1': pop_to_mark(); break;                                             // POP_MARK
-    case 'N': push(None{}); break;                                              // NONE
-    case 0x88: push(true); break;                                               // NEWTRUE
-    case 0x89: push(false); break;                                              // NEWFALSE
-    case 'J': push(static_cast<std::int64_t>(number<std::int32_t>())); break;   // BININT
-    case 'K': push(static_cast<std::int64_t>(byte())); break;                   // BININT1
-    case 'M': push(static_cast<std::int64_t>(number<std::uint16_t>())); break;  // BININT2
-    case 0x8a: push_long(byte()); break;                                        // LONG1
-    case 'G': take(8), push(None{}); break;                                     // BINFLOAT: no tensor needs one
-    case 'X': push(text(number<std::uint32_t>())); break;                       // BINUNICODE
-    case 0x8c: push(text(byte())); break;                                       // SHORT_BINUNICODE
-    case 0x8d: push(text(number<std::uint64_t>())); break;                      // BINUNICODE8
-    case '}': push(Dict{}); break;                                              // EMPTY_DICT
+    case 0x80: byte(); break;                                                             // PROTO
+    case 0x95: take(8); break;                                                            // FRAME
+    case '(': bound(marks_.size(), kMostValues), marks_.push_back(stack_.size()); break;  // MARK
+    case '.': return false;                                                               // STOP
+    case '0': pop(); break;                                                               // POP
+    case '1': pop_to_mark(); break;                                                       // POP_MARK
+    case 'N': push(None{}); break;                                                        // NONE
+    case 0x88: push(true); break;                                                         // NEWTRUE
+    case 0x89: push(false); break;                                                        // NEWFALSE
+    case 'J': push(static_cast<std::int64_t>(number<std::int32_t>())); break;             // BININT
+    case 'K': push(static_cast<std::int64_t>(byte())); break;                             // BININT1
+    case 'M': push(static_cast<std::int64_t>(number<std::uint16_t>())); break;            // BININT2
+    case 0x8a: push_long(byte()); break;                                                  // LONG1
+    case 'G': take(8), push(None{}); break;                 // BINFLOAT: no tensor needs one
+    case 'X': push(text(number<std::uint32_t>())); break;   // BINUNICODE
+    case 0x8c: push(text(byte())); break;                   // SHORT_BINUNICODE
+    case 0x8d: push(text(number<std::uint64_t>())); break;  // BINUNICODE8
+    case '}': push(Dict{}); break;                          // EMPTY_DICT
     case ']':
     case ')': push(Tuple{}); break;               // EMPTY_LIST, EMPTY_TUPLE
     case 't': push(Tuple{pop_to_mark()}); break;  // TUPLE
@@ -234,20 +218,16 @@ bool Machine::step(std::uint8_t opcode) {
       set_items({key, value});
       break;
     }
-    case 'u': set_items(pop_to_mark()); break;                                  // SETITEMS
-    case 'a': append({pop()}); break;                                           // APPEND
-    case 'e': append(pop_to_mark()); break;                                     // APPENDS
-    case 'q': memo_[byte()] = top(); break;                                     // BINPUT
-    case 'r': memo_[number<std::uint32_t>()] = top(); break;                    // LONG_BINPUT
-    case 0x94: memo_[static_cast<std::uint32_t>(memo_.size())] = top(); break;  // MEMOIZE
-    case 'h': get(byte()); break;                                               // BINGET
-    case 'j': get(number<std::uint32_t>()); break;                              // LONG_BINGET
-    case 'c': {                                                                 // GLOBAL
-      const std::string module = line();
-      push_global(module + "." + line());
-      break;
-    }
-    case 0x93: {  // STACK_GLOBAL
+    case 'u': set_items(pop_to_mark()); break;                        // SETITEMS
+    case 'a': append({pop()}); break;                                 // APPEND
+    case 'e': append(pop_to_mark()); break;                           // APPENDS
+    case 'q': put(byte()); break;                                     // BINPUT
+    case 'r': put(number<std::uint32_t>()); break;                    // LONG_BINPUT
+    case 0x94: put(static_cast<std::uint32_t>(memo_.size())); break;  // MEMOIZE
+    case 'h': get(byte()); break;                                     // BINGET
+    case 'j': get(number<std::uint32_t>()); break;                    // LONG_BINGET
+    case 'c': push_global(named_in_text()); break;                    // GLOBAL
+    case 0x93: {                                                      // STACK_GLOBAL
       const std::string name = as<std::string>(pop(), "name");
       push_global(as<std::string>(pop(), "module") + "." + name);
       break;
@@ -258,7 +238,10 @@ bool Machine::step(std::uint8_t opcode) {
       pop();
       if (!std::holds_alternative<Dict>(values_[top()])) refuse("the pickle sets an object's state", "BUILD");
       break;
-    default: refuse("the pickle holds an instruction that weights don't need", "opcode " + std::to_string(opcode));
+    case 'i': refuse("the pickle makes an object", named_in_text());  // INST
+    default:
+      refuse("the pickle holds an instruction",
+             std::string(opcode_name(opcode)) + ", opcode " + std::to_string(opcode));
   }
   return true;
 }
@@ -269,27 +252,30 @@ void Machine::persistent() {
   if (id.items.size() != 5 || as<std::string>(id.items[0], "kind") != "storage") fail("an unknown persistent id");
   const std::string& type = as<Global>(id.items[1], "storage type").name;
   const std::int64_t count = as<std::int64_t>(id.items[4], "size of a storage");
-  Storage storage{.key = as<std::string>(id.items[2], "key of a storage"), .format = format_named(kStorages, type)};
-  if (!storage.format && type != kUntyped[0] && type != kUntyped[1]) fail("no storage", type);
-  const std::int64_t width = storage.format ? block_info(*storage.format).block_bytes : 1;
-  const std::int64_t factors[] = {count, width};
+  const std::string& key = as<std::string>(id.items[2], "key of a storage");
+  if (key.size() > kLongestKey) fail("an impossible key of a storage", key);
+  Storage storage{.key = key, .format = storage_format(type)};
+  if (!storage.format && !is_untyped_storage(type)) fail("no storage", type);
+  const std::int64_t factors[] = {count, storage.format ? block_info(*storage.format).block_bytes : 1};
   const auto bytes = checked_element_count(factors);
   if (!bytes) fail("an impossible size of a storage", std::to_string(count));
   storage.bytes = *bytes;
-  push(std::move(storage));
+  bound(storages_.size(), kMostTensors);
+  storages_.push_back(std::move(storage));
+  push(Index<Storage>{storages_.size() - 1});
 }
 
 void Machine::reduce() {
-  const Tuple arguments = as<Tuple>(pop(), "arguments");
-  const std::string name = as<Global>(pop(), "function").name;
+  const Tuple& arguments = as<Tuple>(pop(), "arguments");
+  const std::string& name = as<Global>(pop(), "function").name;
   if (name == kOrderedDict) {
     if (!arguments.items.empty()) refuse("the pickle fills a dict in another way", name);
     return push(Dict{});
   }
-  if (name == kSize && arguments.items.size() == 1) return stack_.push_back(arguments.items[0]);
+  if (name == kSize && arguments.items.size() == 1) return push_ref(arguments.items[0]);
   if (name == kParameter && !arguments.items.empty()) {
-    as<PickledTensor>(arguments.items[0], "tensor");
-    return stack_.push_back(arguments.items[0]);
+    as<Index<PickledTensor>>(arguments.items[0], "tensor");
+    return push_ref(arguments.items[0]);
   }
   if (name == kRebuildV2) return rebuild(arguments, false);
   if (name == kRebuildV3) return rebuild(arguments, true);
@@ -297,40 +283,57 @@ void Machine::reduce() {
 }
 
 std::vector<std::int64_t> Machine::sizes(Ref value, const char* what) const {
+  const Tuple& tuple = as<Tuple>(value, what);
+  if (tuple.items.size() > kMostDimensions) fail("a tensor of too many dimensions");
   std::vector<std::int64_t> out;
-  for (const Ref item : as<Tuple>(value, what).items) {
+  for (const Ref item : tuple.items) {
     out.push_back(as<std::int64_t>(item, what));
     if (out.back() < 0) fail("a negative size", what);
   }
   return out;
 }
 
-// (storage, offset, size, stride, requires_grad, hooks[, dtype or metadata[, metadata]])
+// Bits that say that the numbers are to be read with the other sign, or conjugated.
+void Machine::check_metadata(Ref value) const {
+  const Dict* dict = std::get_if<Dict>(&values_[value]);
+  if (dict == nullptr || dict->entries.empty()) return;
+  refuse("a tensor with metadata", as<std::string>(dict->entries.front().first, "name of metadata"));
+}
+
+// (storage, offset, size, stride, requires_grad, hooks[, metadata]); in version 3 the dtype stands before metadata.
 void Machine::rebuild(const Tuple& arguments, bool with_dtype) {
-  if (arguments.items.size() < (with_dtype ? 7u : 6u)) fail("a tensor of too few parts");
-  const Storage& storage = as<Storage>(arguments.items[0], "storage");
+  const std::size_t least = with_dtype ? 7 : 6;
+  if (arguments.items.size() < least) fail("a tensor of too few parts");
+  if (arguments.items.size() > least) check_metadata(arguments.items[least]);
+  const Storage& storage = storages_[as<Index<Storage>>(arguments.items[0], "storage").of];
   PickledTensor tensor{.storage = storage.key, .storage_bytes = storage.bytes};
   auto format = storage.format;
-  if (with_dtype) format = format_named(kDtypes, as<Global>(arguments.items[6], "dtype").name);
+  if (with_dtype) format = dtype_format(as<Global>(arguments.items[6], "dtype").name);
   if (!format) fail("a tensor without a type");
   tensor.format = *format;
   tensor.offset = as<std::int64_t>(arguments.items[1], "offset");
   tensor.shape = sizes(arguments.items[2], "size");
   tensor.strides = sizes(arguments.items[3], "stride");
   if (tensor.offset < 0 || tensor.shape.size() != tensor.strides.size()) fail("a tensor's parts contradict each other");
-  push(std::move(tensor));
+  bound(tensors_.size(), kMostTensors);
+  tensors_.push_back(std::move(tensor));
+  push(Index<PickledTensor>{tensors_.size() - 1});
 }
 
 std::vector<std::pair<std::string, PickledTensor>> Machine::tensors(Ref value) const {
+  const Dict& dict = as<Dict>(value, "dict of tensors");
+  bound(dict.entries.size(), kMostTensors);
   std::vector<std::pair<std::string, PickledTensor>> out;
-  for (const auto& [key, item] : as<Dict>(value, "dict of tensors").entries) {
+  std::unordered_set<std::string_view> names;
+  for (const auto& [key, item] : dict.entries) {
     const std::string& name = as<std::string>(key, "name of a tensor");
-    const PickledTensor* tensor = std::get_if<PickledTensor>(&values_[item]);
+    if (!names.insert(name).second) fail("a name stands twice", name);
+    const auto* tensor = std::get_if<Index<PickledTensor>>(&values_[item]);
     if (tensor == nullptr) {
       throw Error(ErrorKind::format, "not a tensor: a file of weights is a dict of tensors, without anything around it",
                   {.file = path_, .field = name});
     }
-    out.emplace_back(name, *tensor);
+    out.emplace_back(name, tensors_[tensor->of]);
   }
   return out;
 }

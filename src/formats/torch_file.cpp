@@ -1,7 +1,6 @@
 #include "formats/torch_file.h"
 
 #include <cstring>
-#include <unordered_set>
 
 #include "formats/pickle.h"
 #include "formats/shards.h"
@@ -45,22 +44,32 @@ bool is_contiguous(const PickledTensor& tensor) {
 // Copies the elements in the order of the shape, outermost first.
 std::vector<std::byte> gathered(const PickledTensor& tensor, const std::byte* first, std::size_t width,
                                 std::int64_t elements) {
+  std::vector<std::int64_t> sizes, strides;  // without dimensions of one, whose strides may be anything
+  for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+    if (tensor.shape[i] == 1) continue;
+    sizes.push_back(tensor.shape[i]);
+    strides.push_back(tensor.strides[i]);
+  }
   std::vector<std::byte> out(static_cast<std::size_t>(elements) * width);
-  std::vector<std::int64_t> index(tensor.shape.size(), 0);
+  std::vector<std::int64_t> index(sizes.size(), 0);
   std::int64_t from = 0;
   for (std::size_t to = 0; to < out.size(); to += width) {
     std::memcpy(out.data() + to, first + static_cast<std::size_t>(from) * width, width);
     for (std::size_t i = index.size(); i-- > 0;) {
-      from += tensor.strides[i];
-      if (++index[i] < tensor.shape[i]) break;
-      from -= tensor.strides[i] * tensor.shape[i];
+      from += strides[i];
+      if (++index[i] < sizes[i]) break;
+      from -= strides[i] * sizes[i];
       index[i] = 0;
     }
   }
   return out;
 }
 
-// Of one file: how many bytes may still be put together in memory, so that a small file cannot ask for much.
+// Of one file: how many bytes may still be put together in memory, so that a small file cannot ask for much. Some more
+// than the file has, for a mask or a table that was expanded.
+constexpr std::size_t kSpareBytes = std::size_t{1} << 20;
+constexpr std::int64_t kMostGathered = std::int64_t{1} << 56;
+
 struct Budget {
   std::size_t left = 0;
 };
@@ -80,7 +89,7 @@ TensorView view_of(const std::string& name, const PickledTensor& tensor, std::sp
          std::to_string(tensor.offset) + " + " + std::to_string(end));
   }
   const auto elements = checked_element_count(tensor.shape);
-  if (!elements || *elements > room) fail(path, name, "a tensor that repeats elements of its storage");
+  if (!elements || *elements > kMostGathered) fail(path, name, "an impossible shape");
   const std::byte* first = storage.data() + static_cast<std::size_t>(tensor.offset) * width;
   TensorView view{.name = name,
                   .format = tensor.format,
@@ -90,7 +99,7 @@ TensorView view_of(const std::string& name, const PickledTensor& tensor, std::sp
                   .file = file};
   const bool aligned = reinterpret_cast<std::uintptr_t>(first) % width == 0;
   if (view.bytes == 0 || (aligned && is_contiguous(tensor))) return view;
-  if (view.bytes > budget.left) fail(path, name, "too many tensors share their storages in parts");
+  if (view.bytes > budget.left) fail(path, name, "tensors repeat the elements of their storages too often");
   budget.left -= view.bytes;
   view.file = MappedFile::in_memory(path, gathered(tensor, first, width, *elements));
   view.data = view.file->bytes().data();
@@ -120,11 +129,9 @@ std::vector<TensorView> parse_torch_file(const std::shared_ptr<const MappedFile>
                   {.file = path, .field = "byteorder", .expected = "little", .found = std::string(text)});
     }
   }
-  Budget budget{file->size()};
+  Budget budget{file->size() + kSpareBytes};
   std::vector<TensorView> tensors;
-  std::unordered_set<std::string> names;
   for (const auto& [name, tensor] : read_pickled_tensors(entries.at(root + "data.pkl"), path)) {
-    if (!names.insert(name).second) fail(path, name, "a name stands twice");
     const auto storage = entries.find(root + "data/" + tensor.storage);
     if (storage == entries.end()) fail(path, name, "the storage is missing", "data/" + tensor.storage);
     tensors.push_back(view_of(name, tensor, storage->second, file, budget));

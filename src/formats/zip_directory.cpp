@@ -1,7 +1,9 @@
 #include "formats/zip_directory.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "powerhouse/error.h"
 
@@ -80,6 +82,18 @@ void read_zip64(const Reader& in, std::uint64_t at, std::uint64_t size, std::spa
   }
 }
 
+// Where an entry lies, with its header.
+struct Extent {
+  std::uint64_t begin = 0, end = 0;
+};
+
+void check_apart(const Reader& in, std::vector<Extent> extents) {
+  std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+  for (std::size_t i = 1; i < extents.size(); ++i) {
+    if (extents[i].begin < extents[i - 1].end) in.fail("two entries overlap");
+  }
+}
+
 }  // namespace
 
 std::unordered_map<std::string, std::span<const std::byte>> read_zip_directory(
@@ -87,6 +101,7 @@ std::unordered_map<std::string, std::span<const std::byte>> read_zip_directory(
   const Reader in(*file);
   const Directory directory = find_directory(in);
   std::unordered_map<std::string, std::span<const std::byte>> entries;
+  std::vector<Extent> extents;
   std::uint64_t at = directory.offset;
   for (std::uint64_t i = 0; i < directory.entries; ++i) {
     in.slice(at, kDirectoryEntrySize);
@@ -111,8 +126,11 @@ std::unordered_map<std::string, std::span<const std::byte>> read_zip_directory(
     const std::uint64_t begin =
         offset + kEntrySize + in.number<std::uint16_t>(offset + 26) + in.number<std::uint16_t>(offset + 28);
     if (!entries.emplace(name, in.slice(begin, size)).second) in.fail("a name stands twice", name);
+    extents.push_back({offset, begin + size});
     at += kDirectoryEntrySize + name_size + extra_size + comment_size;
   }
+  extents.push_back({directory.offset, at});
+  check_apart(in, std::move(extents));
   return entries;
 }
 

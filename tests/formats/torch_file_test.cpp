@@ -14,6 +14,7 @@
 namespace powerhouse {
 namespace {
 
+using namespace std::string_literals;
 using testing::expect_error;
 
 std::string fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/formats/torch/" + name; }
@@ -38,7 +39,8 @@ TEST_P(TorchFile, HoldsWhatTorchSaved) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Saved, TorchFile,
-                         ::testing::Values("dtypes", "views", "state_dict", "parameters", "protocol4", "protocol5"),
+                         ::testing::Values("dtypes", "views", "state_dict", "parameters", "protocol4", "protocol5",
+                                           "expanded", "zip64"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(TorchFiles, ContiguousTensorsStayInTheFile) {
@@ -66,7 +68,13 @@ constexpr Bad kBad[] = {
     {"nested", ErrorKind::format, "model"},
     {"number", ErrorKind::format, "step"},
     {"list", ErrorKind::format, "dict of tensors"},
-    {"expanded", ErrorKind::format, "repeats elements"},
+    {"expanded", ErrorKind::format, "too often"},
+    {"negative", ErrorKind::unsupported, "found neg"},
+    {"dimensions", ErrorKind::format, "too many dimensions"},
+    {"inst", ErrorKind::unsupported, "os.system"},
+    {"new", ErrorKind::unsupported, "subprocess.Popen"},
+    {"overlap", ErrorKind::format, "overlap"},
+    {"twice", ErrorKind::format, "stands twice"},
     {"sparse", ErrorKind::unsupported, "_rebuild_sparse_tensor"},
     {"system", ErrorKind::unsupported, "posix.system"},
     {"eval", ErrorKind::unsupported, "builtins.eval"},
@@ -102,9 +110,48 @@ TEST(Pickle, NestsAndSharesWithoutEndInBoundedTimeAndMemory) {
   });
 }
 
+std::string repeated(const std::string& text, std::size_t times) {
+  std::string out;
+  for (std::size_t i = 0; i < times; ++i) out += text;
+  return out;
+}
+
+std::string text_value(const std::string& text) {
+  std::string out = "X";
+  for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>((text.size() >> shift) & 0xFF);
+  return out + text;
+}
+
+// What is made once and named again and again must cost no more than what names it. Each "\x94" keeps the value on top,
+// "0" drops it, and h0, h1 ... name the first kept, the second ...
+TEST(Pickle, BigPartsNamedOftenStayCheap) {
+  const std::string start = "\x80\x02", big(1 << 20, 'x'), many = repeated("K\x01", 1 << 20);
+  const std::string storage = "(" + text_value("storage") + "ctorch\nFloatStorage\n";
+  const std::string tensor = "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + text_value("0") + text_value("cpu") +
+                             "K\x01tQK\0(K\x01t(K\x01t\x89NtR"s;
+  // A call with a million arguments, half a million times.
+  EXPECT_EQ(unpickle(start + "ctorch._utils\n_rebuild_parameter\n\x94" + "0(" + tensor + many + "t\x94" + "0" +
+                     repeated("h\0h\1R0"s, 1 << 19) + "}" + text_value("w") + "h\0h\1Rs."s)
+                .size(),
+            1u);
+  // A storage with a long key, and a long name for each of many entries.
+  expect_error(ErrorKind::format, "key of a storage",
+               [&] { unpickle(start + storage + text_value(big) + "NK\x01t\x94" + repeated("h\0Q"s, 1 << 19) + "."); });
+  expect_error(ErrorKind::format, "stands twice", [&] {
+    unpickle(start + text_value(big) + "\x94" + "0" + tensor + "\x94" + "0}(" + repeated("h\0h\1"s, 1 << 16) + "u.");
+  });
+  for (const std::string& endless : {std::string("("), std::string("\x94"), "h\0"s}) {
+    expect_error(ErrorKind::format, "too many values",
+                 [&] { unpickle(start + "N\x94" + repeated(endless, 5 << 20) + "."); });
+  }
+}
+
 TEST(Pickle, RefusesOpcodesThatBuildOtherThings) {
-  for (const char opcode : {'i', 'o', '\x81', '\x92', '\x82', '\x97', 'P'}) {
-    expect_error(ErrorKind::unsupported, "opcode", [&] { unpickle(std::string("\x80\x02") + opcode + "."); });
+  const std::pair<char, const char*> opcodes[] = {{'o', "OBJ"},     {'\x81', "NEWOBJ"},      {'\x92', "NEWOBJ_EX"},
+                                                  {'\x82', "EXT1"}, {'\x97', "NEXT_BUFFER"}, {'P', "PERSID"},
+                                                  {'\xff', "255"}};
+  for (const auto& [opcode, name] : opcodes) {
+    expect_error(ErrorKind::unsupported, name, [&] { unpickle(std::string("\x80\x02") + opcode + "."); });
   }
 }
 

@@ -11,7 +11,9 @@ import os
 import pathlib
 import pickle
 import shutil
+import struct
 import zipfile
+import zlib
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -41,6 +43,25 @@ def pickled(name, data):
     with zipfile.ZipFile(FORMATS / f"{name}.bin", "w") as archive:
         archive.writestr("archive/data.pkl", data)
         archive.writestr("archive/version", "3\n")
+
+
+def container(name, entries, overlap=None):
+    """A ZIP file whose sizes and offsets all stand in ZIP64 fields, as past 4 GiB; `overlap`: that entry lies in the
+    first one's place."""
+    wide, out, directory, offsets = 0xFFFFFFFF, b"", b"", {}
+    for entry, data in entries.items():
+        offsets[entry] = len(out) if entry != overlap else next(iter(offsets.values()))
+        crc, text = zlib.crc32(data), f"archive/{entry}".encode()
+        common = struct.pack("<HHHHHLLLH", 45, 0, 0, 0, 33, crc, wide, wide, len(text))
+        extra = struct.pack("<HHQQ", 1, 16, len(data), len(data))
+        out += b"PK\3\4" + common + struct.pack("<H", len(extra)) + text + extra + data
+        extra = struct.pack("<HHQQQ", 1, 24, len(data), len(data), offsets[entry])
+        directory += (b"PK\1\2" + struct.pack("<H", 45) + common +
+                      struct.pack("<HHHHLL", len(extra), 0, 0, 0, 0, wide) + text + extra)
+    end = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, len(entries), len(entries), len(directory), len(out))
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(out) + len(directory), 1)
+    last = struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, wide, wide, 0)
+    (FORMATS / f"{name}.bin").write_bytes(out + directory + end + locator + last)
 
 
 class Call:
@@ -87,6 +108,20 @@ def formats():
     edited("parameters", "bad_offset",
            lambda name, data: data.replace(b"K\x00K\x02K\x02\x86", b"K\x01K\x02K\x02\x86") if name == "data.pkl" else data)
     edited("parameters", "bad_pickle", lambda name, data: data[:-5] if name == "data.pkl" else data)
+    tables = {"mask": torch.rand(1, 4).expand(3, 4), "number": torch.rand(1).expand(5), "row": torch.rand(2, 3)[1:]}
+    good("expanded", tables)
+    with zipfile.ZipFile(FORMATS / "views.bin") as archive:
+        entries = {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
+    container("zip64", entries)
+    container("bad_overlap", entries, "data/1")
+    views, tensors = load_file(FORMATS / "views.safetensors"), torch.load(FORMATS / "zip64.bin", weights_only=True)
+    assert all(torch.equal(views[key], value) for key, value in tensors.items())
+    shutil.copy(FORMATS / "views.safetensors", FORMATS / "zip64.safetensors")
+    torch.save({"w": torch._neg_view(torch.rand(3))}, FORMATS / "bad_negative.bin")
+    torch.save({"w": torch.rand([1] * 20)}, FORMATS / "bad_dimensions.bin")
+    pickled("bad_inst", b"\x80\x02(X\x04\0\0\0echoios\nsystem\n.")
+    pickled("bad_new", b"\x80\x02csubprocess\nPopen\n)\x81.")
+    edited("state_dict", "bad_twice", lambda name, data: data.replace(b"1.weight", b"0.weight"))
     data = (FORMATS / "parameters.bin").read_bytes()
     (FORMATS / "bad_cut.bin").write_bytes(data[: len(data) // 2])
 
