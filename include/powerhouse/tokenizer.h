@@ -33,8 +33,8 @@ struct DecodeOptions {
 ///     std::vector<std::int64_t> ids = tokenizer.encode("Hello");
 class POWERHOUSE_API Tokenizer {
  public:
-  /// Loads from a GGUF file, a folder with tokenizer.json (and tokenizer_config.json) or the files of older models, or a
-  /// SentencePiece file (*.model) or a file of tiktoken's ranks (cl100k_base.tiktoken: its name says which encoding)
+  /// Loads from a GGUF file, a folder with tokenizer.json (and tokenizer_config.json) or the files of older models, or
+  /// a SentencePiece file (*.model) or a file of tiktoken's ranks (cl100k_base.tiktoken: its name says which encoding)
   /// alone. Needs no weights and no known architecture. Throws Error{not_found, format, unsupported}.
   static Tokenizer from_pretrained(const std::string& path);
 
