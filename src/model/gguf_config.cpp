@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/windows.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -89,9 +90,8 @@ void GgufConfig::window(std::string_view key, std::optional<std::int64_t>& value
 namespace {
 
 std::vector<bool> by_pattern(std::size_t layers, std::int64_t pattern) {
-  std::vector<bool> windowed(layers, true);
-  if (pattern < 1) return windowed;
-  for (std::size_t i = 0; i < layers; ++i) windowed[i] = (static_cast<std::int64_t>(i) + 1) % pattern != 0;
+  std::vector<bool> windowed(layers);
+  for (std::size_t i = 0; i < layers; ++i) windowed[i] = is_windowed(static_cast<std::int64_t>(i), pattern);
   return windowed;
 }
 
@@ -118,10 +118,7 @@ std::vector<bool> GgufConfig::windowed_layers(std::size_t layers, std::int64_t p
 }
 
 void GgufConfig::windows(ModelConfig& model, std::int64_t pattern) {
-  std::optional<std::int64_t> size;
-  for (const Block& block : model.layers) {
-    if (block.attention.sliding_window) size = block.attention.sliding_window;
-  }
+  std::optional<std::int64_t> size = window_of(model);
   window("attention.sliding_window", size);
   if (!size) return;
   if (reading()) {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "model/windows.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -190,6 +191,13 @@ void HfConfig::layer_types(ModelConfig& model, std::optional<std::int64_t> windo
     }
     model.layers[i].attention.sliding_window = sliding ? window : std::nullopt;
   }
+}
+
+void HfConfig::windows(ModelConfig& model, std::int64_t pattern, std::string_view pattern_key) {
+  std::optional<std::int64_t> window = reading() ? std::optional<std::int64_t>(4096) : window_of(model);
+  optional_or("sliding_window", window);
+  if (reading() && !pattern_key.empty()) pattern = in_->integer_or(pattern_key, pattern);
+  layer_types(model, window, [&](std::int64_t layer) { return is_windowed(layer, pattern); });
 }
 
 void check_per_layer(const Json* list, std::string_view key, const ModelConfig& model) {

@@ -73,6 +73,9 @@ class HfConfig {
   /// of the layer.
   void layer_types(ModelConfig& model, std::optional<std::int64_t> window,
                    const std::function<bool(std::int64_t layer)>& otherwise);
+  /// `sliding_window` (4096 where the key is missing) and the layers that have it, where `layer_types` is missing by
+  /// `pattern`, or by what `pattern_key` says instead (is_windowed).
+  void windows(ModelConfig& model, std::int64_t pattern, std::string_view pattern_key = {});
 
  private:
   const Json* in_ = nullptr;

@@ -31,12 +31,6 @@ const Block kBlock{.norm = {.kind = NormKind::layer_norm, .epsilon = 1e-5f},
 
 constexpr std::int64_t kPattern = 4;  // the last of four sees everything
 
-void turn_windowed_layers(ModelConfig& model) {
-  for (Block& block : model.layers) {
-    block.position = block.attention.sliding_window ? PositionKind::rope : PositionKind::none;
-  }
-}
-
 void hf(HfConfig& io, ModelConfig& model) {
   Block block = first_block(io, model, kBlock);
   usual_keys(
@@ -46,18 +40,15 @@ void hf(HfConfig& io, ModelConfig& model) {
   block.attention.output_bias = block.attention.qkv_bias;
   io.number("logit_scale", model.logit_scale, 0.0625);
   io.layers("num_hidden_layers", model, block);
-  std::optional<std::int64_t> window = io.reading() ? std::optional<std::int64_t>(4096) : window_of(model);
-  io.optional_or("sliding_window", window);
-  const std::int64_t pattern = io.reading() ? io.in().integer_or("sliding_window_pattern", kPattern) : kPattern;
-  io.layer_types(model, window, [&](std::int64_t layer) { return pattern < 1 || (layer + 1) % pattern != 0; });
-  if (io.reading()) turn_windowed_layers(model);
+  io.windows(model, kPattern, "sliding_window_pattern");
+  if (io.reading()) rope_in_windows_only(model);
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
   io.usual(model, kBlock);
   io.number("logit_scale", model.logit_scale, 1.0);
   io.windows(model, kPattern);
-  if (io.reading()) turn_windowed_layers(model);
+  if (io.reading()) rope_in_windows_only(model);
 }
 
 }  // namespace

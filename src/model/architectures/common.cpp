@@ -85,13 +85,6 @@ void gpt2_scales(HfConfig& io, ModelConfig& model) {
   if (io.reading()) set_gpt2_scales(model, by_head, by_layer);
 }
 
-std::optional<std::int64_t> window_of(const ModelConfig& model) {
-  for (const Block& block : model.layers) {
-    if (block.attention.sliding_window) return block.attention.sliding_window;
-  }
-  return std::nullopt;
-}
-
 void qwen_window(HfConfig& io, ModelConfig& model, WindowedLayers otherwise) {
   std::optional<std::int64_t> window = window_of(model);
   bool windowed = window.has_value();
@@ -143,6 +136,12 @@ void write_ropes(HfConfig& io, const ModelConfig& model) {
 
 void ropes_by_kind(HfConfig& io, ModelConfig& model, const RopeKeys& whole, const RopeKeys& windowed) {
   io.reading() ? read_ropes(io, model, whole, windowed) : write_ropes(io, model);
+}
+
+void rope_in_windows_only(ModelConfig& model) {
+  for (Block& block : model.layers) {
+    block.position = block.attention.sliding_window ? PositionKind::rope : PositionKind::none;
+  }
 }
 
 Block sparse_block(const ModelConfig& model) {
@@ -201,6 +200,26 @@ void gemma_scores(HfConfig& io, ModelConfig& model, Block& block, std::optional<
 
 void gemma_embeddings(bool reading, ModelConfig& model) {
   if (reading) model.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(model.hidden_size)));
+}
+
+Block olmo_block() {
+  Block block;
+  block.norm.round_once = true;
+  block.norm_place = NormPlace::after_branch;
+  block.attention.qk_norm = QkNorm{.norm = block.norm, .scope = QkNormScope::whole};
+  return block;
+}
+
+void glm_keys(HfConfig& io, ModelConfig& model, const Block& block_of_family) {
+  Block block = first_block(io, model, block_of_family);
+  usual_keys(io, model, block,
+             {.epsilon = 1.5625e-7,
+              .max_position_embeddings = 131072,
+              .head_dim = 128,
+              .rope = {.rotary_factor = 0.5},
+              .partial_rotary = true});
+  io.flag("attention_bias", block.attention.qkv_bias, true);
+  io.layers("num_hidden_layers", model, block);
 }
 
 }  // namespace powerhouse

@@ -8,6 +8,7 @@
 #include "model/architecture.h"
 #include "model/gguf_config.h"
 #include "model/hf_config.h"
+#include "model/windows.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -44,8 +45,8 @@ void gpt2_keys(HfConfig& io, ModelConfig& model, Block& block, std::string_view 
 /// scale_attn_weights and scale_attn_by_inverse_layer_idx.
 void gpt2_scales(HfConfig& io, ModelConfig& model);
 
-/// The window of the layers that have one.
-std::optional<std::int64_t> window_of(const ModelConfig& model);
+/// Layers with a window turn by RoPE, the others know no positions.
+void rope_in_windows_only(ModelConfig& model);
 /// Qwen's use_sliding_window: as layer_types says, else from layer max_window_layers on, or in every second layer below
 /// it (Qwen2-MoE).
 enum class WindowedLayers { upper, even_lower };
@@ -59,6 +60,11 @@ void ropes_by_kind(HfConfig& io, ModelConfig& model, const RopeKeys& whole, cons
 Block sparse_block(const ModelConfig& model);
 /// Qwen's mlp_only_layers and decoder_sparse_step: layers with one MLP instead of experts.
 void dense_layers(HfConfig& io, ModelConfig& model);
+
+/// The block of OLMo 2 and 3.
+Block olmo_block();
+/// config.json of GLM and GLM-4.
+void glm_keys(HfConfig& io, ModelConfig& model, const Block& block_of_family);
 
 /// 1/sqrt(query_pre_attn_scalar).
 float query_scale(double query_pre_attn_scalar);

@@ -36,23 +36,13 @@ Block template_block() {
 
 constexpr std::int64_t kPattern = 4;  // the last of four sees everything
 
-void turn_windowed_layers(ModelConfig& model) {
-  if (!window_of(model)) return;
-  for (Block& block : model.layers) {
-    block.position = block.attention.sliding_window ? PositionKind::rope : PositionKind::none;
-  }
-}
-
 void hf(HfConfig& io, ModelConfig& model) {
   Block block = first_block(io, model, template_block());
   usual_keys(io, model, block, {.epsilon = 1e-5});
   if (io.reading()) block.attention.qk_norm->norm = block.norm;
   io.layers("num_hidden_layers", model, block);
-  std::optional<std::int64_t> window = io.reading() ? std::optional<std::int64_t>(4096) : window_of(model);
-  io.optional_or("sliding_window", window);
-  const std::int64_t pattern = io.reading() ? io.in().integer_or("sliding_window_pattern", kPattern) : kPattern;
-  io.layer_types(model, window, [&](std::int64_t layer) { return pattern < 1 || (layer + 1) % pattern != 0; });
-  if (io.reading()) turn_windowed_layers(model);
+  io.windows(model, kPattern, "sliding_window_pattern");
+  if (io.reading() && window_of(model)) rope_in_windows_only(model);
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
@@ -62,7 +52,7 @@ void gguf(GgufConfig& io, ModelConfig& model) {
     io.refuse_unless(first.attention.num_heads * first.attention.head_dim == model.hidden_size, "head_dim");
   }
   io.windows(model, kPattern);
-  if (io.reading()) turn_windowed_layers(model);
+  if (io.reading() && window_of(model)) rope_in_windows_only(model);
 }
 
 }  // namespace

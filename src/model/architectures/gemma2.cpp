@@ -31,7 +31,7 @@ constexpr WeightName kWeights[] = {
 const Block kBlock{
     .norm = {.unit_offset = true}, .norm_place = NormPlace::around, .mlp = {.activation = Activation::gelu_tanh}};
 
-bool slides(std::int64_t layer) { return layer % 2 == 0; }
+constexpr std::int64_t kPattern = 2;  // every second layer sees everything
 
 void hf(HfConfig& io, ModelConfig& model) {
   Block block = first_block(io, model, kBlock);
@@ -46,15 +46,13 @@ void hf(HfConfig& io, ModelConfig& model) {
   block.attention.output_bias = block.attention.qkv_bias;
   gemma_scores(io, model, block, 50.0f, 30.0f);
   io.layers("num_hidden_layers", model, block);
-  std::optional<std::int64_t> window = io.reading() ? std::optional<std::int64_t>(4096) : window_of(model);
-  io.optional_or("sliding_window", window);
-  io.layer_types(model, window, slides);
+  io.windows(model, kPattern);
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
   io.usual(model, kBlock);
   gemma_embeddings(io.reading(), model);
-  io.windows(model, 2);
+  io.windows(model, kPattern);
   for (Block& block : model.layers) io.optional("attn_logit_softcapping", block.attention.softcap);
   io.optional("final_logit_softcapping", model.final_softcap);
   if (!io.reading()) return;

@@ -55,13 +55,7 @@ void hf(HfConfig& io, ModelConfig& model) {
   block.attention.output_bias = block.attention.qkv_bias;
   gemma_scores(io, model, block, std::nullopt, std::nullopt);
   io.layers("num_hidden_layers", model, block);
-  std::optional<std::int64_t> window = io.reading() ? std::optional<std::int64_t>(4096) : window_of(model);
-  io.optional_or("sliding_window", window);
-  std::int64_t pattern = kPattern;
-  if (io.reading()) {
-    pattern = io.in().integer_or("sliding_window_pattern", io.in().integer_or("_sliding_window_pattern", kPattern));
-  }
-  io.layer_types(model, window, [&](std::int64_t layer) { return pattern < 1 || (layer + 1) % pattern != 0; });
+  io.windows(model, kPattern, io.either("sliding_window_pattern", "_sliding_window_pattern"));
   // rope_theta and rope_scaling of old files are the whole layers', rope_local_base_freq the windowed ones'.
   ropes_by_kind(io, model, {.theta = 1e6}, {.theta = 1e4, .theta_key = "rope_local_base_freq"});
 }

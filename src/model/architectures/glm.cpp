@@ -26,17 +26,7 @@ constexpr WeightName kWeights[] = {
 
 const Block kBlock{.rope = {.layout = RopeLayout::interleaved}, .mlp = {.fused_gate_up = true}};
 
-void hf(HfConfig& io, ModelConfig& model) {
-  Block block = first_block(io, model, kBlock);
-  usual_keys(io, model, block,
-             {.epsilon = 1.5625e-7,
-              .max_position_embeddings = 131072,
-              .head_dim = 128,
-              .rope = {.rotary_factor = 0.5},
-              .partial_rotary = true});
-  io.flag("attention_bias", block.attention.qkv_bias, true);
-  io.layers("num_hidden_layers", model, block);
-}
+void hf(HfConfig& io, ModelConfig& model) { glm_keys(io, model, kBlock); }
 
 }  // namespace
 

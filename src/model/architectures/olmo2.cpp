@@ -28,16 +28,8 @@ constexpr WeightName kWeights[] = {
     {Role::lm_head, "lm_head"},
 };
 
-Block template_block() {
-  Block block;
-  block.norm.round_once = true;
-  block.norm_place = NormPlace::after_branch;
-  block.attention.qk_norm = QkNorm{.norm = block.norm, .scope = QkNormScope::whole};
-  return block;
-}
-
 void hf(HfConfig& io, ModelConfig& model) {
-  Block block = first_block(io, model, template_block());
+  Block block = first_block(io, model, olmo_block());
   usual_keys(io, model, block, {.epsilon = 1e-5});
   if (io.reading()) block.attention.qk_norm->norm = block.norm;
   io.flag("attention_bias", block.attention.qkv_bias, false);
@@ -45,7 +37,7 @@ void hf(HfConfig& io, ModelConfig& model) {
   io.layers("num_hidden_layers", model, block);
 }
 
-void gguf(GgufConfig& io, ModelConfig& model) { io.usual(model, template_block()); }
+void gguf(GgufConfig& io, ModelConfig& model) { io.usual(model, olmo_block()); }
 
 }  // namespace
 

@@ -27,26 +27,16 @@ constexpr WeightName kWeights[] = {
     {Role::lm_head, "lm_head"},
 };
 
-Block template_block() {
-  Block block;
-  block.norm.round_once = true;
-  block.norm_place = NormPlace::after_branch;
-  block.attention.qk_norm = QkNorm{.norm = block.norm, .scope = QkNormScope::whole};
-  return block;
-}
-
 constexpr std::int64_t kPattern = 4;  // the last of four sees everything
 
 void hf(HfConfig& io, ModelConfig& model) {
-  Block block = first_block(io, model, template_block());
+  Block block = first_block(io, model, olmo_block());
   usual_keys(io, model, block, {.epsilon = 1e-5, .with_rope = false});
   if (io.reading()) block.attention.qk_norm->norm = block.norm;
   io.flag("attention_bias", block.attention.qkv_bias, false);
   block.attention.output_bias = block.attention.qkv_bias;
   io.layers("num_hidden_layers", model, block);
-  std::optional<std::int64_t> window = io.reading() ? std::optional<std::int64_t>(4096) : window_of(model);
-  io.optional_or("sliding_window", window);
-  io.layer_types(model, window, [](std::int64_t layer) { return (layer + 1) % kPattern != 0; });
+  io.windows(model, kPattern);
   ropes_by_kind(io, model, {.theta = 500000.0}, {.theta = 500000.0});
 }
 
