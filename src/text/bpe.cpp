@@ -1,10 +1,10 @@
 #include "text/bpe.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "support/utf8.h"
 #include "text/byte_level.h"
+#include "text/spellings.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
@@ -31,10 +31,8 @@ Bpe::Bpe(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options)
     std::string character;
     append_utf8(character, kByteAlphabet[byte]);
     alphabet_[byte] = vocabulary.find(character).value_or(-1);
-    char name[8];
-    std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(byte));
-    fallback_[byte] = vocabulary.find(name).value_or(-1);
   }
+  fallback_ = find_byte_tokens(vocabulary);
   find_byte_pairs();
 }
 

@@ -1,17 +1,14 @@
 // How Bpe merges the symbols of a word.
 #include <algorithm>
-#include <functional>
 #include <limits>
-#include <queue>
 
 #include "powerhouse/error.h"
 #include "text/bpe.h"
+#include "text/heap_merge.h"
+#include "text/scratch.h"
 
 namespace powerhouse {
 namespace {
-
-// Scratch memory that one giant piece needed is given back.
-constexpr std::size_t kKeptScratch = 1 << 16;
 
 // A short word while it merges, as arrays by position. A pair's key is its rank and then its position, so that the
 // least of all keys is the pair that merges next; a position that was merged away has no key. Nothing moves.
@@ -110,10 +107,7 @@ void Bpe::merge(std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) 
   } else {
     merge_long(ids, out);
   }
-  if (ids.capacity() > kKeptScratch) {
-    ids.clear();
-    ids.shrink_to_fit();
-  }
+  give_back_if_large(ids);
 }
 
 void Bpe::merge_short(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
@@ -125,51 +119,21 @@ void Bpe::merge_short(const std::vector<std::int32_t>& ids, std::vector<std::int
 }
 
 void Bpe::merge_long(const std::vector<std::int32_t>& ids, std::vector<std::int64_t>& out) const {
-  constexpr std::uint32_t kEnd = std::numeric_limits<std::uint32_t>::max();
-  if (ids.size() >= kEnd) {
+  if (ids.size() >= kNoSymbol) {
     throw Error(ErrorKind::range, "a piece of text without a break is too long",
                 {.expected = "less than 4294967295 characters", .found = std::to_string(ids.size())});
   }
-  struct Symbol {
-    std::int32_t id;
-    std::uint32_t previous, next;
-    MergeTable::Merge pair;  // with the next symbol
+  std::vector<std::int32_t> symbols = ids;
+  std::vector<std::int32_t> results(ids.size());  // what each makes with the next one
+  const auto order_of = [&](std::uint32_t at, std::uint32_t next, std::uint32_t) {
+    const MergeTable::Merge merge = merges_.find(symbols[at], symbols[next]);
+    results[at] = merge.result;
+    return merge.rank == MergeTable::kNoRank ? kNeverMerges : static_cast<std::uint32_t>(merge.rank);
   };
-  const auto count = static_cast<std::uint32_t>(ids.size());
-  std::vector<Symbol> symbols(count);
-  std::vector<std::uint64_t> entries;  // rank, then position: the order in which pairs merge
-  const auto entry = [](std::int32_t rank, std::uint32_t at) {
-    return std::uint64_t{static_cast<std::uint32_t>(rank)} << 32 | at;
-  };
-  for (std::uint32_t i = 0; i < count; ++i) {
-    symbols[i] = {ids[i], i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1, {}};
-    if (i + 1 == count) break;
-    symbols[i].pair = merges_.find(ids[i], ids[i + 1]);
-    if (symbols[i].pair.rank != MergeTable::kNoRank) entries.push_back(entry(symbols[i].pair.rank, i));
+  const auto join = [&](std::uint32_t at, std::uint32_t) { symbols[at] = results[at]; };
+  for (const std::uint32_t at : merge_by_heap(static_cast<std::uint32_t>(ids.size()), order_of, join)) {
+    out.push_back(symbols[at]);
   }
-  std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> queue(std::greater<>{},
-                                                                                       std::move(entries));
-  const auto refresh = [&](std::uint32_t at) {
-    Symbol& symbol = symbols[at];
-    symbol.pair = symbol.next == kEnd ? MergeTable::Merge{} : merges_.find(symbol.id, symbols[symbol.next].id);
-    if (symbol.pair.rank != MergeTable::kNoRank) queue.push(entry(symbol.pair.rank, at));
-  };
-  while (!queue.empty()) {
-    const std::uint64_t top = queue.top();
-    queue.pop();
-    const auto at = static_cast<std::uint32_t>(top);
-    Symbol& symbol = symbols[at];
-    // A pair changes when a neighbour merges; an entry that no longer says the pair's rank is out of date.
-    if (static_cast<std::uint64_t>(symbol.pair.rank) != top >> 32 || symbol.next == kEnd) continue;
-    Symbol& right = symbols[symbol.next];
-    symbol.id = symbol.pair.result;
-    symbol.next = right.next;
-    right.pair = {};
-    if (right.next != kEnd) symbols[right.next].previous = at;
-    refresh(at);
-    if (symbol.previous != kEnd) refresh(symbol.previous);
-  }
-  for (std::uint32_t at = 0; at != kEnd; at = symbols[at].next) out.push_back(symbols[at].id);
 }
 
 }  // namespace powerhouse

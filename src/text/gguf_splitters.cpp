@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "text/seen_character.h"
 #include "text/splitters.h"
 #include "text/unicode.h"
 
@@ -11,20 +12,7 @@ namespace {
 
 using unicode::Class;
 
-struct Seen {
-  char32_t code_point = 0;
-  std::size_t length = 0;  // 0 at the end of the text
-  Class kind = Class::other;
-
-  bool is(Class wanted) const { return length != 0 && kind == wanted; }
-  bool newline() const { return length != 0 && (code_point == '\r' || code_point == '\n'); }
-};
-
-Seen look(std::string_view text, std::size_t at) {
-  if (at >= text.size()) return {};
-  const auto [code_point, length] = unicode::character_at(text, at);
-  return {code_point, length, unicode::classify(code_point)};
-}
+using Seen = SeenCharacter;
 
 template <typename Wanted>
 std::size_t skip(std::string_view text, std::size_t at, Wanted wanted) {
@@ -48,7 +36,7 @@ std::size_t end_of_spaces(std::string_view text, std::size_t at) {
   for (Seen seen = look(text, end); seen.is(Class::space); seen = look(text, end)) {
     before_last = end;
     end += seen.length;
-    if (seen.newline()) after_newline = end;
+    if (seen.is_newline()) after_newline = end;
   }
   if (after_newline != 0) return after_newline;
   return end == text.size() || before_last == at ? end : before_last;
@@ -58,7 +46,7 @@ std::size_t next_kimi_k2(std::string_view text, std::size_t at) {
   const Seen first = look(text, at);
   if (is_han(first.code_point)) return skip(text, at, is_han_character);
   const Seen second = look(text, at + first.length);
-  const bool opens = !first.newline() && !first.is(Class::letter) && !first.is(Class::number);
+  const bool opens = !first.is_newline() && !first.is(Class::letter) && !first.is(Class::number);
   if (is_letter(first) || (opens && is_letter(second))) {
     const std::size_t end = skip(text, at + first.length, is_letter);
     return end < text.size() && text[end] == '\'' ? end_of_contraction(text, end, true) : end;
@@ -75,7 +63,7 @@ std::size_t next_kimi_k2(std::string_view text, std::size_t at) {
   if (first.is(Class::other) || (first.code_point == ' ' && second.is(Class::other))) {
     const auto other = [](const Seen& seen) { return seen.is(Class::other); };
     const std::size_t end = skip(text, at + first.length, other);
-    return skip(text, end, [](const Seen& seen) { return seen.newline(); });
+    return skip(text, end, [](const Seen& seen) { return seen.is_newline(); });
   }
   return std::max(end_of_spaces(text, at), at + first.length);
 }

@@ -12,6 +12,7 @@
 #include "text/decoder.h"
 #include "text/gguf_pre_detection.h"
 #include "text/sentencepiece_file.h"
+#include "text/spellings.h"
 #include "text/tokenizer_gguf.h"
 #include "text/tokenizer_impl.h"
 
@@ -19,8 +20,6 @@ namespace powerhouse {
 namespace {
 
 enum Type : std::int32_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
-
-constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581
 
 struct Merge {
   std::string left, right;

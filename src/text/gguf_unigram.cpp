@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "powerhouse/error.h"
+#include "text/scratch.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
@@ -11,8 +12,6 @@ namespace {
 
 constexpr char32_t kBlank = 0x2581;
 constexpr float kUnknownPenalty = 10;
-// Scratch memory that one giant piece needed is given back.
-constexpr std::size_t kKeptScratch = 1 << 16;
 
 bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
@@ -143,10 +142,7 @@ void GgufUnigram::run(std::string_view piece, Emit emit) const {
     if (id >= 0) emit(TokenSpan{id, begin, ends[i], id == unk_id_});
     begin = ends[i];
   }
-  if (best.capacity() > kKeptScratch) {
-    best = {};
-    ends = {};
-  }
+  give_back_if_large(best, ends);
 }
 
 void GgufUnigram::encode(std::string_view piece, std::vector<std::int64_t>& out) const {

@@ -2,6 +2,7 @@
 
 #include <utf8proc.h>
 
+#include "text/spellings.h"
 #include "text/tokenizers_unicode.h"
 #include "text/unicode.h"
 
@@ -9,8 +10,6 @@ namespace powerhouse {
 namespace {
 
 using unicode::Category;
-
-constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581
 
 char32_t first_of_decomposition(char32_t code_point) {
   if (code_point < 0xC0) return code_point;

@@ -2,13 +2,8 @@
 
 #include <numeric>
 
-#include "text/unicode.h"
-
 namespace powerhouse {
 namespace {
-
-// Scratch memory that one giant piece needed is given back.
-constexpr std::size_t kKeptScratch = 1 << 16;
 
 std::vector<std::uint32_t> ids_as_orders(std::size_t count) {
   std::vector<std::uint32_t> orders(count);
@@ -25,19 +20,9 @@ template <typename Emit>
 void RankBpe::run(std::string_view piece, Emit emit) const {
   if (piece.empty()) return;
   if (const auto whole = vocabulary_.find(piece)) return emit(TokenSpan{*whole, 0, piece.size(), false});
-  thread_local std::vector<std::uint32_t> starts;
-  starts.clear();
-  for (std::size_t at = 0; at < piece.size(); at += unicode::sequence_length(piece[at])) {
-    starts.push_back(static_cast<std::uint32_t>(at));
-  }
-  merger_.merge(piece, starts);
-  for (std::size_t i = 0; i < starts.size(); ++i) {
-    const std::size_t end = i + 1 < starts.size() ? starts[i + 1] : piece.size();
-    if (const auto id = vocabulary_.find(piece.substr(starts[i], end - starts[i]))) {
-      emit(TokenSpan{*id, starts[i], end, false});
-    }
-  }
-  if (starts.capacity() > kKeptScratch) starts = {};
+  merger_.each_token(piece, [&](std::size_t begin, std::size_t end) {
+    if (const auto id = vocabulary_.find(piece.substr(begin, end - begin))) emit(TokenSpan{*id, begin, end, false});
+  });
 }
 
 void RankBpe::encode(std::string_view piece, std::vector<std::int64_t>& out) const {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "powerhouse/error.h"
+#include "text/spellings.h"
 
 namespace powerhouse {
 namespace {
@@ -45,7 +46,7 @@ SentencePieceModel::~SentencePieceModel() = default;
 template <typename Emit>
 void SentencePieceModel::run(std::string_view piece, bool at_start, Emit emit) const {
   // Where blanks at the beginning are trimmed, one before this text is the blank that is put there.
-  const bool blank = state_->trims && (piece.starts_with(' ') || piece.starts_with("\xE2\x96\x81"));
+  const bool blank = state_->trims && (piece.starts_with(' ') || piece.starts_with(kBlank));
   const bool whole = at_start || blank || !state_->inside;
   sentencepiece::ImmutableSentencePieceText result;
   require((whole ? state_->whole : *state_->inside).Encode(piece, result.mutable_proto()));

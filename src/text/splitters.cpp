@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "text/seen_character.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
@@ -9,21 +10,7 @@ namespace {
 
 using unicode::Class;
 
-// The character at a place of the text, or the end of the text (length 0), which is of no class.
-struct Seen {
-  char32_t code_point = 0;
-  std::size_t length = 0;
-  Class kind = Class::other;
-
-  bool is(Class wanted) const { return length != 0 && kind == wanted; }
-  bool is_newline() const { return length != 0 && (code_point == '\r' || code_point == '\n'); }
-};
-
-Seen look(std::string_view text, std::size_t at) {
-  if (at >= text.size()) return {};
-  const auto [code_point, length] = unicode::character_at(text, at);
-  return {code_point, length, unicode::classify(code_point)};
-}
+using Seen = SeenCharacter;
 
 // The end of the run of `kind` that starts at `at`.
 std::size_t skip(std::string_view text, std::size_t at, Class kind) {

@@ -2,17 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "powerhouse/error.h"
-#include "text/unicode.h"
+#include "text/spellings.h"
 
 namespace powerhouse {
 namespace {
-
-constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581
-// Scratch memory that one giant piece needed is given back.
-constexpr std::size_t kKeptScratch = 1 << 16;
 
 // Whether a blank stands in the token after something else: then a merge may reach over the beginning of a word.
 bool reaches_over(std::string_view token) {
@@ -56,35 +51,24 @@ Spm::Spm(const Vocabulary& vocabulary, const std::vector<double>& scores, std::o
     const auto number = static_cast<std::int64_t>(id);
     if (vocabulary.contains(number) && reaches_over(vocabulary.text(number))) words_ = false;
   }
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    char name[8];
-    std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(byte));
-    bytes_[byte] = vocabulary.find(name).value_or(unk_id.value_or(-1));
-  }
+  bytes_ = find_byte_tokens(vocabulary);
+  std::replace(bytes_.begin(), bytes_.end(), -1, unk_id.value_or(-1));
 }
 
 template <typename Emit>
 void Spm::run_word(std::string_view piece, std::size_t begin, std::size_t end, Emit emit) const {
-  thread_local std::vector<std::uint32_t> starts;
   const std::string_view word = piece.substr(begin, end - begin);
-  starts.clear();
-  for (std::size_t at = 0; at < word.size(); at += unicode::sequence_length(word[at])) {
-    starts.push_back(static_cast<std::uint32_t>(at));
-  }
-  merger_.merge(word, starts);
-  for (std::size_t i = 0; i < starts.size(); ++i) {
-    const std::size_t stop = i + 1 < starts.size() ? starts[i + 1] : word.size();
-    const std::string_view text = word.substr(starts[i], stop - starts[i]);
+  merger_.each_token(word, [&](std::size_t from, std::size_t to) {
+    const std::string_view text = word.substr(from, to - from);
     if (const auto id = vocabulary_.find(text)) {
-      emit(TokenSpan{*id, begin + starts[i], begin + stop, false});
-      continue;
+      emit(TokenSpan{*id, begin + from, begin + to, false});
+      return;
     }
     for (const char byte : text) {
       const std::int32_t id = bytes_[static_cast<unsigned char>(byte)];
-      if (id >= 0) emit(TokenSpan{id, begin + starts[i], begin + stop, false});
+      if (id >= 0) emit(TokenSpan{id, begin + from, begin + to, false});
     }
-  }
-  if (starts.capacity() > kKeptScratch) starts = {};
+  });
 }
 
 template <typename Emit>

@@ -1,10 +1,10 @@
 #include "text/text_merger.h"
 
 #include <algorithm>
-#include <functional>
-#include <queue>
 
 #include "powerhouse/error.h"
+#include "text/heap_merge.h"
+#include "text/unicode.h"
 
 namespace powerhouse {
 namespace {
@@ -29,15 +29,19 @@ TextMerger::TextMerger(const Vocabulary& vocabulary, std::vector<std::uint32_t> 
 }
 
 std::uint32_t TextMerger::order_of(std::string_view text, std::size_t begin, std::size_t end) const {
-  if (end - begin > longest_) return kNever;
+  if (end - begin > longest_) return kNeverMerges;
   const auto id = vocabulary_.find(text.substr(begin, end - begin));
-  return id ? orders_[static_cast<std::size_t>(*id)] : kNever;
+  return id ? orders_[static_cast<std::size_t>(*id)] : kNeverMerges;
 }
 
 void TextMerger::merge(std::string_view text, std::vector<std::uint32_t>& starts) const {
-  if (text.size() >= kNever) {
+  starts.clear();
+  if (text.size() >= kNoSymbol) {
     throw Error(ErrorKind::range, "a piece of text without a break is too long",
                 {.expected = "less than 4294967295 bytes", .found = std::to_string(text.size())});
+  }
+  for (std::size_t at = 0; at < text.size(); at += unicode::sequence_length(text[at])) {
+    starts.push_back(static_cast<std::uint32_t>(at));
   }
   starts.size() <= kShortPiece ? merge_short(text, starts) : merge_long(text, starts);
 }
@@ -50,7 +54,7 @@ void TextMerger::merge_short(std::string_view text, std::vector<std::uint32_t>& 
   for (std::size_t i = 0; i + 1 < count; ++i) pairs[i] = pair_at(i);
   while (count > 1) {
     const std::uint32_t* least = std::min_element(pairs, pairs + count - 1);
-    if (*least == kNever) break;
+    if (*least == kNeverMerges) break;
     const auto best = static_cast<std::size_t>(least - pairs);
     starts.erase(starts.begin() + static_cast<std::ptrdiff_t>(best) + 1);
     std::copy(pairs + best + 1, pairs + count - 1, pairs + best);
@@ -61,48 +65,15 @@ void TextMerger::merge_short(std::string_view text, std::vector<std::uint32_t>& 
 }
 
 void TextMerger::merge_long(std::string_view text, std::vector<std::uint32_t>& starts) const {
-  constexpr std::uint32_t kEnd = 0xFFFFFFFF;
-  struct Symbol {
-    std::uint32_t begin, previous, next;
-    std::uint32_t pair;  // the order of what it makes with the next one
+  const auto begin_of = [&](std::uint32_t symbol) { return symbol == kNoSymbol ? text.size() : starts[symbol]; };
+  const auto order = [&](std::uint32_t at, std::uint32_t, std::uint32_t after) {
+    return order_of(text, starts[at], begin_of(after));
   };
   const auto count = static_cast<std::uint32_t>(starts.size());
-  std::vector<Symbol> symbols(count);
-  std::vector<std::uint64_t> entries;  // order, then position
-  const auto entry = [](std::uint32_t order, std::uint32_t at) { return std::uint64_t{order} << 32 | at; };
-  const auto end_of = [&](const Symbol& symbol) {
-    return symbol.next == kEnd ? text.size() : symbols[symbol.next].begin;
-  };
-  for (std::uint32_t i = 0; i < count; ++i) {
-    symbols[i] = {starts[i], i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1, kNever};
-  }
-  const auto refresh = [&](std::uint32_t at) {
-    Symbol& symbol = symbols[at];
-    symbol.pair = symbol.next == kEnd ? kNever : order_of(text, symbol.begin, end_of(symbols[symbol.next]));
-    return symbol.pair != kNever;
-  };
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (refresh(i)) entries.push_back(entry(symbols[i].pair, i));
-  }
-  std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> queue(std::greater<>{},
-                                                                                       std::move(entries));
-  while (!queue.empty()) {
-    const std::uint64_t top = queue.top();
-    queue.pop();
-    const auto at = static_cast<std::uint32_t>(top);
-    Symbol& symbol = symbols[at];
-    // A pair changes when a neighbour merges; an entry that no longer says the pair's order is out of date.
-    if (symbol.pair != top >> 32 || symbol.next == kEnd) continue;
-    Symbol& right = symbols[symbol.next];
-    symbol.next = right.next;
-    right.pair = kNever;
-    if (right.next != kEnd) symbols[right.next].previous = at;
-    if (refresh(at)) queue.push(entry(symbol.pair, at));
-    const std::uint32_t before = symbol.previous;
-    if (before != kEnd && refresh(before)) queue.push(entry(symbols[before].pair, before));
-  }
-  starts.clear();
-  for (std::uint32_t at = 0; at != kEnd; at = symbols[at].next) starts.push_back(symbols[at].begin);
+  const std::vector<std::uint32_t> left = merge_by_heap(count, order, [](std::uint32_t, std::uint32_t) {});
+  // Those that are left stand in their order, so none is overwritten before it is read.
+  for (std::size_t i = 0; i < left.size(); ++i) starts[i] = starts[left[i]];
+  starts.resize(left.size());
 }
 
 }  // namespace powerhouse

@@ -1,7 +1,7 @@
 // TextMerger: byte-pair encoding whose merges are the vocabulary itself: two neighbours merge where their text put
 // together is a token, the token of the lowest order first, the leftmost of equal ones (SentencePiece's BPE, tiktoken).
 //
-// Short pieces scan their orders for the least; long ones keep them in a heap, so that a word of 10 MB costs n log n.
+// Short pieces scan their orders for the least; long ones keep them in a heap (text/heap_merge.h).
 #pragma once
 
 #include <cstddef>
@@ -9,22 +9,30 @@
 #include <string_view>
 #include <vector>
 
+#include "text/scratch.h"
 #include "text/vocabulary.h"
 
 namespace powerhouse {
 
 class TextMerger {
  public:
-  static constexpr std::uint32_t kNever = 0xFFFFFFFF;  // the order of a token that nothing merges into
-
   /// `vocabulary` must outlive this; `orders` by id, as many as the vocabulary has ids.
   TextMerger(const Vocabulary& vocabulary, std::vector<std::uint32_t> orders);
 
-  /// Merges the symbols of `text` that begin at `starts` and go up to the next one, as far as they merge: what is left
-  /// in `starts` is where the tokens begin. Error{range} for 4 GiB or more.
-  void merge(std::string_view text, std::vector<std::uint32_t>& starts) const;
+  /// Merges the characters of `text` as far as they merge, and calls `visit(begin, end)` for what is left, one after
+  /// the other. Error{range} for 4 GiB or more.
+  template <typename Visit>
+  void each_token(std::string_view text, Visit visit) const {
+    thread_local std::vector<std::uint32_t> starts;
+    merge(text, starts);
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+      visit(std::size_t{starts[i]}, i + 1 < starts.size() ? std::size_t{starts[i + 1]} : text.size());
+    }
+    give_back_if_large(starts);
+  }
 
  private:
+  void merge(std::string_view text, std::vector<std::uint32_t>& starts) const;
   std::uint32_t order_of(std::string_view text, std::size_t begin, std::size_t end) const;
   void merge_short(std::string_view text, std::vector<std::uint32_t>& starts) const;
   void merge_long(std::string_view text, std::vector<std::uint32_t>& starts) const;

@@ -4,6 +4,7 @@
 
 #include "text/byte_level.h"
 #include "text/decoder.h"
+#include "text/spellings.h"
 
 namespace powerhouse {
 
@@ -13,7 +14,7 @@ std::string TokenPieces::bytes(std::size_t id, std::string_view text, bool first
     case Kind::nothing: break;
     case Kind::verbatim: out = text; break;
     case Kind::alphabet: append_from_byte_level(out, text); break;
-    case Kind::blanks: out = replace_all(text, "\xE2\x96\x81", " "); break;
+    case Kind::blanks: out = replace_all(text, kBlank, " "); break;
     case Kind::byte: {
       unsigned value = 0;
       const std::string_view digits = text.substr(text.size() < 3 ? text.size() : 3, 2);

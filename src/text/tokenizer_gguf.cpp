@@ -7,6 +7,7 @@
 #include "text/gguf_vocabulary.h"
 #include "text/gguf_word_piece.h"
 #include "text/normalizer_steps.h"
+#include "text/spellings.h"
 #include "text/tokenizer_impl.h"
 
 namespace powerhouse {
@@ -155,7 +156,7 @@ class Loader {
   }
 
   void escape_blanks() {
-    impl_->normalizer.append(std::make_unique<ReplaceStep>(Pattern::of_literal(" "), "\xE2\x96\x81"));
+    impl_->normalizer.append(std::make_unique<ReplaceStep>(Pattern::of_literal(" "), std::string(kBlank)));
   }
 
   GgufPreTokenizer pre_tokenizer() const {

@@ -1,18 +1,17 @@
 #include "text/unigram.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 
 #include "powerhouse/error.h"
+#include "text/scratch.h"
+#include "text/spellings.h"
 #include "text/unicode.h"
 
 namespace powerhouse {
 namespace {
 
 constexpr double kUnknownPenalty = 10;
-// Scratch memory that one giant piece needed is given back.
-constexpr std::size_t kKeptScratch = 1 << 16;
 constexpr std::uint32_t kNowhere = std::numeric_limits<std::uint32_t>::max();
 
 }  // namespace
@@ -41,11 +40,7 @@ Unigram::Unigram(const Vocabulary& vocabulary, std::vector<double> scores, Unigr
   }
   trie_ = ByteTrie(std::move(keys));
   unk_score_ = options_.unk_score.value_or(least - kUnknownPenalty);
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    char name[8];
-    std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(byte));
-    fallback_[byte] = vocabulary.find(name).value_or(-1);
-  }
+  fallback_ = find_byte_tokens(vocabulary);
 }
 
 void Unigram::search(std::string_view piece, std::vector<Best>& best) const {
@@ -117,10 +112,7 @@ void Unigram::run(std::string_view piece, Emit emit) const {
     begin = end;
   }
   if (waits) emit_unknown(piece, unknown, begin, emit);
-  if (best.capacity() > kKeptScratch) {
-    best = {};
-    ends = {};
-  }
+  give_back_if_large(best, ends);
 }
 
 void Unigram::encode(std::string_view piece, std::vector<std::int64_t>& out) const {
