@@ -77,8 +77,7 @@ bool has_folder_tokenizer(const Model& model) {
   return false;
 }
 
-std::vector<GgufEntry> tokenizer_entries(const Model& model) {
-  if (has_folder_tokenizer(model)) return gguf_tokenizer(model.origin, model.config.vocab_size);
+std::vector<GgufEntry> other_tokenizer(const Model& model) {
   if (std::filesystem::is_directory(model.origin)) return {{"tokenizer.ggml.model", std::string("none")}};
   return copy_entries(*open_checkpoint(model.origin).gguf, "tokenizer.");
 }
@@ -112,12 +111,10 @@ ModelConfig as_gguf_says(ModelConfig config, const Architecture& architecture) {
   return config;
 }
 
-void check_written(const Model& model, const std::string& path) {
-  const auto file = GgufFile::open(path);
-  if (has_folder_tokenizer(model)) check_gguf_tokenizer(model.origin, *file);
-  const Architecture& architecture = find_architecture(*file);
+void check_written(const Model& model, const GgufFile& file) {
+  const Architecture& architecture = find_architecture(file);
   const ModelConfig wanted = as_gguf_says(model.config, *model.architecture);
-  const ModelConfig written = as_gguf_says(read_gguf_config(architecture, *file), architecture);
+  const ModelConfig written = as_gguf_says(read_gguf_config(architecture, file), architecture);
   if (written == wanted) return;
   throw Error(ErrorKind::unsupported, "llama.cpp's file of this family can't say what the model does",
               {.field = std::string(model.architecture->name), .expected = first_difference(wanted, written)});
@@ -143,7 +140,9 @@ void save_gguf(const Model& model, const std::string& path) {
                                      {"general.file_type", file_type(model.type)},
                                      {"general.quantization_version", kQuantizationVersion}};
   metadata.insert(metadata.end(), io.entries().begin(), io.entries().end());
-  const std::vector<GgufEntry> tokenizer = tokenizer_entries(model);
+  std::optional<GgufTokenizer> of_folder;
+  if (has_folder_tokenizer(model)) of_folder.emplace(model.origin, model.config.vocab_size);
+  const std::vector<GgufEntry> tokenizer = of_folder ? of_folder->entries() : other_tokenizer(model);
   metadata.insert(metadata.end(), tokenizer.begin(), tokenizer.end());
 
   std::vector<TensorSource> tensors;
@@ -156,7 +155,11 @@ void save_gguf(const Model& model, const std::string& path) {
   }
   const std::vector<TensorSource> weights = tensor_sources(model);
   tensors.insert(tensors.end(), weights.begin(), weights.end());
-  write_gguf(path, metadata, tensors, [&](const std::string& written) { check_written(model, written); });
+  write_gguf(path, metadata, tensors, [&](const std::string& written) {
+    const auto file = GgufFile::open(written);
+    if (of_folder) of_folder->check(*file);
+    check_written(model, *file);
+  });
 }
 
 }  // namespace powerhouse

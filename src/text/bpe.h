@@ -112,6 +112,7 @@ class Bpe {
   Bpe(const Vocabulary& vocabulary, MergeTable merges, BpeOptions options);
 
   const BpeOptions& options() const noexcept { return options_; }
+  const MergeTable& merges() const noexcept { return merges_; }
   /// Whether encode_bytes() may stand for spelling the bytes: affixes belong to characters.
   bool takes_bytes() const noexcept {
     return options_.continuing_subword_prefix.empty() && options_.end_of_word_suffix.empty();

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <unordered_map>
 
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
@@ -21,8 +20,9 @@ namespace {
 
 enum Type : std::int32_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
-struct Merge {
-  std::string left, right;
+struct NamedMerge {
+  MergeTable::Merge merge;
+  std::string_view left, right;
 };
 
 // The converter's list: added tokens that files forget to call special.
@@ -40,11 +40,11 @@ bool is_byte_token(std::string_view text) {
 
 class Writer {
  public:
-  Writer(const std::string& folder, std::int64_t vocab_size)
-      : folder_(folder),
-        vocab_size_(vocab_size),
-        tokenizer_(Tokenizer::from_pretrained(folder)),
-        impl_(Tokenizer::Impl::of(tokenizer_)) {}
+  Writer(const std::string& folder, std::int64_t vocab_size, const Tokenizer& tokenizer)
+      : folder_(folder), vocab_size_(vocab_size), tokenizer_(tokenizer), impl_(Tokenizer::Impl::of(tokenizer)) {}
+
+  /// Whether `pre` is the converter's word.
+  bool by_hash() const { return by_hash_; }
 
   std::vector<GgufEntry> run() {
     if (static_cast<std::int64_t>(impl_.size()) > vocab_size_) {
@@ -53,9 +53,9 @@ class Writer {
     }
     const auto* bpe = std::get_if<Bpe>(&impl_.model);
     if (bpe != nullptr && impl_.pre_tokenizer.gives_bytes()) {
-      write_byte_level();
+      write_byte_level(*bpe);
     } else if (bpe != nullptr && bpe->options().byte_fallback) {
-      write_merges_as_scores();
+      write_merges_as_scores(*bpe);
     } else if (std::holds_alternative<SentencePieceModel>(impl_.model)) {
       write_sentencepiece();
     } else {
@@ -101,31 +101,32 @@ class Writer {
   // SentencePiece's unknown piece is that; for BPE by merges the converter calls it a control token.
   Type special_type(std::int64_t id, Type type) const { return names_unknown_ && id == impl_.unk ? kUnknown : type; }
 
-  void write_byte_level() {
+  void write_byte_level(const Bpe& bpe) {
     const GgufPreName pre = detect_gguf_pre(tokenizer_);
+    by_hash_ = pre.by_hash;
     put("ggml.model", std::string("gpt2"));
     put("ggml.pre", pre.name);
     write_tokens([](std::int64_t, std::string_view) { return kNormal; });
     std::vector<std::string> merges;
-    for (auto& [left, right] : read_merges()) {
-      const bool blank = left.find(' ') != std::string::npos || right.find(' ') != std::string::npos;
-      left.append(" ").append(right);
-      if (blank) throw Error(ErrorKind::unsupported, "a merge with a blank in it", {.found = left});
-      merges.push_back(std::move(left));
+    for (const auto& [merge, left, right] : by_rank(bpe)) {
+      std::string pair(left);
+      pair.append(" ").append(right);
+      if (std::count(pair.begin(), pair.end(), ' ') > 1) {
+        throw Error(ErrorKind::unsupported, "a merge with a blank in it", {.found = pair});
+      }
+      merges.push_back(std::move(pair));
     }
     put("ggml.merges", std::move(merges));
   }
 
-  void write_merges_as_scores() {
+  void write_merges_as_scores(const Bpe& bpe) {
     names_unknown_ = true;
     write_llama();
     write_tokens([](std::int64_t, std::string_view text) { return is_byte_token(text) ? kByte : kNormal; });
     std::vector<float> scores(static_cast<std::size_t>(vocab_size_), 0.0f);
-    float next = -1;
-    for (const auto& [left, right] : read_merges()) {
-      const auto id = impl_.vocabulary.find(left + right);
-      if (id && scores[static_cast<std::size_t>(*id)] == 0) scores[static_cast<std::size_t>(*id)] = next;
-      --next;
+    for (const NamedMerge& named : by_rank(bpe)) {
+      float& score = scores[static_cast<std::size_t>(named.merge.result)];
+      if (score == 0) score = static_cast<float>(-1 - named.merge.rank);
     }
     put("ggml.scores", std::move(scores));
   }
@@ -155,34 +156,13 @@ class Writer {
     put("ggml.add_space_prefix", !ids.empty() && impl_.text(ids.front()).starts_with(kBlank));
   }
 
-  std::vector<Merge> read_merges() const {
-    std::vector<Merge> out;
-    const auto add = [&](std::string_view pair) {
-      const std::size_t blank = pair.find(' ');
-      if (blank == std::string_view::npos)
-        throw Error(ErrorKind::format, "a merge is no pair", {.found = std::string(pair)});
-      out.push_back({std::string(pair.substr(0, blank)), std::string(pair.substr(blank + 1))});
-    };
-    const std::filesystem::path root(folder_);
-    if (!std::filesystem::exists(root / "tokenizer.json")) {
-      const std::string text = read_text((root / "merges.txt").string(), std::uint64_t{1} << 28);
-      for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = std::min(text.find('\n', at), text.size());
-        std::string_view line = std::string_view(text).substr(at, end - at);
-        if (line.ends_with('\r')) line.remove_suffix(1);
-        if (!line.empty() && !line.starts_with("#version")) add(line);
-        at = end + 1;
-      }
-      return out;
-    }
-    const Json file = Json::parse_file((root / "tokenizer.json").string());
-    for (const Json& merge : file.at("model").at("merges").as_array("merges")) {
-      if (merge.is_string()) {
-        add(merge.as_string());
-      } else {
-        out.push_back({merge.as_array("merges").at(0).as_string(), merge.as_array("merges").at(1).as_string()});
-      }
-    }
+  // The merges in the order in which they are taken.
+  std::vector<NamedMerge> by_rank(const Bpe& bpe) const {
+    std::vector<NamedMerge> out;
+    bpe.merges().each([&](std::int32_t left, std::int32_t right, const MergeTable::Merge& merge) {
+      out.push_back({merge, impl_.vocabulary.text(left), impl_.vocabulary.text(right)});
+    });
+    std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.merge.rank < b.merge.rank; });
     return out;
   }
 
@@ -240,41 +220,43 @@ class Writer {
     if (!others.empty()) put("chat_templates", std::move(others));
   }
 
-  std::string folder_;
+  const std::string& folder_;
   std::int64_t vocab_size_;
-  Tokenizer tokenizer_;
+  const Tokenizer& tokenizer_;
   const Tokenizer::Impl& impl_;
   bool names_unknown_ = false;
+  bool by_hash_ = false;
   std::vector<GgufEntry> out_;
 };
 
 }  // namespace
 
-std::vector<GgufEntry> gguf_tokenizer(const std::string& folder, std::int64_t vocab_size) {
+GgufTokenizer::GgufTokenizer(std::string folder, std::int64_t vocab_size)
+    : folder_(std::move(folder)), tokenizer_(Tokenizer::from_pretrained(folder_)) {
   try {
-    return Writer(folder, vocab_size).run();
+    Writer writer(folder_, vocab_size, tokenizer_);
+    entries_ = writer.run();
+    by_hash_ = writer.by_hash();
   } catch (const Error& error) {
-    throw error.in_file(folder);
+    throw error.in_file(folder_);
   }
 }
 
-void check_gguf_tokenizer(const std::string& folder, const GgufFile& written) {
-  const Tokenizer wanted = Tokenizer::from_pretrained(folder);
-  const auto& impl = Tokenizer::Impl::of(wanted);
+void GgufTokenizer::check(const GgufFile& written) const {
+  const auto& impl = Tokenizer::Impl::of(tokenizer_);
   const Tokenizer found = Tokenizer::Impl::share(tokenizer_from_gguf(written));
   const bool byte_level = written.require_string("tokenizer.ggml.model") == "gpt2";
-  const bool lenient = byte_level && detect_gguf_pre(wanted).by_hash;
   std::string storage;
   bool warned = false;
   for (const std::string& text : probing_texts()) {
     const std::string_view normal = byte_level ? impl.normalizer.apply(text, storage) : text;
-    if (wanted.encode(normal) == found.encode(normal)) continue;
+    if (tokenizer_.encode(normal) == found.encode(normal)) continue;
     // Metaspace puts no blank before a text that begins with one, llama.cpp always does: the converter minds as little.
     const bool at_blank = !byte_level && text.starts_with(' ');
     const std::string shown = Json(normal).dump();
-    if (!lenient && !at_blank) {
+    if (!by_hash_ && !at_blank) {
       throw Error(ErrorKind::unsupported, "llama.cpp can't tokenize as the folder's tokenizer does",
-                  {.file = folder, .found = shown});
+                  {.file = folder_, .found = shown});
     }
     if (!warned) log(LogLevel::warning, "llama.cpp will tokenize some text otherwise, say " + shown);
     warned = true;

@@ -57,11 +57,11 @@ void write_folder(const TemporaryFolder& folder, const Json& expected) {
 }
 
 // Writes the metadata alone, and holds the file's tokenizer to the folder's.
-void write_and_check(const TemporaryFolder& folder, const std::vector<GgufEntry>& entries) {
+void write_and_check(const TemporaryFolder& folder, const GgufTokenizer& tokenizer) {
   std::vector<GgufEntry> metadata = {{"general.architecture", std::string("llama")}};
-  metadata.insert(metadata.end(), entries.begin(), entries.end());
+  metadata.insert(metadata.end(), tokenizer.entries().begin(), tokenizer.entries().end());
   write_gguf(folder.file("out.gguf"), metadata, {},
-             [&](const std::string& path) { check_gguf_tokenizer(folder.path(), *GgufFile::open(path)); });
+             [&](const std::string& path) { tokenizer.check(*GgufFile::open(path)); });
 }
 
 TEST(GgufTokenizerWriter, WritesWhatTheConverterWrites) {
@@ -71,7 +71,8 @@ TEST(GgufTokenizerWriter, WritesWhatTheConverterWrites) {
     SCOPED_TRACE(name);
     const TemporaryFolder folder;
     write_folder(folder, expected);
-    const auto entries = gguf_tokenizer(folder.path(), expected.at("rows").as_integer());
+    const GgufTokenizer tokenizer(folder.path(), expected.at("rows").as_integer());
+    const auto& entries = tokenizer.entries();
     for (const auto& [key, value] : expected.at("metadata").as_object()) {
       if (key == "tokenizer.ggml.add_sep_token") continue;  // of pairs, which llama.cpp's decoders do not know
       SCOPED_TRACE(key);
@@ -88,7 +89,7 @@ TEST(GgufTokenizerWriter, WritesWhatTheConverterWrites) {
         EXPECT_EQ(ours.as_array()[id].dump(), value.as_array()[id].dump()) << id;
       }
     }
-    write_and_check(folder, entries);
+    write_and_check(folder, tokenizer);
     const Tokenizer saved = Tokenizer::from_pretrained(folder.file("out.gguf"));
     if (name == "llama2") {
       EXPECT_TRUE(as_json(*find(entries, "tokenizer.ggml.add_space_prefix")).as_bool());
@@ -107,22 +108,22 @@ TEST(GgufTokenizerWriter, WritesWhatTheConverterWrites) {
 TEST(GgufTokenizerWriter, RefusesWhatLlamaCppCannotSay) {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", read(text_fixture("smollm/tokenizer.json")));
-  expect_error(ErrorKind::format, "more tokens", [&] { gguf_tokenizer(folder.path(), 100); });
+  expect_error(ErrorKind::format, "more tokens", [&] { GgufTokenizer(folder.path(), 100); });
   folder.write("tokenizer.json", read(text_fixture("characters_unknown/tokenizer.json")));
-  expect_error(ErrorKind::unsupported, "byte fallback", [&] { gguf_tokenizer(folder.path(), 100000); });
+  expect_error(ErrorKind::unsupported, "byte fallback", [&] { GgufTokenizer(folder.path(), 100000); });
   // GPT-2's with a blank before each text: llama.cpp has no such thing.
   folder.write("tokenizer.json", read(text_fixture("gpt2_prefix/tokenizer.json")));
-  expect_error(ErrorKind::unsupported, "tokenizer.ggml.pre", [&] { gguf_tokenizer(folder.path(), 100000); });
+  expect_error(ErrorKind::unsupported, "tokenizer.ggml.pre", [&] { GgufTokenizer(folder.path(), 100000); });
   folder.write("tokenizer.json", read(text_fixture("nfkc/tokenizer.json")));
-  expect_error(ErrorKind::unsupported, "normalizer", [&] { gguf_tokenizer(folder.path(), 100000); });
+  expect_error(ErrorKind::unsupported, "normalizer", [&] { GgufTokenizer(folder.path(), 100000); });
 }
 
 // llama.cpp puts a blank after every user-defined piece, SentencePiece does not.
 TEST(GgufTokenizerWriter, FindsWhatLlamaCppWouldDoOtherwise) {
   const TemporaryFolder folder;
   folder.write("tokenizer.model", read(text_fixture("sentencepiece/bpe.model")));
-  const auto entries = gguf_tokenizer(folder.path(), 600);
-  expect_error(ErrorKind::unsupported, "can't tokenize", [&] { write_and_check(folder, entries); });
+  const GgufTokenizer tokenizer(folder.path(), 600);
+  expect_error(ErrorKind::unsupported, "can't tokenize", [&] { write_and_check(folder, tokenizer); });
   EXPECT_FALSE(std::ifstream(folder.file("out.gguf")).good());
 }
 
@@ -166,13 +167,14 @@ TEST(GgufTokenizerWriter, KnowsSmolLm2ByItsHash) {
       R"({"normalizer":null,"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},)"
       R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":true}]},"decoder":{"type":"ByteLevel"},"added_tokens":)" +
           Json(std::move(added)).dump() + R"(,"model":)" + Json(std::move(model)).dump() + "}");
-  const auto entries = gguf_tokenizer(folder.path(), static_cast<std::int64_t>(tokens.size()));
+  const GgufTokenizer tokenizer(folder.path(), static_cast<std::int64_t>(tokens.size()));
+  const auto& entries = tokenizer.entries();
   EXPECT_EQ(as_json(*find(entries, "tokenizer.ggml.pre")).as_string(), "smollm");
   const auto copied = copy_entries(*file, "tokenizer.");
   for (const char* key : {"tokenizer.ggml.model", "tokenizer.ggml.tokens", "tokenizer.ggml.merges"}) {
     EXPECT_EQ(*find(entries, key), *find(copied, key)) << key;
   }
-  write_and_check(folder, entries);
+  write_and_check(folder, tokenizer);
 }
 
 }  // namespace
