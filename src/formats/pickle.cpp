@@ -1,9 +1,9 @@
 #include "formats/pickle.h"
 
 #include <cstring>
+#include <map>
 #include <optional>
-#include <unordered_map>
-#include <unordered_set>
+#include <set>
 #include <variant>
 
 #include "formats/pickle_names.h"
@@ -182,7 +182,8 @@ class Machine {
   std::vector<PickledTensor> tensors_;
   std::vector<Ref> stack_;
   std::vector<std::size_t> marks_;
-  std::unordered_map<std::uint32_t, Ref> memo_;
+  // Ordered, as all that is looked up by what a file says: nobody can make its keys collide.
+  std::map<std::uint32_t, Ref> memo_;
 };
 
 // False at the end. Opcodes are those of protocols 2 to 5 (pickletools.py).
@@ -324,7 +325,7 @@ std::vector<std::pair<std::string, PickledTensor>> Machine::tensors(Ref value) c
   const Dict& dict = as<Dict>(value, "dict of tensors");
   bound(dict.entries.size(), kMostTensors);
   std::vector<std::pair<std::string, PickledTensor>> out;
-  std::unordered_set<std::string_view> names;
+  std::set<std::string_view> names;
   for (const auto& [key, item] : dict.entries) {
     const std::string& name = as<std::string>(key, "name of a tensor");
     if (!names.insert(name).second) fail("a name stands twice", name);

@@ -96,11 +96,10 @@ void check_apart(const Reader& in, std::vector<Extent> extents) {
 
 }  // namespace
 
-std::unordered_map<std::string, std::span<const std::byte>> read_zip_directory(
-    const std::shared_ptr<const MappedFile>& file) {
+std::map<std::string, std::span<const std::byte>> read_zip_directory(const std::shared_ptr<const MappedFile>& file) {
   const Reader in(*file);
   const Directory directory = find_directory(in);
-  std::unordered_map<std::string, std::span<const std::byte>> entries;
+  std::map<std::string, std::span<const std::byte>> entries;
   std::vector<Extent> extents;
   std::uint64_t at = directory.offset;
   for (std::uint64_t i = 0; i < directory.entries; ++i) {

@@ -2,10 +2,10 @@
 // too). Own code because the entries are wanted where they lie in the mapped file, without a copy.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 
 #include "support/mapped_file.h"
 
@@ -13,7 +13,6 @@ namespace powerhouse {
 
 /// The bytes of every entry by its name. Error{format} for what is no ZIP file, or a broken one; Error{unsupported} for
 /// compressed or encrypted entries.
-std::unordered_map<std::string, std::span<const std::byte>> read_zip_directory(
-    const std::shared_ptr<const MappedFile>& file);
+std::map<std::string, std::span<const std::byte>> read_zip_directory(const std::shared_ptr<const MappedFile>& file);
 
 }  // namespace powerhouse

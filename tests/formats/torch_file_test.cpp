@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
 #include <map>
 
@@ -144,6 +145,24 @@ TEST(Pickle, BigPartsNamedOftenStayCheap) {
     expect_error(ErrorKind::format, "too many values",
                  [&] { unpickle(start + "N\x94" + repeated(endless, 5 << 20) + "."); });
   }
+}
+
+// Places of the memo that fall together in a table of libstdc++: 15 s before the memo was ordered.
+TEST(Pickle, ChosenMemoKeysCostNoMore) {
+  constexpr std::uint32_t kBuckets = 85229;
+  const auto with_place = [](char opcode, std::uint32_t place) {
+    std::string out(1, opcode);
+    out.append(reinterpret_cast<const char*>(&place), sizeof place);
+    return out;
+  };
+  std::string text = "\x80\x02N";
+  for (std::uint32_t i = 1; i < 42045; ++i) text += with_place('r', i);
+  for (std::uint32_t i = 1; i <= 43183; ++i) text += with_place('r', i * kBuckets);
+  const std::string look = with_place('j', kBuckets) + "0";
+  for (int i = 0; i < 160000; ++i) text += look;
+  const auto begin = std::chrono::steady_clock::now();
+  expect_error(ErrorKind::format, "dict of tensors", [&] { unpickle(text + "."); });
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 
 TEST(Pickle, RefusesOpcodesThatBuildOtherThings) {
