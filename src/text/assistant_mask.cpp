@@ -31,7 +31,8 @@ std::size_t CodePointOffsets::byte_of(std::size_t code_point) const {
 
 std::vector<std::uint8_t> assistant_tokens(std::span<const TokenOffsets> offsets,
                                            std::span<const std::pair<std::size_t, std::size_t>> spans) {
-  std::vector<std::uint8_t> mask(offsets.size(), 0);
+  // Spans may lie within each other, as many as there are tokens: how many begin and end at a token is counted first.
+  std::vector<std::int64_t> edges(offsets.size() + 1, 0);
   for (const auto& [begin, end] : spans) {
     if (end == 0) {
       throw Error(ErrorKind::format, "a generation block that writes nothing at the beginning of the text",
@@ -40,9 +41,14 @@ std::vector<std::uint8_t> assistant_tokens(std::span<const TokenOffsets> offsets
     const auto first = token_at(offsets, begin);
     const auto last = token_at(offsets, end - 1);
     if (!first) break;
-    const std::size_t stop = last.value_or(0) != 0 ? *last + 1 : mask.size();
-    for (std::size_t i = *first; i < stop; ++i) mask[i] = 1;
+    const std::size_t stop = last.value_or(0) != 0 ? *last + 1 : offsets.size();
+    if (*first >= stop) continue;
+    ++edges[*first];
+    --edges[stop];
   }
+  std::vector<std::uint8_t> mask(offsets.size(), 0);
+  std::int64_t open = 0;
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = (open += edges[i]) > 0 ? 1 : 0;
   return mask;
 }
 
