@@ -33,6 +33,7 @@ else:
     encode = lambda pieces: tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
 seconds = []
 for _ in range(int(passes)):
+    ids = None
     begin = time.perf_counter()
     ids = encode(pieces)
     seconds.append(time.perf_counter() - begin)

@@ -57,6 +57,7 @@ int main(int count, char** arguments) {
     std::vector<std::vector<std::int64_t>> ids;
     std::cout << '[';
     for (int pass = 0; pass < std::atoi(arguments[3]); ++pass) {
+      ids = {};
       const auto begin = std::chrono::steady_clock::now();
       ids = tokenizer.encode_batch_ids(pieces, {.add_special_tokens = false});
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;

@@ -42,37 +42,41 @@ class MergeTable {
   /// A pair that is there already takes the new rank if `replace`, else keeps its own.
   void add(std::int32_t left, std::int32_t right, Merge merge, bool replace);
   Merge find(std::int32_t left, std::int32_t right) const {
-    if (pairs_.empty()) return {};
+    if (slots_.empty()) return {};
     const std::uint64_t pair = pack(left, right);
-    const std::size_t at = probe(pair);
-    return pairs_[at] == pair ? merges_[at] : Merge{};
+    const Slot& slot = slots_[probe(pair)];
+    return slot.pair == pair ? slot.merge : Merge{};
   }
-  void prefetch(std::int32_t left, std::int32_t right) const;
+  void prefetch(std::int32_t left, std::int32_t right) const {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[hashing::of(pack(left, right), key_) & (slots_.size() - 1)]);
+  }
   /// One more than the largest rank.
   std::int32_t ranks() const noexcept { return ranks_; }
   /// Calls `visit(left, right, merge)` for each, in no order.
   template <typename Visit>
   void each(Visit visit) const {
-    for (std::size_t at = 0; at < pairs_.size(); ++at) {
-      if (pairs_[at] == kEmpty) continue;
-      visit(static_cast<std::int32_t>(pairs_[at] >> 32), static_cast<std::int32_t>(pairs_[at]), merges_[at]);
+    for (const Slot& slot : slots_) {
+      if (slot.pair == kEmpty) continue;
+      visit(static_cast<std::int32_t>(slot.pair >> 32), static_cast<std::int32_t>(slot.pair), slot.merge);
     }
   }
 
  private:
   static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
+  struct Slot {
+    std::uint64_t pair = kEmpty;
+    Merge merge;
+  };
   static std::uint64_t pack(std::int32_t left, std::int32_t right) {
     return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
   }
   std::size_t probe(std::uint64_t pair) const {
-    std::size_t at = hashing::of(pair, key_) & (pairs_.size() - 1);
-    while (pairs_[at] != pair && pairs_[at] != kEmpty) at = (at + 1) & (pairs_.size() - 1);
+    std::size_t at = hashing::of(pair, key_) & (slots_.size() - 1);
+    while (slots_[at].pair != pair && slots_[at].pair != kEmpty) at = (at + 1) & (slots_.size() - 1);
     return at;
   }
 
-  // Apart, as most look-ups find nothing and read pairs alone.
-  std::vector<std::uint64_t> pairs_;
-  std::vector<Merge> merges_;
+  std::vector<Slot> slots_;
   std::uint64_t key_ = hashing::key();
   std::size_t count_ = 0;
   std::int32_t ranks_ = 0;

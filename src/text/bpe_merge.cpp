@@ -61,8 +61,12 @@ void merge_word(const MergeTable& merges, ShortWord& word, std::size_t count, st
     word.keys[right] = ShortWord::kNone;
     word.next[at] = static_cast<std::uint8_t>(after);
     word.previous[after] = static_cast<std::uint8_t>(at);
+    // Both pairs are fetched before either is looked at: most of a new word's time is waiting for this table.
+    const std::size_t before = at > 0 ? word.previous[at] : at;
+    if (after != count) merges.prefetch(word.ids[at], word.ids[after]);
+    if (at > 0) merges.prefetch(word.ids[before], word.ids[at]);
     look(at, after);
-    if (at > 0) look(word.previous[at], at);
+    if (at > 0) look(before, at);
   }
   for (std::size_t at = 0; at < count; at = word.next[at]) out.push_back(word.ids[at]);
 }

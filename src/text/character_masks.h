@@ -5,9 +5,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace powerhouse {
+
+struct CharacterMasks;
+
+/// What one instruction set does with 64 bytes and their masks.
+struct MaskKernel {
+  const char* name;
+  /// Sets the masks of 64 bytes but for `other` and `continuation`, as if all were ASCII; gives those that are not.
+  std::uint64_t (*classify)(const char* bytes, CharacterMasks& out);
+  /// Writes `base` plus the place of each bit, lowest first, and gives their number. 64 may be written.
+  std::size_t (*places)(std::uint64_t bits, std::size_t base, std::size_t* out);
+};
+
+/// Those that this processor can run, the fastest first.
+std::span<const MaskKernel> mask_kernels();
 
 struct CharacterMasks {
   static constexpr std::size_t kBytes = 64;
@@ -23,8 +38,8 @@ struct CharacterMasks {
   std::uint64_t continuation = 0;  // bytes that go on with a character
   std::size_t size = 0;            // bytes that the masks speak of; ends between characters
 
-  /// The block that begins at `at`, a boundary before the end of valid UTF-8 text.
-  static CharacterMasks of(std::string_view text, std::size_t at);
+  /// Makes these the masks of the block that begins at `at`, a boundary before the end of valid UTF-8 text.
+  void read(std::string_view text, std::size_t at, const MaskKernel& kernel);
 };
 
 }  // namespace powerhouse

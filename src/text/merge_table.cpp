@@ -11,37 +11,24 @@ namespace powerhouse {
 
 void MergeTable::reserve(std::size_t merges) {
   const std::size_t wanted = std::bit_ceil(std::max<std::size_t>(16, 2 * merges));
-  if (wanted <= pairs_.size()) return;
-  std::vector<std::uint64_t> pairs(wanted, kEmpty);
-  std::vector<Merge> merged(wanted);
-  pairs.swap(pairs_);
-  merged.swap(merges_);
-  for (std::size_t old = 0; old < pairs.size(); ++old) {
-    if (pairs[old] == kEmpty) continue;
-    const std::size_t at = probe(pairs[old]);
-    pairs_[at] = pairs[old];
-    merges_[at] = merged[old];
+  if (wanted <= slots_.size()) return;
+  std::vector<Slot> old(wanted);
+  old.swap(slots_);
+  for (const Slot& slot : old) {
+    if (slot.pair != kEmpty) slots_[probe(slot.pair)] = slot;
   }
 }
 
 void MergeTable::add(std::int32_t left, std::int32_t right, Merge merge, bool replace) {
-  if (2 * (count_ + 1) > pairs_.size()) reserve(2 * (count_ + 1));
-  const std::size_t at = probe(pack(left, right));
-  if (pairs_[at] == kEmpty) {
+  if (2 * (count_ + 1) > slots_.size()) reserve(2 * (count_ + 1));
+  Slot& slot = slots_[probe(pack(left, right))];
+  if (slot.pair == kEmpty) {
     ++count_;
   } else if (!replace) {
     return;
   }
-  pairs_[at] = pack(left, right);
-  merges_[at] = merge;
+  slot = {pack(left, right), merge};
   ranks_ = std::max(ranks_, merge.rank + 1);
-}
-
-void MergeTable::prefetch(std::int32_t left, std::int32_t right) const {
-  if (pairs_.empty()) return;
-  const std::size_t at = hashing::of(pack(left, right), key_) & (pairs_.size() - 1);
-  __builtin_prefetch(&pairs_[at]);
-  __builtin_prefetch(&merges_[at]);
 }
 
 namespace {

@@ -29,7 +29,7 @@ struct WordRule {
 class WordScanner {
  public:
   /// `text` is valid UTF-8 and outlives this.
-  WordScanner(const WordRule& rule, std::string_view text);
+  WordScanner(const WordRule& rule, std::string_view text, const MaskKernel& kernel = mask_kernels()[0]);
 
   /// Where the next words end, each beginning where the one before ended; none at the end of the text. Valid until the
   /// next call.
@@ -47,20 +47,20 @@ class WordScanner {
   };
 
   void scan_block();
-  Mask begin_gpt2(Mask not_space_next);
-  Mask begin_cl100k(Mask not_space_next);
-  Mask begin_numbers(Mask blank_before);
-  Mask last_spaces(Mask not_space_next) const;
-  void join_lines(Mask& begins);
-  void cut_contractions(Mask& begins);
+  Mask begin_gpt2(const CharacterMasks& block, Mask not_space_next);
+  Mask begin_cl100k(const CharacterMasks& block, Mask not_space_next);
+  Mask begin_numbers(const CharacterMasks& block, Mask blank_before);
+  void join_lines(const CharacterMasks& block, Mask& begins);
+  void cut_contractions(const CharacterMasks& block, Mask& begins);
   std::size_t begin_of_spaces(std::size_t spaces);
-  void add_ends(Mask begins);
 
   WordRule rule_;
   bool cl100k_;
   std::string_view text_;
-  std::size_t at_ = 0;  // where `block_` begins
-  CharacterMasks block_;
+  const MaskKernel& kernel_;
+  std::size_t at_ = 0;        // where the block begins that comes next
+  CharacterMasks blocks_[2];  // that one, read already, and the one after it, in turns
+  std::size_t turn_ = 0;
   Before before_;
   WideMask forced_ = 0, barred_ = 0;  // from here on: words begin, or don't, whatever the kinds say (contractions)
   std::size_t numbers_ = 0;           // in the group that the byte before the block belongs to
