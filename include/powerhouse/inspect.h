@@ -26,12 +26,15 @@ struct ModelReport {
   std::size_t bytes = 0;        ///< of all tensors
   double bits_per_weight = 0;
   std::size_t kv_cache_bytes_per_token = 0;  ///< in bf16
+  std::size_t compute_bytes = 2;  ///< of a number as CausalLM::from_pretrained computes by itself: bf16, or float32
   std::vector<TensorReport> tensors{};
-  std::vector<std::string> missing{};  ///< tensors the architecture needs and the file lacks
-  std::vector<std::string> unused{};   ///< tensors the architecture knows nothing of
+  std::vector<std::string> missing_files{};  ///< shards of an index, parts of a split file
+  std::vector<std::string> missing{};        ///< tensors the architecture needs and the file lacks
+  std::vector<std::string> unused{};         ///< tensors the architecture knows nothing of
 };
 
-/// Reads headers only. Throws as CausalLM::from_pretrained does, but reports missing tensors instead of throwing.
+/// Reads headers only. Throws as CausalLM::from_pretrained does, but reports missing tensors and files instead of
+/// throwing: a folder that has no weights at all yet is one where all are missing.
 POWERHOUSE_API ModelReport inspect(const std::string& path);
 
 /// Bytes, by what they are for.
@@ -51,8 +54,9 @@ struct MemoryReport {
 
 /// What a model needs for one sequence of `tokens` (0: the longest it was made for, at most 4096), by counting:
 ///
-/// - run: the weights as stored, the KV cache in bf16, and one pass of at most 512 rows in bf16 (hidden states, heads,
-///   MLP) with one row of float32 logits.
+/// - run: what CausalLM::from_pretrained and a Session hold by default, weights (quantized ones dequantized) and KV
+///   cache at `compute_bytes` a number, and one pass of at most 512 rows (hidden states, heads, MLP) with one row of
+///   float32 logits.
 /// - training: what the backward pass needs of each token and layer in bf16 (4 hidden_size, 2 queries, a key and a
 ///   value twice, 3 intermediate_size, or 2 without a gate, for each expert in use), float32 logits and their gradient.
 ///   - full: 2 bytes a parameter for weights in bf16, 2 for gradients, 8 for AdamW's two moments in float32.

@@ -313,7 +313,7 @@ std::shared_ptr<const GgufFile> GgufFile::parse(std::shared_ptr<const MappedFile
   return GgufParser(std::move(file)).parse();
 }
 
-std::shared_ptr<const GgufFile> GgufFile::open(const std::string& path) {
+std::shared_ptr<const GgufFile> GgufFile::open(const std::string& path, std::vector<std::string>* missing) {
   auto first = parse(MappedFile::open(path));
   const std::int64_t count = first->integer("split.count").value_or(1);
   if (count <= 1) return first;
@@ -332,7 +332,12 @@ std::shared_ptr<const GgufFile> GgufFile::open(const std::string& path) {
   auto whole = std::shared_ptr<GgufFile>(new GgufFile(*first));
   const std::string stem = path.substr(0, path.size() - own.size());
   for (std::int64_t part = 2; part <= count; ++part) {
-    const auto next = parse(MappedFile::open(stem + part_name(part)));
+    const std::string name = stem + part_name(part);
+    if (missing != nullptr && !may_exist(name)) {
+      missing->push_back(name.substr(name.rfind('/') + 1));
+      continue;
+    }
+    const auto next = parse(MappedFile::open(name));
     if (next->integer("split.no").value_or(-1) != part - 1 || next->integer("split.count").value_or(-1) != count) {
       throw Error(ErrorKind::format, "not the part that its name says", {.file = next->path(), .field = "split.no"});
     }
@@ -340,7 +345,8 @@ std::shared_ptr<const GgufFile> GgufFile::open(const std::string& path) {
   }
   whole->tensor_order_ = sorted_order(whole->tensors_, tensor_name, path, "tensor name");
   const auto tensors = static_cast<std::int64_t>(whole->tensors_.size());
-  if (const auto expected = whole->integer("split.tensors.count"); expected && *expected != tensors) {
+  const bool all = missing == nullptr || missing->empty();
+  if (const auto expected = whole->integer("split.tensors.count"); all && expected && *expected != tensors) {
     throw Error(ErrorKind::format, "tensors are missing from the parts",
                 {.file = path,
                  .field = "split.tensors.count",

@@ -41,7 +41,7 @@ struct GgufValue {
 class GgufFile {
  public:
   /// Opens and checks the whole header and every tensor's place and size. Throws Error naming the file and the field.
-  static std::shared_ptr<const GgufFile> open(const std::string& path);
+  static std::shared_ptr<const GgufFile> open(const std::string& path, std::vector<std::string>* missing = nullptr);
   /// The same from bytes already mapped; `name` stands for the file in errors. For fuzzing and tests of parts.
   static std::shared_ptr<const GgufFile> parse(std::shared_ptr<const MappedFile> file);
 

@@ -238,14 +238,19 @@ SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file)
 
 SafetensorsFile read_safetensors(const std::string& path) { return parse_safetensors(MappedFile::open(path)); }
 
-std::vector<TensorView> read_safetensors_folder(const std::string& folder) {
+std::vector<TensorView> read_safetensors_folder(const std::string& folder, std::vector<std::string>* missing) {
   const std::string index_path = path_in(folder, kIndexName);
   if (may_exist(path_in(folder, kSingleName))) return read_safetensors(path_in(folder, kSingleName)).tensors;
   if (!may_exist(index_path)) {
+    if (missing != nullptr) {
+      missing->emplace_back(kSingleName);
+      return {};
+    }
     throw Error(ErrorKind::not_found, "no weights in this folder",
                 {.file = folder, .expected = std::string(kSingleName) + " or " + kIndexName});
   }
-  return read_shards(folder, kIndexName, [](const std::string& path) { return read_safetensors(path).tensors; });
+  const auto read = [](const std::string& path) { return read_safetensors(path).tensors; };
+  return read_shards(folder, kIndexName, read, missing);
 }
 
 void write_safetensors(const std::string& path, std::span<const TensorSource> tensors,

@@ -24,8 +24,8 @@ SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file)
 
 /// All tensors of a folder: model.safetensors, else model.safetensors.index.json with its shards (where both stand,
 /// transformers takes the one file too). Error{not_found} where there is neither, Error{format} where index and shards
-/// disagree.
-std::vector<TensorView> read_safetensors_folder(const std::string& folder);
+/// disagree. With `missing`, files that are not there join it instead (formats/shards.h).
+std::vector<TensorView> read_safetensors_folder(const std::string& folder, std::vector<std::string>* missing = nullptr);
 
 /// A tensor to write. `write` is called once with a sink and must pass exactly `bytes` bytes, in pieces as it likes, so
 /// that a model need not be in memory twice.

@@ -4,11 +4,13 @@
 
 #include "powerhouse/error.h"
 #include "support/json.h"
+#include "support/mapped_file.h"
 
 namespace powerhouse {
 
 std::vector<TensorView> read_shards(const std::string& folder, const char* index_name,
-                                    const std::function<std::vector<TensorView>(const std::string& path)>& read) {
+                                    const std::function<std::vector<TensorView>(const std::string& path)>& read,
+                                    std::vector<std::string>* missing) {
   const std::string index_path = folder + "/" + index_name;
   const auto fail = [&](const std::string& tensor, const char* message, const std::string& file) {
     throw Error(ErrorKind::format, message, {.file = index_path, .field = tensor, .found = file});
@@ -23,6 +25,9 @@ std::vector<TensorView> read_shards(const std::string& folder, const char* index
         fail(name, "a shard must be a file of this folder", file);
       }
       auto [opened, fresh] = shards.try_emplace(file);
+      const bool absent = missing != nullptr && !may_exist(folder + "/" + file);
+      if (fresh && absent) missing->push_back(file);
+      if (absent) continue;
       if (fresh) {
         for (TensorView& view : read(folder + "/" + file)) opened->second.emplace(view.name, view);
       }

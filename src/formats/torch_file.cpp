@@ -141,10 +141,10 @@ std::vector<TensorView> parse_torch_file(const std::shared_ptr<const MappedFile>
 
 std::vector<TensorView> read_torch_file(const std::string& path) { return parse_torch_file(MappedFile::open(path)); }
 
-std::vector<TensorView> read_torch_folder(const std::string& folder) {
+std::vector<TensorView> read_torch_folder(const std::string& folder, std::vector<std::string>* missing) {
   const std::string single = folder + "/pytorch_model.bin";
   if (may_exist(single)) return read_torch_file(single);
-  return read_shards(folder, "pytorch_model.bin.index.json", read_torch_file);
+  return read_shards(folder, "pytorch_model.bin.index.json", read_torch_file, missing);
 }
 
 }  // namespace powerhouse

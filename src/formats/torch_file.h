@@ -13,7 +13,8 @@ namespace powerhouse {
 std::vector<TensorView> read_torch_file(const std::string& path);
 std::vector<TensorView> parse_torch_file(const std::shared_ptr<const MappedFile>& file);
 
-/// Those of a folder: pytorch_model.bin, else pytorch_model.bin.index.json with its shards.
-std::vector<TensorView> read_torch_folder(const std::string& folder);
+/// Those of a folder: pytorch_model.bin, else pytorch_model.bin.index.json with its shards (`missing` as in
+/// formats/shards.h).
+std::vector<TensorView> read_torch_folder(const std::string& folder, std::vector<std::string>* missing = nullptr);
 
 }  // namespace powerhouse

@@ -132,10 +132,10 @@ std::string types_text(const std::map<std::string, std::size_t>& types) {
 }  // namespace
 
 ModelReport inspect(const std::string& path) {
-  const Checkpoint checkpoint = open_checkpoint(path);
+  const Checkpoint checkpoint = open_incomplete_checkpoint(path);
   LoadedConfig loaded = load_config(checkpoint);
   const std::vector<ParameterSpec> specs = parameter_specs(*loaded.architecture, loaded.config);
-  TensorMatch match = match_tensors(checkpoint, *loaded.architecture, specs);
+  TensorMatch match = match_tensors(checkpoint, loaded, specs);
 
   ModelReport report;
   report.path = path;
@@ -156,6 +156,8 @@ ModelReport inspect(const std::string& path) {
     report.kv_cache_bytes_per_token +=
         static_cast<std::size_t>(2 * block.attention.num_key_value_heads * block.attention.head_dim) * 2;
   }
+  report.compute_bytes = c10::elementSize(automatic_type(checkpoint));
+  report.missing_files = checkpoint.missing;
   report.missing = std::move(match.missing);
   report.unused = std::move(match.unused);
   report.config = std::move(loaded.config);
@@ -176,6 +178,7 @@ std::string to_string(const ModelReport& report, bool tensors, std::int64_t toke
     out += ": " + human_count(summary.parameters) + " parameters, " + human_bytes(summary.bytes) + ", " +
            types_text(summary.types) + "\n";
   }
+  for (const std::string& name : report.missing_files) out += "missing file: " + printable(name) + "\n";
   for (const std::string& name : report.missing) out += "missing: " + printable(name) + "\n";
   for (const std::string& name : report.unused) out += "unused: " + printable(name) + "\n";
   if (tensors) {
@@ -215,6 +218,7 @@ std::string to_json(const ModelReport& report, bool tensors, std::int64_t tokens
     layers.emplace_back(std::move(layer));
   }
   out["layers"] = std::move(layers);
+  out["missing_files"] = names(report.missing_files);
   out["missing"] = names(report.missing);
   out["unused"] = names(report.unused);
   if (tensors) {

@@ -44,35 +44,37 @@ class Finder {
     for (const TensorView& view : checkpoint.tensors) by_name_.emplace(view.name, &view);
   }
 
-  /// The first spelling that the file has, or nothing. A tensor of the wrong shape is Error{format} naming it.
+  /// The first spelling that the file has, or nothing; what it has of a part-wise one is in use all the same. A tensor
+  /// of the wrong shape is Error{format} naming it.
   FoundWeight find(const ParameterSpec& spec) {
     for (const Assembly& assembly : gguf_ ? spec.gguf : spec.hf) {
       FoundWeight found{&assembly, {}};
       for (const std::string& name : assembly.names) {
         const TensorView* view = look_up(name);
-        if (view == nullptr) break;
+        if (view == nullptr) continue;
+        check_shape(*view, assembly);
+        used_.insert(view->name);
         found.views.push_back(view);
       }
       // A file that has some of the parts means this spelling: what is missing is told by its name.
       if (found.views.empty()) continue;
       if (found.views.size() < assembly.names.size()) return {};
-      for (const TensorView* view : found.views) check_shape(*view, assembly);
-      for (const TensorView* view : found.views) used_.insert(view->name);
       return found;
     }
     return {};
   }
 
-  /// The name to miss: of the spelling that the file seems to have.
-  std::string missing_name(const ParameterSpec& spec) const {
+  /// The names to miss: of the spelling that the file seems to have.
+  std::vector<std::string> missing_names(const ParameterSpec& spec) const {
     const std::vector<Assembly>& assemblies = gguf_ ? spec.gguf : spec.hf;
     for (const Assembly& assembly : assemblies) {
-      if (look_up(assembly.names.front()) == nullptr) continue;
+      std::vector<std::string> missing;
       for (const std::string& name : assembly.names) {
-        if (look_up(name) == nullptr) return name;
+        if (look_up(name) == nullptr) missing.push_back(name);
       }
+      if (missing.size() < assembly.names.size()) return missing;
     }
-    return assemblies.empty() ? spec.name : assemblies.front().names.front();
+    return assemblies.empty() ? std::vector{spec.name} : assemblies.front().names;
   }
 
   bool used(const std::string& name) const { return used_.contains(name); }
@@ -168,18 +170,20 @@ LoadedConfig load_config(const Checkpoint& checkpoint) {
   }
 }
 
-TensorMatch match_tensors(const Checkpoint& checkpoint, const Architecture& architecture,
+TensorMatch match_tensors(const Checkpoint& checkpoint, const LoadedConfig& loaded,
                           const std::vector<ParameterSpec>& specs) {
   const bool gguf = checkpoint.kind == CheckpointKind::gguf;
   Finder finder(checkpoint);
   TensorMatch match;
   for (const ParameterSpec& spec : specs) {
     match.found.push_back(finder.find(spec));
-    if (match.found.back().assembly == nullptr) match.missing.push_back(finder.missing_name(spec));
+    if (match.found.back().assembly != nullptr) continue;
+    for (std::string& name : finder.missing_names(spec)) match.missing.push_back(std::move(name));
   }
   for (const TensorView& view : checkpoint.tensors) {
-    const bool known =
-        finder.used(view.name) || (gguf ? is_factor_tensor(view.name) : is_ignored(architecture, view.name));
+    const bool known = finder.used(view.name) ||
+                       (loaded.config.tie_word_embeddings && is_head(*loaded.architecture, view.name)) ||
+                       (gguf ? is_factor_tensor(view.name) : is_ignored(*loaded.architecture, view.name));
     if (!known) match.unused.push_back(view.name);
   }
   return match;
@@ -195,17 +199,12 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
   }
   DecoderWeights weights(parameter_specs(*loaded.architecture, loaded.config), loaded.config.layers.size(),
                          loaded.config.tie_word_embeddings);
-  const TensorMatch match = match_tensors(checkpoint, *loaded.architecture, weights.specs());
+  const TensorMatch match = match_tensors(checkpoint, loaded, weights.specs());
   if (!match.missing.empty()) {
     throw Error(ErrorKind::format, "tensors are missing", {.file = checkpoint.path, .field = name_some(match.missing)});
   }
-  // A tied checkpoint may repeat its head; a biased one may carry what the config switched off. The first is harmless,
-  // the second worth a word.
-  std::vector<std::string> unused;
-  for (const std::string& name : match.unused) {
-    if (!(loaded.config.tie_word_embeddings && is_head(*loaded.architecture, name))) unused.push_back(name);
-  }
-  if (!unused.empty()) log(LogLevel::warning, checkpoint.path + ": unused tensors: " + name_some(unused));
+  // A checkpoint with biases may carry what the config switched off.
+  if (!match.unused.empty()) log(LogLevel::warning, checkpoint.path + ": unused tensors: " + name_some(match.unused));
   for (std::size_t i = 0; i < weights.specs().size(); ++i) {
     const ParameterSpec& spec = weights.specs()[i];
     const FoundWeight& found = match.found[i];
@@ -223,6 +222,7 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
 }
 
 at::ScalarType automatic_type(const Checkpoint& checkpoint) {
+  if (checkpoint.tensors.empty()) return at::kBFloat16;
   for (const TensorView& view : checkpoint.tensors) {
     // Norms are float32 in files of every kind: matrices tell. Integers are masks, not weights.
     const bool integer = view.format >= BlockFormat::i64 && view.format <= BlockFormat::boolean;

@@ -28,17 +28,17 @@ struct FoundWeight {
 struct TensorMatch {
   std::vector<FoundWeight> found;    // one a spec
   std::vector<std::string> missing;  // names as the file would spell them
-  std::vector<std::string> unused;
+  std::vector<std::string> unused;   // not the head of a tied model, which says again what the embeddings say
 };
 
 /// Matches by name. A found tensor of the wrong shape is Error{format} naming it.
-TensorMatch match_tensors(const Checkpoint& checkpoint, const Architecture& architecture,
+TensorMatch match_tensors(const Checkpoint& checkpoint, const LoadedConfig& loaded,
                           const std::vector<ParameterSpec>& specs);
 
 /// All weights in the compute type. Error{format} that names missing tensors; unused ones are a warning.
 DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type);
 
-/// The type that LoadOptions' `automatic` stands for.
+/// The type that LoadOptions' `automatic` stands for; bf16 where there are no tensors to tell.
 at::ScalarType automatic_type(const Checkpoint& checkpoint);
 
 }  // namespace powerhouse

@@ -64,13 +64,13 @@ double kept_for_backward(const ModelConfig& config, std::int64_t tokens) {
   return static_cast<double>(tokens) * (2.0 * elements + 8.0 * static_cast<double>(config.vocab_size));
 }
 
-double of_one_pass(const ModelConfig& config, std::int64_t rows) {
+double of_one_pass(const ModelConfig& config, std::int64_t rows, double width) {
   std::int64_t widest = 0;
   for (const Block& block : config.layers) {
     const Widths widths = widths_of(block);
     widest = std::max({widest, widths.queries + 2 * widths.key_value, 3 * widths.mlp * widths.experts});
   }
-  return static_cast<double>(rows) * 2.0 * static_cast<double>(3 * config.hidden_size + widest) +
+  return static_cast<double>(rows) * width * static_cast<double>(3 * config.hidden_size + widest) +
          4.0 * static_cast<double>(config.vocab_size);
 }
 
@@ -82,9 +82,11 @@ MemoryReport estimate_memory(const ModelReport& report, std::int64_t tokens) {
   out.tokens = tokens > 0 ? tokens : std::min<std::int64_t>(4096, longest_sequence(config));
   const Counts counts = count(config);
   const std::size_t kept = bytes(kept_for_backward(config, out.tokens));
-  out.run = {.weights = report.bytes,
-             .kv_cache = report.kv_cache_bytes_per_token * static_cast<std::size_t>(out.tokens),
-             .activations = bytes(of_one_pass(config, std::min(out.tokens, kPassRows)))};
+  const auto width = static_cast<double>(report.compute_bytes);
+  out.run = {.weights = bytes(width * counts.all),
+             .kv_cache = bytes(width / 2 * static_cast<double>(report.kv_cache_bytes_per_token) *
+                               static_cast<double>(out.tokens)),
+             .activations = bytes(of_one_pass(config, std::min(out.tokens, kPassRows), width))};
   out.train_full = {.weights = bytes(2 * counts.all),
                     .activations = kept,
                     .gradients = bytes(2 * counts.all),

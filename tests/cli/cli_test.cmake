@@ -93,7 +93,7 @@ endif()
 expect(0 "" "" inspect --model ${tiny} --json --context 100)
 string(JSON cache GET "${stdout}" memory run kv_cache)
 string(JSON per_token GET "${stdout}" kv_cache_bytes_per_token)
-math(EXPR expected "100 * ${per_token}")
+math(EXPR expected "100 * 2 * ${per_token}") # float32
 if(NOT cache EQUAL expected)
   message(SEND_ERROR "inspect --json --context 100: kv_cache ${cache} instead of ${expected}")
 endif()

@@ -214,6 +214,18 @@ TEST(RealGguf, CutAtEveryKibibyteOfItsHeaderIsAnError) {
   }
 }
 
+TEST(Checkpoint, NamesThePartsThatAreMissing) {
+  const testing::TemporaryFolder folder;
+  for (const char* part : {"split-00001-of-00003.gguf", "split-00003-of-00003.gguf"}) {
+    std::filesystem::copy(fixture(part), folder.file(part));
+  }
+  const std::string path = folder.file("split-00001-of-00003.gguf"), gone = "split-00002-of-00003.gguf";
+  expect_error(ErrorKind::not_found, gone, [&] { open_checkpoint(path); });
+  const Checkpoint checkpoint = open_incomplete_checkpoint(path);
+  EXPECT_EQ(checkpoint.missing, std::vector{gone});
+  EXPECT_LT(checkpoint.tensors.size(), GgufFile::open(fixture(path.substr(path.rfind('/') + 1)))->tensors().size());
+}
+
 TEST(Checkpoint, TellsWhatAPathIs) {
   const testing::TemporaryFolder folder;
   expect_error(ErrorKind::not_found, "nowhere", [&] { open_checkpoint(folder.file("nowhere")); });

@@ -254,7 +254,7 @@ TEST_P(Pickled, IsTheModelOfItsSafetensors) {
   EXPECT_TRUE(pickled.forward(ids).equal(model.forward(ids)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Torch, Pickled, ::testing::Values("gpt2_inverse_layer", "llama_llama3"),
+INSTANTIATE_TEST_SUITE_P(Torch, Pickled, ::testing::Values("gpt2_unscaled", "llama_llama3"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(PickledWeights, StandBehindSafetensors) {

@@ -32,6 +32,14 @@ TEST(MemoryEstimate, IsTheSumOfItsParts) {
   EXPECT_EQ(memory.train_qlora.weights, quantized);
 }
 
+TEST(MemoryEstimate, WeightsAreThoseThatALoadedModelHolds) {
+  for (const char* name : {"tiny_gqa", "tiny_bf16", "tiny_blocks_q4_0.gguf", "families/qwen2_tied",
+                           "families/mixtral_fused", "families/llama_llama3"}) {
+    const MemoryAccount account = load(name, Dtype::automatic).memory();
+    EXPECT_EQ(estimate_memory(inspect(fixture(name))).run.weights, account.weights + account.mapped) << name;
+  }
+}
+
 TEST(MemoryEstimate, TakesTheModelsOwnLength) {
   EXPECT_EQ(estimate_memory(inspect(fixture("families/llama_llama3"))).tokens, 64);
 }

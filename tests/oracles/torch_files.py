@@ -128,14 +128,14 @@ def formats():
 
 def models():
     shutil.rmtree(MODELS, ignore_errors=True)
-    for family, shards in (("gpt2_inverse_layer", 1), ("llama_llama3", 3)):
+    for family, shards in (("gpt2_unscaled", 1), ("llama_llama3", 3)):
         source, folder = FIXTURES / "model" / "families" / family, MODELS / family
         folder.mkdir(parents=True)
         shutil.copy(source / "config.json", folder)
         tensors = collections.OrderedDict(load_file(source / "model.safetensors"))
         if shards == 1:
-            if "lm_head.weight" not in tensors:  # as a tied model's state_dict has it: twice, in one storage
-                tensors["lm_head.weight"] = tensors["transformer.wte.weight"]
+            assert json.load(open(folder / "config.json"))["tie_word_embeddings"] and "lm_head.weight" not in tensors
+            tensors["lm_head.weight"] = tensors["transformer.wte.weight"]  # as state_dict has it: twice, in one storage
             torch.save(tensors, folder / "pytorch_model.bin")
             continue
         names, weight_map = list(tensors), {}
