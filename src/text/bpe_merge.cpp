@@ -80,11 +80,12 @@ void Bpe::find_byte_pairs() {
   for (std::size_t byte = 0; byte < 256; ++byte) {
     if (alphabet_[byte] >= 0) bytes[static_cast<std::size_t>(alphabet_[byte])] = static_cast<std::int16_t>(byte);
   }
-  byte_pairs_.resize(256 * 256);
+  byte_pairs_.resize(std::size_t{256} * 256);
   merges_.each([&](std::int32_t left, std::int32_t right, const MergeTable::Merge& merge) {
     const int first = bytes[static_cast<std::size_t>(left)];
     const int second = bytes[static_cast<std::size_t>(right)];
-    if (first >= 0 && second >= 0) byte_pairs_[static_cast<std::size_t>(256 * first + second)] = merge;
+    if (first < 0 || second < 0) return;
+    byte_pairs_[256 * static_cast<std::size_t>(first) + static_cast<std::size_t>(second)] = merge;
   });
 }
 

@@ -8,8 +8,6 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kBytes = CharacterMasks::kBytes;
-
 constexpr std::uint64_t low_bits(std::size_t count) {
   return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
 }
