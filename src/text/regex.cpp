@@ -4,6 +4,7 @@
 #include <pcre2.h>
 #include <time.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "powerhouse/error.h"
@@ -18,6 +19,7 @@ constexpr std::uint32_t kMatchLimit = 10'000'000;  // PCRE2's own default
 constexpr std::uint32_t kDepthLimit = 100'000;
 constexpr std::uint32_t kHeapLimitKiB = 64 * 1024;
 constexpr std::size_t kJitStack = 1 << 20;
+constexpr std::size_t kStartsBetweenLooks = 256;
 
 std::string message_of(int code) {
   PCRE2_UCHAR buffer[256] = {};
@@ -104,9 +106,11 @@ Regex::Regex(std::string_view pattern) : pattern_(pattern), code_(std::make_uniq
   const std::unique_ptr<pcre2_compile_context, ContextDeleter> context(pcre2_compile_context_create(nullptr));
   if (!context) throw Error(ErrorKind::memory, "no memory for a regular expression");
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
-  // Ruby's ^ and $ are those of lines.
-  code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context.get());
+  // Ruby's ^ and $ are those of lines. One call tries some hundred starts only: each may read to the end of the text,
+  // and all of them in one call would be as the square of its length without a look at the clock.
+  code_->code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT, &error, &offset, context.get());
   if (code_->code == nullptr) refuse(message_of(error) + " at " + std::to_string(offset));
   // Without JIT (a system that forbids it) matching is slower and gives the same.
   pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE);
@@ -125,15 +129,21 @@ std::vector<MatchRange> Regex::find_all(std::string_view text) const {
   std::vector<MatchRange> found;
   std::size_t from = 0;
   while (from <= text.size()) {
+    const std::size_t last_start = from + std::min(text.size() - from, kStartsBetweenLooks);
+    pcre2_set_offset_limit(scratch.context.get(), last_start);
     const auto match = [&](std::uint32_t options) {
       return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                          options | PCRE2_NO_UTF_CHECK, scratch.data.get(), scratch.context.get());
     };
     int result = match(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
-    if (result == PCRE2_ERROR_NOMATCH) break;
-    if (result < 0) refuse(message_of(result));
+    if (result < 0 && result != PCRE2_ERROR_NOMATCH) refuse(message_of(result));
     if (RegexTime::is_up()) refuse("the time for a text of this length");
+    if (result == PCRE2_ERROR_NOMATCH) {
+      from = last_start + 1;
+      while (from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80) ++from;
+      continue;
+    }
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(scratch.data.get());
     const MatchRange range{ends[0], ends[1]};
     if (range.start == range.end && !found.empty() && found.back().end == range.end) {

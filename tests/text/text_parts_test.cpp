@@ -217,6 +217,27 @@ TEST(Regex, RefusesWhatDoesNotCompileOrEnd) {
     }
   }
   expect_error(ErrorKind::range, "too long", [] { Regex("(?:a|aa)+[bc]").find_all(std::string(4000, 'a')); });
+  // Nothing matches, and each start reads to the end: one call over all starts takes half a minute.
+  const RegexTime time(1 << 16);
+  expect_error(ErrorKind::range, "too long", [] { Regex("(?=[a-z]+[0-9])[a-z]+").find_all(std::string(300000, 'a')); });
+}
+
+// Starts are tried some hundreds a call.
+TEST(Regex, FindsMatchesFarBehindEachOther) {
+  std::string text;
+  std::vector<std::size_t> starts;
+  for (const std::size_t gap : {0, 1, 127, 128, 129, 255, 256, 257, 600, 5000}) {
+    for (std::size_t i = 0; i < gap; ++i) text += "\u00e9";
+    starts.push_back(text.size());
+    text += "xy";
+  }
+  const auto found = Regex("(?<=\\A|\u00e9)xy|xy(?=\u00e9|\\z)").find_all(text);
+  ASSERT_EQ(found.size(), starts.size());
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    EXPECT_EQ(found[i].start, starts[i]);
+    EXPECT_EQ(found[i].end, starts[i] + 2);
+  }
+  EXPECT_EQ(Regex("x*").find_all(std::string(1000, 'a')).size(), 1001u);
 }
 
 }  // namespace
