@@ -163,9 +163,12 @@ Json write_hf_config(const Architecture& architecture, const ModelConfig& model)
 }
 
 void check_config(const ModelConfig& config) {
-  constexpr std::int64_t kLargest = std::int64_t{1} << 31;
   const auto positive = [&](std::int64_t value, std::string_view field) {
-    require(value > 0 && value < kLargest, field, "1 to 2^31", value);
+    require(value > 0 && value < std::int64_t{1} << 31, field, "1 to 2^31", value);
+  };
+  // Less, so that what is counted by heads times sizes stays a number.
+  const auto positive_per_head = [&](std::int64_t value, std::string_view field) {
+    require(value > 0 && value <= std::int64_t{1} << 20, field, "1 to 2^20", value);
   };
   positive(config.vocab_size, "vocab_size");
   positive(config.hidden_size, "hidden_size");
@@ -173,9 +176,9 @@ void check_config(const ModelConfig& config) {
   positive(static_cast<std::int64_t>(config.layers.size()), "num_hidden_layers");
   for (const Block& block : config.layers) {
     const Attention& attention = block.attention;
-    positive(attention.num_heads, "num_attention_heads");
-    positive(attention.num_key_value_heads, "num_key_value_heads");
-    positive(attention.head_dim, "head_dim");
+    positive_per_head(attention.num_heads, "num_attention_heads");
+    positive_per_head(attention.num_key_value_heads, "num_key_value_heads");
+    positive_per_head(attention.head_dim, "head_dim");
     positive(block.mlp.intermediate_size, "intermediate_size");
     require(attention.num_heads % attention.num_key_value_heads == 0, "num_key_value_heads",
             "a divisor of num_attention_heads", attention.num_key_value_heads);

@@ -33,44 +33,45 @@ Counts count(const ModelConfig& config) {
   return counts;
 }
 
-// Elements of one token in one layer.
+// Elements of one token in one layer. Numbers with a point: a config may hold sizes whose products no integer holds.
 struct Widths {
-  std::int64_t queries = 0, key_value = 0, mlp = 0;
-  std::int64_t experts = 1;  // MLPs of this width that see the token
+  double queries = 0, key_value = 0, mlp = 0;
+  double experts = 1;  // MLPs of this width that see the token
 };
 
 Widths widths_of(const Block& block) {
   const Attention& attention = block.attention;
-  Widths out{.queries = attention.num_heads * attention.head_dim,
-             .key_value = attention.num_key_value_heads * attention.head_dim,
-             .mlp = block.mlp.intermediate_size};
+  const auto head_dim = static_cast<double>(attention.head_dim);
+  Widths out{.queries = static_cast<double>(attention.num_heads) * head_dim,
+             .key_value = static_cast<double>(attention.num_key_value_heads) * head_dim,
+             .mlp = static_cast<double>(block.mlp.intermediate_size)};
   if (block.mlp.moe) {
-    out.mlp = block.mlp.moe->intermediate_size;
-    out.experts = block.mlp.moe->num_experts_per_tok + (block.mlp.moe->shared_intermediate_size > 0 ? 1 : 0);
-    out.mlp = std::max(out.mlp, block.mlp.moe->shared_intermediate_size);
+    const Moe& moe = *block.mlp.moe;
+    out.mlp = static_cast<double>(std::max(moe.intermediate_size, moe.shared_intermediate_size));
+    out.experts = static_cast<double>(moe.num_experts_per_tok) + (moe.shared_intermediate_size > 0 ? 1 : 0);
   }
   return out;
 }
 
-std::size_t bytes(double value) { return static_cast<std::size_t>(std::max(0.0, value)); }
+std::size_t bytes(double value) { return static_cast<std::size_t>(std::clamp(value, 0.0, 4e18)); }
 
 double kept_for_backward(const ModelConfig& config, std::int64_t tokens) {
   double elements = 0;
   for (const Block& block : config.layers) {
     const Widths widths = widths_of(block);
-    elements += static_cast<double>(4 * config.hidden_size + 2 * widths.queries + 4 * widths.key_value +
-                                    (block.mlp.gated ? 3 : 2) * widths.mlp * widths.experts);
+    elements += 4 * static_cast<double>(config.hidden_size) + 2 * widths.queries + 4 * widths.key_value +
+                (block.mlp.gated ? 3 : 2) * widths.mlp * widths.experts;
   }
   return static_cast<double>(tokens) * (2.0 * elements + 8.0 * static_cast<double>(config.vocab_size));
 }
 
 double of_one_pass(const ModelConfig& config, std::int64_t rows, double width) {
-  std::int64_t widest = 0;
+  double widest = 0;
   for (const Block& block : config.layers) {
     const Widths widths = widths_of(block);
     widest = std::max({widest, widths.queries + 2 * widths.key_value, 3 * widths.mlp * widths.experts});
   }
-  return static_cast<double>(rows) * width * static_cast<double>(3 * config.hidden_size + widest) +
+  return static_cast<double>(rows) * width * (3 * static_cast<double>(config.hidden_size) + widest) +
          4.0 * static_cast<double>(config.vocab_size);
 }
 

@@ -211,6 +211,7 @@ std::string to_string(const ModelConfig& config) {
 }
 
 std::int64_t longest_sequence(const ModelConfig& config) {
+  constexpr double kLongest = 1LL << 62;  // what a factor gives beyond it is no length
   if (config.learned_positions > 0) return config.max_position_embeddings;
   std::int64_t longest = std::numeric_limits<std::int64_t>::max();
   for (const Block& block : config.layers) {
@@ -218,7 +219,8 @@ std::int64_t longest_sequence(const ModelConfig& config) {
     const Rope& rope = block.rope;
     std::int64_t here = config.max_position_embeddings;
     const bool stretched = rope.scaling == RopeScaling::linear || rope.scaling == RopeScaling::dynamic;
-    if (stretched && rope.factor > 1) here = static_cast<std::int64_t>(static_cast<double>(here) * rope.factor);
+    if (stretched && rope.factor > 1)
+      here = static_cast<std::int64_t>(std::min(static_cast<double>(here) * rope.factor, kLongest));
     longest = std::min(longest, here);
   }
   return longest;

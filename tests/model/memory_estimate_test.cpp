@@ -44,5 +44,21 @@ TEST(MemoryEstimate, TakesTheModelsOwnLength) {
   EXPECT_EQ(estimate_memory(inspect(fixture("families/llama_llama3"))).tokens, 64);
 }
 
+// Sizes and factors that no machine holds are counted too, without an overflow.
+TEST(MemoryEstimate, HugeModels) {
+  ModelReport report = inspect(fixture("families/llama_llama3"));
+  report.config.vocab_size = report.config.hidden_size = (std::int64_t{1} << 31) - 1;
+  for (Block& block : report.config.layers) {
+    block.attention.num_heads = block.attention.num_key_value_heads = block.attention.head_dim = 1 << 20;
+    block.mlp.intermediate_size = (std::int64_t{1} << 31) - 1;
+    block.rope.scaling = RopeScaling::linear;
+    block.rope.factor = 1e300;
+  }
+  EXPECT_GE(longest_sequence(report.config), std::int64_t{1} << 40);
+  const MemoryReport memory = estimate_memory(report, std::int64_t{1} << 40);
+  EXPECT_GT(memory.train_full.weights, std::size_t{1} << 61);
+  EXPECT_GT(memory.train_full.activations, std::size_t{1} << 40);
+}
+
 }  // namespace
 }  // namespace powerhouse
