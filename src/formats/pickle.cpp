@@ -17,7 +17,7 @@ using namespace pickle_names;
 
 // A few times what the largest models would need in one file. What a byte of a pickle makes takes more memory than that
 // byte, and what it has once made it can name again and again: each list below is bounded by itself.
-constexpr std::size_t kMostValues = std::size_t{1} << 22, kMostTensors = std::size_t{1} << 18;
+constexpr std::size_t kMostValues = std::size_t{1} << 20, kMostTensors = std::size_t{1} << 16;
 constexpr std::size_t kMostDimensions = 16, kLongestKey = 64;
 
 // Values refer to each other by their place in one list: whatever a file nests or shares, nothing here recurses.

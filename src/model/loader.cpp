@@ -1,6 +1,7 @@
 #include "model/loader.h"
 
 #include <algorithm>
+#include <functional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -189,6 +190,27 @@ TensorMatch match_tensors(const Checkpoint& checkpoint, const LoadedConfig& load
   return match;
 }
 
+namespace {
+
+// A file of torch.save may hold two names in one storage. Weights that lie there together get memory of their own, so
+// that what is written to one does not reach the other.
+void part(DecoderWeights& weights, const TensorMatch& match) {
+  std::vector<std::pair<const TensorView*, Weight*>> mapped;
+  for (std::size_t i = 0; i < weights.specs().size(); ++i) {
+    Weight& weight = weights.weight(weights.specs()[i]);
+    if (weight.is_mapped()) mapped.emplace_back(match.found[i].views.front(), &weight);
+  }
+  std::sort(mapped.begin(), mapped.end(),
+            [](const auto& a, const auto& b) { return std::less<>()(a.first->data, b.first->data); });
+  const std::byte* end = nullptr;
+  for (const auto& [view, weight] : mapped) {
+    if (std::less<>()(view->data, end)) weight->own();
+    end = std::max(end, view->data + view->bytes, std::less<>());
+  }
+}
+
+}  // namespace
+
 DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type) {
   // Codes (FP8, INT8 ...) whose scales stand beside them under names of their own: as plain numbers they are noise.
   if (const Json* quantization = checkpoint.config.get("quantization_config")) {
@@ -218,6 +240,7 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
     weight = Weight::from_file(spec.name, std::move(stored), spec.transposed, compute_type);
     weight.prepare(compute_type);
   }
+  part(weights, match);
   return weights;
 }
 

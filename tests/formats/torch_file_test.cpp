@@ -126,20 +126,20 @@ std::string text_value(const std::string& text) {
 // What is made once and named again and again must cost no more than what names it. Each "\x94" keeps the value on top,
 // "0" drops it, and h0, h1 ... name the first kept, the second ...
 TEST(Pickle, BigPartsNamedOftenStayCheap) {
-  const std::string start = "\x80\x02", big(1 << 20, 'x'), many = repeated("K\x01", 1 << 20);
+  const std::string start = "\x80\x02", big(1 << 20, 'x'), many = repeated("K\x01", 1 << 19);
   const std::string storage = "(" + text_value("storage") + "ctorch\nFloatStorage\n";
   const std::string tensor = "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + text_value("0") + text_value("cpu") +
                              "K\x01tQK\0(K\x01t(K\x01t\x89NtR"s;
-  // A call with a million arguments, half a million times.
+  // A call with half a million arguments, a quarter of a million times.
   EXPECT_EQ(unpickle(start + "ctorch._utils\n_rebuild_parameter\n\x94" + "0(" + tensor + many + "t\x94" + "0" +
-                     repeated("h\0h\1R0"s, 1 << 19) + "}" + text_value("w") + "h\0h\1Rs."s)
+                     repeated("h\0h\1R0"s, 1 << 18) + "}" + text_value("w") + "h\0h\1Rs."s)
                 .size(),
             1u);
   // A storage with a long key, and a long name for each of many entries.
   expect_error(ErrorKind::format, "key of a storage",
                [&] { unpickle(start + storage + text_value(big) + "NK\x01t\x94" + repeated("h\0Q"s, 1 << 19) + "."); });
   expect_error(ErrorKind::format, "stands twice", [&] {
-    unpickle(start + text_value(big) + "\x94" + "0" + tensor + "\x94" + "0}(" + repeated("h\0h\1"s, 1 << 16) + "u.");
+    unpickle(start + text_value(big) + "\x94" + "0" + tensor + "\x94" + "0}(" + repeated("h\0h\1"s, 1 << 15) + "u.");
   });
   for (const std::string& endless : {std::string("("), std::string("\x94"), "h\0"s}) {
     expect_error(ErrorKind::format, "too many values",

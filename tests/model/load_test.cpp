@@ -257,6 +257,16 @@ TEST_P(Pickled, IsTheModelOfItsSafetensors) {
 INSTANTIATE_TEST_SUITE_P(Torch, Pickled, ::testing::Values("gpt2_unscaled", "llama_llama3"),
                          [](const auto& info) { return std::string(info.param); });
 
+TEST(PickledWeights, ThatShareAStorageAreWrittenApart) {
+  const CausalLM model = load("torch/llama_shared");
+  const at::Tensor first = model.parameter("model.layers.0.mlp.up_proj.weight");
+  const at::Tensor second = model.parameter("model.layers.1.mlp.up_proj.weight");
+  const at::Tensor before = second.clone();
+  ASSERT_TRUE(first.equal(second));
+  first.zero_();
+  EXPECT_TRUE(second.equal(before));
+}
+
 TEST(PickledWeights, StandBehindSafetensors) {
   const TemporaryFolder temporary;
   const std::string folder = temporary.file("m");

@@ -146,6 +146,17 @@ def models():
             weight_map |= dict.fromkeys(part, file)
         with open(folder / "pytorch_model.bin.index.json", "w") as out:
             json.dump({"metadata": {"total_size": 0}, "weight_map": weight_map}, out)
+    shared()
+
+
+def shared():
+    """Two layers' matrices in one storage, though the model does not share them."""
+    source, folder = FIXTURES / "model" / "families" / "llama_llama3", MODELS / "llama_shared"
+    folder.mkdir()
+    shutil.copy(source / "config.json", folder)
+    tensors = load_file(source / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"]
+    torch.save(tensors, folder / "pytorch_model.bin")
 
 
 formats()
