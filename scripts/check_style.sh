@@ -18,7 +18,9 @@ $format_only && exit 0
 # A compile database without precompiled headers: g++'s are not clang's.
 install_libtorch
 cmake -S . -B build/tidy -G Ninja -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DLibTorch_ROOT="$LibTorch_ROOT" >/dev/null
-mapfile -t sources < <(printf '%s\n' "${files[@]}" | grep -E '^(src|kernels|examples)/.*\.cpp$')
+# clang-tidy 14 crashes on the files of one instruction set; scalar.cpp includes the same headers.
+mapfile -t sources < <(printf '%s\n' "${files[@]}" |
+  grep -E '^(src|kernels|examples)/.*\.cpp$' | grep -v '^kernels/cpu/avx')
 say "clang-tidy: ${#sources[@]} files"
 printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 1 clang-tidy-14 --quiet --warnings-as-errors='*' \
   --extra-arg=-Wno-unknown-warning-option -p build/tidy

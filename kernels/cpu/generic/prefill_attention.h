@@ -33,8 +33,8 @@ inline void prefill_multiply(const T* a, std::int64_t a_stride, const T* b, std:
   const std::int64_t a_row = kTransposed ? 1 : a_stride;
   const std::int64_t a_step = kTransposed ? a_stride : kPrefillPack<T>;
   Vec sum[4][kVectors];
-  for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < kVectors; ++j) sum[i][j] = zero();
+  for (auto& row : sum) {
+    for (Vec& vector : row) vector = zero();
   }
   for (std::int64_t k = 0; k < depth; ++k) {
     typename Dot<T>::Register row[kVectors];
