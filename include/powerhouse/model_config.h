@@ -138,13 +138,18 @@ enum class Activation {
   relu2,  ///< relu(x)^2
 };
 
-/// Mixture of experts: a router chooses some of many gated MLPs for each token.
+/// Mixture of experts: a router chooses some of many gated MLPs for each token. An expert computes
+/// down(activation(gate) * (up + up_offset)), with gate and up cut at `clamp`.
 struct Moe {
   std::int64_t num_experts = 0;
   std::int64_t num_experts_per_tok = 0;
   std::int64_t intermediate_size = 0;         ///< of each expert
   bool norm_topk_prob = true;                 ///< the chosen probabilities are made to sum to 1
   std::int64_t shared_intermediate_size = 0;  ///< of an MLP that sees every token, scaled by a sigmoid gate; 0: none
+  bool bias = false;                          ///< of the router and of each expert
+  bool interleaved_gate_up = false;           ///< rows of gate and up alternate in the checkpoint, else gate first
+  std::optional<float> clamp{};               ///< gate is at most this, up from minus this to this (gpt-oss)
+  float up_offset = 0.0f;                     ///< added to up (gpt-oss: 1)
   bool operator==(const Moe&) const = default;
 };
 

@@ -62,7 +62,7 @@ enum class GgufRows {
 /// How a Hugging Face checkpoint holds a parameter that has one tensor here.
 enum class HfForm {
   plain,       ///< one tensor of this shape
-  transposed,  ///< a matrix [in, out] (GPT-2's Conv1D): the parameter has that shape too
+  transposed,  ///< a matrix [in, out] (GPT-2's Conv1D), or one an expert: the parameter has that shape too
   per_expert,  ///< a matrix an expert; {e} in the name stands for it
   per_head,    ///< a vector a head; {e} in the name stands for it (StableLM's norms)
 };
@@ -77,6 +77,7 @@ struct WeightName {
   std::string_view hf_second = {};      // per_expert gate_up: the name of `up`, where gate and up are two tensors
   std::string_view gguf_name = {};      // where GGUF's name differs from the role's usual one
   std::string_view suffix = ".weight";  // "" where the name is whole (fused experts, sinks)
+  std::string_view bias_suffix = ".bias";
   bool written = false;
   bool (*applies)(const Block& block) = nullptr;  // where a layer's choices decide between rows; null: always
 };

@@ -249,8 +249,11 @@ at::Tensor Decoder::mixture(Pass& pass, std::int64_t layer, const at::Tensor& x)
   const LayerWeights& weights = weights_.layer(layer);
   const Mlp& choice = config_.layers[static_cast<std::size_t>(layer)].mlp;
   const at::Tensor router_logits = pass.hook(HookPoint::router_logits, layer, linear_with(weights, Role::router, x));
-  at::Tensor y = ops::mixture_of_experts(x, ops::route(*choice.moe, router_logits), choice.activation,
-                                         weights[Role::experts_gate_up], weights[Role::experts_down]);
+  const ops::Experts experts{.gate_up = weights.matrix(Role::experts_gate_up),
+                             .gate_up_bias = weights.bias(Role::experts_gate_up),
+                             .down = weights.matrix(Role::experts_down),
+                             .down_bias = weights.bias(Role::experts_down)};
+  at::Tensor y = ops::mixture_of_experts(x, ops::route(*choice.moe, router_logits), choice, experts);
   if (choice.moe->shared_intermediate_size == 0) return y;
   const at::Tensor shared =
       linear_with(weights, Role::shared_down_proj,

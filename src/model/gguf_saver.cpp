@@ -28,6 +28,7 @@ std::uint32_t file_type(at::ScalarType type) {
 }
 
 bool stays_float32(const ParameterSpec& spec, const Assembly& assembly) {
+  if (spec.is_bias) return true;
   switch (spec.role) {
     case Role::router:
     case Role::shared_expert_gate:

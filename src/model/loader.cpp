@@ -233,8 +233,9 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
     StoredWeight stored{.shape = spec.shape,
                         .place = found.assembly->place,
                         .transposed = found.assembly->transposed,
-                        .offset = found.assembly->offset};
-    if (spec.transposed) std::swap(stored.shape[0], stored.shape[1]);
+                        .offset = found.assembly->offset,
+                        .by_element = found.assembly->by_element};
+    if (spec.transposed) std::swap(stored.shape[stored.shape.size() - 2], stored.shape.back());
     for (const TensorView* view : found.views) stored.views.push_back(*view);
     Weight& weight = weights.weight(spec);
     weight = Weight::from_file(spec.name, std::move(stored), spec.transposed, compute_type);

@@ -122,6 +122,10 @@ Json to_value(const Mlp& choice) {
     moe["norm_topk_prob"] = choice.moe->norm_topk_prob;
     if (choice.moe->shared_intermediate_size > 0)
       moe["shared_intermediate_size"] = choice.moe->shared_intermediate_size;
+    if (choice.moe->bias) moe["bias"] = true;
+    if (choice.moe->interleaved_gate_up) moe["interleaved_gate_up"] = true;
+    if (choice.moe->clamp) moe["clamp"] = shortest(*choice.moe->clamp);
+    if (choice.moe->up_offset != 0.0f) moe["up_offset"] = shortest(choice.moe->up_offset);
     out["moe"] = std::move(moe);
   }
   return out;

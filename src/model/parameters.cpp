@@ -1,5 +1,6 @@
 #include "model/parameters.h"
 
+#include "model/parameter_slots.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -48,89 +49,6 @@ std::string replaced(std::string text, std::string_view mark, std::int64_t value
 }
 
 std::string expand(std::string_view pattern, std::int64_t layer) { return replaced(std::string(pattern), "{}", layer); }
-
-struct Slot {
-  Role role{};
-  std::vector<std::int64_t> shape;  // [out, in], or [experts, out, in], or a vector
-  bool bias = false;
-  bool weight = true;
-  bool unit_offset = false;
-};
-
-Slot norm_slot(Role role, const Norm& norm, std::vector<std::int64_t> shape) {
-  return {role, std::move(shape), norm.bias, norm.weight, norm.unit_offset};
-}
-
-void add_attention(std::vector<Slot>& slots, const ModelConfig& config, const Block& block) {
-  const std::int64_t hidden = config.hidden_size;
-  const Attention& attention = block.attention;
-  const std::int64_t query = attention.num_heads * attention.head_dim;
-  const std::int64_t key = attention.num_key_value_heads * attention.head_dim;
-  if (attention.qkv == QkvLayout::separate) {
-    slots.push_back({Role::q_proj, {query, hidden}, attention.qkv_bias});
-    slots.push_back({Role::k_proj, {key, hidden}, attention.qkv_bias});
-    slots.push_back({Role::v_proj, {key, hidden}, attention.qkv_bias});
-  } else {
-    slots.push_back({Role::qkv_proj, {query + 2 * key, hidden}, attention.qkv_bias});
-  }
-  if (attention.qk_norm) {
-    const auto shape = [&](std::int64_t heads) -> std::vector<std::int64_t> {
-      switch (attention.qk_norm->scope) {
-        case QkNormScope::head: return {attention.head_dim};
-        case QkNormScope::each_head: return {heads, attention.head_dim};
-        case QkNormScope::whole: break;
-      }
-      return {heads * attention.head_dim};
-    };
-    slots.push_back(norm_slot(Role::q_norm, attention.qk_norm->norm, shape(attention.num_heads)));
-    slots.push_back(norm_slot(Role::k_norm, attention.qk_norm->norm, shape(attention.num_key_value_heads)));
-  }
-  if (attention.sinks) slots.push_back({Role::sinks, {attention.num_heads}});
-  slots.push_back({Role::o_proj, {hidden, query}, attention.output_bias});
-}
-
-void add_mlp(std::vector<Slot>& slots, const ModelConfig& config, const Block& block) {
-  const std::int64_t hidden = config.hidden_size;
-  const Mlp& mlp = block.mlp;
-  if (mlp.moe) {
-    const std::int64_t inner = mlp.moe->intermediate_size;
-    const std::int64_t shared = mlp.moe->shared_intermediate_size;
-    slots.push_back({Role::router, {mlp.moe->num_experts, hidden}});
-    slots.push_back({Role::experts_gate_up, {mlp.moe->num_experts, 2 * inner, hidden}});
-    slots.push_back({Role::experts_down, {mlp.moe->num_experts, hidden, inner}});
-    if (shared > 0) {
-      slots.push_back({Role::shared_gate_proj, {shared, hidden}});
-      slots.push_back({Role::shared_up_proj, {shared, hidden}});
-      slots.push_back({Role::shared_down_proj, {hidden, shared}});
-      slots.push_back({Role::shared_expert_gate, {1, hidden}});
-    }
-    return;
-  }
-  const std::int64_t inner = mlp.intermediate_size;
-  if (mlp.fused_gate_up) {
-    slots.push_back({Role::gate_up_proj, {2 * inner, hidden}, mlp.bias});
-  } else {
-    if (mlp.gated) slots.push_back({Role::gate_proj, {inner, hidden}, mlp.bias});
-    slots.push_back({Role::up_proj, {inner, hidden}, mlp.bias});
-  }
-  slots.push_back({Role::down_proj, {hidden, inner}, mlp.bias});
-}
-
-std::vector<Slot> layer_slots(const ModelConfig& config, const Block& block) {
-  const std::vector<std::int64_t> hidden = {config.hidden_size};
-  const bool own_norm = block.norm_place != NormPlace::after_branch;
-  const bool post_norm = block.norm_place == NormPlace::around || block.norm_place == NormPlace::after_branch;
-  std::vector<Slot> slots;
-  if (own_norm) slots.push_back(norm_slot(Role::attention_norm, block.norm, hidden));
-  add_attention(slots, config, block);
-  if (post_norm) slots.push_back(norm_slot(Role::attention_post_norm, block.norm, hidden));
-  if (own_norm && block.residual != Residual::parallel_shared_norm) {
-    slots.push_back(norm_slot(Role::mlp_norm, block.norm, hidden));
-  }
-  add_mlp(slots, config, block);
-  if (post_norm) slots.push_back(norm_slot(Role::mlp_post_norm, block.norm, hidden));
-  return slots;
-}
 
 // Our row (head, half, i) stands in the file at (head, i, half).
 RowPlaces rope_pairs(std::int64_t head_dim) {
@@ -185,10 +103,10 @@ class SpecBuilder {
   void add(const Slot& slot, const std::vector<const WeightName*>& rows, bool is_bias) {
     ParameterSpec spec{.role = slot.role, .layer = layer_, .is_bias = is_bias};
     std::vector<std::int64_t> shape = slot.shape;  // of rows of outputs
-    if (is_bias) shape.resize(1);
+    if (is_bias && shape.size() > 1) shape.pop_back();
     spec.shape = shape;
     spec.transposed = !is_bias && rows.front()->form == HfForm::transposed;
-    if (spec.transposed) std::swap(spec.shape[0], spec.shape[1]);
+    if (spec.transposed) std::swap(spec.shape[shape.size() - 2], spec.shape.back());
     for (const WeightName* row : rows) {
       Assembly assembly = in_folder(*row, slot, shape, is_bias);
       if (row == rows.front()) spec.name = handed_out(*row, is_bias);
@@ -199,22 +117,26 @@ class SpecBuilder {
     out_.push_back(std::move(spec));
   }
 
+  static std::string suffix_of(const WeightName& row, bool is_bias) {
+    return std::string(is_bias ? row.bias_suffix : row.suffix);
+  }
+
   std::string handed_out(const WeightName& row, bool is_bias) const {
     std::string name = expand(row.hf_name, layer_);
     // A vector a head is one matrix here, under the name of the whole.
     if (row.form == HfForm::per_head) name.resize(name.find(".norms."));
-    return name + (is_bias ? ".bias" : std::string(row.suffix));
+    return name + suffix_of(row, is_bias);
   }
 
   Assembly in_folder(const WeightName& row, const Slot& slot, const std::vector<std::int64_t>& shape,
                      bool is_bias) const {
     const std::string name = expand(row.hf_name, layer_);
-    const std::string suffix = is_bias ? ".bias" : std::string(row.suffix);
+    const std::string suffix = suffix_of(row, is_bias);
     switch (row.form) {
       case HfForm::plain: break;
       case HfForm::transposed:
         if (is_bias) break;
-        return {.names = {name + suffix}, .shape = {shape[1], shape[0]}, .transposed = true};
+        return {.names = {name + suffix}, .shape = swapped(shape), .transposed = true};
       case HfForm::per_head: {
         Assembly out{.shape = {shape[1]}, .place = [](std::int64_t head) -> RowPlace { return {head, 0}; }};
         for (std::int64_t head = 0; head < shape[0]; ++head) out.names.push_back(replaced(name, "{e}", head) + suffix);
@@ -223,6 +145,11 @@ class SpecBuilder {
       case HfForm::per_expert: return of_experts(row, slot, name + suffix);
     }
     return {.names = {name + suffix}, .shape = shape};
+  }
+
+  static std::vector<std::int64_t> swapped(std::vector<std::int64_t> shape) {
+    std::swap(shape[shape.size() - 2], shape.back());
+    return shape;
   }
 
   Assembly of_experts(const WeightName& row, const Slot& slot, const std::string& name) const {
@@ -249,8 +176,8 @@ class SpecBuilder {
     const std::string suffix = is_bias ? ".bias" : ".weight";
     const std::string name = expand(pattern, layer_) + suffix;
     const Attention& attention = block_.attention;
-    if (slot.role == Role::experts_gate_up) return experts_in_gguf(slot);
-    if (slot.role == Role::experts_down) {
+    if (slot.role == Role::experts_gate_up) return experts_in_gguf(slot, is_bias);
+    if (slot.role == Role::experts_down && !is_bias) {
       return {{.names = {name}, .shape = shape}, old_experts_in_gguf({"blk.{}.ffn_down.{e}.weight"}, slot)};
     }
     Assembly main{.names = {name}, .shape = shape, .offset = slot.unit_offset && !is_bias ? 1.0f : 0.0f};
@@ -296,16 +223,30 @@ class SpecBuilder {
     return out;
   }
 
-  std::vector<Assembly> experts_in_gguf(const Slot& slot) const {
+  // Our row (expert, gate or up, i) stands in that one's tensor at (expert, i); a bias' elements lie alike.
+  RowPlaces gate_apart_from_up(std::int64_t inner) const {
+    const bool interleaved = block_.mlp.moe->interleaved_gate_up;
+    return [inner, interleaved](std::int64_t row) -> RowPlace {
+      const std::int64_t expert = row / (2 * inner);
+      const std::int64_t inside = row % (2 * inner);
+      if (interleaved) return {inside % 2, expert * inner + inside / 2};
+      return {inside / inner, expert * inner + inside % inner};
+    };
+  }
+
+  std::vector<Assembly> experts_in_gguf(const Slot& slot, bool is_bias) const {
     const std::int64_t inner = slot.shape[1] / 2;
-    return {{.names = {expand("blk.{}.ffn_gate_exps.weight", layer_), expand("blk.{}.ffn_up_exps.weight", layer_)},
-             .shape = {slot.shape[0], inner, slot.shape[2]},
-             .place = [inner](std::int64_t row) -> RowPlace {
-               const std::int64_t expert = row / (2 * inner);
-               const std::int64_t inside = row % (2 * inner);
-               return {inside / inner, expert * inner + inside % inner};
-             }},
-            old_experts_in_gguf({"blk.{}.ffn_gate.{e}.weight", "blk.{}.ffn_up.{e}.weight"}, slot)};
+    const std::string suffix = is_bias ? ".bias" : ".weight";
+    Assembly main{
+        .names = {expand("blk.{}.ffn_gate_exps", layer_) + suffix, expand("blk.{}.ffn_up_exps", layer_) + suffix},
+        .shape = {slot.shape[0], inner},
+        .place = gate_apart_from_up(inner),
+        .by_element = is_bias};
+    if (is_bias) return {main};
+    main.shape.push_back(slot.shape[2]);
+    // Families with alternating rows are younger than files with a tensor an expert.
+    if (block_.mlp.moe->interleaved_gate_up) return {main};
+    return {main, old_experts_in_gguf({"blk.{}.ffn_gate.{e}.weight", "blk.{}.ffn_up.{e}.weight"}, slot)};
   }
 
   // Files of 2023 and 2024 have a tensor an expert.

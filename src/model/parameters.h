@@ -17,6 +17,7 @@ struct Assembly {
   RowPlaces place = nullptr;        // empty: one tensor, rows as they are
   bool transposed = false;          // the tensor is [in, out], our rows are outputs
   float offset = 0.0f;              // the file holds value + offset
+  bool by_element = false;          // `place` tells of elements, not rows (a bias an expert)
 };
 
 struct ParameterSpec {

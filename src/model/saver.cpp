@@ -21,9 +21,12 @@ std::string_view torch_dtype(at::ScalarType type) {
   }
 }
 
-std::int64_t rows_of(const std::vector<std::int64_t>& shape) {
+// Rows of each tensor of an assembly, as `place` counts them, where the whole has `dimensions`.
+std::int64_t rows_of(const Assembly& assembly, std::int64_t dimensions) {
+  const std::vector<std::int64_t>& shape = assembly.shape;
+  if (shape.size() == 1 && dimensions == 2) return 1;
   std::int64_t rows = shape.front();
-  for (std::size_t i = 1; i + 1 < shape.size(); ++i) rows *= shape[i];
+  for (std::size_t i = 1; i + (assembly.by_element ? 0 : 1) < shape.size(); ++i) rows *= shape[i];
   return rows;
 }
 
@@ -59,12 +62,13 @@ ModelConfig as_folders_say(ModelConfig config) {
 }  // namespace
 
 at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::int64_t part) {
-  if (assembly.transposed) return matrix.t().contiguous();
+  if (assembly.transposed) return matrix.transpose(-2, -1).contiguous();
   if (!assembly.place) return matrix.contiguous();
   // Our rows in the order of the file's.
-  const std::int64_t rows = assembly.shape.size() == 1 && matrix.dim() == 2 ? 1 : rows_of(assembly.shape);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(rows));
-  const at::Tensor flat = matrix.dim() > 2 ? matrix.flatten(0, matrix.dim() - 2) : matrix;
+  const at::Tensor flat = assembly.by_element ? matrix.flatten()
+                          : matrix.dim() > 2  ? matrix.flatten(0, matrix.dim() - 2)
+                                              : matrix;
+  std::vector<std::int64_t> order(static_cast<std::size_t>(rows_of(assembly, matrix.dim())));
   for (std::int64_t row = 0; row < flat.size(0); ++row) {
     const RowPlace place = assembly.place(row);
     if (place.tensor == part) order[static_cast<std::size_t>(place.row)] = row;

@@ -17,9 +17,16 @@ struct Routing {
 /// where norm_topk_prob.
 Routing route(const Moe& choice, const at::Tensor& router_logits);
 
-/// Sum over a token's experts of weight * down(activation(gate(x)) * up(x)): x [tokens, hidden], gate_up [experts,
-/// 2 * intermediate, hidden] with the gate first, down [experts, hidden, intermediate]. Differentiable.
-at::Tensor mixture_of_experts(const at::Tensor& x, const Routing& routing, Activation activation,
-                              const at::Tensor& gate_up, const at::Tensor& down);
+/// The experts' parameters. Biases may be undefined.
+struct Experts {
+  at::Tensor gate_up;       ///< [experts, 2 * intermediate, hidden], gate first or alternating (interleaved_gate_up)
+  at::Tensor gate_up_bias;  ///< [experts, 2 * intermediate]
+  at::Tensor down;          ///< [experts, hidden, intermediate]
+  at::Tensor down_bias;     ///< [experts, hidden]
+};
+
+/// Sum over a token's experts of weight * down(activation(gate(x)) * up(x)), x [tokens, hidden], with what `choice.moe`
+/// says of clamp and offset. Differentiable.
+at::Tensor mixture_of_experts(const at::Tensor& x, const Routing& routing, const Mlp& choice, const Experts& experts);
 
 }  // namespace powerhouse::ops

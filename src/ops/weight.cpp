@@ -21,12 +21,15 @@ at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
       data, view.shape, [file](void*) mutable { file.reset(); }, at::TensorOptions(type));
 }
 
-bool is_vector(const StoredWeight& stored) { return stored.shape.size() == 1; }
+// Whether its elements are what is placed.
+bool is_by_element(const StoredWeight& stored) {
+  return stored.place && (stored.by_element || stored.shape.size() == 1);
+}
 
 // Rows of the stored tensors in canonical order, as dense numbers of `type`.
 void dequantize_rows(const StoredWeight& stored, Element type, std::byte* out) {
   // A reordered vector (a bias) is a matrix of one column: its elements are the rows.
-  const bool column = stored.shape.empty() || (is_vector(stored) && stored.place);
+  const bool column = stored.shape.empty() || is_by_element(stored);
   const std::int64_t columns = column ? 1 : stored.shape.back();
   std::int64_t rows = 1;
   for (const std::int64_t size : stored.shape) rows *= size;
@@ -57,13 +60,13 @@ void dequantize_rows(const StoredWeight& stored, Element type, std::byte* out) {
   });
 }
 
-// A matrix [in, out] of plain numbers, as rows of outputs.
+// Matrices [..., in, out] of plain numbers, as rows of outputs.
 at::Tensor transposed_copy(const StoredWeight& stored, at::ScalarType type) {
   StoredWeight as_it_lies = stored;
-  std::swap(as_it_lies.shape[0], as_it_lies.shape[1]);
+  std::swap(as_it_lies.shape[as_it_lies.shape.size() - 2], as_it_lies.shape.back());
   at::Tensor copy = empty_tensor(as_it_lies.shape, type);
   dequantize_rows(as_it_lies, to_element(type), static_cast<std::byte*>(copy.mutable_data_ptr()));
-  return copy.t().contiguous();
+  return copy.transpose(-2, -1).contiguous();
 }
 
 [[noreturn]] void unreadable(const TensorView& view, const char* why) {
@@ -91,12 +94,12 @@ Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_
   const bool as_it_lies = !stored.place && !stored.transposed && stored.offset == 0.0f;
   if (as_it_lies && view.format == to_block_format(compute_type) && address % c10::elementSize(compute_type) == 0) {
     weight.dense_ = tensor_in_place(view, compute_type).view(stored.shape);
-    if (handed_out_transposed) weight.dense_ = weight.dense_.t();
+    if (handed_out_transposed) weight.dense_ = weight.dense_.transpose(-2, -1);
     weight.mapped_ = true;
     return weight;
   }
   if (!can_dequantize(view.format)) unreadable(view, "weights of this type can't be read yet");
-  if (stored.place && is_vector(stored) && block_info(view.format).block_elements > 1) {
+  if (is_by_element(stored) && block_info(view.format).block_elements > 1) {
     unreadable(view, "a quantized vector can't be reordered");
   }
   for (const TensorView& other : stored.views) {
@@ -118,7 +121,7 @@ void Weight::prepare(at::ScalarType compute_type) {
     dense_ = empty_tensor(stored_->shape, compute_type);
     dequantize_rows(*stored_, to_element(compute_type), static_cast<std::byte*>(dense_.mutable_data_ptr()));
   }
-  if (handed_out_transposed_) dense_ = dense_.t();
+  if (handed_out_transposed_) dense_ = dense_.transpose(-2, -1);
   for (const TensorView& view : stored_->views) view.file->release(view.data, view.bytes);
 }
 

@@ -24,7 +24,8 @@ struct RowPlace {
   std::int64_t row = 0;
 };
 
-/// Where each canonical row lies. Empty means one tensor, rows as they are. A vector's rows are its elements.
+/// Where each canonical row lies. Empty means one tensor, rows as they are. A vector's rows are its elements, and so
+/// are those of a weight with `by_element`.
 using RowPlaces = std::function<RowPlace(std::int64_t row)>;
 
 /// A weight as a file has it.
@@ -34,6 +35,7 @@ struct StoredWeight {
   RowPlaces place = nullptr;
   bool transposed = false;  // the view is [in, out], canonical rows are outputs
   float offset = 0.0f;      // the file holds value + offset
+  bool by_element = false;  // `place` tells of elements
 };
 
 class Weight {
@@ -43,8 +45,8 @@ class Weight {
   /// A dense weight; `handed_out_transposed` as below.
   static Weight dense(std::string name, at::Tensor tensor, bool handed_out_transposed = false);
   /// Views into a file. Float formats that need no reordering and lie aligned are used in place where their type is
-  /// `compute_type`; everything else waits for `prepare`. With `handed_out_transposed` the dense tensor is [in, out],
-  /// though its memory is rows of outputs.
+  /// `compute_type`; everything else waits for `prepare`. With `handed_out_transposed` the dense tensor is [..., in,
+  /// out], though its memory is rows of outputs.
   static Weight from_file(std::string name, StoredWeight stored, bool handed_out_transposed,
                           at::ScalarType compute_type);
 
@@ -57,7 +59,7 @@ class Weight {
   /// The dense form in the compute type. `prepare` must have been called.
   const at::Tensor& tensor() const { return dense_; }
   /// The same as rows of outputs, where it is handed out as [in, out].
-  at::Tensor matrix() const { return handed_out_transposed_ ? dense_.t() : dense_; }
+  at::Tensor matrix() const { return handed_out_transposed_ ? dense_.transpose(-2, -1) : dense_; }
 
   /// The dense form becomes canonical: what is written to it counts, and the file is let go.
   at::Tensor& materialize();

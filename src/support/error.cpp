@@ -9,9 +9,12 @@ namespace powerhouse {
 namespace {
 
 // File names, tensor names and metadata come from untrusted files: control characters would break the one-line promise.
-void append_part(std::string& out, std::string_view text) {
-  constexpr std::size_t kLongest = 400;
-  std::size_t end = std::min(text.size(), kLongest);
+constexpr std::size_t kLongest = 400;
+// What was expected is our own words: the names of all families fit.
+constexpr std::size_t kLongestExpected = 4000;
+
+void append_part(std::string& out, std::string_view text, std::size_t longest = kLongest) {
+  std::size_t end = std::min(text.size(), longest);
   while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0u) == 0x80u) --end;
   append_printable(out, text.substr(0, end));
   if (end < text.size()) out += "...";
@@ -32,7 +35,7 @@ std::string compose(std::string_view message, const ErrorDetails& details) {
     out += " (";
     if (!details.expected.empty()) {
       out += "expected ";
-      append_part(out, details.expected);
+      append_part(out, details.expected, kLongestExpected);
     }
     if (!details.found.empty()) {
       if (!details.expected.empty()) out += ", ";

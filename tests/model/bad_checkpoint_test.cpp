@@ -45,6 +45,7 @@ TEST_F(BadFolder, UnknownArchitectureListsTheKnownOnes) {
   set("architectures", Json::Array{Json("GrapevineForCausalLM")});
   expect(ErrorKind::unsupported, "GrapevineForCausalLM");
   expect(ErrorKind::unsupported, "LlamaForCausalLM");
+  expect(ErrorKind::unsupported, "Starcoder2ForCausalLM, found");  // the last: nothing is cut
 }
 
 TEST_F(BadFolder, WhatChangesTheMathematicsIsRefusedByName) {

@@ -51,8 +51,9 @@ TEST_P(AuxLoss, IsThatOfTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, AuxLoss,
-                         ::testing::Values("mixtral_experts", "mixtral_fused", "qwen2_moe_mlp_only",
-                                           "qwen2_moe_sparse_step", "qwen3_moe_norm", "qwen3_moe_plain"),
+                         ::testing::Values("gpt_oss_plain", "gpt_oss_shipped", "gpt_oss_sinks", "mixtral_experts",
+                                           "mixtral_fused", "qwen2_moe_mlp_only", "qwen2_moe_sparse_step",
+                                           "qwen3_moe_norm", "qwen3_moe_plain"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(AuxLoss, LeavesMaskedTokensOut) {

@@ -21,6 +21,7 @@ extern const Architecture kGpt2;
 extern const Architecture kGptBigCode;
 extern const Architecture kGptNeoX;
 extern const Architecture kGptJ;
+extern const Architecture kGptOss;
 extern const Architecture kGranite;
 extern const Architecture kLlama;
 extern const Architecture kMistral;

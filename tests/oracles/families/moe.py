@@ -75,6 +75,11 @@ def gpt_oss():
                 [names[0], LAYER + "mlp.experts.gate_up_proj", LAYER + "mlp.experts.down_proj"],
                 "attention sinks without biases, window in layer 1, one expert a token, plain RoPE",
                 off=[{"sliding_window": 64}]),
+        Variant("gpt_oss_shipped", GptOssForCausalLM,
+                dict(small, num_local_experts=3, intermediate_size=10, num_key_value_heads=1, rope_parameters=dict(yarn, truncate=True)),
+                [LAYER + "self_attn.o_proj.bias", LAYER + "mlp.router.weight", LAYER + "mlp.experts.down_proj_bias"],
+                "what GGUF can say: biases, a limit of 7, yarn truncated; old config without layer_types",
+                off=[{"layer_types": ["full_attention"] * 2}], spell=[old_config(drop=("layer_types",))]),
     ]
 
 
