@@ -17,7 +17,7 @@ namespace {
 constexpr std::array kArchitectures = {
     &kBloom,   &kCohere,  &kCohere2,  &kDeci,  &kErnie45,    &kExaone4, &kFalcon,  &kGemma,    &kGemma2,
     &kGemma3,  &kGlm,     &kGlm4,     &kGpt2,  &kGptBigCode, &kGptNeoX, &kGptJ,    &kGptOss,   &kGranite,
-    &kMixtral, &kMistral, &kLlama,    &kMpt,   &kOlmo,       &kOlmo2,   &kOlmo3,   &kOpt,      &kPhi,
+    &kMixtral, &kMistral, &kLlama,    &kMpt,   &kOlmo,       &kOlmo3,   &kOlmo2,   &kOpt,      &kPhi,
     &kPhi3,    &kQwen2,   &kQwen2Moe, &kQwen3, &kQwen3Moe,   &kSeedOss, &kSmolLm3, &kStableLm, &kStarCoder2,
 };
 

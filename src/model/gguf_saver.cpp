@@ -6,6 +6,7 @@
 #include "formats/checkpoint.h"
 #include "formats/gguf_writer.h"
 #include "model/gguf_config.h"
+#include "model/hf_config.h"
 #include "model/llama3_factors.h"
 #include "model/loader.h"
 #include "model/saver.h"
@@ -88,7 +89,8 @@ ModelConfig as_gguf_says(ModelConfig config, const Architecture& architecture) {
   config.architecture = architecture.gguf_names.front();
   config.bos_token_id.reset();
   config.eos_token_ids.clear();
-  const auto rounded = [](double value) { return static_cast<double>(static_cast<float>(value)); };
+  // Through decimals: GCC 12 leaves out the narrowing of two doubles side by side, from -O2 on.
+  const auto rounded = [](double value) { return shortest(static_cast<float>(value)); };
   for (Block& block : config.layers) {
     Rope& rope = block.rope;
     if (block.position != PositionKind::rope) rope = {};
@@ -99,6 +101,8 @@ ModelConfig as_gguf_says(ModelConfig config, const Architecture& architecture) {
               .frequency_factors = llama3_divisors(rope)};
     }
     rope.theta = rounded(rope.theta);
+    rope.beta_fast = rounded(rope.beta_fast);
+    rope.beta_slow = rounded(rope.beta_slow);
     rope.factor = rope.scaling == RopeScaling::longrope ? 1.0 : rounded(rope.factor);
     rope.attention_factor = static_cast<double>(std::round(rope.attention_factor * 1e5) / 1e5);
     if (block.position != PositionKind::alibi) block.alibi = {};

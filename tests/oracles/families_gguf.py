@@ -24,7 +24,7 @@ from conversion.base import ModelBase
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "model")
 # Checkpoints of tests/oracles/families whose settings GGUF can say.
 NAMES = """bloom_pre cohere_plain deci_per_layer glm4_sandwich gpt_neox_parallel
-granite_multipliers llama_yarn llama_llama3 mistral_no_window mpt_clip olmo_clip olmo2_post_norm phi3_longrope
+granite_multipliers llama_yarn llama_llama3 mistral_no_window mpt_clip olmo_clip olmo2_post_norm olmo3_window phi3_longrope
 phi3_window qwen2_tied qwen3_norms qwen3_moe_norm stablelm_qkv_bias""".split()
 # The rest, with the settings that llama.cpp's graphs take for granted (widths of 4 x hidden, patterns of windows ...).
 GPT = dict(vocab_size=61, n_embd=32, n_layer=2, n_head=4, n_positions=64)
@@ -57,6 +57,15 @@ PLAIN = {
                                                                           sliding_window_pattern=4)),
     "plain_exaone4_whole": ("Exaone4ForCausalLM", "Exaone4Config", LLAMA | dict(
         sliding_window=None, layer_types=["full_attention"] * 2)),
+    # Its conversion writes hidden_size as the context length, and this epsilon whatever the config says.
+    "plain_glm": ("GlmForCausalLM", "GlmConfig", LLAMA | dict(hidden_size=48, num_attention_heads=6, head_dim=8,
+                                                              intermediate_size=24, rms_norm_eps=1e-5)),
+    "plain_olmo3": ("Olmo3ForCausalLM", "Olmo3Config", LLAMA | dict(
+        num_hidden_layers=4, sliding_window=6, intermediate_size=24,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 500000.0},
+                         "full_attention": {"rope_type": "yarn", "rope_theta": 500000.0, "factor": 4.0,
+                                            "original_max_position_embeddings": 16}})),
     "plain_smollm3": ("SmolLM3ForCausalLM", "SmolLM3Config", LLAMA | dict(num_hidden_layers=5)),
     "plain_starcoder2": ("Starcoder2ForCausalLM", "Starcoder2Config", LLAMA),
     "plain_mixtral": ("MixtralForCausalLM", "MixtralConfig", LLAMA | dict(num_local_experts=4)),

@@ -28,6 +28,11 @@ const Block kBlock{.rope = {.layout = RopeLayout::interleaved}, .mlp = {.fused_g
 
 void hf(HfConfig& io, ModelConfig& model) { glm_keys(io, model, kBlock); }
 
+void gguf(GgufConfig& io, ModelConfig& model) {
+  check_plain_output(io, model);
+  io.usual(model, kBlock);
+}
+
 }  // namespace
 
 const Architecture kGlm = {
@@ -36,6 +41,7 @@ const Architecture kGlm = {
     .hf_model_types = kModelTypes,
     .gguf_names = kGgufNames,
     .hf = hf,
+    .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
 };

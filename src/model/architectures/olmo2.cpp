@@ -37,7 +37,11 @@ void hf(HfConfig& io, ModelConfig& model) {
   io.layers("num_hidden_layers", model, block);
 }
 
-void gguf(GgufConfig& io, ModelConfig& model) { io.usual(model, olmo_block()); }
+void gguf(GgufConfig& io, ModelConfig& model) {
+  check_plain_output(io, model);
+  io.usual(model, olmo_block());
+  check_whole_heads(io, model);
+}
 
 }  // namespace
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kHfNames[] = {"Olmo3ForCausalLM"};
 constexpr std::string_view kModelTypes[] = {"olmo3"};
-constexpr std::string_view kGgufNames[] = {"olmo3"};
+constexpr std::string_view kGgufNames[] = {"olmo2"};
 constexpr std::string_view kIgnored[] = {".rotary_emb.inv_freq"};
 
 constexpr WeightName kWeights[] = {
@@ -40,6 +40,21 @@ void hf(HfConfig& io, ModelConfig& model) {
   ropes_by_kind(io, model, {.theta = 500000.0}, {.theta = 500000.0});
 }
 
+void gguf(GgufConfig& io, ModelConfig& model) {
+  check_plain_output(io, model);
+  io.usual(model, olmo_block());
+  check_whole_heads(io, model);
+  io.windows(model, kPattern);
+  if (!io.reading()) return;
+  // llama.cpp's graph scales RoPE in layers without a window alone.
+  for (Block& block : model.layers) {
+    Rope& rope = block.rope;
+    if (block.attention.sliding_window) rope = {.theta = rope.theta, .rotary_dim = rope.rotary_dim};
+  }
+}
+
+bool claims(const GgufFile& file) { return file.integer("olmo2.attention.sliding_window").value_or(0) > 0; }
+
 }  // namespace
 
 const Architecture kOlmo3 = {
@@ -48,8 +63,10 @@ const Architecture kOlmo3 = {
     .hf_model_types = kModelTypes,
     .gguf_names = kGgufNames,
     .hf = hf,
+    .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .claims = claims,
 };
 
 }  // namespace powerhouse
