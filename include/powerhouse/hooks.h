@@ -20,8 +20,8 @@ namespace powerhouse {
 enum class HookPoint {
   embeddings,          ///< [T, H] what enters the first layer; no layer index
   attention_norm,      ///< [T, H] input of the projections
-  query,               ///< [T, N, D] before RoPE, behind a norm of queries
-  key,                 ///< [T, K, D] before RoPE, behind a norm of keys
+  query,               ///< [T, N, D] before RoPE, behind a norm of queries (unless that is after_rope)
+  key,                 ///< [T, K, D] before RoPE, behind a norm of keys (unless that is after_rope)
   value,               ///< [T, K, D]
   attention_context,   ///< [T, N * D] heads side by side, before the output projection
   attention_output,    ///< [T, H] after the output projection (and a norm behind it), before the residual sum

@@ -23,7 +23,7 @@ struct Norm {
   float epsilon = 1e-5f;
   bool weight = true;        ///< times a learned weight (OLMo has none)
   bool bias = false;         ///< plus a learned bias
-  bool unit_offset = false;  ///< the weight is 1 + what is stored, multiplied in float32 (Gemma)
+  bool unit_offset = false;  ///< the weight is 1 + what is stored; RMSNorm multiplies it in float32 (Gemma)
   bool round_once = false;   ///< RMSNorm: the weight is multiplied in float32 too (OLMo 2)
   bool operator==(const Norm&) const = default;
 };
@@ -99,7 +99,7 @@ enum class QkvLayout {
   grouped,       ///< one matrix: a group's queries, its key, its value, then the next group (Falcon 40B)
 };
 
-/// Norm of queries and keys before RoPE.
+/// Norm of queries and keys.
 enum class QkNormScope {
   head,       ///< over each head, all heads with the same weight (Qwen3)
   each_head,  ///< over each head, every head with a weight of its own (Cohere, StableLM)
@@ -109,6 +109,7 @@ enum class QkNormScope {
 struct QkNorm {
   Norm norm{};
   QkNormScope scope = QkNormScope::head;
+  bool after_rope = false;  ///< else before (HunYuan)
   bool operator==(const QkNorm&) const = default;
 };
 

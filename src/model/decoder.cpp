@@ -158,6 +158,8 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
   const LayerWeights& weights = weights_.layer(layer);
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
   QueryKeyValue heads = project(block.attention, weights, x);
+  const auto& qk_norm = block.attention.qk_norm;
+  if (qk_norm && !qk_norm->after_rope) norm_heads(*qk_norm, weights, heads);
   const auto see = [&](HookPoint point, at::Tensor& y) {
     // RoPE turns in place: what a hook has seen, and may keep, must stay as it was.
     if (!pass.hooks.empty()) y = pass.hook(point, layer, y).clone();
@@ -170,6 +172,7 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
     heads.query = ops::apply_rope(heads.query, table, block.rope.layout);
     heads.key = ops::apply_rope(heads.key, table, block.rope.layout);
   }
+  if (qk_norm && qk_norm->after_rope) norm_heads(*qk_norm, weights, heads);
   const at::Tensor context = attend(pass, layer, heads.query, heads.key, heads.value);
   return linear_with(weights, Role::o_proj, pass.hook(HookPoint::attention_context, layer, context));
 }

@@ -98,6 +98,7 @@ Json to_value(const Attention& choice) {
     JsonObject norm;
     norm["scope"] = name(choice.qk_norm->scope);
     norm["norm"] = to_value(choice.qk_norm->norm);
+    if (choice.qk_norm->after_rope) norm["after_rope"] = true;
     out["qk_norm"] = std::move(norm);
   }
   if (choice.sliding_window) out["sliding_window"] = *choice.sliding_window;

@@ -55,11 +55,12 @@ QueryKeyValue project(const Attention& choice, const LayerWeights& weights, cons
   } else {
     out = split(choice, linear(Role::qkv_proj));
   }
-  if (choice.qk_norm) {
-    out.query = normed(*choice.qk_norm, weights, Role::q_norm, out.query);
-    out.key = normed(*choice.qk_norm, weights, Role::k_norm, out.key);
-  }
   return out;
+}
+
+void norm_heads(const QkNorm& choice, const LayerWeights& weights, QueryKeyValue& heads) {
+  heads.query = normed(choice, weights, Role::q_norm, heads.query);
+  heads.key = normed(choice, weights, Role::k_norm, heads.key);
 }
 
 }  // namespace powerhouse

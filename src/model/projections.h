@@ -13,7 +13,10 @@ struct QueryKeyValue {
   at::Tensor key, value;  // [tokens, num_key_value_heads, head_dim]
 };
 
-/// Projected, clamped and normed, not yet turned by RoPE. x [tokens, hidden].
+/// Projected and clamped, not yet normed nor turned by RoPE. x [tokens, hidden].
 QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x);
+
+/// The norms of queries and keys, where the layer has them.
+void norm_heads(const QkNorm& choice, const LayerWeights& weights, QueryKeyValue& heads);
 
 }  // namespace powerhouse

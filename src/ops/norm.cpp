@@ -91,7 +91,10 @@ at::Tensor by_kernel(const at::Tensor& x, const Norm& choice, const at::Tensor& 
 
 }  // namespace
 
-at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& stored, const at::Tensor& bias) {
+  // RMSNorm adds 1 in float32 itself; LayerNorm's 1 + weight is a vector of the weight's type (Nemotron).
+  const bool add_one = choice.kind == NormKind::layer_norm && choice.unit_offset && stored.defined();
+  const at::Tensor weight = add_one ? stored.add(1.0) : stored;
   if (kernel_takes(x, weight, bias)) return by_kernel(x, choice, weight, bias);
   return choice.kind == NormKind::layer_norm ? layer_norm_by_library(x, choice, weight, bias)
                                              : rms_by_library(x, choice, weight);

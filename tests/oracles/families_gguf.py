@@ -23,7 +23,7 @@ from conversion.base import ModelBase
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "model")
 # Checkpoints of tests/oracles/families whose settings GGUF can say.
-NAMES = """bloom_pre cohere_plain deci_per_layer glm4_sandwich gpt_neox_parallel
+NAMES = """bloom_pre cohere_plain deci_per_layer glm4_sandwich gpt_neox_parallel hunyuan_norms nemotron_gguf
 granite_multipliers llama_yarn llama_llama3 mistral_no_window mpt_clip olmo_clip olmo2_post_norm olmo3_window phi3_longrope
 phi3_window qwen2_tied qwen3_norms qwen3_moe_norm stablelm_qkv_bias""".split()
 # The rest, with the settings that llama.cpp's graphs take for granted (widths of 4 x hidden, patterns of windows ...).
@@ -60,6 +60,9 @@ PLAIN = {
     # Its conversion writes hidden_size as the context length, and this epsilon whatever the config says.
     "plain_glm": ("GlmForCausalLM", "GlmConfig", LLAMA | dict(hidden_size=48, num_attention_heads=6, head_dim=8,
                                                               intermediate_size=24, rms_norm_eps=1e-5)),
+    "plain_hunyuan": ("HunYuanDenseV1ForCausalLM", "HunYuanDenseV1Config", LLAMA | dict(
+        head_dim=8, intermediate_size=24, max_position_embeddings=32768,
+        rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "alpha": 50.0, "factor": 1.0})),
     "plain_olmo3": ("Olmo3ForCausalLM", "Olmo3Config", LLAMA | dict(
         num_hidden_layers=4, sliding_window=6, intermediate_size=24,
         layer_types=["sliding_attention", "full_attention"] * 2,

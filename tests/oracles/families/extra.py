@@ -1,9 +1,10 @@
-"""Families beside the list: Nemotron, Persimmon, GLM, GLM-4, EXAONE 4, Seed-OSS, HunYuan dense, ERNIE 4.5; one variant each."""
+"""Families beside the list: Nemotron, Persimmon, GLM, GLM-4, EXAONE 4, Seed-OSS, HunYuan dense, ERNIE 4.5."""
 from transformers import (Ernie4_5ForCausalLM, Exaone4ForCausalLM, Glm4ForCausalLM, GlmForCausalLM,
                           HunYuanDenseV1ForCausalLM, NemotronForCausalLM, PersimmonForCausalLM, SeedOssForCausalLM)
 
 from fixture import Variant, rope
 from llama_like import NAMES, SMALL
+from spelling import old_config
 
 PLAIN = dict(SMALL, rope_parameters=rope(1000.0))
 HALF = rope(1000.0, partial_rotary_factor=0.5)
@@ -14,11 +15,24 @@ VARIANTS = [
             [NAMES[0], NORM + "weight", "model.layers.1.mlp.up_proj.bias"],
             "LayerNorm by 1 + weight, squared relu without a gate, rotary in half of a head",
             off=[{"hidden_act": "relu"}, {"rope_parameters": rope(1000.0, partial_rotary_factor=1.0)}]),
+    Variant("nemotron_biases", NemotronForCausalLM,
+            dict(PLAIN, num_key_value_heads=1, attention_bias=True, tie_word_embeddings=True, norm_eps=1e-2,
+                 rope_parameters=rope(1000.0, "linear", factor=3.0, partial_rotary_factor=1.0)),
+            ["model.layers.0.self_attn.o_proj.bias", "model.norm.weight", "model.layers.1.mlp.down_proj.weight"],
+            "biases of attention, whole heads turn, stretched RoPE, eps 1e-2, tied, old config",
+            off=[{"norm_eps": 1e-5}], spell=[old_config()]),
+    Variant("nemotron_gguf", NemotronForCausalLM, dict(PLAIN, hidden_size=32, rope_parameters=HALF),
+            [NAMES[0], "model.norm.bias", "model.layers.1.input_layernorm.weight"], "what llama.cpp's graph can do: no biases"),
     Variant("persimmon_half", PersimmonForCausalLM,
             dict({key: value for key, value in PLAIN.items() if key != "num_key_value_heads"}, hidden_size=32,
                  rope_parameters=HALF),
             ["model.layers.0.self_attn.query_key_value.weight", "model.layers.1.self_attn.k_layernorm.bias", "lm_head.weight"],
             "fused (head, 3, head_dim) rows, LayerNorm of queries and keys, squared relu, biases", off=[{"qk_layernorm": False}]),
+    Variant("persimmon_plain", PersimmonForCausalLM,
+            dict({key: value for key, value in PLAIN.items() if key != "num_key_value_heads"}, qk_layernorm=False,
+                 tie_word_embeddings=True, hidden_act="gelu_new", rope_parameters=rope(1000.0, partial_rotary_factor=1.0)),
+            ["model.layers.0.self_attn.query_key_value.bias", "model.layers.1.mlp.dense_h_to_4h.weight", "model.final_layernorm.bias"],
+            "no norm of queries and keys, whole heads turn, GELU, tied, old config", spell=[old_config()]),
     Variant("glm_half", GlmForCausalLM, dict(PLAIN, head_dim=8, rope_parameters=HALF),
             ["model.layers.0.self_attn.k_proj.bias", "model.layers.1.mlp.gate_up_proj.weight", NORM + "weight"],
             "interleaved rotary in half of a head, fused gate and up, biases of q, k, v",
