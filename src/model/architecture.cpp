@@ -15,11 +15,11 @@ namespace {
 
 // Where two families share a name in GGUF, `claims` tells them apart; the plain one stands last.
 constexpr std::array kArchitectures = {
-    &kBloom,  &kCohere,   &kCohere2,      &kDeci,    &kErnie45,  &kExaone4,    &kFalcon,  &kGemma,
-    &kGemma2, &kGemma3,   &kGlm,          &kGlm4,    &kGpt2,     &kGptBigCode, &kGptNeoX, &kGptJ,
-    &kGptOss, &kGranite,  &kHunYuanDense, &kMixtral, &kMistral,  &kLlama,      &kMpt,     &kNemotron,
-    &kOlmo,   &kOlmo3,    &kOlmo2,        &kOpt,     &kPersimmon, &kPhi,      &kPhi3,       &kQwen2,   &kQwen2Moe,
-    &kQwen3,  &kQwen3Moe, &kSeedOss,      &kSmolLm3, &kStableLm, &kStarCoder2,
+    &kBloom,    &kCohere,  &kCohere2,      &kDeci,    &kErnie45,   &kExaone4,    &kFalcon,     &kGemma,
+    &kGemma2,   &kGemma3,  &kGlm,          &kGlm4,    &kGpt2,      &kGptBigCode, &kGptNeoX,    &kGptJ,
+    &kGptOss,   &kGranite, &kHunYuanDense, &kMixtral, &kMistral,   &kLlama,      &kMpt,        &kNemotron,
+    &kOlmo,     &kOlmo3,   &kOlmo2,        &kOpt,     &kPersimmon, &kPhi,        &kPhi3,       &kQwen2,
+    &kQwen2Moe, &kQwen3,   &kQwen3Moe,     &kSeedOss, &kSmolLm3,   &kStableLm,   &kStarCoder2,
 };
 
 std::string known_names(bool gguf) {

@@ -82,6 +82,16 @@ struct WeightName {
   bool (*applies)(const Block& block) = nullptr;  // where a layer's choices decide between rows; null: always
 };
 
+/// What a choice has to be for llama.cpp's graph of a family, which loads a fixed set of tensors.
+enum class Demand { any, yes, no };
+struct GraphDemands {
+  Demand qkv_bias = Demand::any;
+  Demand output_bias = Demand::any;
+  Demand mlp_bias = Demand::any;
+  Demand tied_head = Demand::any;
+  bool heads_fill_hidden = false;  // num_heads * head_dim is the hidden size
+};
+
 struct Architecture {
   std::string_view name;                             // the registry's row
   std::span<const std::string_view> hf_names;        // config.json's architectures
@@ -92,6 +102,7 @@ struct Architecture {
   std::span<const WeightName> weights;
   std::span<const std::string_view> ignored_hf = {};  // endings of tensors that carry nothing
   bool (*claims)(const GgufFile& file) = nullptr;     // whether a file under a shared GGUF name is of this family
+  GraphDemands graph = {};                            // for GGUF that llama.cpp loads
 };
 
 /// Every architecture that loads, sorted by name.

@@ -85,16 +85,18 @@ void GgufConfig::write_rope(const Rope& rope) {
       break;
     case RopeScaling::yarn: {
       refuse_unless(rope.truncate, "truncate");
+      // llama.cpp looks at these keys in Grok alone.
+      refuse_unless(rope.beta_fast == 32.0, "beta_fast");
+      refuse_unless(rope.beta_slow == 1.0, "beta_slow");
       put("rope.scaling.type", std::string("yarn"));
       put("rope.scaling.factor", static_cast<float>(rope.factor));
       put("rope.scaling.original_context_length", original);
-      if (rope.beta_fast != 32.0) put("rope.scaling.yarn_beta_fast", static_cast<float>(rope.beta_fast));
-      if (rope.beta_slow != 1.0) put("rope.scaling.yarn_beta_slow", static_cast<float>(rope.beta_slow));
       const double own = rope.attention_factor / yarn_magnitude(rope.factor);
       if (own != 1.0) put("rope.scaling.attn_factor", static_cast<float>(own));
       break;
     }
     case RopeScaling::longrope:
+      put("rope.scaling.type", std::string("longrope"));
       put("rope.scaling.original_context_length", original);
       put("rope.scaling.attn_factor", static_cast<float>(rope.attention_factor));
       tensors_.emplace_back("rope_factors_short.weight", rope.short_factor);

@@ -65,6 +65,21 @@ std::vector<TensorSource> tensor_sources(const Model& model) {
   return sources;
 }
 
+void check_graph(const GraphDemands& graph, const ModelConfig& config) {
+  const auto demand = [](Demand wanted, bool found, std::string_view field) {
+    GgufConfig::refuse_unless(wanted == Demand::any || found == (wanted == Demand::yes), field);
+  };
+  demand(graph.tied_head, config.tie_word_embeddings, "tie_word_embeddings");
+  for (const Block& block : config.layers) {
+    const Attention& attention = block.attention;
+    demand(graph.qkv_bias, attention.qkv_bias, "qkv_bias");
+    demand(graph.output_bias, attention.output_bias, "output_bias");
+    demand(graph.mlp_bias, block.mlp.bias, "mlp_bias");
+    const bool fills = attention.num_heads * attention.head_dim == config.hidden_size;
+    GgufConfig::refuse_unless(fills || !graph.heads_fill_hidden, "head_dim");
+  }
+}
+
 // Whether the model came from a folder with a tokenizer, of whatever kind; what is no tokenizer says so when it is
 // read.
 bool has_folder_tokenizer(const Model& model) {
@@ -101,8 +116,6 @@ ModelConfig as_gguf_says(ModelConfig config, const Architecture& architecture) {
               .frequency_factors = llama3_divisors(rope)};
     }
     rope.theta = rounded(rope.theta);
-    rope.beta_fast = rounded(rope.beta_fast);
-    rope.beta_slow = rounded(rope.beta_slow);
     rope.factor = rope.scaling == RopeScaling::longrope ? 1.0 : rounded(rope.factor);
     rope.attention_factor = static_cast<double>(std::round(rope.attention_factor * 1e5) / 1e5);
     if (block.position != PositionKind::alibi) block.alibi = {};
@@ -136,6 +149,7 @@ void save_gguf(const Model& model, const std::string& path) {
                 {.field = "architecture", .found = std::string(architecture.name)});
   }
   const std::string name(architecture.gguf_names.front());
+  check_graph(architecture.graph, model.config);
   ModelConfig config = model.config;
   GgufConfig io(name);
   architecture.gguf(io, config);

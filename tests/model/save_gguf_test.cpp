@@ -63,18 +63,27 @@ TEST_P(SaveGguf, EqualsTheConversionOfLlamaCpp) {
 }
 
 // llama.cpp loaded what we write (tests/oracles/llama_greedy.py) and said these tokens.
-TEST_P(SaveGguf, ContinuesAsInLlamaCpp) {
+const Json& recorded_greedy() {
   static const Json recorded = Json::parse_file(fixture("families_gguf/llama_cpp_greedy.json"));
+  return recorded;
+}
+
+void expect_continuation(const CausalLM& model, const Json& expected) {
+  std::vector<std::int64_t> ids;
+  for (const Json& id : recorded_greedy().at("prompt").as_array()) ids.push_back(id.as_integer());
+  for (const Json& token : expected.as_array()) {
+    const std::int64_t next = model.forward(to_tensor(ids))[0][-1].argmax().item<std::int64_t>();
+    ASSERT_EQ(next, token.as_integer()) << "token " << ids.size();
+    ids.push_back(next);
+  }
+}
+
+TEST_P(SaveGguf, ContinuesAsInLlamaCpp) {
+  const Json& recorded = recorded_greedy();
   if (const Json* why = recorded.at("not_run").get(GetParam())) GTEST_SKIP() << why->as_string();
   const CausalLM model =
       CausalLM::from_pretrained(fixture("families_gguf/" + GetParam() + ".gguf"), {.dtype = Dtype::f32});
-  std::vector<std::int64_t> ids;
-  for (const Json& id : recorded.at("prompt").as_array()) ids.push_back(id.as_integer());
-  for (const Json& expected : recorded.at("greedy").at(GetParam()).as_array()) {
-    const std::int64_t next = model.forward(to_tensor(ids))[0][-1].argmax().item<std::int64_t>();
-    ASSERT_EQ(next, expected.as_integer()) << "token " << ids.size();
-    ids.push_back(next);
-  }
+  expect_continuation(model, recorded.at("greedy").at(GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, SaveGguf, ::testing::ValuesIn(files()), [](const auto& info) { return info.param; });
@@ -88,7 +97,7 @@ std::vector<std::string> folders() {
 
 class FolderAsGguf : public ::testing::TestWithParam<std::string> {};
 
-// A folder becomes a GGUF file of the same logits, or an Error says why not.
+// A folder becomes a GGUF file of the same logits that llama.cpp loads, or an Error says why not.
 TEST_P(FolderAsGguf, IsTheSameModelOrRefused) {
   const CausalLM model = load("families/" + GetParam());
   const TemporaryFolder temporary;
@@ -103,6 +112,9 @@ TEST_P(FolderAsGguf, IsTheSameModelOrRefused) {
   const CausalLM back = CausalLM::from_pretrained(saved, {.dtype = Dtype::f32});
   const at::Tensor ids = Tensors(fixture("families/" + GetParam() + "/expected.safetensors"))["input_ids"];
   EXPECT_TRUE(close(back.forward(ids.narrow(0, 0, 1))[0], model.forward(ids.narrow(0, 0, 1))[0], kSameF32));
+  const Json* continuation = recorded_greedy().at("folders").get(GetParam());
+  ASSERT_NE(continuation, nullptr) << "llama.cpp has not loaded this file";
+  expect_continuation(model, *continuation);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, FolderAsGguf, ::testing::ValuesIn(folders()),

@@ -74,8 +74,8 @@ PLAIN = {
     "plain_mixtral": ("MixtralForCausalLM", "MixtralConfig", LLAMA | dict(num_local_experts=4)),
     "plain_gpt_oss": ("GptOssForCausalLM", "GptOssConfig", LLAMA | dict(
         head_dim=8, sliding_window=6, intermediate_size=24, num_local_experts=4, num_experts_per_tok=2,
-        rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "beta_fast": 2.0, "beta_slow": 0.25,
-                         "truncate": True, "original_max_position_embeddings": 16})),
+        rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "truncate": True,
+                         "original_max_position_embeddings": 16})),
     "plain_qwen2_moe": ("Qwen2MoeForCausalLM", "Qwen2MoeConfig", LLAMA | MOE | dict(shared_expert_intermediate_size=40)),
 }
 # Names that transformers 5 changed, or that this conversion knows under another name.

@@ -53,6 +53,11 @@ void gguf(GgufConfig& io, ModelConfig& model) {
   if (io.reading() && io.has_tensor("blk.0.attn_q_norm.weight")) {
     block.attention.qk_norm = QkNorm{.scope = QkNormScope::each_head};
   }
+  if (!io.reading()) {
+    // By which llama.cpp tells Command R+ from Command R.
+    GgufConfig::refuse_unless(model.layers.front().attention.qk_norm.has_value() == (model.layers.size() >= 64),
+                              "use_qk_norm");
+  }
   io.usual(model, block);
   io.number("logit_scale", model.logit_scale, 1.0);
 }
@@ -68,6 +73,7 @@ const Architecture kCohere = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .tied_head = Demand::yes, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

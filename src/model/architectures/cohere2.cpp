@@ -62,6 +62,7 @@ const Architecture kCohere2 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .tied_head = Demand::yes, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

@@ -210,15 +210,6 @@ Block olmo_block() {
   return block;
 }
 
-void check_plain_output(const GgufConfig& io, const ModelConfig& model) {
-  if (io.reading()) return;
-  for (const Block& block : model.layers) {
-    const Attention& attention = block.attention;
-    io.refuse_unless(attention.num_heads * attention.head_dim == model.hidden_size, "head_dim");
-    io.refuse_unless(!attention.output_bias, "attention_bias");
-  }
-}
-
 void glm_keys(HfConfig& io, ModelConfig& model, const Block& block_of_family) {
   Block block = first_block(io, model, block_of_family);
   usual_keys(io, model, block,

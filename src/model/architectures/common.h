@@ -63,9 +63,6 @@ void dense_layers(HfConfig& io, ModelConfig& model);
 
 /// The block of OLMo 2 and 3.
 Block olmo_block();
-/// GGUF for families whose graph in llama.cpp has heads that make up the hidden size, and no bias behind them. Writing,
-/// Error{unsupported} for others.
-void check_plain_output(const GgufConfig& io, const ModelConfig& model);
 /// config.json of GLM and GLM-4.
 void glm_keys(HfConfig& io, ModelConfig& model, const Block& block_of_family);
 

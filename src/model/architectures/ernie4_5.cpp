@@ -40,11 +40,7 @@ void hf(HfConfig& io, ModelConfig& model) {
   io.layers("num_hidden_layers", model, block);
 }
 
-void gguf(GgufConfig& io, ModelConfig& model) {
-  // llama.cpp's graph has no biases.
-  if (!io.reading()) io.refuse_unless(!model.layers.front().mlp.bias, "use_bias");
-  io.usual(model, kBlock);
-}
+void gguf(GgufConfig& io, ModelConfig& model) { io.usual(model, kBlock); }
 
 }  // namespace
 
@@ -57,6 +53,7 @@ const Architecture kErnie45 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.mlp_bias = Demand::no},
 };
 
 }  // namespace powerhouse

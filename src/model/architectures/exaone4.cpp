@@ -47,10 +47,6 @@ void hf(HfConfig& io, ModelConfig& model) {
 
 void gguf(GgufConfig& io, ModelConfig& model) {
   io.usual(model, template_block());
-  if (!io.reading()) {
-    const Block& first = model.layers.front();  // llama.cpp's graph is made for these alone
-    io.refuse_unless(first.attention.num_heads * first.attention.head_dim == model.hidden_size, "head_dim");
-  }
   io.windows(model, kPattern);
   if (io.reading() && window_of(model)) rope_in_windows_only(model);
 }
@@ -66,6 +62,7 @@ const Architecture kExaone4 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

@@ -124,6 +124,7 @@ const Architecture kFalcon = {
     .hf = hf,
     .gguf = gguf,
     .weights = kWeights,
+    .graph = {.qkv_bias = Demand::no, .output_bias = Demand::no, .mlp_bias = Demand::no},
 };
 
 }  // namespace powerhouse

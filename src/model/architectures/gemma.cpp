@@ -59,6 +59,7 @@ const Architecture kGemma = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .tied_head = Demand::yes},
 };
 
 }  // namespace powerhouse

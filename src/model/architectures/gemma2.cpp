@@ -74,6 +74,7 @@ const Architecture kGemma2 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .tied_head = Demand::yes},
 };
 
 }  // namespace powerhouse

@@ -89,6 +89,7 @@ const Architecture kGemma3 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no},
 };
 
 }  // namespace powerhouse

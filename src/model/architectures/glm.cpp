@@ -28,10 +28,7 @@ const Block kBlock{.rope = {.layout = RopeLayout::interleaved}, .mlp = {.fused_g
 
 void hf(HfConfig& io, ModelConfig& model) { glm_keys(io, model, kBlock); }
 
-void gguf(GgufConfig& io, ModelConfig& model) {
-  check_plain_output(io, model);
-  io.usual(model, kBlock);
-}
+void gguf(GgufConfig& io, ModelConfig& model) { io.usual(model, kBlock); }
 
 }  // namespace
 
@@ -44,6 +41,7 @@ const Architecture kGlm = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

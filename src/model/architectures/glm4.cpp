@@ -44,6 +44,7 @@ const Architecture kGlm4 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no},
 };
 
 }  // namespace powerhouse

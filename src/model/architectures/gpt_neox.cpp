@@ -67,6 +67,7 @@ const Architecture kGptNeoX = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.qkv_bias = Demand::yes, .output_bias = Demand::yes, .tied_head = Demand::no},
 };
 
 }  // namespace powerhouse

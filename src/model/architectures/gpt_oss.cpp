@@ -88,10 +88,8 @@ void hf(HfConfig& io, ModelConfig& model) {
 void gguf(GgufConfig& io, ModelConfig& model) {
   if (!io.reading()) {
     const Block& first = model.layers.front();
-    io.refuse_unless(first.attention.output_bias, "attention_bias");
-    io.refuse_unless(!model.tie_word_embeddings, "tie_word_embeddings");
-    io.refuse_unless(first.mlp.moe->clamp == kLimit, "swiglu_limit");
-    io.refuse_unless(window_of(model).has_value(), "sliding_window");
+    GgufConfig::refuse_unless(first.mlp.moe->clamp == kLimit, "swiglu_limit");
+    GgufConfig::refuse_unless(window_of(model).has_value(), "sliding_window");
   }
   io.usual(model, template_block());
   check_whole_heads(io, model);
@@ -109,6 +107,7 @@ const Architecture kGptOss = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::yes, .tied_head = Demand::no},
 };
 
 }  // namespace powerhouse

@@ -60,7 +60,6 @@ void hf(HfConfig& io, ModelConfig& model) {
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
-  if (!io.reading()) io.refuse_unless(!model.layers.front().attention.output_bias, "attention_bias");
   io.usual(model, template_block());
   check_whole_heads(io, model);
 }
@@ -76,6 +75,7 @@ const Architecture kHunYuanDense = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no},
 };
 
 }  // namespace powerhouse

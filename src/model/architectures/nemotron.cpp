@@ -43,15 +43,7 @@ void hf(HfConfig& io, ModelConfig& model) {
   io.layers("num_hidden_layers", model, block);
 }
 
-void gguf(GgufConfig& io, ModelConfig& model) {
-  if (!io.reading()) {
-    const Block& first = model.layers.front();
-    io.refuse_unless(first.attention.num_heads * first.attention.head_dim == model.hidden_size, "head_dim");
-    io.refuse_unless(first.mlp.activation == Activation::relu2, "hidden_act");
-    io.refuse_unless(!model.tie_word_embeddings, "tie_word_embeddings");
-  }
-  io.usual(model, kBlock);
-}
+void gguf(GgufConfig& io, ModelConfig& model) { io.usual(model, kBlock); }
 
 }  // namespace
 
@@ -64,6 +56,7 @@ const Architecture kNemotron = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.tied_head = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

@@ -54,6 +54,7 @@ const Architecture kOlmo = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

@@ -38,7 +38,6 @@ void hf(HfConfig& io, ModelConfig& model) {
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
-  check_plain_output(io, model);
   io.usual(model, olmo_block());
   check_whole_heads(io, model);
 }
@@ -54,6 +53,7 @@ const Architecture kOlmo2 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

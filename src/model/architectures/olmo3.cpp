@@ -41,7 +41,6 @@ void hf(HfConfig& io, ModelConfig& model) {
 }
 
 void gguf(GgufConfig& io, ModelConfig& model) {
-  check_plain_output(io, model);
   io.usual(model, olmo_block());
   check_whole_heads(io, model);
   io.windows(model, kPattern);
@@ -67,6 +66,7 @@ const Architecture kOlmo3 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .claims = claims,
+    .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

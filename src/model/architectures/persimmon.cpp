@@ -39,6 +39,7 @@ void hf(HfConfig& io, ModelConfig& model) {
               .partial_rotary = true});
   // The class knows neither of these keys.
   io.only("num_key_value_heads", block.attention.num_heads);
+  if (block.attention.num_heads > 0) io.only("head_dim", model.hidden_size / block.attention.num_heads);
   bool normed = block.attention.qk_norm.has_value();
   io.flag("qk_layernorm", normed, true);
   if (io.reading() && normed) block.attention.qk_norm = QkNorm{.norm = block.norm};

@@ -58,6 +58,7 @@ const Architecture kPhi = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.tied_head = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

@@ -51,6 +51,7 @@ const Architecture kPhi3 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

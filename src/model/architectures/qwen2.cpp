@@ -46,6 +46,7 @@ const Architecture kQwen2 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

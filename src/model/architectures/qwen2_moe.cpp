@@ -77,6 +77,7 @@ const Architecture kQwen2Moe = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.tied_head = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

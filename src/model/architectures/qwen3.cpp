@@ -56,6 +56,7 @@ const Architecture kQwen3 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no},
 };
 
 }  // namespace powerhouse

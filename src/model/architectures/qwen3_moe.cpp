@@ -84,6 +84,7 @@ const Architecture kQwen3Moe = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no},
 };
 
 }  // namespace powerhouse

@@ -47,6 +47,7 @@ const Architecture kSeedOss = {
     .hf = hf,
     .gguf = gguf,
     .weights = kWeights,
+    .graph = {.output_bias = Demand::no, .mlp_bias = Demand::no},
 };
 
 }  // namespace powerhouse

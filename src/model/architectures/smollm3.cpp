@@ -78,6 +78,7 @@ const Architecture kSmolLm3 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .mlp_bias = Demand::no},
 };
 
 }  // namespace powerhouse

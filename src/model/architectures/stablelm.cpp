@@ -79,6 +79,7 @@ const Architecture kStableLm = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::no, .tied_head = Demand::no, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

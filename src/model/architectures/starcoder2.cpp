@@ -56,6 +56,7 @@ const Architecture kStarCoder2 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .graph = {.output_bias = Demand::yes, .mlp_bias = Demand::yes, .heads_fill_hidden = true},
 };
 
 }  // namespace powerhouse

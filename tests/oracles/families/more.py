@@ -67,6 +67,13 @@ def olmo():
                 "as OLMo 2; window of 5 but in layer 3, which alone has yarn",
                 off=[{"sliding_window": 64}, {"rope_parameters": {"sliding_attention": rope(1000.0),
                                                                   "full_attention": rope(1000.0)}}]),
+        Variant("olmo3_biases", Olmo3ForCausalLM,
+                dict({key: value for key, value in PLAIN.items() if key != "rope_parameters"}, attention_bias=True,
+                     num_key_value_heads=1, sliding_window=6, layer_types=["full_attention", "sliding_attention"],
+                     tie_word_embeddings=True, rope_parameters={"sliding_attention": rope(1000.0),
+                                                                "full_attention": rope(1000.0, "linear", factor=3.0)}),
+                ["model.layers.0.self_attn.o_proj.bias", "model.layers.1.self_attn.q_norm.weight", "model.embed_tokens.weight"],
+                "window in the second layer of two, biases, tied, stretched RoPE in the first"),
     ]
 
 
