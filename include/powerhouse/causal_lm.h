@@ -84,7 +84,8 @@ class POWERHOUSE_API CausalLM {
 
   /// Writes a folder: config.json and model.safetensors (sharded beyond max_shard_bytes) in the compute type,
   /// atomically: the weights first, config.json last. The folder is created. A name that ends in ".gguf" is a GGUF file
-  /// for llama.cpp instead, in the compute type, with the tokenizer of the file or folder that the model came from.
+  /// for llama.cpp instead, in the compute type. Both take along the tokenizer and chat templates of the file or folder
+  /// that the model came from; a GGUF file's tokenizer that has no form in a folder is a warning.
   /// Error{unsupported} for a config that the format can't say, and for GGUF of a family that llama.cpp does not run.
   void save_pretrained(const std::string& path, const SaveOptions& options = {}) const;
 

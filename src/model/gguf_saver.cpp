@@ -10,6 +10,7 @@
 #include "model/llama3_factors.h"
 #include "model/loader.h"
 #include "model/saver.h"
+#include "model/tokenizer_files.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "text/gguf_tokenizer_writer.h"
@@ -80,20 +81,6 @@ void check_graph(const GraphDemands& graph, const ModelConfig& config) {
   }
 }
 
-// Whether the model came from a folder with a tokenizer, of whatever kind; what is no tokenizer says so when it is
-// read.
-bool has_folder_tokenizer(const Model& model) {
-  if (!std::filesystem::is_directory(model.origin)) return false;
-  for (const auto& entry : std::filesystem::directory_iterator(model.origin)) {
-    const std::string name = entry.path().filename().string();
-    for (const char* file : {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"}) {
-      if (name == file) return true;
-    }
-    if (entry.path().extension() == ".tiktoken") return true;
-  }
-  return false;
-}
-
 std::vector<GgufEntry> other_tokenizer(const Model& model) {
   if (std::filesystem::is_directory(model.origin)) return {{"tokenizer.ggml.model", std::string("none")}};
   return copy_entries(*open_checkpoint(model.origin).gguf, "tokenizer.");
@@ -160,7 +147,7 @@ void save_gguf(const Model& model, const std::string& path) {
                                      {"general.quantization_version", kQuantizationVersion}};
   metadata.insert(metadata.end(), io.entries().begin(), io.entries().end());
   std::optional<GgufTokenizer> of_folder;
-  if (has_folder_tokenizer(model)) of_folder.emplace(model.origin, model.config.vocab_size);
+  if (has_folder_tokenizer(model.origin)) of_folder.emplace(model.origin, model.config.vocab_size);
   const std::vector<GgufEntry> tokenizer = of_folder ? of_folder->entries() : other_tokenizer(model);
   metadata.insert(metadata.end(), tokenizer.begin(), tokenizer.end());
 

@@ -4,6 +4,7 @@
 
 #include "formats/safetensors.h"
 #include "model/llama3_factors.h"
+#include "model/tokenizer_files.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/atomic_write.h"
@@ -53,6 +54,12 @@ void add_sources(std::vector<TensorSource>& sources, const at::Tensor& matrix, c
   }
 }
 
+void write_file(const std::string& folder, const FolderFile& file) {
+  const std::filesystem::path path = std::filesystem::path(folder) / file.name;
+  std::filesystem::create_directories(path.parent_path());
+  write_atomically(path.string(), file.text);
+}
+
 // GGUF's table of factors in config.json's words.
 ModelConfig as_folders_say(ModelConfig config) {
   for (Block& block : config.layers) block.rope = with_llama3_named(block.rope);
@@ -95,12 +102,18 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
     generation.as_object()["eos_token_id"] = ids.empty() ? Json() : id_list(ids);
   }
 
+  std::error_code unknown;
+  const bool in_place = std::filesystem::equivalent(folder, model.origin, unknown);
+  const std::vector<FolderFile> tokenizer =
+      in_place ? std::vector<FolderFile>() : tokenizer_files(model.origin, model.config);
+
   std::vector<TensorSource> sources;
   for (const ParameterSpec& spec : model.weights.specs()) {
     add_sources(sources, model.weights.weight(spec).matrix(), spec.hf.front());
   }
   write_safetensors_folder(folder, sources, options.max_shard_bytes);
   write_atomically(folder + "/config.json", config.dump(2) + "\n");
+  for (const FolderFile& file : tokenizer) write_file(folder, file);
   if (generation.is_object()) write_atomically(generation_path, generation.dump(2) + "\n");
 }
 

@@ -11,6 +11,7 @@
 
 #include "formats/gguf_reader.h"
 #include "powerhouse/tokenizer.h"
+#include "support/json.h"
 #include "text/pre_tokenizer.h"
 
 namespace powerhouse {
@@ -32,6 +33,9 @@ struct GgufPreTokenizer {
 
 /// Error{unsupported} naming the known names.
 GgufPreTokenizer gguf_pre_tokenizer(std::string_view name);
+/// Its cuts as pre-tokenizers of tokenizer.json, without the ByteLevel behind them. Error{unsupported} where one has no
+/// form there.
+std::vector<Json> gguf_pre_tokenizer_parts(std::string_view name);
 /// All of them.
 std::vector<std::string_view> gguf_pre_tokenizer_names();
 

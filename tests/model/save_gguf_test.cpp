@@ -10,6 +10,7 @@
 #include "formats/gguf_writer.h"
 #include "powerhouse/tokenizer.h"
 #include "support/json.h"
+#include "support/mapped_file.h"
 #include "temporary_folder.h"
 
 namespace powerhouse {
@@ -150,6 +151,26 @@ TEST(SaveGgufOf, AFolderTakesItsTokenizerAlong) {
   EXPECT_EQ(written.chat_template(), "{{ messages }}");
   EXPECT_EQ(static_cast<std::int64_t>(written.vocab_size()), model.config().vocab_size);
   EXPECT_EQ(CausalLM::from_pretrained(saved).config().vocab_size, model.config().vocab_size);
+
+  // And back from there into a folder, which a copy of that folder keeps as it is.
+  const std::string back = temporary.file("back");
+  CausalLM::from_pretrained(saved).save_pretrained(back);
+  const std::string copied = temporary.file("copied");
+  CausalLM::from_pretrained(back).save_pretrained(copied);
+  for (const std::string& path : {back, copied}) {
+    const Tokenizer again = Tokenizer::from_pretrained(path);
+    EXPECT_EQ(again.encode("ab <s>b a"), source.encode("ab <s>b a"));
+    EXPECT_EQ(again.bos_token_id(), 28);
+    EXPECT_EQ(again.chat_template(), "{{ messages }}");
+  }
+  EXPECT_EQ(read_text(back + "/tokenizer.json"), read_text(copied + "/tokenizer.json"));
+}
+
+TEST(SaveFolder, WithoutATokenizerWhereTheFileHasNone) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.file("x");
+  load("tiny_gqa").save_pretrained(folder);
+  EXPECT_FALSE(std::filesystem::exists(folder + "/tokenizer.json"));
 }
 
 TEST(SaveGgufOf, AFolderWhoseTokenizerDoesNotFitIsRefused) {

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "gguf_pre_file.h"
 #include "temporary_folder.h"
 #include "text/tokenizer_impl.h"
 #include "tokenizer_cases.h"
@@ -85,36 +86,15 @@ TEST(TokenizerGgufModels, StreamWholeCharacters) {
   EXPECT_EQ(shown + stream.finish(), text);
 }
 
-// A folder's vocabulary.gguf with another name in the place of its pre-tokenizer's.
-class GgufPreTokenizers : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::ifstream in(text_fixture("gguf_pre/vocabulary.gguf"), std::ios::binary);
-    bytes_.assign(std::istreambuf_iterator<char>(in), {});
-    const std::string key = "tokenizer.ggml.pre";
-    at_ = bytes_.find(key) + key.size() + 4;  // after the value's type
-    ASSERT_EQ(bytes_.substr(at_ + 8, 7), "default");
-  }
-  std::string with(const std::string& name) const {
-    std::string length(8, '\0');
-    length[0] = static_cast<char>(name.size());
-    return folder_.write("x.gguf", bytes_.substr(0, at_) + length + name + bytes_.substr(at_ + 8 + 7));
-  }
-
- private:
-  testing::TemporaryFolder folder_;
-  std::string bytes_;
-  std::size_t at_ = 0;
-};
-
-TEST_F(GgufPreTokenizers, GiveTheIdsOfLlamaCpp) {
+TEST(GgufPreTokenizers, GiveTheIdsOfLlamaCpp) {
   const Json fixture = Json::parse_file(text_fixture("gguf_pre/cases.json"));
   const auto& names = fixture.at("names").as_array();
   ASSERT_GT(names.size(), 80u);
+  const testing::GgufPreFile file;
   const EncodeOptions plain{.add_special_tokens = false, .parse_special = false};
   for (std::size_t n = 0; n < names.size(); ++n) {
     SCOPED_TRACE(names[n].as_string());
-    const Tokenizer tokenizer = Tokenizer::from_pretrained(with(names[n].as_string()));
+    const Tokenizer tokenizer = Tokenizer::from_pretrained(file.with(names[n].as_string()));
     for (const Json& expected : fixture.at("cases").as_array()) {
       const auto which = static_cast<std::size_t>(expected.at("which").as_array()[n].as_integer());
       const std::string& text = expected.at("text").as_string();
