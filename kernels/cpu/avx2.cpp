@@ -2,5 +2,6 @@
 #define POWERHOUSE_ISA_NAMESPACE avx2
 
 #include "kernels/cpu/vec/avx2.h"
+#include "kernels/cpu/vec/bytes_avx2.h"
 
 #include "kernels/cpu/generic/table.h"

@@ -2,5 +2,6 @@
 #define POWERHOUSE_ISA_NAMESPACE avx512
 
 #include "kernels/cpu/vec/avx512.h"
+#include "kernels/cpu/vec/bytes_avx512.h"
 
 #include "kernels/cpu/generic/table.h"

@@ -23,6 +23,9 @@ extern const CpuKernels kTable;
 namespace avx512 {
 extern const CpuKernels kTable;
 }
+namespace avx512_vnni {
+extern const CpuKernels kTable;
+}
 namespace avx512_bf16 {
 extern const CpuKernels kTable;
 }
@@ -33,7 +36,8 @@ namespace {
 struct Features {
   bool avx2 = false;         // with FMA and F16C
   bool avx512 = false;       // F, BW, VL and DQ
-  bool avx512_bf16 = false;  // the bf16 dot product
+  bool avx512_vnni = false;  // the dot product of bytes
+  bool avx512_bf16 = false;  // that and the bf16 dot product
 };
 
 #ifdef POWERHOUSE_CPU_X86
@@ -51,6 +55,7 @@ Features probe() {
   if (extended.a >= 1) __get_cpuid_count(7, 1, &extended1.a, &extended1.b, &extended1.c, &extended1.d);
   constexpr int kFma = 12, kOsxsave = 27, kAvx = 28, kF16c = 29;   // leaf 1, ecx
   constexpr int kAvx2 = 5, kF = 16, kDq = 17, kBw = 30, kVl = 31;  // leaf 7, ebx
+  constexpr int kVnni = 11;                                        // leaf 7, ecx
   constexpr int kBf16 = 5;                                         // leaf 7.1, eax
   constexpr std::uint64_t kYmmState = 0x06, kZmmState = 0xE6;      // XCR0
   if (!Registers::bit(basic.c, kOsxsave) || !Registers::bit(basic.c, kAvx)) return features;
@@ -63,7 +68,8 @@ Features probe() {
   features.avx512 = features.avx2 && (state & kZmmState) == kZmmState && Registers::bit(extended.b, kF) &&
                     Registers::bit(extended.b, kDq) && Registers::bit(extended.b, kBw) &&
                     Registers::bit(extended.b, kVl);
-  features.avx512_bf16 = features.avx512 && Registers::bit(extended1.a, kBf16);
+  features.avx512_vnni = features.avx512 && Registers::bit(extended.c, kVnni);
+  features.avx512_bf16 = features.avx512_vnni && Registers::bit(extended1.a, kBf16);
   return features;
 }
 #endif
@@ -71,7 +77,7 @@ Features probe() {
 constexpr const char* kNames[] = {
     "scalar",
 #ifdef POWERHOUSE_CPU_X86
-    "avx2",   "avx512", "avx512_bf16",
+    "avx2",   "avx512", "avx512_vnni", "avx512_bf16",
 #endif
     nullptr,
 };
@@ -82,6 +88,7 @@ const CpuKernels* find(std::string_view name) noexcept {
   static const Features features = probe();
   if (name == "avx2" && features.avx2) return &avx2::kTable;
   if (name == "avx512" && features.avx512) return &avx512::kTable;
+  if (name == "avx512_vnni" && features.avx512_vnni) return &avx512_vnni::kTable;
   if (name == "avx512_bf16" && features.avx512_bf16) return &avx512_bf16::kTable;
 #endif
   return nullptr;

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernels/common/element.h"
+#include "kernels/common/packed.h"
 
 namespace powerhouse::cpu {
 
@@ -29,6 +30,40 @@ struct LinearParams {
   std::int64_t y_stride = 0;
 };
 static constexpr std::int64_t kLinearGrain = 16;
+
+/// Rows in codes of 8 bits, or of 15 in two of 8: each 32 elements share a scale, x = scale * code, or with `rests`
+/// x = scale * (255 code + rest); code and rest are -127 to 127.
+struct QuantizedRows {
+  std::int8_t* codes = nullptr;  ///< [rows, stride]
+  std::int8_t* rests = nullptr;  ///< [rows, stride], or null
+  float* scales = nullptr;       ///< [rows, stride / 32]
+  std::int32_t* sums = nullptr;  ///< [rows, stride / 16], of x / scale of 16 elements each
+  std::int64_t stride = 0;       ///< of codes; a multiple of 32
+};
+
+/// Quantizes rows of `size` elements, a multiple of 32: scale = max |x| / 127, or max |x| / 32512 with rests, x / scale
+/// to the nearest. Where 32 elements hold NaN or infinity, their scale is NaN. Work items: rows.
+struct QuantizeParams {
+  Element type = Element::f32;
+  const void* x = nullptr;  ///< [rows, size]
+  std::int64_t size = 0;
+  std::int64_t x_stride = 0;
+  QuantizedRows out{};
+};
+
+/// y[m, n] = sum_k x[m, k] * weight[n, k] + bias[n], the weight in panels (kernels/common/packed.h). The products of 32
+/// (or 16) codes are summed exactly, the scaled sums in float32. Work items: panels, of kPanelRows features each.
+struct PackedLinearParams {
+  const PackedLayout* layout = nullptr;
+  QuantizedRows x{};
+  const void* panels = nullptr;  ///< panel_bytes() apart
+  const float* bias = nullptr;   ///< [outputs], or null
+  float* y = nullptr;            ///< [rows, outputs]
+  std::int64_t rows = 0;
+  std::int64_t inputs = 0;
+  std::int64_t outputs = 0;
+  std::int64_t y_stride = 0;
+};
 
 /// y = x / rms(x) * weight over rows of `size` elements, with Hugging Face's roundings: x / rms in float32, rounded to
 /// `type`, then times weight, rounded again; rounded once with `round_once` (OLMo 2, gpt-oss). With `unit_offset`
@@ -208,8 +243,10 @@ struct Extremum {
 
 /// One instruction set's kernels. `begin` and `end` count work items.
 struct CpuKernels {
-  const char* name = nullptr;  ///< scalar, avx2, avx512, avx512_bf16
+  const char* name = nullptr;  ///< scalar, avx2, avx512, avx512_vnni, avx512_bf16
   void (*linear)(const LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*quantize)(const QuantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*packed_linear)(const PackedLinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*layer_norm)(const LayerNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;

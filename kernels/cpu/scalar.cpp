@@ -2,5 +2,6 @@
 #define POWERHOUSE_ISA_NAMESPACE scalar
 
 #include "kernels/cpu/vec/scalar.h"
+#include "kernels/cpu/vec/bytes_scalar.h"
 
 #include "kernels/cpu/generic/table.h"

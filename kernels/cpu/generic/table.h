@@ -7,7 +7,9 @@
 #include "kernels/cpu/generic/convert.h"
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
+#include "kernels/cpu/generic/packed_linear.h"
 #include "kernels/cpu/generic/prefill_attention.h"
+#include "kernels/cpu/generic/quantize.h"
 #include "kernels/cpu/generic/rms_norm.h"
 #include "kernels/cpu/generic/rope.h"
 #include "kernels/cpu/generic/vocabulary.h"
@@ -22,6 +24,8 @@ extern const CpuKernels kTable;
 constinit const CpuKernels kTable{
     .name = POWERHOUSE_STRING(POWERHOUSE_ISA_NAMESPACE),
     .linear = linear,
+    .quantize = quantize,
+    .packed_linear = packed_linear,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .rope = rope,

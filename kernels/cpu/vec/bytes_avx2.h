@@ -1,0 +1,130 @@
+// Bytes on AVX2: two registers each. Products of bytes go through 16 bits (vpmaddubsw), where codes up to 63 times 127
+// twice have room; wide bytes are signed here, multiplied as magnitude times sign. The contract is in bytes_scalar.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/common/float16.h"
+
+namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
+namespace {
+
+constexpr int kWideShift = 0;
+
+struct Bytes {
+  __m256i low, high;
+};
+struct Sums {
+  __m256i low, high;
+};
+struct Lanes {
+  __m256 low, high;
+};
+
+inline __m256i load_half(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
+inline Bytes load_bytes(const std::uint8_t* from) { return {load_half(from), load_half(from + 32)}; }
+inline Bytes either(Bytes a, Bytes b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
+inline Bytes keep(Bytes a, int mask) {
+  const __m256i wanted = _mm256_set1_epi8(static_cast<char>(mask));
+  return {_mm256_and_si256(a.low, wanted), _mm256_and_si256(a.high, wanted)};
+}
+inline Bytes low_nibbles(Bytes a) { return keep(a, 15); }
+template <int kFrom, int kTo>
+inline Bytes move_bits(Bytes a, std::uint8_t mask) {
+  if constexpr (kFrom >= kTo) {
+    return keep({_mm256_srli_epi16(a.low, kFrom - kTo), _mm256_srli_epi16(a.high, kFrom - kTo)}, mask);
+  } else {
+    return keep({_mm256_slli_epi16(a.low, kTo - kFrom), _mm256_slli_epi16(a.high, kTo - kFrom)}, mask);
+  }
+}
+inline Bytes high_nibbles(Bytes a) { return move_bits<4, 0>(a, 15); }
+inline Bytes load_levels(const std::int8_t* levels) {
+  const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)));
+  return {both, both};
+}
+inline Bytes look_up(Bytes levels, Bytes nibbles) {
+  return {_mm256_shuffle_epi8(levels.low, nibbles.low), _mm256_shuffle_epi8(levels.high, nibbles.high)};
+}
+
+inline Sums sums_of(std::int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
+inline __m256i four_bytes(const std::int8_t* four) {
+  int bits;
+  std::memcpy(&bits, four, sizeof bits);
+  return _mm256_set1_epi32(bits);
+}
+inline __m256i add_pairs(__m256i sums, __m256i products) {
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
+}
+inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
+  const __m256i x = four_bytes(four);
+  return {add_pairs(sums.low, _mm256_maddubs_epi16(codes.low, x)),
+          add_pairs(sums.high, _mm256_maddubs_epi16(codes.high, x))};
+}
+inline Bytes wide_codes(Bytes stored) {
+  const __m256i top = _mm256_set1_epi8(static_cast<char>(0x80));
+  return {_mm256_xor_si256(stored.low, top), _mm256_xor_si256(stored.high, top)};
+}
+inline __m256i signed_products(__m256i a, __m256i b) {
+  return _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+}
+inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) {
+  const __m256i x = four_bytes(four);
+  return {add_pairs(sums.low, signed_products(codes.low, x)), add_pairs(sums.high, signed_products(codes.high, x))};
+}
+
+inline __m256i times_255(__m256i a) { return _mm256_sub_epi32(_mm256_slli_epi32(a, 8), a); }
+inline Sums put_together(Sums codes, Sums rests) {
+  return {_mm256_add_epi32(rests.low, times_255(codes.low)), _mm256_add_epi32(rests.high, times_255(codes.high))};
+}
+inline Lanes to_lanes(Sums sums) { return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)}; }
+inline Lanes lanes_of(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+inline __m128i load_quarter(const std::uint8_t* from) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+}
+inline Lanes lanes_f16(const std::uint8_t* from) {
+  return {_mm256_cvtph_ps(load_quarter(from)), _mm256_cvtph_ps(load_quarter(from + 16))};
+}
+inline Lanes lanes_i8(const std::uint8_t* from) {
+  const __m128i bytes = load_quarter(from);
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+inline Lanes lanes_u8(const std::uint8_t* from) {
+  const __m128i bytes = load_quarter(from);
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+inline Lanes lanes_mul(Lanes a, Lanes b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+inline Lanes lanes_add(Lanes a, Lanes b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) {
+  return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+inline void store_lanes(float* to, Lanes a, int count) {
+  float lanes[16];
+  _mm256_storeu_ps(lanes, a.low);
+  _mm256_storeu_ps(lanes + 8, a.high);
+  if (count == 16) {
+    std::memcpy(to, lanes, sizeof lanes);
+  } else {
+    for (int i = 0; i < count; ++i) to[i] = lanes[i];
+  }
+}
+inline Lanes load_lanes(const float* from, int count) {
+  if (count == 16) return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
+  float lanes[16] = {};
+  for (int i = 0; i < count; ++i) lanes[i] = from[i];
+  return {_mm256_loadu_ps(lanes), _mm256_loadu_ps(lanes + 8)};
+}
+/// Whole numbers of at most 127 in size.
+inline void store_codes(std::int8_t* to, Lanes a) {
+  const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
+  const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+}
+
+}  // namespace
+}  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE

@@ -1,0 +1,99 @@
+// Bytes on AVX-512. With POWERHOUSE_VNNI four products are added at once (vpdpbusd) and wide bytes are unsigned,
+// shifted by 128; without it products go through 16 bits, wide bytes signed. The contract is in bytes_scalar.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/common/float16.h"
+
+namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
+namespace {
+
+using Bytes = __m512i;
+struct Sums {
+  __m512i lanes;
+};
+using Lanes = __m512;
+
+inline Bytes load_bytes(const std::uint8_t* from) { return _mm512_loadu_si512(from); }
+inline Bytes either(Bytes a, Bytes b) { return _mm512_or_si512(a, b); }
+inline Bytes keep(Bytes a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi8(static_cast<char>(mask))); }
+inline Bytes low_nibbles(Bytes a) { return keep(a, 15); }
+template <int kFrom, int kTo>
+inline Bytes move_bits(Bytes a, std::uint8_t mask) {
+  if constexpr (kFrom >= kTo) {
+    return keep(_mm512_srli_epi16(a, kFrom - kTo), mask);
+  } else {
+    return keep(_mm512_slli_epi16(a, kTo - kFrom), mask);
+  }
+}
+inline Bytes high_nibbles(Bytes a) { return move_bits<4, 0>(a, 15); }
+inline Bytes look_up(Bytes levels, Bytes nibbles) { return _mm512_shuffle_epi8(levels, nibbles); }
+
+inline Sums sums_of(std::int32_t value) { return {_mm512_set1_epi32(value)}; }
+inline __m512i four_bytes(const std::int8_t* four) {
+  int bits;
+  std::memcpy(&bits, four, sizeof bits);
+  return _mm512_set1_epi32(bits);
+}
+inline Bytes repeated(__m128i levels) { return _mm512_broadcast_i32x4(levels); }
+inline __m128i load_quarter(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
+
+#ifdef POWERHOUSE_VNNI
+constexpr int kWideShift = 128;
+
+inline Bytes load_levels(const std::int8_t* levels) {
+  return repeated(_mm_xor_si128(load_quarter(levels), _mm_set1_epi8(static_cast<char>(0x80))));
+}
+inline Bytes wide_codes(Bytes stored) { return stored; }
+inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
+  return {_mm512_dpbusd_epi32(sums.lanes, codes, four_bytes(four))};
+}
+inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) { return dot(sums, codes, four); }
+#else
+constexpr int kWideShift = 0;
+
+inline Bytes load_levels(const std::int8_t* levels) { return repeated(load_quarter(levels)); }
+inline Bytes wide_codes(Bytes stored) { return _mm512_xor_si512(stored, _mm512_set1_epi8(static_cast<char>(0x80))); }
+inline Sums add_pairs(Sums sums, __m512i products) {
+  return {_mm512_add_epi32(sums.lanes, _mm512_madd_epi16(products, _mm512_set1_epi16(1)))};
+}
+inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
+  return add_pairs(sums, _mm512_maddubs_epi16(codes, four_bytes(four)));
+}
+inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) {
+  const __m512i x = four_bytes(four);
+  const __m512i turned = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(codes), _mm512_setzero_si512(), x);
+  return add_pairs(sums, _mm512_maddubs_epi16(_mm512_abs_epi8(codes), turned));
+}
+#endif
+
+inline Sums put_together(Sums codes, Sums rests) {
+  const __m512i times_255 = _mm512_sub_epi32(_mm512_slli_epi32(codes.lanes, 8), codes.lanes);
+  return {_mm512_add_epi32(rests.lanes, times_255)};
+}
+inline Lanes to_lanes(Sums sums) { return _mm512_cvtepi32_ps(sums.lanes); }
+inline Lanes lanes_of(float value) { return _mm512_set1_ps(value); }
+inline Lanes lanes_f16(const std::uint8_t* from) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+inline Lanes lanes_i8(const std::uint8_t* from) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_quarter(from))); }
+inline Lanes lanes_u8(const std::uint8_t* from) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_quarter(from))); }
+inline Lanes lanes_mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
+inline Lanes lanes_add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
+inline void store_lanes(float* to, Lanes a, int count) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1u), a);
+}
+inline Lanes load_lanes(const float* from, int count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), from);
+}
+inline void store_codes(std::int8_t* to, Lanes a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+
+}  // namespace
+}  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE

@@ -1,0 +1,131 @@
+// Bytes on plain C++: what products of integer codes need beside Vec.
+//
+// The contract, which vec/bytes_avx2.h, bytes_avx512.h and bytes_vnni.h fulfil too: Bytes are 64 unsigned bytes, Sums
+// 16 int32, Lanes 16 floats; lane i belongs to bytes 4i .. 4i + 3. `dot` adds to each lane the products of its four
+// bytes with four signed ones, exactly; the bytes are at most 63 there. `dot_wide` takes numbers of -128 to 127 as
+// `wide_codes` and `load_levels` make them: value + kWideShift.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/common/float16.h"
+
+namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
+namespace {
+
+constexpr int kWideShift = 0;
+
+struct Bytes {
+  std::uint8_t byte[64];
+};
+struct Sums {
+  std::int32_t lane[16];
+};
+struct Lanes {
+  float lane[16];
+};
+
+template <typename Op>
+inline Bytes each_byte(Op op) {
+  Bytes result;
+  for (int i = 0; i < 64; ++i) result.byte[i] = static_cast<std::uint8_t>(op(i));
+  return result;
+}
+template <typename Op>
+inline Lanes each_lane(Op op) {
+  Lanes result;
+  for (int i = 0; i < 16; ++i) result.lane[i] = op(i);
+  return result;
+}
+
+inline Bytes load_bytes(const std::uint8_t* from) {
+  Bytes result;
+  std::memcpy(result.byte, from, 64);
+  return result;
+}
+inline Bytes either(Bytes a, Bytes b) {
+  return each_byte([&](int i) { return a.byte[i] | b.byte[i]; });
+}
+inline Bytes low_nibbles(Bytes a) {
+  return each_byte([&](int i) { return a.byte[i] & 15; });
+}
+inline Bytes high_nibbles(Bytes a) {
+  return each_byte([&](int i) { return a.byte[i] >> 4; });
+}
+/// The bits kFrom .. of each byte moved to kTo .., all but those of `mask` cleared.
+template <int kFrom, int kTo>
+inline Bytes move_bits(Bytes a, std::uint8_t mask) {
+  return each_byte(
+      [&](int i) { return (kFrom > kTo ? a.byte[i] >> (kFrom - kTo) : a.byte[i] << (kTo - kFrom)) & mask; });
+}
+/// Sixteen levels of a code, ready for dot_wide.
+inline Bytes load_levels(const std::int8_t* levels) {
+  return each_byte([&](int i) { return levels[i % 16] + kWideShift; });
+}
+inline Bytes look_up(Bytes levels, Bytes nibbles) {
+  return each_byte([&](int i) { return levels.byte[nibbles.byte[i]]; });
+}
+
+inline Sums sums_of(std::int32_t value) {
+  Sums result;
+  for (std::int32_t& lane : result.lane) lane = value;
+  return result;
+}
+inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
+  for (int i = 0; i < 64; ++i) sums.lane[i / 4] += codes.byte[i] * four[i % 4];
+  return sums;
+}
+/// From value + 128, as panels hold it.
+inline Bytes wide_codes(Bytes stored) {
+  return each_byte([&](int i) { return stored.byte[i] ^ 0x80; });
+}
+inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) {
+  for (int i = 0; i < 64; ++i) sums.lane[i / 4] += static_cast<std::int8_t>(codes.byte[i]) * four[i % 4];
+  return sums;
+}
+
+/// rests + 255 codes
+inline Sums put_together(Sums codes, Sums rests) {
+  for (int i = 0; i < 16; ++i) rests.lane[i] += 255 * codes.lane[i];
+  return rests;
+}
+inline Lanes to_lanes(Sums sums) {
+  return each_lane([&](int i) { return static_cast<float>(sums.lane[i]); });
+}
+inline Lanes lanes_of(float value) {
+  return each_lane([&](int) { return value; });
+}
+inline Lanes lanes_f16(const std::uint8_t* from) {
+  return each_lane([&](int i) {
+    float16 value;
+    std::memcpy(&value, from + 2 * i, 2);
+    return to_float(value);
+  });
+}
+inline Lanes lanes_i8(const std::uint8_t* from) {
+  return each_lane([&](int i) { return static_cast<float>(static_cast<std::int8_t>(from[i])); });
+}
+inline Lanes lanes_u8(const std::uint8_t* from) {
+  return each_lane([&](int i) { return static_cast<float>(from[i]); });
+}
+inline Lanes lanes_mul(Lanes a, Lanes b) {
+  return each_lane([&](int i) { return a.lane[i] * b.lane[i]; });
+}
+inline Lanes lanes_add(Lanes a, Lanes b) {
+  return each_lane([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) {
+  return each_lane([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+}
+/// The first `count` lanes.
+inline void store_lanes(float* to, Lanes a, int count) { std::memcpy(to, a.lane, static_cast<std::size_t>(count) * 4); }
+inline Lanes load_lanes(const float* from, int count) {
+  return each_lane([&](int i) { return i < count ? from[i] : 0.0f; });
+}
+inline void store_codes(std::int8_t* to, Lanes a) {
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<std::int8_t>(a.lane[i]);
+}
+
+}  // namespace
+}  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE
