@@ -18,7 +18,12 @@
 namespace powerhouse {
 
 struct LoadOptions {
-  Dtype dtype = Dtype::automatic;  ///< compute type; weights are converted to it at load
+  /// The compute type; weights are converted to it at load. Automatic: f32 for float32 checkpoints, bf16 for all
+  /// others, and in sessions quantized weights are multiplied as they are, by activations in codes of 15 bits with a
+  /// scale for each 32 of them, and float32 between the products: as exact as float32 for all that matters (a KL
+  /// divergence of 1e-6 from it for SmolLM2), several times as fast, and the same bits for any batch and number of
+  /// threads. A type that is named makes all weights dense, as training needs them.
+  Dtype dtype = Dtype::automatic;
   Device device{};
 };
 
@@ -29,7 +34,7 @@ struct SaveOptions {
 
 /// Bytes that the library itself holds for a model.
 struct MemoryAccount {
-  std::size_t weights = 0;  ///< in memory of our own
+  std::size_t weights = 0;  ///< in memory of our own, packed or dense
   std::size_t mapped = 0;   ///< weights used in place from the file
 };
 

@@ -26,7 +26,8 @@ struct ModelReport {
   std::size_t bytes = 0;        ///< of all tensors
   double bits_per_weight = 0;
   std::size_t kv_cache_bytes_per_token = 0;  ///< in bf16
-  std::size_t compute_bytes = 2;  ///< of a number as CausalLM::from_pretrained computes by itself: bf16, or float32
+  std::size_t compute_bytes = 2;     ///< of a number as CausalLM::from_pretrained computes by itself: bf16, or float32
+  std::size_t run_weight_bytes = 0;  ///< what CausalLM::from_pretrained holds by itself: see MemoryAccount
   std::vector<TensorReport> tensors{};
   std::vector<std::string> missing_files{};  ///< shards of an index, parts of a split file
   std::vector<std::string> missing{};        ///< tensors the architecture needs and the file lacks
@@ -54,9 +55,9 @@ struct MemoryReport {
 
 /// What a model needs for one sequence of `tokens` (0: the longest it was made for, at most 4096), by counting:
 ///
-/// - run: what CausalLM::from_pretrained and a Session hold by default, weights (quantized ones dequantized) and KV
-///   cache at `compute_bytes` a number, and one pass of at most 512 rows (hidden states, heads, MLP) with one row of
-///   float32 logits.
+/// - run: what CausalLM::from_pretrained and a Session hold by default, weights (quantized ones packed, in about their
+///   size in the file) and KV cache at `compute_bytes` a number, and one pass of at most 512 rows (hidden states,
+///   heads, MLP) with one row of float32 logits.
 /// - training: what the backward pass needs of each token and layer in bf16 (4 hidden_size, 2 queries, a key and a
 ///   value twice, 3 intermediate_size, or 2 without a gate, for each expert in use), float32 logits and their gradient.
 ///   - full: 2 bytes a parameter for weights in bf16, 2 for gradients, 8 for AdamW's two moments in float32.

@@ -15,7 +15,7 @@
 namespace powerhouse {
 
 struct SessionOptions {
-  Dtype kv_dtype = Dtype::automatic;  ///< automatic: the compute type
+  Dtype kv_dtype = Dtype::automatic;  ///< automatic: the compute type; f16 where a plan runs (LoadOptions)
   std::int64_t page_tokens = 16;      ///< tokens a page of the cache
   std::int64_t prefill_chunk = 512;   ///< rows a pass; longer inputs go through in pieces, so that memory stays bounded
 };

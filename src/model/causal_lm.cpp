@@ -93,7 +93,8 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) con
   const ModelGate::Reading reading_hooks(gate);
   const ModelGate::Reading reading_model(model->gate);
   return guarded([&] {
-    at::Tensor logits = model->decoder.forward(batch, cache, hooks);
+    const bool planned = cache != nullptr && hooks.empty() && model->plan != nullptr;
+    at::Tensor logits = planned ? model->plan->forward(batch, *cache) : model->decoder.forward(batch, cache, hooks);
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
       report_not_finite(*model, batch, cache, hooks);
     }
@@ -118,6 +119,13 @@ CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& o
     auto impl = std::make_shared<Impl>();
     impl->model =
         std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type, path);
+    Model& model = *impl->model;
+    if (options.dtype == Dtype::automatic && Plan::packs(model.config, model.weights)) {
+      model.plan = Plan::compile(model.config, model.weights);
+    }
+    if (!model.plan) {
+      for (const ParameterSpec& spec : model.weights.specs()) model.weights.weight(spec).tensor();
+    }
     return CausalLM(std::move(impl));
   });
 }
@@ -151,7 +159,11 @@ MemoryAccount CausalLM::memory() const {
   MemoryAccount account;
   for (const ParameterSpec& spec : impl_->model->weights.specs()) {
     const Weight& weight = impl_->model->weights.weight(spec);
-    (weight.is_mapped() ? account.mapped : account.weights) += weight.tensor().nbytes();
+    (weight.is_mapped() ? account.mapped : account.weights) += weight.dense_bytes();
+  }
+  if (impl_->model->plan) {
+    account.weights += impl_->model->plan->bytes();
+    account.mapped += impl_->model->plan->mapped_bytes();
   }
   return account;
 }
@@ -179,6 +191,7 @@ at::Tensor CausalLM::forward(const at::Tensor& input_ids) const { return forward
 
 std::vector<std::pair<std::string, at::Tensor>> CausalLM::named_parameters() const {
   const ModelGate::Writing writing(impl_->model->gate, "handing out parameters");
+  impl_->model->plan.reset();
   std::vector<std::pair<std::string, at::Tensor>> parameters;
   for (const ParameterSpec& spec : impl_->model->weights.specs()) {
     parameters.emplace_back(spec.name, impl_->model->weights.weight(spec).materialize());
@@ -188,6 +201,7 @@ std::vector<std::pair<std::string, at::Tensor>> CausalLM::named_parameters() con
 
 at::Tensor CausalLM::parameter(std::string_view name) const {
   const ModelGate::Writing writing(impl_->model->gate, "handing out a parameter");
+  impl_->model->plan.reset();
   if (Weight* weight = impl_->model->weights.find(name)) return weight->materialize();
   if (at::Tensor part = impl_->model->weights.find_part(name); part.defined()) return part;
   throw Error(ErrorKind::not_found, "no such parameter", {.field = std::string(name)});
@@ -195,6 +209,7 @@ at::Tensor CausalLM::parameter(std::string_view name) const {
 
 void CausalLM::set_requires_grad(bool requires_grad) {
   const ModelGate::Writing writing(impl_->model->gate, "changing requires_grad");
+  impl_->model->plan.reset();
   guarded([&] {
     for (const ParameterSpec& spec : impl_->model->weights.specs()) {
       Weight& weight = impl_->model->weights.weight(spec);

@@ -6,6 +6,7 @@
 
 #include "model/decoder.h"
 #include "model/hook_table.h"
+#include "model/plan.h"
 #include "powerhouse/causal_lm.h"
 
 namespace powerhouse {
@@ -29,6 +30,8 @@ struct Model {
   at::ScalarType type;
   std::string origin;  // the path it was loaded from, for errors
   Decoder decoder;     // reads the two above
+  /// For sessions, while the weights are those of the file; may be null.
+  std::unique_ptr<const Plan> plan{};
   ModelGate gate;
 };
 

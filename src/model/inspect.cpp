@@ -6,7 +6,9 @@
 #include <map>
 
 #include "formats/checkpoint.h"
+#include "kernels/reference/packed.h"
 #include "model/loader.h"
+#include "model/plan.h"
 #include "powerhouse/error.h"
 #include "support/json.h"
 #include "support/utf8.h"
@@ -129,6 +131,36 @@ std::string types_text(const std::map<std::string, std::size_t>& types) {
   return text;
 }
 
+// What CausalLM::memory will say: dense numbers, or what a plan packs and reads from the file.
+std::size_t bytes_to_run(const ModelConfig& config, const std::vector<ParameterSpec>& specs, const TensorMatch& match,
+                         std::size_t compute_bytes) {
+  const auto packs = [&](std::size_t i) -> const PackedLayout* {
+    const FoundWeight& found = match.found[i];
+    const bool plain = found.assembly != nullptr && !found.assembly->transposed && found.assembly->offset == 0.0f;
+    return plain && specs[i].shape.size() == 2 ? packed_layout(found.views.front()->format) : nullptr;
+  };
+  bool planned = false;
+  for (std::size_t i = 0; i < specs.size(); ++i) planned = planned || (specs[i].layer >= 0 && packs(i) != nullptr);
+  planned = planned && Plan::has_steps(config);
+  double bytes = 0;  // a config may say sizes whose products no integer holds
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const ParameterSpec& spec = specs[i];
+    double elements = 1;
+    for (const std::int64_t size : spec.shape) elements *= static_cast<double>(size);
+    const bool looked_up = spec.role == Role::embed_tokens || spec.role == Role::position_embeddings;
+    if (planned && looked_up) {
+      for (const TensorView* view : match.found[i].views) bytes += static_cast<double>(view->bytes);
+      if (spec.role != Role::embed_tokens || !config.tie_word_embeddings) continue;
+    }
+    if (planned && packs(i) != nullptr) {
+      bytes += static_cast<double>(panel_count(spec.shape[0]) * panel_bytes(*packs(i), spec.shape[1]));
+    } else {
+      bytes += elements * static_cast<double>(planned && spec.shape.size() < 2 ? sizeof(float) : compute_bytes);
+    }
+  }
+  return static_cast<std::size_t>(std::min(bytes, 4e18));
+}
+
 }  // namespace
 
 ModelReport inspect(const std::string& path) {
@@ -157,6 +189,7 @@ ModelReport inspect(const std::string& path) {
         static_cast<std::size_t>(2 * block.attention.num_key_value_heads * block.attention.head_dim) * 2;
   }
   report.compute_bytes = c10::elementSize(automatic_type(checkpoint));
+  report.run_weight_bytes = bytes_to_run(loaded.config, specs, match, report.compute_bytes);
   report.missing_files = checkpoint.missing;
   report.missing = std::move(match.missing);
   report.unused = std::move(match.unused);

@@ -112,15 +112,18 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
 }
 
 KvCache::Pages KvCache::pages(std::int64_t layer, std::int64_t sequence) const {
-  const Sequence& state = at(sequence);
   Pages out;
-  out.keys.reserve(state.table.size());
-  out.values.reserve(state.table.size());
-  for (const std::int32_t page : state.table) {
+  pages(layer, sequence, out);
+  return out;
+}
+
+void KvCache::pages(std::int64_t layer, std::int64_t sequence, Pages& out) const {
+  out.keys.clear();
+  out.values.clear();
+  for (const std::int32_t page : at(sequence).table) {
     out.keys.push_back(page_base(layer, page, false));
     out.values.push_back(page_base(layer, page, true));
   }
-  return out;
 }
 
 KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std::int64_t length,

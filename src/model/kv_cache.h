@@ -44,6 +44,7 @@ class KvCache {
     std::vector<const void*> keys, values;
   };
   Pages pages(std::int64_t layer, std::int64_t sequence) const;
+  void pages(std::int64_t layer, std::int64_t sequence, Pages& out) const;
 
   /// The first `length` tokens as contiguous tensors [length, num_key_value_heads, head_dim] of `type`.
   struct KeyValue {

@@ -239,7 +239,6 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
     for (const TensorView* view : found.views) stored.views.push_back(*view);
     Weight& weight = weights.weight(spec);
     weight = Weight::from_file(spec.name, std::move(stored), spec.transposed, compute_type);
-    weight.prepare(compute_type);
   }
   part(weights, match);
   return weights;

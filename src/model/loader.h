@@ -35,7 +35,8 @@ struct TensorMatch {
 TensorMatch match_tensors(const Checkpoint& checkpoint, const LoadedConfig& loaded,
                           const std::vector<ParameterSpec>& specs);
 
-/// All weights in the compute type. Error{format} that names missing tensors; unused ones are a warning.
+/// All weights; those that are not used as they lie are made dense when asked for. Error{format} that names missing
+/// tensors; unused ones are a warning.
 DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type);
 
 /// The type that LoadOptions' `automatic` stands for; bf16 where there are no tensors to tell.

@@ -84,7 +84,7 @@ MemoryReport estimate_memory(const ModelReport& report, std::int64_t tokens) {
   const Counts counts = count(config);
   const std::size_t kept = bytes(kept_for_backward(config, out.tokens));
   const auto width = static_cast<double>(report.compute_bytes);
-  out.run = {.weights = bytes(width * counts.all),
+  out.run = {.weights = report.run_weight_bytes,
              .kv_cache = bytes(width / 2 * static_cast<double>(report.kv_cache_bytes_per_token) *
                                static_cast<double>(out.tokens)),
              .activations = bytes(of_one_pass(config, std::min(out.tokens, kPassRows), width))};

@@ -17,6 +17,8 @@ class LayerWeights {
   /// A matrix as rows of outputs, however it is handed out.
   at::Tensor matrix(Role role) const { return weights_[index(role)].matrix(); }
   const at::Tensor& bias(Role role) const { return biases_[index(role)].tensor(); }
+  const Weight& weight(Role role) const { return weights_[index(role)]; }
+  const Weight& bias_weight(Role role) const { return biases_[index(role)]; }
   Weight& slot(Role role, bool is_bias) { return (is_bias ? biases_ : weights_)[index(role)]; }
 
  private:

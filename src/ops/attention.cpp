@@ -69,16 +69,12 @@ std::vector<float> slopes_of(const Alibi& alibi, std::int64_t heads) {
 
 // What the kernels read for each head.
 struct PerHead {
-  std::vector<float> alibi_slopes;
+  std::vector<float> slopes;
   at::Tensor sinks;
 
   PerHead(const AttentionRule& rule, std::int64_t heads) {
     if (rule.sinks.defined()) sinks = rule.sinks.to(at::kFloat).contiguous();
-    if (!rule.alibi) return;
-    alibi_slopes = slopes_of(*rule.alibi, heads);
-    // With bf16_rounding the kernel multiplies by the scale itself.
-    const bool scale_here = rule.alibi->scaled && !rule.alibi->bf16_rounding;
-    for (float& slope : alibi_slopes) slope *= rule.alibi->multiplier * (scale_here ? rule.scale : 1.0f);
+    if (rule.alibi) slopes = alibi_slopes(*rule.alibi, heads, rule.scale);
   }
 };
 
@@ -97,7 +93,7 @@ cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, 
           .out_head_stride = head_dim,
           .scale = rule.scale,
           .softcap = rule.softcap,
-          .alibi_slopes = per_head.alibi_slopes.empty() ? nullptr : per_head.alibi_slopes.data(),
+          .alibi_slopes = per_head.slopes.empty() ? nullptr : per_head.slopes.data(),
           .alibi_in_bf16 = rule.alibi && rule.alibi->bf16_rounding,
           .sinks = per_head.sinks.defined() ? per_head.sinks.const_data_ptr<float>() : nullptr};
 }
@@ -189,6 +185,14 @@ at::Tensor attention_in_steps(const at::Tensor& query, const at::Tensor& key, co
 }
 
 }  // namespace
+
+std::vector<float> alibi_slopes(const Alibi& alibi, std::int64_t heads, float scale) {
+  std::vector<float> slopes = slopes_of(alibi, heads);
+  // With bf16_rounding the kernel multiplies by the scale itself.
+  const bool scale_here = alibi.scaled && !alibi.bf16_rounding;
+  for (float& slope : slopes) slope *= alibi.multiplier * (scale_here ? scale : 1.0f);
+  return slopes;
+}
 
 at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                             const AttentionRule& rule) {

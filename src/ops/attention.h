@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "powerhouse/model_config.h"
 
@@ -19,6 +20,9 @@ struct AttentionRule {
   std::optional<Alibi> alibi{};
   at::Tensor sinks{};  ///< [heads], a logit that takes part in each softmax and is dropped
 };
+
+/// ALiBi's slope of each head, with the multipliers that the bias has: `scale` is that of the scores.
+std::vector<float> alibi_slopes(const Alibi& alibi, std::int64_t heads, float scale);
 
 /// One sequence: query [new, heads, head_dim] attends key and value [total, kv_heads, head_dim], total >= new; query
 /// row i sees keys 0 .. total - new + i. Returns [new, heads * head_dim]. Differentiable.

@@ -114,20 +114,24 @@ RopeTable empty_rope_table(const Rope& rope, std::int64_t tokens) {
   return {empty_tensor({tokens, pairs}, at::kFloat), empty_tensor({tokens, pairs}, at::kFloat)};
 }
 
+void rope_angles(const Rope& rope, std::span<const float> frequencies, std::int64_t position, float* cos, float* sin) {
+  const auto scale = static_cast<float>(rope.attention_factor);
+  for (std::size_t i = 0; i < frequencies.size(); ++i) {
+    const float angle = static_cast<float>(position) * frequencies[i];
+    cos[i] = std::cos(angle) * scale;
+    sin[i] = std::sin(angle) * scale;
+  }
+}
+
 void fill_rope_table(RopeTable& table, std::int64_t first, const Rope& rope, std::span<const float> frequencies,
                      std::span<const std::int64_t> position_ids) {
   const auto pairs = static_cast<std::int64_t>(frequencies.size());
-  const auto scale = static_cast<float>(rope.attention_factor);
   auto* cos = table.cos.data_ptr<float>() + first * pairs;
   auto* sin = table.sin.data_ptr<float>() + first * pairs;
   parallel_for(static_cast<std::int64_t>(position_ids.size()), 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
-      const auto position = static_cast<float>(position_ids[static_cast<std::size_t>(token)]);
-      for (std::int64_t i = 0; i < pairs; ++i) {
-        const float angle = position * frequencies[static_cast<std::size_t>(i)];
-        cos[token * pairs + i] = std::cos(angle) * scale;
-        sin[token * pairs + i] = std::sin(angle) * scale;
-      }
+      rope_angles(rope, frequencies, position_ids[static_cast<std::size_t>(token)], cos + token * pairs,
+                  sin + token * pairs);
     }
   });
 }

@@ -28,6 +28,9 @@ RopeTable empty_rope_table(const Rope& rope, std::int64_t tokens);
 void fill_rope_table(RopeTable& table, std::int64_t first, const Rope& rope, std::span<const float> frequencies,
                      std::span<const std::int64_t> position_ids);
 
+/// The same for one token, on plain floats: rotary_dim/2 of each.
+void rope_angles(const Rope& rope, std::span<const float> frequencies, std::int64_t position, float* cos, float* sin);
+
 /// Turns the first rotary_dim elements of every head: x [tokens, heads, head_dim]. Differentiable; where autograd does
 /// not look on, x itself is turned in place and returned.
 at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout layout);

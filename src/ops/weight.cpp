@@ -106,6 +106,8 @@ Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_
     if (other.format != view.format) unreadable(other, "parts of one weight have different types");
   }
   weight.stored_ = std::move(stored);
+  weight.compute_type_ = compute_type;
+  weight.making_ = std::make_shared<Making>();
   return weight;
 }
 
@@ -113,20 +115,58 @@ BlockFormat Weight::format() const {
   return stored_ ? stored_->views.front().format : to_block_format(dense_.scalar_type());
 }
 
-void Weight::prepare(at::ScalarType compute_type) {
-  if (dense_.defined()) return;
+void Weight::make_dense() const {
   if (stored_->transposed) {
-    dense_ = transposed_copy(*stored_, compute_type);
+    dense_ = transposed_copy(*stored_, compute_type_);
   } else {
-    dense_ = empty_tensor(stored_->shape, compute_type);
-    dequantize_rows(*stored_, to_element(compute_type), static_cast<std::byte*>(dense_.mutable_data_ptr()));
+    dense_ = empty_tensor(stored_->shape, compute_type_);
+    dequantize_rows(*stored_, to_element(compute_type_), static_cast<std::byte*>(dense_.mutable_data_ptr()));
   }
   if (handed_out_transposed_) dense_ = dense_.transpose(-2, -1);
   for (const TensorView& view : stored_->views) view.file->release(view.data, view.bytes);
+  making_->done = true;
+}
+
+std::size_t Weight::dense_bytes() const {
+  if (making_) return making_->done ? dense_.nbytes() : 0;
+  return dense_.defined() ? dense_.nbytes() : 0;
+}
+
+void Weight::read_row(std::int64_t row, float* values) const {
+  if (stored_ && !stored_->transposed) {
+    const RowPlace place = stored_->place ? stored_->place(row) : RowPlace{0, row};
+    const TensorView& view = stored_->views[static_cast<std::size_t>(place.tensor)];
+    const std::int64_t columns = stored_->shape.back();
+    const BlockInfo info = block_info(view.format);
+    const std::byte* source = view.data + place.row * (columns / info.block_elements * info.block_bytes);
+    dequantize_row(view.format, source, values, columns);
+    for (std::int64_t i = 0; stored_->offset != 0.0f && i < columns; ++i) values[i] -= stored_->offset;
+    return;
+  }
+  const at::Tensor& whole = tensor();
+  const Element type = to_element(whole.scalar_type());
+  for (std::int64_t i = 0; i < whole.size(1); ++i) {
+    values[i] = read_element(whole.const_data_ptr(), type, row * whole.stride(0) + i * whole.stride(1));
+  }
+}
+
+std::vector<float> Weight::floats() const {
+  std::int64_t count = 1;
+  if (stored_ && !stored_->transposed) {
+    for (const std::int64_t size : stored_->shape) count *= size;
+    std::vector<float> values(static_cast<std::size_t>(count));
+    dequantize_rows(*stored_, Element::f32, reinterpret_cast<std::byte*>(values.data()));
+    return values;
+  }
+  const at::Tensor whole = tensor().detach().to(at::kFloat).contiguous();
+  const float* data = whole.const_data_ptr<float>();
+  return {data, data + whole.numel()};
 }
 
 at::Tensor& Weight::materialize() {
+  tensor();
   stored_.reset();
+  making_.reset();
   return dense_;
 }
 

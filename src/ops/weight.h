@@ -1,15 +1,18 @@
 // Weight: a parameter in its storage format.
 //
 // The canonical form is either a dense tensor (float types; trainable; its own bytes or a file's, used in place) or
-// mapped blocks of a file (quantized types; read-only). Computing uses the dense form in the compute type, made once
-// from blocks by `prepare`; the mapped pages are then released, so that memory does not double. `version` changes with
-// every write, so that any further packed form can tell that it is stale.
+// mapped blocks of a file (quantized types; read-only). Whoever asks for a tensor of blocks gets the dense form in the
+// compute type, made at the first call; the mapped pages are then released, so that memory does not double. A plan
+// (model/plan.h) packs the blocks instead and never asks.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,21 +48,31 @@ class Weight {
   /// A dense weight; `handed_out_transposed` as below.
   static Weight dense(std::string name, at::Tensor tensor, bool handed_out_transposed = false);
   /// Views into a file. Float formats that need no reordering and lie aligned are used in place where their type is
-  /// `compute_type`; everything else waits for `prepare`. With `handed_out_transposed` the dense tensor is [..., in,
-  /// out], though its memory is rows of outputs.
+  /// `compute_type`; everything else is converted when it is asked for. With `handed_out_transposed` the dense tensor
+  /// is [..., in, out], though its memory is rows of outputs.
   static Weight from_file(std::string name, StoredWeight stored, bool handed_out_transposed,
                           at::ScalarType compute_type);
 
-  bool defined() const { return dense_.defined() || stored_.has_value(); }
+  bool defined() const { return stored_.has_value() || dense_.defined(); }
   const std::string& name() const { return name_; }
   BlockFormat format() const;
 
-  /// Makes the dense form from blocks. A weight that is dense already is left alone.
-  void prepare(at::ScalarType compute_type);
-  /// The dense form in the compute type. `prepare` must have been called.
-  const at::Tensor& tensor() const { return dense_; }
+  /// The dense form in the compute type. From any thread.
+  const at::Tensor& tensor() const {
+    if (making_) std::call_once(making_->once, [this] { make_dense(); });
+    return dense_;
+  }
   /// The same as rows of outputs, where it is handed out as [in, out].
-  at::Tensor matrix() const { return handed_out_transposed_ ? dense_.transpose(-2, -1) : dense_; }
+  at::Tensor matrix() const { return handed_out_transposed_ ? tensor().transpose(-2, -1) : tensor(); }
+  /// Bytes of the dense form; 0 while there is none.
+  std::size_t dense_bytes() const;
+
+  /// The file's rows while they are canonical, or null.
+  const StoredWeight* stored() const { return stored_ ? &*stored_ : nullptr; }
+  /// One row of outputs (or of embeddings) in float32, of a matrix that is not handed out transposed.
+  void read_row(std::int64_t row, float* values) const;
+  /// All values in float32.
+  std::vector<float> floats() const;
 
   /// The dense form becomes canonical: what is written to it counts, and the file is let go.
   at::Tensor& materialize();
@@ -71,8 +84,16 @@ class Weight {
   std::uint64_t version() const;
 
  private:
+  struct Making {
+    std::once_flag once;
+    std::atomic<bool> done{false};
+  };
+  void make_dense() const;
+
   std::string name_;
-  at::Tensor dense_;
+  mutable at::Tensor dense_;
+  std::shared_ptr<Making> making_{};  // where blocks are made dense later
+  at::ScalarType compute_type_ = at::kFloat;
   bool mapped_ = false;  // dense_ lies in a file's mapping
   bool handed_out_transposed_ = false;
   std::optional<StoredWeight> stored_;  // the canonical blocks, while they are canonical

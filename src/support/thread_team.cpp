@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <thread>
 
 #include "powerhouse/error.h"
 #include "support/cpu_info.h"
@@ -66,6 +67,37 @@ void parallel_for(std::int64_t count, std::int64_t grain, void (*body)(std::int6
     }
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+void Barrier::wait(int workers) noexcept {
+  if (workers == 1) return;
+  constexpr int kSpins = 4096;  // some tens of microseconds
+  const std::uint32_t round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == workers) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
+    if (spin < kSpins) {
+#if defined(__x86_64__) || defined(__i386__)
+      __builtin_ia32_pause();
+#endif
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void run_team(void (*body)(int, int, Barrier&, void*), void* state) {
+  Barrier barrier;
+  const int workers = team_threads();
+  if (workers <= 1 || omp_in_parallel() != 0) {
+    body(0, 1, barrier, state);
+    return;
+  }
+#pragma omp parallel num_threads(workers)
+  body(omp_get_thread_num(), omp_get_num_threads(), barrier, state);
 }
 
 }  // namespace powerhouse

@@ -1,6 +1,7 @@
 // The one thread pool: OpenMP's, shared with LibTorch (one libgomp in the process).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -28,6 +29,27 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
         (*static_cast<std::remove_reference_t<Body>*>(state))(begin, end);
       },
       const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+/// Where the workers of a team wait for each other: spinning for some microseconds, then giving their time away.
+class Barrier {
+ public:
+  void wait(int workers) noexcept;
+
+ private:
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<std::uint32_t> round_{0};
+};
+
+/// Runs body(worker, workers, barrier) once on every worker of the team, one fork: steps with a barrier between cost a
+/// tenth of a fork each. The body must not throw, and every worker must come to the same barriers.
+void run_team(void (*body)(int, int, Barrier&, void*), void* state);
+
+template <typename Body>
+void run_team(Body&& body) {
+  run_team([](int worker, int workers, Barrier& barrier,
+              void* state) { (*static_cast<std::remove_reference_t<Body>*>(state))(worker, workers, barrier); },
+           const_cast<void*>(static_cast<const void*>(&body)));
 }
 
 }  // namespace powerhouse

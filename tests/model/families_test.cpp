@@ -2,10 +2,12 @@
 // are those of tests/oracles/families.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "fixture.h"
+#include "model/causal_lm_impl.h"
 #include "powerhouse/session.h"
 #include "support/json.h"
 #include "temporary_folder.h"
@@ -28,6 +30,8 @@ class Family : public ::testing::TestWithParam<std::string> {
   CausalLM model_ = load(folder());
   Tensors expected_{fixture(folder() + "/expected.safetensors")};
   at::Tensor first_ = expected_["input_ids"].narrow(0, 0, 1);
+
+  void check_sessions() const;
 };
 
 TEST_P(Family, GivesTheLogitsOfTransformers) {
@@ -42,11 +46,11 @@ TEST_P(Family, GivesTheLogitsOfTransformers) {
 }
 
 // In one pass, in unequal pieces, and token by token behind a prompt; two sequences in one batch.
-TEST_P(Family, GivesTheSameWithACache) {
+void Family::check_sessions() const {
   const std::vector<std::int64_t> ids = to_vector(first_);
   const std::vector<std::int64_t> other(ids.rbegin(), ids.rbegin() + 11);
   const at::Tensor wanted = expected_["single_logits"];
-  Session session(model_, {.page_tokens = 4});
+  Session session(model_, {.kv_dtype = Dtype::f32, .page_tokens = 4});
   const SequenceId whole = session.create();
   EXPECT_TRUE(close(session.forward(whole, ids, LogitsOf::all), wanted, kLogitsTolerance));
 
@@ -73,6 +77,20 @@ TEST_P(Family, GivesTheSameWithACache) {
                       kLogitsTolerance))
         << at;
   }
+}
+
+TEST_P(Family, GivesTheSameWithACache) { check_sessions(); }
+
+TEST_P(Family, GivesTheSameByAPlan) {
+  Model& model = *model_.impl().model;
+  model.plan = Plan::compile(model.config, model.weights);
+  // Experts, norms behind the sum, residuals from the norm and projected embeddings have no steps in a plan.
+  const bool has_steps = model.config.embedding_size == 0 &&
+                         std::none_of(model.config.layers.begin(), model.config.layers.end(), [](const Block& block) {
+                           return block.mlp.moe || block.residual_from_norm || block.norm_place == NormPlace::after_add;
+                         });
+  ASSERT_EQ(model.plan != nullptr, has_steps);
+  if (has_steps) check_sessions();
 }
 
 TEST_P(Family, GivesTheGradientsOfTransformers) {

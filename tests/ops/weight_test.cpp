@@ -36,7 +36,6 @@ TEST(Weight, UsesAFileInPlaceAndNeverWritesToIt) {
   const at::Tensor values = random_tensor({4, 8});
   const std::string path = folder.write("w", bytes_of(values));
   Weight weight = Weight::from_file("w", stored(view_of(path, BlockFormat::f32, {4, 8})), false, at::kFloat);
-  weight.prepare(at::kFloat);
   EXPECT_TRUE(weight.is_mapped());
   EXPECT_TRUE(same_bits(weight.tensor(), values));
   weight.materialize().mul_(2);
@@ -52,7 +51,6 @@ TEST(Weight, CopiesWhatIsMisaligned) {
   const at::Tensor values = random_tensor({4, 8});
   const std::string path = folder.write("w", "x" + bytes_of(values));
   Weight weight = Weight::from_file("w", stored(view_of(path, BlockFormat::f32, {4, 8}, 1)), false, at::kFloat);
-  weight.prepare(at::kFloat);
   EXPECT_FALSE(weight.is_mapped());
   EXPECT_TRUE(same_bits(weight.tensor(), values));
 }
@@ -65,7 +63,6 @@ TEST(Weight, ConvertsAndReordersRows) {
     StoredWeight flipped = stored(view_of(path, BlockFormat::f32, {6, 5000}));
     flipped.place = [](std::int64_t row) -> RowPlace { return {0, 5 - row}; };
     Weight weight = Weight::from_file("w", flipped, false, type);
-    weight.prepare(type);
     EXPECT_TRUE(same_bits(weight.tensor(), values.flip({0}).to(type)));
   }
 }
@@ -80,7 +77,6 @@ TEST(Weight, IsPutTogetherFromParts) {
                        return {row % 2, row / 2};
                      }};
   Weight weight = Weight::from_file("w", parts, false, at::kFloat);
-  weight.prepare(at::kFloat);
   for (std::int64_t row = 0; row < 6; ++row) {
     EXPECT_TRUE(same_bits(weight.tensor().select(0, row), values.select(0, row % 2 * 3 + row / 2))) << row;
   }
@@ -93,7 +89,6 @@ TEST(Weight, TakesOffWhatTheFileAdds) {
   StoredWeight shifted = stored(view_of(path, BlockFormat::f32, {8}));
   shifted.offset = 1.0f;
   Weight weight = Weight::from_file("w", shifted, false, at::kFloat);
-  weight.prepare(at::kFloat);
   EXPECT_TRUE(same_bits(weight.tensor(), values.add(1).sub(1)));
 }
 
@@ -105,7 +100,6 @@ TEST(Weight, HandsOutMatricesTransposedThatAreStoredSo) {
       .views = {view_of(path, BlockFormat::f32, {4, 8})}, .shape = {8, 4}, .place = nullptr, .transposed = true};
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     Weight weight = Weight::from_file("w", stored_so, true, type);
-    weight.prepare(type);
     EXPECT_TRUE(weight.tensor().equal(values.to(type)));
     EXPECT_TRUE(weight.matrix().equal(values.t().to(type)));
     EXPECT_TRUE(weight.matrix().is_contiguous()) << "rows of outputs, as kernels read them";
@@ -122,7 +116,6 @@ TEST(Weight, DequantizesBlocks) {
   const std::string path = folder.write("w", bytes);
   Weight weight = Weight::from_file("w", stored(view_of(path, BlockFormat::q8_0, {2, 96})), false, at::kBFloat16);
   EXPECT_EQ(weight.format(), BlockFormat::q8_0);
-  weight.prepare(at::kBFloat16);
   for (int block = 0; block < 6; ++block) {
     for (int i = 0; i < 32; ++i) {
       const auto expected = static_cast<float>(static_cast<signed char>(i * block - 40)) * 0.5f;

@@ -1,0 +1,262 @@
+// Compiling a plan: which matrices stand in which product, with rows in the order in which heads are read.
+#include "model/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/plan_pass.h"
+#include "ops/attention.h"
+#include "ops/rope.h"
+#include "ops/tensors.h"
+
+namespace powerhouse {
+namespace {
+
+using RowOrder = std::function<std::int64_t(std::int64_t)>;
+
+// What plan_pass.cpp has steps for.
+bool has_steps(const Block& block) {
+  if (block.mlp.moe || block.residual_from_norm || block.norm_place == NormPlace::after_add) return false;
+  const bool behind = block.norm_place == NormPlace::around || block.norm_place == NormPlace::after_branch;
+  if (block.residual != Residual::sequential && behind) return false;
+  const auto& qk_norm = block.attention.qk_norm;
+  if (qk_norm && qk_norm->after_rope && qk_norm->scope == QkNormScope::whole) return false;
+  if (block.position != PositionKind::alibi) return true;
+  return ops::kernels_take({.scale = 1.0f, .alibi = block.alibi});
+}
+
+// Where the rows of query, key and value of a fused matrix stand; row i of `part` (0: query, 1: key, 2: value).
+std::int64_t fused_row(const Attention& attention, int part, std::int64_t i) {
+  const std::int64_t dim = attention.head_dim;
+  const std::int64_t head = i / dim;
+  const std::int64_t heads = attention.num_heads;
+  const std::int64_t kv_heads = attention.num_key_value_heads;
+  std::int64_t place = 0;  // of the head among all that the matrix has
+  switch (attention.qkv) {
+    case QkvLayout::separate: return i;
+    case QkvLayout::concatenated: place = head + (part > 0 ? heads : 0) + (part > 1 ? kv_heads : 0); break;
+    case QkvLayout::per_head: place = 3 * head + part; break;
+    case QkvLayout::grouped: {
+      const std::int64_t group = heads / kv_heads;
+      place = part == 0 ? head / group * (group + 2) + head % group : head * (group + 2) + group + part - 1;
+      break;
+    }
+  }
+  return place * dim + i % dim;
+}
+
+// Rows that stand together are a view, others are copied.
+at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& rows) {
+  std::int64_t run = 1;
+  while (run < count && rows(run) == rows(0) + run) ++run;
+  if (run == count) return whole.detach().narrow(0, rows(0), count);
+  at::Tensor index = empty_tensor({count}, at::kLong);
+  for (std::int64_t i = 0; i < count; ++i) index.data_ptr<std::int64_t>()[i] = rows(i);
+  return whole.detach().index_select(0, index);
+}
+
+PlanMatrix matrix_of(const Weight& weight, const Weight& bias, std::int64_t outputs, const RowOrder& order = {}) {
+  const RowOrder rows = order ? order : [](std::int64_t row) { return row; };
+  PlanMatrix matrix{.packed = PackedMatrix::pack(weight, outputs, rows), .outputs = outputs};
+  if (matrix.packed) {
+    matrix.inputs = weight.stored()->shape[1];
+  } else {
+    matrix.dense = rows_of(weight.matrix(), outputs, rows);
+    matrix.type = to_element(matrix.dense.scalar_type());
+    matrix.inputs = matrix.dense.size(1);
+  }
+  if (bias.defined()) {
+    const std::vector<float> values = bias.floats();
+    for (std::int64_t row = 0; row < outputs; ++row) {
+      matrix.bias.push_back(values[static_cast<std::size_t>(rows(row))]);
+    }
+  }
+  return matrix;
+}
+
+std::optional<PlanNorm> norm_of(const Norm& choice, const LayerWeights& weights, Role role) {
+  PlanNorm norm{.choice = choice};
+  const Weight& weight = weights.weight(role);
+  if (weight.defined()) {
+    norm.weight = weight.floats();
+    const auto shape = weight.stored() != nullptr ? weight.stored()->shape : weight.tensor().sizes().vec();
+    if (shape.size() == 2) norm.weight_head_stride = shape[1];
+    if (choice.kind == NormKind::layer_norm && choice.unit_offset) {
+      for (float& value : norm.weight) value += 1.0f;
+    }
+  }
+  if (weights.bias_weight(role).defined()) norm.bias = weights.bias_weight(role).floats();
+  return norm;
+}
+
+PlanProduct qkv_of(const Attention& attention, const LayerWeights& weights) {
+  const std::int64_t sizes[] = {attention.num_heads * attention.head_dim,
+                                attention.num_key_value_heads * attention.head_dim,
+                                attention.num_key_value_heads * attention.head_dim};
+  const Role roles[] = {Role::q_proj, Role::k_proj, Role::v_proj};
+  PlanProduct product;
+  for (int part = 0; part < 3; ++part) {
+    const Role role = attention.qkv == QkvLayout::separate ? roles[part] : Role::qkv_proj;
+    product.matrices.push_back(
+        matrix_of(weights.weight(role), weights.bias_weight(role), sizes[part],
+                  [&attention, part](std::int64_t row) { return fused_row(attention, part, row); }));
+  }
+  return product;
+}
+
+PlanProduct one(const LayerWeights& weights, Role role, std::int64_t outputs) {
+  PlanProduct product;
+  product.matrices.push_back(matrix_of(weights.weight(role), weights.bias_weight(role), outputs));
+  return product;
+}
+
+PlanProduct up_of(const Mlp& mlp, const LayerWeights& weights) {
+  if (mlp.fused_gate_up) return one(weights, Role::gate_up_proj, 2 * mlp.intermediate_size);
+  PlanProduct product;
+  if (mlp.gated) product = one(weights, Role::gate_proj, mlp.intermediate_size);
+  product.matrices.push_back(
+      matrix_of(weights.weight(Role::up_proj), weights.bias_weight(Role::up_proj), mlp.intermediate_size));
+  return product;
+}
+
+bool any_packed(const PlanProduct& product) {
+  return std::any_of(product.matrices.begin(), product.matrices.end(),
+                     [](const PlanMatrix& matrix) { return matrix.packed.has_value(); });
+}
+
+std::size_t bytes_of(const PlanProduct& product) {
+  std::size_t bytes = 0;
+  for (const PlanMatrix& matrix : product.matrices) {
+    bytes += (matrix.packed ? matrix.packed->bytes() : 0) + matrix.bias.size() * sizeof(float);
+  }
+  return bytes;
+}
+
+std::size_t bytes_of(const std::optional<PlanNorm>& norm) {
+  return norm ? (norm->weight.size() + norm->bias.size()) * sizeof(float) : 0;
+}
+
+}  // namespace
+
+std::int64_t PlanProduct::width() const {
+  std::int64_t total = 0;
+  for (const PlanMatrix& matrix : matrices) total += matrix.outputs;
+  return total;
+}
+
+bool PlanProduct::reads_codes() const { return any_packed(*this); }
+
+bool PlanProduct::reads(Element type) const {
+  return std::any_of(matrices.begin(), matrices.end(),
+                     [&](const PlanMatrix& matrix) { return !matrix.packed && matrix.type == type; });
+}
+
+bool Plan::has_steps(const ModelConfig& config) {
+  if (config.embedding_size > 0) return false;
+  return std::all_of(config.layers.begin(), config.layers.end(),
+                     [](const Block& block) { return powerhouse::has_steps(block); });
+}
+
+bool Plan::packs(const ModelConfig& config, const DecoderWeights& weights) {
+  for (std::size_t i = 0; i < config.layers.size(); ++i) {
+    for (const Role role :
+         {Role::q_proj, Role::qkv_proj, Role::o_proj, Role::up_proj, Role::gate_up_proj, Role::down_proj}) {
+      const StoredWeight* stored = weights.layer(static_cast<std::int64_t>(i)).weight(role).stored();
+      if (stored != nullptr && can_pack(*stored)) return true;
+    }
+  }
+  return false;
+}
+
+std::unique_ptr<const Plan> Plan::compile(const ModelConfig& config, const DecoderWeights& weights) {
+  if (!has_steps(config)) return nullptr;
+  std::unique_ptr<Plan> plan(new Plan(config, weights));
+  plan->compile_layers();
+  return plan;
+}
+
+Plan::Plan(const ModelConfig& config, const DecoderWeights& weights) : config_(config), weights_(weights) {}
+
+void Plan::compile_layers() {
+  for (std::size_t i = 0; i < config_.layers.size(); ++i) {
+    const Block& block = config_.layers[i];
+    const Attention& attention = block.attention;
+    const LayerWeights& weights = weights_.layer(static_cast<std::int64_t>(i));
+    PlanLayer layer{.block = &block};
+    if (block.norm_place != NormPlace::after_branch) {
+      layer.attention_norm = norm_of(block.norm, weights, Role::attention_norm);
+      if (block.residual != Residual::parallel_shared_norm)
+        layer.mlp_norm = norm_of(block.norm, weights, Role::mlp_norm);
+    }
+    if (block.norm_place != NormPlace::before) {
+      layer.attention_post_norm = norm_of(block.norm, weights, Role::attention_post_norm);
+      layer.mlp_post_norm = norm_of(block.norm, weights, Role::mlp_post_norm);
+    }
+    if (attention.qk_norm) {
+      layer.q_norm = norm_of(attention.qk_norm->norm, weights, Role::q_norm);
+      layer.k_norm = norm_of(attention.qk_norm->norm, weights, Role::k_norm);
+    }
+    layer.qkv = qkv_of(attention, weights);
+    layer.output = one(weights, Role::o_proj, config_.hidden_size);
+    layer.up = up_of(block.mlp, weights);
+    layer.down = one(weights, Role::down_proj, config_.hidden_size);
+    layer.scale = attention.scale.value_or(1.0f / std::sqrt(static_cast<float>(attention.head_dim)));
+    if (block.position == PositionKind::alibi) {
+      layer.alibi_slopes = ops::alibi_slopes(block.alibi, attention.num_heads, layer.scale);
+    }
+    if (attention.sinks) layer.sinks = weights.weight(Role::sinks).floats();
+    if (block.position == PositionKind::rope) {
+      while (layer.rope < ropes_.size() && !(*ropes_[layer.rope].rope == block.rope)) ++layer.rope;
+      if (layer.rope == ropes_.size()) {
+        ropes_.push_back({&block.rope, {}});
+        if (!ops::depends_on_length(block.rope)) ropes_.back().frequencies = ops::rope_frequencies(block.rope, 0);
+      }
+    }
+    layers_.push_back(std::move(layer));
+  }
+  const LayerWeights& outside = weights_.outside();
+  if (config_.embedding_norm) embedding_norm_ = norm_of(*config_.embedding_norm, outside, Role::embedding_norm);
+  if (config_.final_norm) final_norm_ = norm_of(*config_.final_norm, outside, Role::final_norm);
+  const Role head = config_.tie_word_embeddings ? Role::embed_tokens : Role::lm_head;
+  head_.matrices.push_back(matrix_of(outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
+}
+
+Plan::~Plan() = default;
+
+std::size_t Plan::bytes() const {
+  std::size_t bytes = bytes_of(head_) + bytes_of(embedding_norm_) + bytes_of(final_norm_);
+  for (const PlanLayer& layer : layers_) {
+    for (const PlanProduct* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) bytes += bytes_of(*product);
+    for (const auto* norm : {&layer.attention_norm, &layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm,
+                             &layer.q_norm, &layer.k_norm}) {
+      bytes += bytes_of(*norm);
+    }
+    bytes += layer.sinks.size() * sizeof(float);
+  }
+  return bytes;
+}
+
+std::size_t Plan::mapped_bytes() const {
+  std::size_t bytes = 0;
+  for (const Role role : {Role::embed_tokens, Role::position_embeddings}) {
+    const StoredWeight* stored = weights_.outside().weight(role).stored();
+    if (stored == nullptr) continue;
+    for (const TensorView& view : stored->views) bytes += view.bytes;
+  }
+  return bytes;
+}
+
+std::unique_ptr<PlanBuffers> Plan::take_buffers() const {
+  const std::lock_guard lock(mutex_);
+  if (free_buffers_.empty()) return std::make_unique<PlanBuffers>();
+  std::unique_ptr<PlanBuffers> buffers = std::move(free_buffers_.back());
+  free_buffers_.pop_back();
+  return buffers;
+}
+
+void Plan::give_back(std::unique_ptr<PlanBuffers> buffers) const {
+  const std::lock_guard lock(mutex_);
+  free_buffers_.push_back(std::move(buffers));
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,58 @@
+// Plan: a decoder compiled for inference on the CPU. The same choices of ModelConfig as Decoder reads, as steps of our
+// own kernels over buffers that are made once: one parallel region a pass with barriers between steps, no LibTorch on
+// the way. Weights of blocks are packed for products (kernels/common/packed.h) and activations quantized to 15 bits in
+// front of each; everything between is float32.
+//
+// The plan serves sessions of models that were loaded from quantized files. Hooks, gradients and the padded forward are
+// Decoder's; so are the few choices that no step here is made for (see plan.cpp).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "model/decoder.h"
+#include "model/plan_parts.h"
+
+namespace powerhouse {
+
+struct PlanBuffers;
+
+class Plan {
+ public:
+  /// Whether all choices of the config have steps here.
+  static bool has_steps(const ModelConfig& config);
+  /// Whether a plan would pack any of the weights: what it is worth making for.
+  static bool packs(const ModelConfig& config, const DecoderWeights& weights);
+  /// Both must outlive the plan. Null where the config has choices without steps.
+  static std::unique_ptr<const Plan> compile(const ModelConfig& config, const DecoderWeights& weights);
+  ~Plan();
+
+  /// As Decoder::forward with a cache and without hooks. From any thread.
+  at::Tensor forward(const PackedBatch& batch, KvCache& cache) const;
+
+  /// Bytes of packed weights, norms and biases.
+  std::size_t bytes() const;
+  /// Bytes of embeddings that are read from the file row by row.
+  std::size_t mapped_bytes() const;
+
+ private:
+  friend class PlanPass;
+  Plan(const ModelConfig& config, const DecoderWeights& weights);
+  void compile_layers();
+  std::unique_ptr<PlanBuffers> take_buffers() const;
+  void give_back(std::unique_ptr<PlanBuffers> buffers) const;
+
+  const ModelConfig& config_;
+  const DecoderWeights& weights_;
+  std::vector<PlanLayer> layers_;
+  std::vector<PlanRope> ropes_;
+  std::optional<PlanNorm> embedding_norm_, final_norm_;
+  PlanProduct head_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<PlanBuffers>> free_buffers_;
+};
+
+}  // namespace powerhouse

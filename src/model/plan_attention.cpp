@@ -1,0 +1,185 @@
+// Attention of a pass: heads are normed, turned and written into the cache, then attended over its pages.
+#include <algorithm>
+
+#include "model/plan_pass.h"
+#include "ops/tensors.h"
+
+namespace powerhouse {
+namespace {
+
+// A sequence with more new rows is taken in tiles of them.
+constexpr std::int64_t kSingleRows = 4;
+
+}  // namespace
+
+void PlanPass::attention(const Worker& worker, std::size_t index) {
+  const PlanLayer& layer = plan_.layers_[index];
+  const std::int64_t hidden = plan_.config_.hidden_size;
+  PlanInput& input = prepare(worker, layer.qkv, rows_, {buffers_.x.data(), hidden, &layer.attention_norm});
+  if (worker.index == 0) find_pages(layer, static_cast<std::int64_t>(index));
+  multiply(worker, layer.qkv, input, rows_, buffers_.qkv.data());
+  // Side by side, the MLP reads x before attention is added to it.
+  if (layer.block->residual != Residual::sequential) {
+    const bool same = layer.block->residual == Residual::parallel_shared_norm;
+    worker.wait();
+    up_product(worker, layer, same ? layer.attention_norm : layer.mlp_norm);
+  }
+  worker.wait();
+  turn_heads(worker, layer);
+  if (!alone_) worker.wait();
+  attend(worker, layer);
+  worker.wait();
+  PlanInput& context = prepare(worker, layer.output, rows_, {buffers_.context.data(), layer.query_width()});
+  add_branch(worker, layer.output, context, *layer.block, layer.attention_post_norm);
+}
+
+void PlanPass::find_pages(const PlanLayer& layer, std::int64_t index) {
+  const std::int64_t qkv_width = layer.qkv.width();
+  const std::int64_t window = layer.block->attention.sliding_window.value_or(0);
+  buffers_.rows.clear();
+  for (std::size_t i = 0; i < buffers_.pages.size(); ++i) {
+    KvCache::Pages& pages = buffers_.pages[i];
+    cache_.pages(index, batch_.sequences[i], pages);
+    const std::int64_t count = batch_.cu_seqlens[i + 1] - batch_.cu_seqlens[i];
+    if (count > kSingleRows) continue;
+    const std::int64_t past = cache_.length(batch_.sequences[i]);
+    for (std::int64_t k = 0; k < count; ++k) {
+      const std::int64_t row = batch_.cu_seqlens[i] + k;
+      const std::int64_t end = past + k + 1;
+      buffers_.rows.push_back({.q = buffers_.qkv.data() + row * qkv_width,
+                               .out = buffers_.context.data() + row * layer.query_width(),
+                               .key_pages = pages.keys.data(),
+                               .value_pages = pages.values.data(),
+                               .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
+                               .end = end});
+    }
+  }
+}
+
+// Norms over all heads of a row together.
+void PlanPass::norm_whole_heads(const PlanLayer& layer, std::int64_t row) {
+  float* const query = buffers_.qkv.data() + row * layer.qkv.width();
+  float* const key = query + layer.query_width();
+  norm_row(kernels_, *layer.q_norm, query, query, layer.query_width());
+  norm_row(kernels_, *layer.k_norm, key, key, layer.key_value_width());
+}
+
+void PlanPass::turn_heads(const Worker& worker, const PlanLayer& layer) {
+  const Attention& attention = layer.block->attention;
+  if (attention.clip_qkv) {
+    const Range rows = worker.share_of(rows_);
+    float* const data = buffers_.qkv.data();
+    for (std::int64_t i = rows.begin * layer.qkv.width(); i < rows.end * layer.qkv.width(); ++i) {
+      data[i] = std::clamp(data[i], -*attention.clip_qkv, *attention.clip_qkv);
+    }
+    worker.wait();
+  }
+  if (attention.qk_norm && attention.qk_norm->scope == QkNormScope::whole) {  // never after RoPE: see has_steps
+    const Range rows = worker.share_of(rows_);
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) norm_whole_heads(layer, row);
+    worker.wait();
+  }
+  // Shared as `attend` shares single rows: there a worker reads only what it turned itself.
+  const std::int64_t kv_heads = attention.num_key_value_heads;
+  const Range items = worker.share_of(rows_ * kv_heads);
+  for (std::int64_t item = items.begin; item < items.end; ++item) turn_head(layer, item / kv_heads, item % kv_heads);
+}
+
+// A key-value head of one row with the query heads that read it.
+void PlanPass::turn_head(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head) {
+  const Block& block = *layer.block;
+  const Attention& attention = block.attention;
+  const std::int64_t dim = attention.head_dim;
+  const std::int64_t group = attention.num_heads / attention.num_key_value_heads;
+  float* const query = buffers_.qkv.data() + row * layer.qkv.width() + kv_head * group * dim;
+  float* const key = buffers_.qkv.data() + row * layer.qkv.width() + layer.query_width() + kv_head * dim;
+  const float* const value = key + layer.key_value_width();
+  const auto norm = [&](bool after_rope) {
+    if (!attention.qk_norm || attention.qk_norm->scope == QkNormScope::whole) return;
+    if (attention.qk_norm->after_rope != after_rope) return;
+    norm_heads(*layer.q_norm, query, dim, group, kv_head * group);
+    norm_heads(*layer.k_norm, key, dim, 1, kv_head);
+  };
+  norm(false);
+  if (block.position == PositionKind::rope) {
+    const std::int64_t pairs = block.rope.rotary_dim / 2;
+    cpu::RopeParams params{.data = query,
+                           .cos = buffers_.cos[layer.rope].data() + row * pairs,
+                           .sin = buffers_.sin[layer.rope].data() + row * pairs,
+                           .heads = group,
+                           .rotary_dim = block.rope.rotary_dim,
+                           .head_stride = dim,
+                           .interleaved = block.rope.layout == RopeLayout::interleaved};
+    kernels_.rope(params, 0, group);
+    params.data = key;
+    params.heads = 1;
+    kernels_.rope(params, 0, 1);
+  }
+  norm(true);
+  const auto sequence = static_cast<std::size_t>(buffers_.sequence_of[static_cast<std::size_t>(row)]);
+  const std::int64_t position = cache_.length(batch_.sequences[sequence]) + row - batch_.cu_seqlens[sequence];
+  const auto page = static_cast<std::size_t>(position / cache_.page_tokens());
+  const std::int64_t place = position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
+  const Element type = to_element(cache_.type());
+  const auto write = [&](const float* from, const void* base) {
+    auto* const to = static_cast<char*>(const_cast<void*>(base)) + place * element_bytes(type);
+    kernels_.convert({.destination_type = type, .source = from, .destination = to}, 0, dim);
+  };
+  write(key, buffers_.pages[sequence].keys[page]);
+  write(value, buffers_.pages[sequence].values[page]);
+}
+
+void PlanPass::norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count,
+                          std::int64_t first) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    norm_row(kernels_, norm, heads + i * dim, heads + i * dim, dim, (first + i) * norm.weight_head_stride);
+  }
+}
+
+cpu::AttentionShape PlanPass::shape_of(const PlanLayer& layer) const {
+  const Block& block = *layer.block;
+  const Attention& attention = block.attention;
+  return {.type = Element::f32,
+          .cache_type = to_element(cache_.type()),
+          .num_kv_heads = attention.num_key_value_heads,
+          .group = attention.num_heads / attention.num_key_value_heads,
+          .head_dim = attention.head_dim,
+          .page_tokens = cache_.page_tokens(),
+          .token_stride = layer.key_value_width(),
+          .kv_head_stride = attention.head_dim,
+          .q_head_stride = attention.head_dim,
+          .out_head_stride = attention.head_dim,
+          .scale = layer.scale,
+          .softcap = attention.softcap.value_or(0.0f),
+          .alibi_slopes = layer.alibi_slopes.empty() ? nullptr : layer.alibi_slopes.data(),
+          .alibi_in_bf16 = block.position == PositionKind::alibi && block.alibi.bf16_rounding,
+          .sinks = layer.sinks.empty() ? nullptr : layer.sinks.data()};
+}
+
+void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
+  const cpu::AttentionShape shape = shape_of(layer);
+  float* const scratch = worker.own.scratch.data();
+  for (std::size_t i = 0; i < buffers_.pages.size(); ++i) {
+    const std::int64_t first = batch_.cu_seqlens[i];
+    const std::int64_t count = batch_.cu_seqlens[i + 1] - first;
+    if (count <= kSingleRows) continue;
+    cpu::PrefillParams params{shape};
+    params.q = buffers_.qkv.data() + first * layer.qkv.width();
+    params.out = buffers_.context.data() + first * layer.query_width();
+    params.key_pages = buffers_.pages[i].keys.data();
+    params.value_pages = buffers_.pages[i].values.data();
+    params.rows = count;
+    params.length = cache_.length(batch_.sequences[i]) + count;
+    params.window = layer.block->attention.sliding_window.value_or(0);
+    params.q_row_stride = layer.qkv.width();
+    params.out_row_stride = layer.query_width();
+    const Range items = worker.share_of(cpu::prefill_items(params));
+    if (items.begin < items.end) kernels_.prefill_attention(params, items.begin, items.end, scratch);
+  }
+  if (buffers_.rows.empty()) return;
+  const cpu::AttentionParams params{shape, buffers_.rows.data()};
+  const Range items = worker.share_of(static_cast<std::int64_t>(buffers_.rows.size()) * shape.num_kv_heads);
+  if (items.begin < items.end) kernels_.attention(params, items.begin, items.end, scratch);
+}
+
+}  // namespace powerhouse

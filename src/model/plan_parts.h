@@ -1,0 +1,58 @@
+// What a plan is made of: matrices as products read them, norms, and the layers in order.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "kernels/cpu/kernels.h"
+#include "ops/packed_matrix.h"
+#include "powerhouse/model_config.h"
+
+namespace powerhouse {
+
+/// Rows of outputs, in panels or as plain numbers of a float type.
+struct PlanMatrix {
+  std::optional<PackedMatrix> packed{};
+  at::Tensor dense{};           // or this; its rows' elements lie together
+  Element type = Element::f32;  // of `dense`
+  std::vector<float> bias{};
+  std::int64_t inputs = 0;
+  std::int64_t outputs = 0;
+};
+
+/// Matrices that read the same rows and write side by side.
+struct PlanProduct {
+  std::vector<PlanMatrix> matrices{};
+  std::int64_t width() const;
+  /// Whether some matrix reads codes; plain numbers of `type`.
+  bool reads_codes() const;
+  bool reads(Element type) const;
+};
+
+struct PlanNorm {
+  Norm choice{};
+  std::vector<float> weight{}, bias{};
+  std::int64_t weight_head_stride = 0;
+};
+
+struct PlanLayer {
+  const Block* block = nullptr;
+  std::optional<PlanNorm> attention_norm{}, attention_post_norm{}, mlp_norm{}, mlp_post_norm{};
+  std::optional<PlanNorm> q_norm{}, k_norm{};
+  PlanProduct qkv{}, output{}, up{}, down{};  // `up`: gate and up beside each other where gated
+  std::size_t rope = 0;
+  std::vector<float> alibi_slopes{}, sinks{};
+  float scale = 1.0f;
+
+  std::int64_t query_width() const { return block->attention.num_heads * block->attention.head_dim; }
+  std::int64_t key_value_width() const { return block->attention.num_key_value_heads * block->attention.head_dim; }
+};
+
+/// A RoPE that some layers share. Where it depends on the length, frequencies are computed for each sequence.
+struct PlanRope {
+  const Rope* rope = nullptr;
+  std::vector<float> frequencies{};
+};
+
+}  // namespace powerhouse

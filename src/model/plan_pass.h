@@ -1,0 +1,100 @@
+// PlanPass: one pass of a plan over a batch, as every worker of the team runs it.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "model/plan.h"
+#include "support/thread_team.h"
+
+namespace powerhouse {
+
+/// Rows as products read them. Vectors grow and are kept.
+struct PlanInput {
+  std::vector<float> floats{};
+  std::vector<std::int8_t> codes{}, rests{};
+  std::vector<float> scales{};
+  std::vector<std::int32_t> sums{};
+  std::vector<std::uint16_t> bf16{}, f16{};
+  std::int64_t width = 0;
+
+  void reserve(std::int64_t count, std::int64_t row_width, const PlanProduct& product);
+  cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), width}; }
+};
+
+/// What a pass needs beside the weights; kept from pass to pass.
+struct PlanBuffers {
+  std::vector<float> x{}, qkv{}, context{}, up{}, branch{};
+  PlanInput input{};  // of many rows, shared by the workers
+  struct Own {
+    PlanInput input{};  // of few rows: each worker prepares all of them itself, which costs less than waiting
+    std::vector<float> scratch{};
+  };
+  std::vector<Own> own{};
+  std::vector<std::vector<float>> cos{}, sin{};  // of each distinct RoPE: [rows, rotary_dim / 2]
+  std::vector<std::int64_t> sequence_of{};       // of each row
+  std::vector<KvCache::Pages> pages{};           // of each sequence, in the layer at hand
+  std::vector<cpu::AttentionRow> rows{};         // those that are attended one by one, likewise
+};
+
+/// A norm over `size` elements; the weight begins at `weight_offset`.
+void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
+              std::int64_t weight_offset = 0);
+
+class PlanPass {
+ public:
+  /// `logits` has room for [logits_rows, vocab_size]; null where none are wanted.
+  PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, float* logits);
+  void run(int worker, int workers, Barrier& barrier);
+
+ private:
+  struct Worker {
+    int index, count;
+    Barrier& barrier;
+    PlanBuffers::Own& own;
+
+    void wait() const { barrier.wait(count); }
+    Range share_of(std::int64_t items, std::int64_t grain = 1) const { return share(items, index, count, grain); }
+  };
+  // What a product reads: rows as they are, normed, or activated.
+  struct Source {
+    const float* rows;
+    std::int64_t width;
+    const std::optional<PlanNorm>* norm = nullptr;
+    const Mlp* activation = nullptr;  // rows are [gate, up] or [up]
+  };
+
+  void embed(const Worker& worker);
+  void attention(const Worker& worker, std::size_t index);
+  void find_pages(const PlanLayer& layer, std::int64_t index);
+  void turn_heads(const Worker& worker, const PlanLayer& layer);
+  void turn_head(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head);
+  void norm_whole_heads(const PlanLayer& layer, std::int64_t row);
+  void norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count, std::int64_t first);
+  void attend(const Worker& worker, const PlanLayer& layer);
+  cpu::AttentionShape shape_of(const PlanLayer& layer) const;
+  void mlp(const Worker& worker, const PlanLayer& layer);
+  void up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);
+  void head(const Worker& worker);
+
+  PlanInput& prepare(const Worker& worker, const PlanProduct& product, std::int64_t rows, const Source& source);
+  void prepare_row(PlanInput& input, const PlanProduct& product, std::int64_t row, const Source& source);
+  // The worker's columns [begin, end) of y = input * product.
+  Range multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows, float* y);
+  void multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t rows, Range panels, float* y,
+                std::int64_t y_stride);
+  // x += multiplier * norm(input * product).
+  void add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,
+                  const std::optional<PlanNorm>& norm);
+
+  const Plan& plan_;
+  const PackedBatch& batch_;
+  KvCache& cache_;
+  PlanBuffers& buffers_;
+  float* logits_;
+  const cpu::CpuKernels& kernels_;
+  std::int64_t rows_;
+  bool alone_ = true;  // no row reads a key of another row of this pass
+};
+
+}  // namespace powerhouse
