@@ -29,10 +29,10 @@ struct PackedLayout {
   bool has_min = false;
 
   constexpr bool two_levels() const { return unit > 32; }
-  constexpr std::int64_t code_bytes() const { return 64 * code_bits; }  // of 32 elements of a panel
+  constexpr std::int64_t code_bytes() const { return std::int64_t{64} * code_bits; }  // of 32 elements of a panel
   constexpr std::int64_t head_bytes() const { return has_min ? 64 : 32; }
   constexpr std::int64_t scale_bytes() const {  // of 32 elements
-    return two_levels() ? 32 / group * (has_min ? 32 : 16) : 0;
+    return two_levels() ? std::int64_t{32} / group * (has_min ? 32 : 16) : 0;
   }
   constexpr std::int64_t unit_bytes() const { return head_bytes() + unit / 32 * (scale_bytes() + code_bytes()); }
 };

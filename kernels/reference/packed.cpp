@@ -128,7 +128,7 @@ void unpack_row(const PackedLayout& layout, const void* panel, std::int64_t row,
           if (layout.has_min) min = m * static_cast<float>(scales[16 * (groups + g) + row]);
         }
         const int code = code_at(layout, at, row, i);
-        const float level = static_cast<float>(layout.table != nullptr ? layout.table[code] : code - layout.offset);
+        const auto level = static_cast<float>(layout.table != nullptr ? layout.table[code] : code - layout.offset);
         values[k + 32 * part + i] = layout.has_min ? scale * level + min : scale * level;
       }
       at += layout.code_bytes();

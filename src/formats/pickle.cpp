@@ -249,11 +249,11 @@ bool Machine::step(std::uint8_t opcode) {
 
 // ("storage", type, key, location, elements)
 void Machine::persistent() {
-  const Tuple& id = as<Tuple>(pop(), "persistent id");
+  const auto& id = as<Tuple>(pop(), "persistent id");
   if (id.items.size() != 5 || as<std::string>(id.items[0], "kind") != "storage") fail("an unknown persistent id");
   const std::string& type = as<Global>(id.items[1], "storage type").name;
-  const std::int64_t count = as<std::int64_t>(id.items[4], "size of a storage");
-  const std::string& key = as<std::string>(id.items[2], "key of a storage");
+  const auto count = as<std::int64_t>(id.items[4], "size of a storage");
+  const auto& key = as<std::string>(id.items[2], "key of a storage");
   if (key.size() > kLongestKey) fail("an impossible key of a storage", key);
   Storage storage{.key = key, .format = storage_format(type)};
   if (!storage.format && !is_untyped_storage(type)) fail("no storage", type);
@@ -267,7 +267,7 @@ void Machine::persistent() {
 }
 
 void Machine::reduce() {
-  const Tuple& arguments = as<Tuple>(pop(), "arguments");
+  const auto& arguments = as<Tuple>(pop(), "arguments");
   const std::string& name = as<Global>(pop(), "function").name;
   if (name == kOrderedDict) {
     if (!arguments.items.empty()) refuse("the pickle fills a dict in another way", name);
@@ -284,7 +284,7 @@ void Machine::reduce() {
 }
 
 std::vector<std::int64_t> Machine::sizes(Ref value, const char* what) const {
-  const Tuple& tuple = as<Tuple>(value, what);
+  const auto& tuple = as<Tuple>(value, what);
   if (tuple.items.size() > kMostDimensions) fail("a tensor of too many dimensions");
   std::vector<std::int64_t> out;
   for (const Ref item : tuple.items) {
@@ -322,12 +322,12 @@ void Machine::rebuild(const Tuple& arguments, bool with_dtype) {
 }
 
 std::vector<std::pair<std::string, PickledTensor>> Machine::tensors(Ref value) const {
-  const Dict& dict = as<Dict>(value, "dict of tensors");
+  const auto& dict = as<Dict>(value, "dict of tensors");
   bound(dict.entries.size(), kMostTensors);
   std::vector<std::pair<std::string, PickledTensor>> out;
   std::set<std::string_view> names;
   for (const auto& [key, item] : dict.entries) {
-    const std::string& name = as<std::string>(key, "name of a tensor");
+    const auto& name = as<std::string>(key, "name of a tensor");
     if (!names.insert(name).second) fail("a name stands twice", name);
     const auto* tensor = std::get_if<Index<PickledTensor>>(&values_[item]);
     if (tensor == nullptr) {

@@ -25,11 +25,13 @@ std::vector<TensorView> read_shards(const std::string& folder, const char* index
         fail(name, "a shard must be a file of this folder", file);
       }
       auto [opened, fresh] = shards.try_emplace(file);
-      const bool absent = missing != nullptr && !may_exist(folder + "/" + file);
+      std::string path = folder;
+      path.append("/").append(file);
+      const bool absent = missing != nullptr && !may_exist(path);
       if (fresh && absent) missing->push_back(file);
       if (absent) continue;
       if (fresh) {
-        for (TensorView& view : read(folder + "/" + file)) opened->second.emplace(view.name, view);
+        for (TensorView& view : read(path)) opened->second.emplace(view.name, view);
       }
       const auto place = opened->second.find(name);
       if (place == opened->second.end()) fail(name, "the shard has no such tensor", file);

@@ -41,6 +41,7 @@ struct Conversation::Impl {
   std::vector<Message> history;
 };
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): read before the other constructor takes its own
 Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system)
     : Conversation(model, tokenizer, ChatTemplate::from_tokenizer(tokenizer), system) {}
 

@@ -1,6 +1,7 @@
 // CausalLM: loading, the padded forward, parameters and hooks.
 #include "powerhouse/causal_lm.h"
 
+#include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros_ops.h>
 
 #include "formats/checkpoint.h"

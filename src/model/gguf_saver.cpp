@@ -153,11 +153,12 @@ void save_gguf(const Model& model, const std::string& path) {
 
   std::vector<TensorSource> tensors;
   for (const auto& [tensor, values] : io.tensors()) {
-    tensors.push_back({.name = tensor,
-                       .format = BlockFormat::f32,
-                       .shape = {static_cast<std::int64_t>(values.size())},
-                       .bytes = values.size() * sizeof(float),
-                       .write = [values](const auto& sink) { sink(values.data(), values.size() * sizeof(float)); }});
+    tensors.push_back(
+        {.name = tensor,
+         .format = BlockFormat::f32,
+         .shape = {static_cast<std::int64_t>(values.size())},
+         .bytes = values.size() * sizeof(float),
+         .write = [values = values](const auto& sink) { sink(values.data(), values.size() * sizeof(float)); }});
   }
   const std::vector<TensorSource> weights = tensor_sources(model);
   tensors.insert(tensors.end(), weights.begin(), weights.end());

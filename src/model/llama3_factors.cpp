@@ -74,7 +74,7 @@ Rope with_llama3_named(const Rope& rope) {
   if (const auto fit = fitted(rope, factor); fit && gives(*fit, rope.frequency_factors)) return *fit;
   // Small heads have too few frequencies for a line: Meta's factors, with any usual length.
   for (std::int64_t original = 8; original <= 1 << 20; original *= 2) {
-    const Rope usual = llama3(rope, factor, 4.0, original);
+    Rope usual = llama3(rope, factor, 4.0, original);
     if (gives(usual, rope.frequency_factors)) return usual;
   }
   return rope;

@@ -12,7 +12,7 @@ constexpr std::string_view gguf_name(Role role) {
     case Role::embed_tokens: return "token_embd";
     case Role::position_embeddings: return "position_embd";
     case Role::embedding_norm: return "token_embd_norm";
-    case Role::project_in: return "";
+    case Role::project_in:
     case Role::project_out: return "";
     case Role::attention_norm: return "blk.{}.attn_norm";
     case Role::q_proj: return "blk.{}.attn_q";
@@ -26,7 +26,7 @@ constexpr std::string_view gguf_name(Role role) {
     case Role::attention_post_norm: return "blk.{}.post_attention_norm";
     case Role::mlp_norm: return "blk.{}.ffn_norm";
     case Role::gate_proj: return "blk.{}.ffn_gate";
-    case Role::up_proj: return "blk.{}.ffn_up";
+    case Role::up_proj:
     case Role::gate_up_proj: return "blk.{}.ffn_up";
     case Role::down_proj: return "blk.{}.ffn_down";
     case Role::router: return "blk.{}.ffn_gate_inp";

@@ -38,6 +38,7 @@ const T* data_or_null(const std::vector<T>& values) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-non-const-parameter): the kernels write to y
 void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
               std::int64_t weight_offset) {
   const auto describe = [&](auto params) {
@@ -209,7 +210,7 @@ PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, s
 }
 
 void PlanPass::multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t rows, Range panels, float* y,
-                        std::int64_t y_stride) {
+                        std::int64_t y_stride) const {
   if (matrix.packed) {
     const std::int64_t block = std::max<std::int64_t>(32, kBlockBytes / input.width / 8 * 8);
     for (std::int64_t m = 0; m < rows; m += block) {

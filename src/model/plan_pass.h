@@ -82,7 +82,7 @@ class PlanPass {
   // The worker's columns [begin, end) of y = input * product.
   Range multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows, float* y);
   void multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t rows, Range panels, float* y,
-                std::int64_t y_stride);
+                std::int64_t y_stride) const;
   // x += multiplier * norm(input * product).
   void add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,
                   const std::optional<PlanNorm>& norm);

@@ -159,7 +159,7 @@ std::vector<float> Weight::floats() const {
     return values;
   }
   const at::Tensor whole = tensor().detach().to(at::kFloat).contiguous();
-  const float* data = whole.const_data_ptr<float>();
+  const auto* data = whole.const_data_ptr<float>();
   return {data, data + whole.numel()};
 }
 

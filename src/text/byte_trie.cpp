@@ -48,7 +48,7 @@ class ByteTrie::Builder {
       starts.push_back(range.end);
       const std::uint32_t base = place(bytes);
       units_[range.node].base = base;
-      for (std::size_t i = 0; i < bytes.size(); ++i) take(base + bytes[i], range.node);
+      for (const auto byte : bytes) take(base + byte, range.node);
       for (std::size_t i = bytes.size(); i-- > 0;) {
         todo.push_back({starts[i], starts[i + 1], range.depth + 1, base + bytes[i]});
       }

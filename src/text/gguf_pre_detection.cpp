@@ -206,7 +206,11 @@ const std::vector<std::string>& probing_texts() {
     std::vector<std::string> out = {std::string(kTestText)};
     for (const auto& a : parts) {
       for (const auto& b : parts) {
-        for (const auto& c : parts) out.push_back(a + b + c);
+        for (const auto& c : parts) {
+          std::string text = a;
+          text.append(b).append(c);
+          out.push_back(std::move(text));
+        }
       }
     }
     std::uint32_t state = 1;  // a fixed sequence: the same texts for everyone

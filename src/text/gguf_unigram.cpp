@@ -17,8 +17,8 @@ bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 
 
 }  // namespace
 
-GgufUnigramNormalizer::GgufUnigramNormalizer(std::optional<Charsmap> map, std::vector<std::string_view> user_defined,
-                                             Options options)
+GgufUnigramNormalizer::GgufUnigramNormalizer(std::optional<Charsmap> map,
+                                             const std::vector<std::string_view>& user_defined, Options options)
     : map_(std::move(map)), options_(options) {
   std::vector<ByteTrie::Key> keys;
   for (const std::string_view token : user_defined) {

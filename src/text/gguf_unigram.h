@@ -24,7 +24,8 @@ class GgufUnigramNormalizer final : public RewriteStep {
     bool add_space_prefix = false;
     bool remove_extra_whitespaces = false;
   };
-  GgufUnigramNormalizer(std::optional<Charsmap> map, std::vector<std::string_view> user_defined, Options options);
+  GgufUnigramNormalizer(std::optional<Charsmap> map, const std::vector<std::string_view>& user_defined,
+                        Options options);
   bool rewrite(const AlignedText& text, TextBuffer& out) const override;
   bool keeps_start() const override { return false; }
 

@@ -153,7 +153,7 @@ std::pair<BigInteger::Limbs, BigInteger::Limbs> BigInteger::divide(const Limbs& 
       quotient[i] = static_cast<std::uint32_t>(rest / b[0]);
       rest %= b[0];
     }
-    return {std::move(quotient), {static_cast<std::uint32_t>(rest)}};
+    return std::make_pair(std::move(quotient), Limbs{static_cast<std::uint32_t>(rest)});
   }
   const auto scaled = [](const Limbs& limbs, std::uint64_t factor) {
     Limbs out;

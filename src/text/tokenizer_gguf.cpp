@@ -222,7 +222,7 @@ class Loader {
     const GgufUnigramNormalizer::Options options{
         .add_space_prefix = file_.boolean("tokenizer.ggml.add_space_prefix").value_or(false),
         .remove_extra_whitespaces = file_.boolean("tokenizer.ggml.remove_extra_whitespaces").value_or(false)};
-    impl_->normalizer.append(std::make_unique<GgufUnigramNormalizer>(charsmap(), std::move(user_defined), options));
+    impl_->normalizer.append(std::make_unique<GgufUnigramNormalizer>(charsmap(), user_defined, options));
     impl_->pre_tokenizer.finish(false);
     impl_->pieces.drops_first = options.add_space_prefix;
     load_special_tokens({.eos = 1, .unk = 2, .pad = 0, .add_eos = true});

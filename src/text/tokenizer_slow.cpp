@@ -222,7 +222,7 @@ std::shared_ptr<Tokenizer::Impl> SlowTokenizer::load(Json& config) const {
 
 // Files that say themselves what the tokenizer does.
 std::shared_ptr<Tokenizer::Impl> SlowTokenizer::load_whole(Json& config) const {
-  const auto tokenizer = [&] {
+  auto tokenizer = [&] {
     if (row_->files == SlowFiles::tiktoken) return load_tiktoken(find_tiktoken(folder_));
     const std::string file = sentencepiece_file(folder_).string();
     if (!is_tiktoken(file)) return load_sentencepiece(file, config.bool_or("legacy", row_->legacy));

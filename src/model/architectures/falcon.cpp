@@ -100,8 +100,8 @@ void hf(HfConfig& io, ModelConfig& model) {
 void gguf(GgufConfig& io, ModelConfig& model) {
   if (!io.reading()) {
     const Wiring wiring = wiring_of(model.layers.front());
-    io.refuse_unless(!wiring.alibi, "alibi");
-    io.refuse_unless(wiring.parallel_attn, "parallel_attn");
+    GgufConfig::refuse_unless(!wiring.alibi, "alibi");
+    GgufConfig::refuse_unless(wiring.parallel_attn, "parallel_attn");
     io.usual(model, kBlock);
     return;
   }

@@ -59,7 +59,8 @@ void gguf(GgufConfig& io, ModelConfig& model) {
   // llama.cpp tells the 27B by its layers: there the scores are scaled by hidden / heads, else by the head.
   if (model.layers.size() != 46) return;
   for (Block& block : model.layers) {
-    block.attention.scale = query_scale(static_cast<double>(model.hidden_size / block.attention.num_heads));
+    const std::int64_t width = model.hidden_size / block.attention.num_heads;
+    block.attention.scale = query_scale(static_cast<double>(width));
   }
 }
 

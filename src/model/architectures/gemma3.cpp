@@ -74,7 +74,8 @@ void gguf(GgufConfig& io, ModelConfig& model) {
   // As in Gemma 2, the 27B (62 layers) alone scales scores by hidden / heads.
   if (model.layers.size() != 62) return;
   for (Block& block : model.layers) {
-    block.attention.scale = query_scale(static_cast<double>(model.hidden_size / block.attention.num_heads));
+    const std::int64_t width = model.hidden_size / block.attention.num_heads;
+    block.attention.scale = query_scale(static_cast<double>(width));
   }
 }
 
