@@ -135,7 +135,7 @@ class Writer {
     if (impl_.prefix.empty() && impl_.suffix.empty()) return {};
     JsonObject tokens;
     const auto special = [&](std::int64_t id) {
-      const std::string text(impl_.text(id));
+      std::string text(impl_.text(id));
       tokens[text] = object({{"id", text}, {"ids", Json::Array{id}}, {"tokens", Json::Array{text}}});
       return text;
     };
