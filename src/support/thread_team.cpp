@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <thread>
 
 #include "powerhouse/error.h"
 #include "support/cpu_info.h"
@@ -71,22 +70,22 @@ void parallel_for(std::int64_t count, std::int64_t grain, void (*body)(std::int6
 
 void Barrier::wait(int workers) noexcept {
   if (workers == 1) return;
-  constexpr int kSpins = 4096;  // some tens of microseconds
+  constexpr int kSpins = 2048;  // some tens of microseconds
   const std::uint32_t round = round_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == workers) {
     arrived_.store(0, std::memory_order_relaxed);
     round_.store(round + 1, std::memory_order_release);
+    round_.notify_all();
     return;
   }
-  for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
-    if (spin < kSpins) {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (round_.load(std::memory_order_acquire) != round) return;
 #if defined(__x86_64__) || defined(__i386__)
-      __builtin_ia32_pause();
+    __builtin_ia32_pause();
 #endif
-    } else {
-      std::this_thread::yield();
-    }
   }
+  // Asleep, it leaves the processor to the worker that it waits for; giving its time away, it would be back at once.
+  while (round_.load(std::memory_order_acquire) == round) round_.wait(round, std::memory_order_acquire);
 }
 
 void run_team(void (*body)(int, int, Barrier&, void*), void* state) {

@@ -31,7 +31,7 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 
-/// Where the workers of a team wait for each other: spinning for some microseconds, then giving their time away.
+/// Where the workers of a team wait for each other: spinning for some microseconds, then asleep.
 class Barrier {
  public:
   void wait(int workers) noexcept;

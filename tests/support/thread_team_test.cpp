@@ -58,5 +58,26 @@ TEST(CpuInfo, KnowsThisMachine) {
   EXPECT_GT(peak_resident_bytes(), 1u << 20);
 }
 
+// Every worker sees what all wrote before the barrier, with more workers than processors too.
+TEST(RunTeam, BarriersPartTheSteps) {
+  const int threads = team_threads();
+  for (const int count : {1, 2, 5}) {
+    set_team_threads(count);
+    std::vector<int> steps(16, 0);
+    std::atomic<int> wrong{0};
+    run_team([&](int worker, int workers, Barrier& barrier) {
+      for (int step = 1; step <= 200; ++step) {
+        steps[static_cast<std::size_t>(worker)] = step;
+        barrier.wait(workers);
+        for (int other = 0; other < workers; ++other) wrong += steps[static_cast<std::size_t>(other)] != step ? 1 : 0;
+        barrier.wait(workers);
+      }
+    });
+    EXPECT_EQ(wrong, 0) << count;
+    EXPECT_EQ(steps[0], 200);
+  }
+  set_team_threads(threads);
+}
+
 }  // namespace
 }  // namespace powerhouse
