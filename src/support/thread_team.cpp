@@ -85,7 +85,7 @@ void Barrier::wait(int workers) noexcept {
 #endif
   }
   // Asleep, it leaves the processor to the worker that it waits for; giving its time away, it would be back at once.
-  while (round_.load(std::memory_order_acquire) == round) round_.wait(round, std::memory_order_acquire);
+  round_.wait(round, std::memory_order_acquire);  // returns only when the round has changed
 }
 
 void run_team(void (*body)(int, int, Barrier&, void*), void* state) {
