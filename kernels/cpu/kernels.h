@@ -65,6 +65,29 @@ struct PackedLinearParams {
   std::int64_t y_stride = 0;
 };
 
+/// y[m, n] = sum_k x[m, k] * weight[n, k] + bias[n] for many rows (some tens and more), with weights as numbers of x's
+/// type: packed weights are unpacked and rounded to it on the way. Work items: panels of kPanelRows features.
+struct GemmParams {
+  Element x_type = Element::f32;  ///< f32, or the table's gemm_type
+  const void* x = nullptr;        ///< [rows, inputs], zeros behind them up to a multiple of kGemmPad
+  const PackedLayout* layout = nullptr;
+  const void* weight = nullptr;        ///< panels, panel_bytes() apart; without a layout [outputs, inputs]
+  Element weight_type = Element::f32;  ///< without a layout
+  const float* bias = nullptr;         ///< [outputs], or null
+  float* y = nullptr;                  ///< [rows, outputs]
+  std::int64_t rows = 0;
+  std::int64_t inputs = 0;
+  std::int64_t outputs = 0;
+  std::int64_t x_stride = 0;
+  std::int64_t weight_stride = 0;
+  std::int64_t y_stride = 0;
+};
+static constexpr std::int64_t kGemmPad = 32;
+static constexpr std::int64_t kGemmMaxPanels = 2;
+static constexpr std::int64_t kGemmDepth = 2048;
+/// Floats of scratch that each thread brings to `gemm`; 15 of them to begin on a cache line.
+static constexpr std::int64_t kGemmScratchFloats = kGemmMaxPanels * kPanelRows * kGemmDepth + 15;
+
 /// y = x / rms(x) * weight over rows of `size` elements, with Hugging Face's roundings: x / rms in float32, rounded to
 /// `type`, then times weight, rounded again; rounded once with `round_once` (OLMo 2, gpt-oss). With `unit_offset`
 /// (Gemma) it is x / rms * (1 + weight), rounded once. With a residual (and heads = 1), x += residual comes first,
@@ -247,6 +270,8 @@ struct CpuKernels {
   void (*linear)(const LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*quantize)(const QuantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*packed_linear)(const PackedLinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  Element gemm_type = Element::f32;  ///< of the rows that `gemm` is fastest with
+  void (*gemm)(const GemmParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*layer_norm)(const LayerNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;

@@ -171,7 +171,7 @@ inline void packed_block(const PackedLinearParams& params, std::int64_t panel, s
 }
 
 template <typename P, bool kRests>
-inline void packed_panels_of(const PackedLinearParams& params, std::int64_t begin, std::int64_t end) {
+inline void packed_panels(const PackedLinearParams& params, std::int64_t begin, std::int64_t end) {
   // Sums of two levels or of two codes, and the unpacked codes of more rows, would leave the registers.
   constexpr int kBlockRows = P::kTwoLevels || kRests || kRegisters < 32 ? 4 : 8;
   for (std::int64_t panel = begin; panel < end; ++panel) {
@@ -185,34 +185,37 @@ inline void packed_panels_of(const PackedLinearParams& params, std::int64_t begi
   }
 }
 
-template <typename P>
-inline void packed_panels(const PackedLinearParams& params, std::int64_t begin, std::int64_t end) {
-  if (params.x.rests != nullptr) {
-    packed_panels_of<P, true>(params, begin, end);
-  } else {
-    packed_panels_of<P, false>(params, begin, end);
+/// Calls op(Tag<Packing>) with what the compiler must know of a layout.
+template <typename Op>
+inline void visit_packing(const PackedLayout& layout, Op op) {
+  const int kind = layout.code_bits * 16 + (layout.group == 16 ? 8 : 0) + (layout.two_levels() ? 4 : 0) +
+                   (layout.has_min ? 2 : 0) + (layout.table != nullptr ? 1 : 0);
+  switch (kind) {
+    case 4 * 16: return op(Tag<Packing<4, 32, false, false, false>>{});            // Q4_0
+    case 4 * 16 + 2: return op(Tag<Packing<4, 32, false, true, false>>{});         // Q4_1
+    case 5 * 16: return op(Tag<Packing<5, 32, false, false, false>>{});            // Q5_0
+    case 5 * 16 + 2: return op(Tag<Packing<5, 32, false, true, false>>{});         // Q5_1
+    case 8 * 16: return op(Tag<Packing<8, 32, false, false, false>>{});            // Q8_0
+    case 4 * 16 + 1: return op(Tag<Packing<4, 32, false, false, true>>{});         // IQ4_NL
+    case 4 * 16 + 8 + 4 + 2: return op(Tag<Packing<4, 16, true, true, false>>{});  // Q2_K
+    case 4 * 16 + 8 + 4: return op(Tag<Packing<4, 16, true, false, false>>{});     // Q3_K
+    case 4 * 16 + 4 + 2: return op(Tag<Packing<4, 32, true, true, false>>{});      // Q4_K
+    case 5 * 16 + 4 + 2: return op(Tag<Packing<5, 32, true, true, false>>{});      // Q5_K
+    case 6 * 16 + 8 + 4: return op(Tag<Packing<6, 16, true, false, false>>{});     // Q6_K
+    case 4 * 16 + 4 + 1: return op(Tag<Packing<4, 32, true, false, true>>{});      // IQ4_XS
+    default: return;
   }
 }
 
 void packed_linear(const PackedLinearParams& params, std::int64_t begin, std::int64_t end) {
-  const PackedLayout& layout = *params.layout;
-  const int kind = layout.code_bits * 16 + (layout.group == 16 ? 8 : 0) + (layout.two_levels() ? 4 : 0) +
-                   (layout.has_min ? 2 : 0) + (layout.table != nullptr ? 1 : 0);
-  switch (kind) {
-    case 4 * 16: return packed_panels<Packing<4, 32, false, false, false>>(params, begin, end);            // Q4_0
-    case 4 * 16 + 2: return packed_panels<Packing<4, 32, false, true, false>>(params, begin, end);         // Q4_1
-    case 5 * 16: return packed_panels<Packing<5, 32, false, false, false>>(params, begin, end);            // Q5_0
-    case 5 * 16 + 2: return packed_panels<Packing<5, 32, false, true, false>>(params, begin, end);         // Q5_1
-    case 8 * 16: return packed_panels<Packing<8, 32, false, false, false>>(params, begin, end);            // Q8_0
-    case 4 * 16 + 1: return packed_panels<Packing<4, 32, false, false, true>>(params, begin, end);         // IQ4_NL
-    case 4 * 16 + 8 + 4 + 2: return packed_panels<Packing<4, 16, true, true, false>>(params, begin, end);  // Q2_K
-    case 4 * 16 + 8 + 4: return packed_panels<Packing<4, 16, true, false, false>>(params, begin, end);     // Q3_K
-    case 4 * 16 + 4 + 2: return packed_panels<Packing<4, 32, true, true, false>>(params, begin, end);      // Q4_K
-    case 5 * 16 + 4 + 2: return packed_panels<Packing<5, 32, true, true, false>>(params, begin, end);      // Q5_K
-    case 6 * 16 + 8 + 4: return packed_panels<Packing<6, 16, true, false, false>>(params, begin, end);     // Q6_K
-    case 4 * 16 + 4 + 1: return packed_panels<Packing<4, 32, true, false, true>>(params, begin, end);      // IQ4_XS
-    default: return;
-  }
+  visit_packing(*params.layout, [&](auto packing) {
+    using P = typename decltype(packing)::Type;
+    if (params.x.rests != nullptr) {
+      packed_panels<P, true>(params, begin, end);
+    } else {
+      packed_panels<P, false>(params, begin, end);
+    }
+  });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "kernels/cpu/generic/activation.h"
 #include "kernels/cpu/generic/attention.h"
 #include "kernels/cpu/generic/convert.h"
+#include "kernels/cpu/generic/gemm.h"
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
 #include "kernels/cpu/generic/packed_linear.h"
@@ -26,6 +27,10 @@ constinit const CpuKernels kTable{
     .linear = linear,
     .quantize = quantize,
     .packed_linear = packed_linear,
+#ifdef POWERHOUSE_DOT_BF16
+    .gemm_type = Element::bf16,
+#endif
+    .gemm = gemm,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .rope = rope,

@@ -97,6 +97,17 @@ inline Lanes lanes_u8(const std::uint8_t* from) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
           _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
 }
+template <int kByte>
+inline Lanes byte_lanes(Bytes a) {
+  const __m256i byte = _mm256_set1_epi32(255);
+  return {_mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(a.low, 8 * kByte), byte)),
+          _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(a.high, 8 * kByte), byte))};
+}
+template <int kByte>
+inline Lanes wide_byte_lanes(Bytes a) {
+  return {_mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a.low, 24 - 8 * kByte), 24)),
+          _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a.high, 24 - 8 * kByte), 24))};
+}
 inline Lanes lanes_mul(Lanes a, Lanes b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
 inline Lanes lanes_add(Lanes a, Lanes b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) {
@@ -124,6 +135,36 @@ inline void store_codes(std::int8_t* to, Lanes a) {
   const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+}
+inline void turn_eight(const char* rows, char* columns, std::int64_t step) {
+  __m256 row[8];
+  for (int i = 0; i < 8; ++i) row[i] = _mm256_loadu_ps(reinterpret_cast<const float*>(rows + 64 * i));
+  __m256 pair[8];
+  for (int i = 0; i < 8; i += 2) {
+    pair[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
+    pair[i + 1] = _mm256_unpackhi_ps(row[i], row[i + 1]);
+  }
+  __m256 four[8];
+  for (int i = 0; i < 8; i += 4) {
+    four[i] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0x44);
+    four[i + 1] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0xEE);
+    four[i + 2] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
+    four[i + 3] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0xEE);
+  }
+  for (int i = 0; i < 4; ++i) {
+    auto* const low = reinterpret_cast<float*>(columns + i * step);
+    auto* const high = reinterpret_cast<float*>(columns + (i + 4) * step);
+    _mm256_storeu_ps(low, _mm256_permute2f128_ps(four[i], four[i + 4], 0x20));
+    _mm256_storeu_ps(high, _mm256_permute2f128_ps(four[i], four[i + 4], 0x31));
+  }
+}
+inline void turn_words(const void* rows, void* columns, std::int64_t step) {
+  for (int row = 0; row < 16; row += 8) {
+    for (int column = 0; column < 16; column += 8) {
+      turn_eight(static_cast<const char*>(rows) + 64 * row + 4 * column,
+                 static_cast<char*>(columns) + column * step + 4 * row, step);
+    }
+  }
 }
 
 }  // namespace

@@ -82,6 +82,17 @@ inline Lanes lanes_f16(const std::uint8_t* from) {
 }
 inline Lanes lanes_i8(const std::uint8_t* from) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_quarter(from))); }
 inline Lanes lanes_u8(const std::uint8_t* from) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_quarter(from))); }
+template <int kByte>
+inline Lanes byte_lanes(Bytes a) {
+  return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(a, 8 * kByte), _mm512_set1_epi32(255)));
+}
+template <int kByte>
+inline Lanes wide_byte_lanes(Bytes a) {
+#ifdef POWERHOUSE_VNNI
+  a = _mm512_xor_si512(a, _mm512_set1_epi8(static_cast<char>(0x80)));
+#endif
+  return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(a, 24 - 8 * kByte), 24));
+}
 inline Lanes lanes_mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
 inline Lanes lanes_add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
@@ -94,6 +105,44 @@ inline Lanes load_lanes(const float* from, int count) {
 inline void store_codes(std::int8_t* to, Lanes a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
 }
+inline void turn_words(const void* rows, void* columns, std::int64_t step) {
+  __m512i row[16];
+  for (int i = 0; i < 16; ++i) row[i] = _mm512_loadu_si512(static_cast<const char*>(rows) + 64 * i);
+  __m512i pair[16];
+  for (int i = 0; i < 16; i += 2) {
+    pair[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
+    pair[i + 1] = _mm512_unpackhi_epi32(row[i], row[i + 1]);
+  }
+  // four[4 i + c]: column c of each 128 bits, of the rows 4 i .. 4 i + 3.
+  __m512i four[16];
+  for (int i = 0; i < 16; i += 4) {
+    four[i] = _mm512_unpacklo_epi64(pair[i], pair[i + 2]);
+    four[i + 1] = _mm512_unpackhi_epi64(pair[i], pair[i + 2]);
+    four[i + 2] = _mm512_unpacklo_epi64(pair[i + 1], pair[i + 3]);
+    four[i + 3] = _mm512_unpackhi_epi64(pair[i + 1], pair[i + 3]);
+  }
+  for (int c = 0; c < 4; ++c) {
+    const __m512i even_top = _mm512_shuffle_i32x4(four[c], four[c + 4], 0x88);
+    const __m512i odd_top = _mm512_shuffle_i32x4(four[c], four[c + 4], 0xDD);
+    const __m512i even_bottom = _mm512_shuffle_i32x4(four[c + 8], four[c + 12], 0x88);
+    const __m512i odd_bottom = _mm512_shuffle_i32x4(four[c + 8], four[c + 12], 0xDD);
+    char* const to = static_cast<char*>(columns) + c * step;
+    _mm512_storeu_si512(to, _mm512_shuffle_i32x4(even_top, even_bottom, 0x88));
+    _mm512_storeu_si512(to + 4 * step, _mm512_shuffle_i32x4(odd_top, odd_bottom, 0x88));
+    _mm512_storeu_si512(to + 8 * step, _mm512_shuffle_i32x4(even_top, even_bottom, 0xDD));
+    _mm512_storeu_si512(to + 12 * step, _mm512_shuffle_i32x4(odd_top, odd_bottom, 0xDD));
+  }
+}
+#ifdef POWERHOUSE_DOT_BF16
+/// Lane i of both, rounded to bf16, beside each other.
+inline void store_pairs(bfloat16* to, Lanes first, Lanes second) {
+  alignas(64) static constexpr std::uint16_t kTurns[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                           21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                           11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kTurns), both));
+}
+#endif
 
 }  // namespace
 }  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE

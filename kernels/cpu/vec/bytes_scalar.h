@@ -109,6 +109,15 @@ inline Lanes lanes_i8(const std::uint8_t* from) {
 inline Lanes lanes_u8(const std::uint8_t* from) {
   return each_lane([&](int i) { return static_cast<float>(from[i]); });
 }
+/// Byte kByte of each lane, and the number that a wide one stands for.
+template <int kByte>
+inline Lanes byte_lanes(Bytes a) {
+  return each_lane([&](int i) { return static_cast<float>(a.byte[4 * i + kByte]); });
+}
+template <int kByte>
+inline Lanes wide_byte_lanes(Bytes a) {
+  return each_lane([&](int i) { return static_cast<float>(static_cast<std::int8_t>(a.byte[4 * i + kByte])); });
+}
 inline Lanes lanes_mul(Lanes a, Lanes b) {
   return each_lane([&](int i) { return a.lane[i] * b.lane[i]; });
 }
@@ -125,6 +134,15 @@ inline Lanes load_lanes(const float* from, int count) {
 }
 inline void store_codes(std::int8_t* to, Lanes a) {
   for (int i = 0; i < 16; ++i) to[i] = static_cast<std::int8_t>(a.lane[i]);
+}
+/// Sixteen rows of sixteen words become its columns, `step` bytes apart.
+inline void turn_words(const void* rows, void* columns, std::int64_t step) {
+  for (int row = 0; row < 16; ++row) {
+    for (int column = 0; column < 16; ++column) {
+      std::memcpy(static_cast<char*>(columns) + column * step + 4 * row,
+                  static_cast<const char*>(rows) + 64 * row + 4 * column, 4);
+    }
+  }
 }
 
 }  // namespace
