@@ -137,7 +137,7 @@ std::size_t bytes_to_run(const ModelConfig& config, const std::vector<ParameterS
   const auto packs = [&](std::size_t i) -> const PackedLayout* {
     const FoundWeight& found = match.found[i];
     const bool plain = found.assembly != nullptr && !found.assembly->transposed && found.assembly->offset == 0.0f;
-    return plain && specs[i].shape.size() == 2 ? packed_layout(found.views.front()->format) : nullptr;
+    return plain && specs[i].shape.size() >= 2 ? packed_layout(found.views.front()->format) : nullptr;
   };
   bool planned = false;
   for (std::size_t i = 0; i < specs.size(); ++i) planned = planned || (specs[i].layer >= 0 && packs(i) != nullptr);
@@ -153,9 +153,14 @@ std::size_t bytes_to_run(const ModelConfig& config, const std::vector<ParameterS
       if (spec.role != Role::embed_tokens || !config.tie_word_embeddings) continue;
     }
     if (planned && packs(i) != nullptr) {
-      bytes += static_cast<double>(panel_count(spec.shape[0]) * panel_bytes(*packs(i), spec.shape[1]));
+      const std::int64_t rows = spec.shape[spec.shape.size() - 2];  // of each expert, where there are experts
+      const double matrices = elements / static_cast<double>(rows) / static_cast<double>(spec.shape.back());
+      bytes += matrices * static_cast<double>(panel_count(rows)) *
+               static_cast<double>(panel_bytes(*packs(i), spec.shape.back()));
     } else {
-      bytes += elements * static_cast<double>(planned && spec.shape.size() < 2 ? sizeof(float) : compute_bytes);
+      const bool in_float32 =
+          spec.shape.size() < 2 || spec.is_bias || spec.role == Role::router || spec.role == Role::shared_expert_gate;
+      bytes += elements * static_cast<double>(planned && in_float32 ? sizeof(float) : compute_bytes);
     }
   }
   return static_cast<std::size_t>(std::min(bytes, 4e18));

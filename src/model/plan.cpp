@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/plan_compile.h"
 #include "model/plan_pass.h"
 #include "ops/attention.h"
 #include "ops/rope.h"
@@ -11,19 +12,6 @@
 
 namespace powerhouse {
 namespace {
-
-using RowOrder = std::function<std::int64_t(std::int64_t)>;
-
-// What plan_pass.cpp has steps for.
-bool has_steps(const Block& block) {
-  if (block.mlp.moe || block.residual_from_norm || block.norm_place == NormPlace::after_add) return false;
-  const bool behind = block.norm_place == NormPlace::around || block.norm_place == NormPlace::after_branch;
-  if (block.residual != Residual::sequential && behind) return false;
-  const auto& qk_norm = block.attention.qk_norm;
-  if (qk_norm && qk_norm->after_rope && qk_norm->scope == QkNormScope::whole) return false;
-  if (block.position != PositionKind::alibi) return true;
-  return ops::kernels_take({.scale = 1.0f, .alibi = block.alibi});
-}
 
 // Where the rows of query, key and value of a fused matrix stand; row i of `part` (0: query, 1: key, 2: value).
 std::int64_t fused_row(const Attention& attention, int part, std::int64_t i) {
@@ -55,13 +43,15 @@ at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& 
   return whole.detach().index_select(0, index);
 }
 
-PlanMatrix matrix_of(const Weight& weight, const Weight& bias, std::int64_t outputs, const RowOrder& order = {}) {
+}  // namespace
+
+PlanMatrix matrix_of(const Weight& weight, const Weight& bias, std::int64_t outputs, const RowOrder& order) {
   const RowOrder rows = order ? order : [](std::int64_t row) { return row; };
   PlanMatrix matrix{.packed = PackedMatrix::pack(weight, outputs, rows), .outputs = outputs};
   if (matrix.packed) {
-    matrix.inputs = weight.stored()->shape[1];
+    matrix.inputs = weight.stored()->shape.back();
   } else {
-    matrix.dense = rows_of(weight.matrix(), outputs, rows);
+    matrix.dense = rows_of(weight.matrix().flatten(0, -2), outputs, rows);
     matrix.type = to_element(matrix.dense.scalar_type());
     matrix.inputs = matrix.dense.size(1);
   }
@@ -73,6 +63,16 @@ PlanMatrix matrix_of(const Weight& weight, const Weight& bias, std::int64_t outp
   }
   return matrix;
 }
+
+std::size_t bytes_of(const PlanProduct& product) {
+  std::size_t bytes = 0;
+  for (const PlanMatrix& matrix : product.matrices) {
+    bytes += (matrix.packed ? matrix.packed->bytes() : 0) + matrix.bias.size() * sizeof(float);
+  }
+  return bytes;
+}
+
+namespace {
 
 std::optional<PlanNorm> norm_of(const Norm& choice, const LayerWeights& weights, Role role) {
   PlanNorm norm{.choice = choice};
@@ -124,14 +124,6 @@ bool any_packed(const PlanProduct& product) {
                      [](const PlanMatrix& matrix) { return matrix.packed.has_value(); });
 }
 
-std::size_t bytes_of(const PlanProduct& product) {
-  std::size_t bytes = 0;
-  for (const PlanMatrix& matrix : product.matrices) {
-    bytes += (matrix.packed ? matrix.packed->bytes() : 0) + matrix.bias.size() * sizeof(float);
-  }
-  return bytes;
-}
-
 std::size_t bytes_of(const std::optional<PlanNorm>& norm) {
   return norm ? (norm->weight.size() + norm->bias.size()) * sizeof(float) : 0;
 }
@@ -152,15 +144,15 @@ bool PlanProduct::reads(Element type) const {
 }
 
 bool Plan::has_steps(const ModelConfig& config) {
-  if (config.embedding_size > 0) return false;
-  return std::all_of(config.layers.begin(), config.layers.end(),
-                     [](const Block& block) { return powerhouse::has_steps(block); });
+  return std::all_of(config.layers.begin(), config.layers.end(), [](const Block& block) {
+    return block.position != PositionKind::alibi || ops::kernels_take({.scale = 1.0f, .alibi = block.alibi});
+  });
 }
 
 bool Plan::packs(const ModelConfig& config, const DecoderWeights& weights) {
   for (std::size_t i = 0; i < config.layers.size(); ++i) {
-    for (const Role role :
-         {Role::q_proj, Role::qkv_proj, Role::o_proj, Role::up_proj, Role::gate_up_proj, Role::down_proj}) {
+    for (const Role role : {Role::q_proj, Role::qkv_proj, Role::o_proj, Role::up_proj, Role::gate_up_proj,
+                            Role::down_proj, Role::experts_gate_up, Role::experts_down}) {
       const StoredWeight* stored = weights.layer(static_cast<std::int64_t>(i)).weight(role).stored();
       if (stored != nullptr && can_pack(*stored)) return true;
     }
@@ -184,11 +176,18 @@ void Plan::compile_layers() {
     const LayerWeights& weights = weights_.layer(static_cast<std::int64_t>(i));
     PlanLayer layer{.block = &block};
     if (block.norm_place != NormPlace::after_branch) {
-      layer.attention_norm = norm_of(block.norm, weights, Role::attention_norm);
-      if (block.residual != Residual::parallel_shared_norm)
-        layer.mlp_norm = norm_of(block.norm, weights, Role::mlp_norm);
+      const bool behind = block.norm_place == NormPlace::after_add;
+      const bool of_x = behind || block.residual_from_norm;
+      (!of_x    ? layer.attention_norm
+       : behind ? layer.middle_norm
+                : layer.first_norm) = norm_of(block.norm, weights, Role::attention_norm);
+      if (block.residual != Residual::parallel_shared_norm) {
+        (!of_x    ? layer.mlp_norm
+         : behind ? layer.last_norm
+                  : layer.middle_norm) = norm_of(block.norm, weights, Role::mlp_norm);
+      }
     }
-    if (block.norm_place != NormPlace::before) {
+    if (block.norm_place == NormPlace::around || block.norm_place == NormPlace::after_branch) {
       layer.attention_post_norm = norm_of(block.norm, weights, Role::attention_post_norm);
       layer.mlp_post_norm = norm_of(block.norm, weights, Role::mlp_post_norm);
     }
@@ -198,8 +197,12 @@ void Plan::compile_layers() {
     }
     layer.qkv = qkv_of(attention, weights);
     layer.output = one(weights, Role::o_proj, config_.hidden_size);
-    layer.up = up_of(block.mlp, weights);
-    layer.down = one(weights, Role::down_proj, config_.hidden_size);
+    if (block.mlp.moe) {
+      layer.moe = moe_of(config_, block.mlp, weights);
+    } else {
+      layer.up = up_of(block.mlp, weights);
+      layer.down = one(weights, Role::down_proj, config_.hidden_size);
+    }
     layer.scale = attention.scale.value_or(1.0f / std::sqrt(static_cast<float>(attention.head_dim)));
     if (block.position == PositionKind::alibi) {
       layer.alibi_slopes = ops::alibi_slopes(block.alibi, attention.num_heads, layer.scale);
@@ -217,6 +220,10 @@ void Plan::compile_layers() {
   const LayerWeights& outside = weights_.outside();
   if (config_.embedding_norm) embedding_norm_ = norm_of(*config_.embedding_norm, outside, Role::embedding_norm);
   if (config_.final_norm) final_norm_ = norm_of(*config_.final_norm, outside, Role::final_norm);
+  if (config_.embedding_size > 0) {
+    project_in_ = one(outside, Role::project_in, config_.hidden_size);
+    project_out_ = one(outside, Role::project_out, config_.embedding_size);
+  }
   const Role head = config_.tie_word_embeddings ? Role::embed_tokens : Role::lm_head;
   head_.matrices.push_back(matrix_of(outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
 }
@@ -224,13 +231,15 @@ void Plan::compile_layers() {
 Plan::~Plan() = default;
 
 std::size_t Plan::bytes() const {
-  std::size_t bytes = bytes_of(head_) + bytes_of(embedding_norm_) + bytes_of(final_norm_);
+  std::size_t bytes = bytes_of(head_) + bytes_of(project_in_) + bytes_of(project_out_) + bytes_of(embedding_norm_) +
+                      bytes_of(final_norm_);
   for (const PlanLayer& layer : layers_) {
     for (const PlanProduct* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) bytes += bytes_of(*product);
     for (const auto* norm : {&layer.attention_norm, &layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm,
-                             &layer.q_norm, &layer.k_norm}) {
+                             &layer.first_norm, &layer.middle_norm, &layer.last_norm, &layer.q_norm, &layer.k_norm}) {
       bytes += bytes_of(*norm);
     }
+    if (layer.moe) bytes += bytes_of(*layer.moe);
     bytes += layer.sinks.size() * sizeof(float);
   }
   return bytes;

@@ -3,8 +3,8 @@
 // the way. Weights of blocks are packed for products (kernels/common/packed.h) and activations quantized to 15 bits in
 // front of each; everything between is float32.
 //
-// The plan serves sessions of models that were loaded from quantized files. Hooks, gradients and the padded forward are
-// Decoder's; so are the few choices that no step here is made for (see plan.cpp).
+// The plan serves sessions of models that were loaded from quantized files, whatever their family. Hooks, gradients and
+// the padded forward are Decoder's.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -22,7 +22,8 @@ struct PlanBuffers;
 
 class Plan {
  public:
-  /// Whether all choices of the config have steps here.
+  /// Whether all choices of the config have steps here: all but ALiBi in roundings that the kernels don't know, which
+  /// no family calls for (ops::kernels_take).
   static bool has_steps(const ModelConfig& config);
   /// Whether a plan would pack any of the weights: what it is worth making for.
   static bool packs(const ModelConfig& config, const DecoderWeights& weights);
@@ -50,7 +51,7 @@ class Plan {
   std::vector<PlanLayer> layers_;
   std::vector<PlanRope> ropes_;
   std::optional<PlanNorm> embedding_norm_, final_norm_;
-  PlanProduct head_;
+  PlanProduct project_in_, project_out_, head_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<PlanBuffers>> free_buffers_;
 };

@@ -66,23 +66,30 @@ void PlanPass::norm_whole_heads(const PlanLayer& layer, std::int64_t row) {
 
 void PlanPass::turn_heads(const Worker& worker, const PlanLayer& layer) {
   const Attention& attention = layer.block->attention;
+  const Range rows = worker.share_of(rows_);
   if (attention.clip_qkv) {
-    const Range rows = worker.share_of(rows_);
     float* const data = buffers_.qkv.data();
     for (std::int64_t i = rows.begin * layer.qkv.width(); i < rows.end * layer.qkv.width(); ++i) {
       data[i] = std::clamp(data[i], -*attention.clip_qkv, *attention.clip_qkv);
     }
     worker.wait();
   }
-  if (attention.qk_norm && attention.qk_norm->scope == QkNormScope::whole) {  // never after RoPE: see has_steps
-    const Range rows = worker.share_of(rows_);
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) norm_whole_heads(layer, row);
+  const std::int64_t kv_heads = attention.num_key_value_heads;
+  const bool whole = attention.qk_norm && attention.qk_norm->scope == QkNormScope::whole;
+  const bool turned = whole && attention.qk_norm->after_rope;
+  if (whole) {
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      for (std::int64_t head = 0; turned && head < kv_heads; ++head) turn_head(layer, row, head);
+      norm_whole_heads(layer, row);
+    }
     worker.wait();
   }
   // Shared as `attend` shares single rows: there a worker reads only what it turned itself.
-  const std::int64_t kv_heads = attention.num_key_value_heads;
   const Range items = worker.share_of(rows_ * kv_heads);
-  for (std::int64_t item = items.begin; item < items.end; ++item) turn_head(layer, item / kv_heads, item % kv_heads);
+  for (std::int64_t item = items.begin; item < items.end; ++item) {
+    if (!turned) turn_head(layer, item / kv_heads, item % kv_heads);
+    write_key_value(layer, item / kv_heads, item % kv_heads);
+  }
 }
 
 // A key-value head of one row with the query heads that read it.
@@ -93,7 +100,6 @@ void PlanPass::turn_head(const PlanLayer& layer, std::int64_t row, std::int64_t 
   const std::int64_t group = attention.num_heads / attention.num_key_value_heads;
   float* const query = buffers_.qkv.data() + row * layer.qkv.width() + kv_head * group * dim;
   float* const key = buffers_.qkv.data() + row * layer.qkv.width() + layer.query_width() + kv_head * dim;
-  const float* const value = key + layer.key_value_width();
   const auto norm = [&](bool after_rope) {
     if (!attention.qk_norm || attention.qk_norm->scope == QkNormScope::whole) return;
     if (attention.qk_norm->after_rope != after_rope) return;
@@ -116,6 +122,12 @@ void PlanPass::turn_head(const PlanLayer& layer, std::int64_t row, std::int64_t 
     kernels_.rope(params, 0, 1);
   }
   norm(true);
+}
+
+void PlanPass::write_key_value(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head) {
+  const std::int64_t dim = layer.block->attention.head_dim;
+  const float* const key = buffers_.qkv.data() + row * layer.qkv.width() + layer.query_width() + kv_head * dim;
+  const float* const value = key + layer.key_value_width();
   const auto sequence = static_cast<std::size_t>(buffers_.sequence_of[static_cast<std::size_t>(row)]);
   const std::int64_t position = cache_.length(batch_.sequences[sequence]) + row - batch_.cu_seqlens[sequence];
   const auto page = static_cast<std::size_t>(position / cache_.page_tokens());

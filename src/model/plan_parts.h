@@ -30,6 +30,14 @@ struct PlanProduct {
   bool reads(Element type) const;
 };
 
+/// A router and its experts. All experts' rows are packed one behind the other; each expert is a part of that.
+struct PlanMoe {
+  PlanProduct router{};      // logits; of an MLP that sees every token its gate, and its gate and up, beside them
+  PlanProduct up{}, down{};  // one matrix each, of all experts; rows of `up` are gate, then up
+  std::vector<PlanMatrix> ups{}, downs{};
+  PlanProduct shared_down{};
+};
+
 struct PlanNorm {
   Norm choice{};
   std::vector<float> weight{}, bias{};
@@ -39,8 +47,12 @@ struct PlanNorm {
 struct PlanLayer {
   const Block* block = nullptr;
   std::optional<PlanNorm> attention_norm{}, attention_post_norm{}, mlp_norm{}, mlp_post_norm{};
+  // x itself is normed, in front of the layer, between attention and MLP, or behind: where residuals are the norm's
+  // result, or the norm stands behind the sum.
+  std::optional<PlanNorm> first_norm{}, middle_norm{}, last_norm{};
   std::optional<PlanNorm> q_norm{}, k_norm{};
   PlanProduct qkv{}, output{}, up{}, down{};  // `up`: gate and up beside each other where gated
+  std::optional<PlanMoe> moe{};               // instead of `up` and `down`
   std::size_t rope = 0;
   std::vector<float> alibi_slopes{}, sinks{};
   float scale = 1.0f;

@@ -9,8 +9,6 @@
 namespace powerhouse {
 namespace {
 
-// Up to this many rows are prepared by every worker for itself.
-constexpr std::int64_t kOwnRows = 4;
 // Codes of more rows than fit here would leave the second-level cache from panel to panel.
 constexpr std::int64_t kBlockBytes = std::int64_t{1} << 19;
 
@@ -101,6 +99,10 @@ PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, P
   grow(buffers.up, rows_ * up);
   buffers.own.resize(static_cast<std::size_t>(team_threads()));
   for (PlanBuffers::Own& own : buffers.own) grow(own.scratch, scratch);
+  grow(buffers.embedded, rows_ * plan.config_.embedding_size);
+  for (const PlanLayer& layer : plan.layers_) {
+    if (layer.moe) reserve_experts(*layer.block->mlp.moe, layer.moe->router.width());
+  }
 
   const std::size_t sequences = batch.cu_seqlens.size() - 1;
   buffers.pages.resize(sequences);
@@ -135,10 +137,14 @@ void PlanPass::run(int index, int workers, Barrier& barrier) {
   embed(worker);
   worker.wait();
   for (std::size_t i = 0; i < plan_.layers_.size(); ++i) {
+    const PlanLayer& layer = plan_.layers_[i];
+    norm_x(worker, layer.first_norm);
     attention(worker, i);
     worker.wait();
-    mlp(worker, plan_.layers_[i]);
+    norm_x(worker, layer.middle_norm);
+    mlp(worker, layer);
     worker.wait();
+    norm_x(worker, layer.last_norm);
   }
   if (logits_ != nullptr) head(worker);
 }
@@ -147,12 +153,23 @@ void PlanPass::embed(const Worker& worker) {
   const ModelConfig& config = plan_.config_;
   const LayerWeights& weights = plan_.weights_.outside();
   const Range range = worker.share_of(rows_);
+  const bool projected = config.embedding_size > 0;
+  float* const embedded = projected ? buffers_.embedded.data() : buffers_.x.data();
+  const std::int64_t width = projected ? config.embedding_size : config.hidden_size;
+  for (std::int64_t row = range.begin; row < range.end; ++row) {
+    float* const x = embedded + row * width;
+    weights.weight(Role::embed_tokens).read_row(batch_.ids[static_cast<std::size_t>(row)], x);
+    for (std::int64_t i = 0; config.embedding_scale != 1.0f && i < width; ++i) x[i] *= config.embedding_scale;
+  }
+  if (projected) {
+    worker.wait();
+    PlanInput& input = prepare(worker, plan_.project_in_, rows_, {embedded, width});
+    multiply(worker, plan_.project_in_, input, rows_, buffers_.x.data());
+    worker.wait();
+  }
   std::vector<float> position(config.learned_positions > 0 ? static_cast<std::size_t>(config.hidden_size) : 0);
   for (std::int64_t row = range.begin; row < range.end; ++row) {
     float* const x = buffers_.x.data() + row * config.hidden_size;
-    weights.weight(Role::embed_tokens).read_row(batch_.ids[static_cast<std::size_t>(row)], x);
-    for (std::int64_t i = 0; config.embedding_scale != 1.0f && i < config.hidden_size; ++i)
-      x[i] *= config.embedding_scale;
     if (config.learned_positions > 0) {
       const std::int64_t at = batch_.position_ids[static_cast<std::size_t>(row)] + config.position_offset;
       weights.weight(Role::position_embeddings).read_row(at, position.data());
@@ -209,11 +226,11 @@ PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, s
   return buffers_.input;
 }
 
-void PlanPass::multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t rows, Range panels, float* y,
+void PlanPass::multiply(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
                         std::int64_t y_stride) const {
   if (matrix.packed) {
     const std::int64_t block = std::max<std::int64_t>(32, kBlockBytes / input.width / 8 * 8);
-    for (std::int64_t m = 0; m < rows; m += block) {
+    for (std::int64_t m = rows.begin; m < rows.end; m += block) {
       cpu::QuantizedRows codes = input.quantized();
       codes.codes += m * codes.stride;
       if (codes.rests != nullptr) codes.rests += m * codes.stride;
@@ -223,8 +240,8 @@ void PlanPass::multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t
                               .x = codes,
                               .panels = matrix.packed->panels(),
                               .bias = data_or_null(matrix.bias),
-                              .y = y + m * y_stride,
-                              .rows = std::min(block, rows - m),
+                              .y = y + (m - rows.begin) * y_stride,
+                              .rows = std::min(block, rows.end - m),
                               .inputs = matrix.inputs,
                               .outputs = matrix.outputs,
                               .y_stride = y_stride},
@@ -232,9 +249,11 @@ void PlanPass::multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t
     }
     return;
   }
-  const void* x = input.floats.data();
-  if (matrix.type == Element::bf16) x = input.bf16.data();
-  if (matrix.type == Element::f16) x = input.f16.data();
+  const std::int64_t first = rows.begin * input.width;
+  const void* x = input.floats.data() + first;
+  if (matrix.type == Element::bf16) x = input.bf16.data() + first;
+  if (matrix.type == Element::f16) x = input.f16.data() + first;
+  const std::int64_t count = rows.end - rows.begin;
   const std::int64_t begin = panels.begin * kPanelRows;
   const std::int64_t end = std::min(panels.end * kPanelRows, matrix.outputs);
   kernels_.linear({.type = matrix.type,
@@ -242,14 +261,14 @@ void PlanPass::multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t
                    .x = x,
                    .weight = matrix.dense.const_data_ptr(),
                    .y = y,
-                   .rows = rows,
+                   .rows = count,
                    .inputs = matrix.inputs,
                    .x_stride = input.width,
                    .weight_stride = matrix.dense.stride(0),
                    .y_stride = y_stride},
                   begin, end);
   if (matrix.bias.empty()) return;
-  for (std::int64_t m = 0; m < rows; ++m) {
+  for (std::int64_t m = 0; m < count; ++m) {
     for (std::int64_t n = begin; n < end; ++n) y[m * y_stride + n] += matrix.bias[static_cast<std::size_t>(n)];
   }
 }
@@ -265,7 +284,7 @@ Range PlanPass::multiply(const Worker& worker, const PlanProduct& product, PlanI
   for (const PlanMatrix& matrix : product.matrices) {
     const std::int64_t panels = panel_count(matrix.outputs);
     const Range part{std::max<std::int64_t>(range.begin - first, 0), std::min(range.end - first, panels)};
-    if (part.begin < part.end) multiply(matrix, input, rows, part, y + column, stride);
+    if (part.begin < part.end) multiply(matrix, input, {0, rows}, part, y + column, stride);
     first += panels;
     column += matrix.outputs;
   }
@@ -274,9 +293,13 @@ Range PlanPass::multiply(const Worker& worker, const PlanProduct& product, PlanI
 
 void PlanPass::add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,
                           const std::optional<PlanNorm>& norm) {
+  add_branch(worker, multiply(worker, product, input, rows_, buffers_.branch.data()), block, norm);
+}
+
+void PlanPass::add_branch(const Worker& worker, Range columns, const Block& block,
+                          const std::optional<PlanNorm>& norm) {
   const std::int64_t hidden = plan_.config_.hidden_size;
   float* const branch = buffers_.branch.data();
-  const Range columns = multiply(worker, product, input, rows_, branch);
   const auto add = [&](std::int64_t row, Range range) {
     float* const x = buffers_.x.data() + row * hidden;
     const float* const y = branch + row * hidden;
@@ -294,7 +317,19 @@ void PlanPass::add_branch(const Worker& worker, const PlanProduct& product, Plan
   }
 }
 
+void PlanPass::norm_x(const Worker& worker, const std::optional<PlanNorm>& norm) {
+  if (!norm) return;
+  const std::int64_t hidden = plan_.config_.hidden_size;
+  const Range rows = worker.share_of(rows_);
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+    float* const x = buffers_.x.data() + row * hidden;
+    norm_row(kernels_, *norm, x, x, hidden);
+  }
+  worker.wait();
+}
+
 void PlanPass::up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm) {
+  if (layer.moe) return experts_up(worker, layer, norm);
   PlanInput& input = prepare(worker, layer.up, rows_, {buffers_.x.data(), plan_.config_.hidden_size, &norm});
   multiply(worker, layer.up, input, rows_, buffers_.up.data());
 }
@@ -304,6 +339,7 @@ void PlanPass::mlp(const Worker& worker, const PlanLayer& layer) {
     up_product(worker, layer, layer.mlp_norm);
     worker.wait();
   }
+  if (layer.moe) return experts_down(worker, layer);
   PlanInput& input = prepare(worker, layer.down, rows_,
                              {.rows = buffers_.up.data(), .width = layer.up.width(), .activation = &layer.block->mlp});
   add_branch(worker, layer.down, input, *layer.block, layer.mlp_post_norm);
@@ -318,8 +354,14 @@ void PlanPass::head(const Worker& worker) {
     std::copy(from, from + config.hidden_size, buffers_.branch.data() + i * config.hidden_size);
   }
   worker.wait();
-  PlanInput& input =
-      prepare(worker, plan_.head_, count, {buffers_.branch.data(), config.hidden_size, &plan_.final_norm_});
+  Source source{buffers_.branch.data(), config.hidden_size, &plan_.final_norm_};
+  if (config.embedding_size > 0) {
+    PlanInput& normed = prepare(worker, plan_.project_out_, count, source);
+    multiply(worker, plan_.project_out_, normed, count, buffers_.embedded.data());
+    worker.wait();
+    source = {buffers_.embedded.data(), config.embedding_size};
+  }
+  PlanInput& input = prepare(worker, plan_.head_, count, source);
   const Range columns = multiply(worker, plan_.head_, input, count, logits_);
   if (config.logit_scale == 1.0f && !config.final_softcap) return;
   for (std::int64_t row = 0; row < count; ++row) {

@@ -22,6 +22,16 @@ struct PlanInput {
   cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), width}; }
 };
 
+/// Which experts the rows go to. A slot is a row at one of its experts; slots are sorted by expert, then by row.
+struct PlanRoutes {
+  std::vector<std::int64_t> experts{};  // [rows, chosen], the most probable first
+  std::vector<float> weights{};         // [rows, chosen]
+  std::vector<std::int64_t> first{};    // [experts + 1], the first slot of each expert
+  std::vector<std::int64_t> places{};   // of each slot, its place in the two tables above
+
+  Range slots_of(std::size_t expert) const { return {first[expert], first[expert + 1]}; }
+};
+
 /// What a pass needs beside the weights; kept from pass to pass.
 struct PlanBuffers {
   std::vector<float> x{}, qkv{}, context{}, up{}, branch{};
@@ -29,13 +39,23 @@ struct PlanBuffers {
   struct Own {
     PlanInput input{};  // of few rows: each worker prepares all of them itself, which costs less than waiting
     std::vector<float> scratch{};
+    PlanInput routed{};  // rows of few slots
+    PlanRoutes routes{};
+    std::vector<float> probabilities{};
   };
   std::vector<Own> own{};
   std::vector<std::vector<float>> cos{}, sin{};  // of each distinct RoPE: [rows, rotary_dim / 2]
   std::vector<std::int64_t> sequence_of{};       // of each row
   std::vector<KvCache::Pages> pages{};           // of each sequence, in the layer at hand
   std::vector<cpu::AttentionRow> rows{};         // those that are attended one by one, likewise
+  std::vector<float> embedded{};                 // rows as wide as embeddings that are projected
+  std::vector<float> router{}, expert{};         // products of PlanMoe::router and of one expert
+  PlanInput routed{};                            // rows of slots
+  PlanRoutes routes{};
 };
+
+/// Up to this many rows are prepared by every worker for itself.
+inline constexpr std::int64_t kOwnRows = 4;
 
 /// A norm over `size` elements; the weight begins at `weight_offset`.
 void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
@@ -69,23 +89,39 @@ class PlanPass {
   void find_pages(const PlanLayer& layer, std::int64_t index);
   void turn_heads(const Worker& worker, const PlanLayer& layer);
   void turn_head(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head);
+  void write_key_value(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head);
   void norm_whole_heads(const PlanLayer& layer, std::int64_t row);
   void norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count, std::int64_t first);
   void attend(const Worker& worker, const PlanLayer& layer);
   cpu::AttentionShape shape_of(const PlanLayer& layer) const;
   void mlp(const Worker& worker, const PlanLayer& layer);
   void up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);
+  void norm_x(const Worker& worker, const std::optional<PlanNorm>& norm);
   void head(const Worker& worker);
+
+  // Mixtures of experts, up to the products of gate and up, and from there on (plan_moe.cpp).
+  void experts_up(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);
+  void experts_down(const Worker& worker, const PlanLayer& layer);
+  void shared_down(const Worker& worker, const PlanLayer& layer, Range panels);
+  const PlanRoutes& route(const Worker& worker, const PlanLayer& layer);
+  void route_row(const PlanLayer& layer, PlanRoutes& routes, std::int64_t row, std::vector<float>& probabilities) const;
+  PlanRoutes& routes_of(const Worker& worker) const;
+  void reserve_experts(const Moe& moe, std::int64_t router_width);
+  template <typename SourceOf>
+  PlanInput& prepare_slots(const Worker& worker, const PlanProduct& product, std::int64_t count, SourceOf source_of);
 
   PlanInput& prepare(const Worker& worker, const PlanProduct& product, std::int64_t rows, const Source& source);
   void prepare_row(PlanInput& input, const PlanProduct& product, std::int64_t row, const Source& source);
   // The worker's columns [begin, end) of y = input * product.
   Range multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows, float* y);
-  void multiply(const PlanMatrix& matrix, PlanInput& input, std::int64_t rows, Range panels, float* y,
+  // Some rows by some panels; `y` is where the first of the rows goes.
+  void multiply(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
                 std::int64_t y_stride) const;
   // x += multiplier * norm(input * product).
   void add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,
                   const std::optional<PlanNorm>& norm);
+  // The same of a branch whose `columns` the worker has written.
+  void add_branch(const Worker& worker, Range columns, const Block& block, const std::optional<PlanNorm>& norm);
 
   const Plan& plan_;
   const PackedBatch& batch_;

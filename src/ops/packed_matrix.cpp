@@ -10,10 +10,8 @@
 
 namespace powerhouse {
 
-void PackedMatrix::Free::operator()(void* memory) const { std::free(memory); }
-
 bool can_pack(const StoredWeight& stored) {
-  return !stored.transposed && stored.offset == 0.0f && stored.shape.size() == 2 &&
+  return !stored.transposed && stored.offset == 0.0f && stored.shape.size() >= 2 &&
          packed_layout(stored.views.front().format) != nullptr;
 }
 
@@ -24,14 +22,15 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
   const BlockFormat format = stored->views.front().format;
   PackedMatrix matrix;
   matrix.layout_ = packed_layout(format);
-  const std::int64_t inputs = stored->shape[1];
+  const std::int64_t inputs = stored->shape.back();
   const std::int64_t stride = panel_bytes(*matrix.layout_, inputs);
+  matrix.panel_stride_ = stride;
   // Whole large pages where the last one does not count: a product reads the panels from end to end.
   constexpr std::size_t kPage = std::size_t{2} << 20;
   matrix.bytes_ = static_cast<std::size_t>(panel_count(count) * stride);
   const std::size_t alignment = matrix.bytes_ >= 8 * kPage ? kPage : 64;
   const std::size_t rounded = (matrix.bytes_ + alignment - 1) / alignment * alignment;
-  matrix.panels_.reset(std::aligned_alloc(alignment, rounded));
+  matrix.panels_.reset(std::aligned_alloc(alignment, rounded), [](void* memory) { std::free(memory); });
   if (!matrix.panels_) throw Error(ErrorKind::memory, "no memory for a packed weight", {.field = weight.name()});
   if (alignment == kPage) madvise(matrix.panels_.get(), rounded, MADV_HUGEPAGE);
 
@@ -50,6 +49,15 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
   });
   for (const TensorView& view : stored->views) view.file->release(view.data, view.bytes);
   return matrix;
+}
+
+PackedMatrix PackedMatrix::part(std::int64_t first, std::int64_t count) const {
+  PackedMatrix out;
+  out.layout_ = layout_;
+  out.panel_stride_ = panel_stride_;
+  out.panels_ = {panels_, static_cast<char*>(panels_.get()) + first / kPanelRows * panel_stride_};
+  out.bytes_ = static_cast<std::size_t>(panel_count(count) * panel_stride_);
+  return out;
 }
 
 }  // namespace powerhouse

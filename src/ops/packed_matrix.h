@@ -10,27 +10,27 @@
 
 namespace powerhouse {
 
-/// Whether it is a matrix of blocks that PackedMatrix takes.
+/// Whether it is a matrix of blocks, or one an expert, that PackedMatrix takes.
 bool can_pack(const StoredWeight& stored);
 
 class PackedMatrix {
  public:
-  /// Packs `count` rows of a weight, row i of the result being rows(i) of the weight's; on all threads. The file's
-  /// pages are released. Nothing where the weight can't be packed.
+  /// Packs `count` rows of a weight, row i of the result being rows(i) of the weight's (of the first expert's, then of
+  /// the second's ...); on all threads. The file's pages are released. Nothing where the weight can't be packed.
   static std::optional<PackedMatrix> pack(const Weight& weight, std::int64_t count,
                                           const std::function<std::int64_t(std::int64_t)>& rows);
+
+  /// `count` rows from `first` on, a multiple of kPanelRows; they share the memory.
+  PackedMatrix part(std::int64_t first, std::int64_t count) const;
 
   const PackedLayout& layout() const { return *layout_; }
   const void* panels() const { return panels_.get(); }
   std::size_t bytes() const { return bytes_; }
 
  private:
-  struct Free {
-    void operator()(void* memory) const;
-  };
-
   const PackedLayout* layout_ = nullptr;
-  std::unique_ptr<void, Free> panels_;
+  std::shared_ptr<void> panels_;
+  std::int64_t panel_stride_ = 0;  // bytes
   std::size_t bytes_ = 0;
 };
 

@@ -84,13 +84,8 @@ TEST_P(Family, GivesTheSameWithACache) { check_sessions(); }
 TEST_P(Family, GivesTheSameByAPlan) {
   Model& model = *model_.impl().model;
   model.plan = Plan::compile(model.config, model.weights);
-  // Experts, norms behind the sum, residuals from the norm and projected embeddings have no steps in a plan.
-  const bool has_steps = model.config.embedding_size == 0 &&
-                         std::none_of(model.config.layers.begin(), model.config.layers.end(), [](const Block& block) {
-                           return block.mlp.moe || block.residual_from_norm || block.norm_place == NormPlace::after_add;
-                         });
-  ASSERT_EQ(model.plan != nullptr, has_steps);
-  if (has_steps) check_sessions();
+  ASSERT_NE(model.plan, nullptr);
+  check_sessions();
 }
 
 TEST_P(Family, GivesTheGradientsOfTransformers) {

@@ -4,6 +4,7 @@
 
 #include "fixture.h"
 #include "model/causal_lm_impl.h"
+#include "powerhouse/inspect.h"
 #include "powerhouse/session.h"
 #include "support/thread_team.h"
 
@@ -29,6 +30,16 @@ TEST_P(QuantizedPlan, StaysCloseToFloat32) {
   const double error = found.sub(expected).square().mean().sqrt().item<double>();
   EXPECT_LT(error / expected.std().item<double>(), 0.001);
   EXPECT_FALSE(found.equal(expected));
+}
+
+TEST_P(QuantizedPlan, IsCloseToTransformers) {
+  const std::string name(GetParam());
+  const Tensors expected(fixture(name.substr(0, name.size() - 5) + ".expected.safetensors"));
+  const std::vector<std::int64_t> ids = to_vector(expected["input_ids"].narrow(0, 0, 1));
+  Session session(model_, {.kv_dtype = Dtype::f32});
+  const at::Tensor found = session.forward(session.create(), ids, LogitsOf::all);
+  const at::Tensor wanted = expected["single_logits"];
+  EXPECT_LT(found.sub(wanted).square().mean().sqrt().item<double>() / wanted.std().item<double>(), 2e-4);
 }
 
 TEST_P(QuantizedPlan, BitsDoNotDependOnTheBatch) {
@@ -71,8 +82,82 @@ TEST_P(QuantizedPlan, EndsWhereParametersAreHandedOut) {
   EXPECT_TRUE(session.forward(session.create(), ids_).equal(dense_session.forward(dense_session.create(), ids_)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiny, QuantizedPlan, ::testing::Values("tiny_blocks_q8_0.gguf", "tiny_blocks_q4_0.gguf"),
-                         [](const auto& info) { return std::string(info.param).substr(12, 4); });
+// Which experts a row goes to decides in what company it is multiplied.
+TEST_P(QuantizedPlan, BitsDoNotDependOnOtherSequences) {
+  Session session(model_);
+  const std::span<const std::int64_t> all(ids_);
+  std::vector<SequenceInput> batch;
+  for (std::size_t i = 0; i < 6; ++i) {
+    batch.push_back({.sequence = session.create(), .ids = all.subspan(i, 1 + i % 4), .logits = LogitsOf::all});
+  }
+  const at::Tensor together = session.forward(batch);
+  std::int64_t row = 0;
+  for (const SequenceInput& input : batch) {
+    const at::Tensor alone = session.forward(session.create(), input.ids, LogitsOf::all);
+    EXPECT_TRUE(alone.equal(together.narrow(0, row, alone.size(0)))) << row;
+    row += alone.size(0);
+  }
+}
+
+TEST_P(QuantizedPlan, TakesTheMemoryThatInspectTells) {
+  const MemoryAccount account = model_.memory();
+  EXPECT_EQ(account.weights + account.mapped, inspect(fixture(GetParam())).run_weight_bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, QuantizedPlan,
+                         ::testing::Values("tiny_blocks_q8_0.gguf", "tiny_blocks_q4_0.gguf", "tiny_experts_q8_0.gguf",
+                                           "tiny_experts_q4_0.gguf", "tiny_shared_expert_q8_0.gguf",
+                                           "tiny_shared_expert_q4_0.gguf", "tiny_clamped_experts_q8_0.gguf",
+                                           "tiny_clamped_experts_q4_0.gguf"),
+                         [](const auto& info) {
+                           const std::string name(info.param);
+                           return name.substr(5, name.size() - 10);
+                         });
+
+// Choices that no family combines: a plan does what the decoder does.
+struct Variation {
+  const char* name;
+  const char* folder;
+  void (*change)(Block& block);
+
+  friend void PrintTo(const Variation& variation, std::ostream* out) { *out << variation.name; }
+};
+
+class VariedPlan : public ::testing::TestWithParam<Variation> {};
+
+TEST_P(VariedPlan, GivesTheLogitsOfTheDecoder) {
+  const CausalLM model = load(GetParam().folder);
+  Model& inside = *model.impl().model;
+  for (Block& block : inside.config.layers) GetParam().change(block);
+  const std::vector<std::int64_t> ids = {3, 14, 15, 9, 20, 5, 17, 8, 9, 7};
+  const at::Tensor expected = model.forward(to_tensor(ids))[0];
+  EXPECT_FALSE(close(expected, load(GetParam().folder).forward(to_tensor(ids))[0], 1e-3)) << "nothing has changed";
+  inside.plan = Plan::compile(inside.config, inside.weights);
+  Session session(model, {.kv_dtype = Dtype::f32});
+  EXPECT_TRUE(close(session.forward(session.create(), ids, LogitsOf::all), expected, kLogitsTolerance));
+  const SequenceId steps = session.create();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    EXPECT_TRUE(
+        close(session.forward(steps, std::span(ids).subspan(i, 1)), expected.narrow(0, row, 1), kLogitsTolerance))
+        << i;
+  }
+}
+
+constexpr Variation kVariations[] = {
+    {"whole_norm_after_rope", "families/olmo2_post_norm",
+     [](Block& block) { block.attention.qk_norm->after_rope = true; }},
+    {"experts_beside_attention", "families/mixtral_experts", [](Block& block) { block.residual = Residual::parallel; }},
+    {"experts_behind_the_same_norm", "families/qwen2_moe_mlp_only",
+     [](Block& block) { block.residual = Residual::parallel_shared_norm; }},
+    {"experts_with_norms_behind_the_sum", "families/mixtral_fused",
+     [](Block& block) { block.norm_place = NormPlace::after_add; }},
+    {"beside_attention_with_norms_around", "families/gemma2_caps",
+     [](Block& block) { block.residual = Residual::parallel; }},
+};
+
+INSTANTIATE_TEST_SUITE_P(Tiny, VariedPlan, ::testing::ValuesIn(kVariations),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace powerhouse
