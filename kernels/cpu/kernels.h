@@ -19,6 +19,7 @@ namespace powerhouse::cpu {
 struct LinearParams {
   Element type = Element::f32;    ///< of x, weight and bias
   Element y_type = Element::f32;  ///< `type`, or f32 (logits)
+  bool wide_x = false;            ///< x and y are f32 whatever the type
   const void* x = nullptr;        ///< [rows, inputs]
   const void* weight = nullptr;   ///< [outputs, inputs]
   const void* bias = nullptr;     ///< [outputs], or null

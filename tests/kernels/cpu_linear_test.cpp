@@ -65,6 +65,33 @@ TEST_P(LinearTest, AgreesWithThePlainLoop) {
   }
 }
 
+TEST_P(LinearTest, TakesRowsInFloat32ByWeightsOfAnyType) {
+  for (const Element type : {Element::bf16, Element::f16}) {
+    for (const std::int64_t rows : {1, 2, 3, 5, 8}) {
+      for (const std::int64_t inputs : {1, 15, 16, 33, 64, 100, 576}) {
+        for (const std::int64_t outputs : {1, 4, 17, 35}) {
+          const Problem problem(type, Element::f32, rows, inputs, outputs, outputs % 2 == 0, engine_);
+          const Buffer x = Buffer::random(Element::f32, problem.x.size(), engine_);
+          Buffer found = problem.empty_y();
+          Buffer expected = problem.empty_y();
+          const auto params = [&](Buffer& y) {
+            cpu::LinearParams params = problem.params(y);
+            params.x = x.data();
+            params.wide_x = true;
+            return params;
+          };
+          kernels().linear(params(found), 0, outputs);
+          reference::linear(params(expected), 0, outputs);
+          expect_close(found, expected, spacing(Element::f32), 1e-7 * static_cast<double>(inputs) + 1e-6,
+                       ::testing::Message() << "type " << static_cast<int>(type) << " rows " << rows << " inputs "
+                                            << inputs << " outputs " << outputs);
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(LinearTest, RowsAndRangesDoNotChangeBits) {
   for (const Element type : kElements) {
     for (const std::int64_t inputs : {37, 64, 576, 1000}) {

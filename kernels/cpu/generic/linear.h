@@ -19,14 +19,41 @@ constexpr int kGroup = 4;  // features whose sums are reduced together
 constexpr std::int64_t kPrefetchBytes = 8192;
 constexpr std::int64_t kLine = 64;
 
+/// Rows in float32 whatever the type of the weights, which are widened.
+template <typename T>
+struct WideDot {
+  using Register = Vec;
+  static constexpr int kStep = kWidth;
+  static constexpr int kChains = 2;
+  template <typename From>
+  static Register read(const From* from) {
+    return load(from);
+  }
+  template <typename From>
+  static Register read_first(const From* from, int count) {
+    return load_first(from, count);
+  }
+  static Vec accumulate(Vec sum, Register a, Register b) { return fma(a, b, sum); }
+};
+template <typename X, typename T>
+struct ReaderOf {
+  using Type = WideDot<T>;
+};
+template <typename T>
+struct ReaderOf<T, T> {
+  using Type = Dot<T>;
+};
+template <typename X, typename T>
+using Reader = typename ReaderOf<X, T>::Type;
+
 /// totals[row * kGroup + feature] = the accumulators of kRows x kFeatures dot products, not yet summed over lanes.
-template <typename T, int kRows, int kFeatures, bool kPrefetch>
-inline void dot_block(const T* x, std::int64_t x_stride, const T* weight, std::int64_t weight_stride,
+template <typename X, typename T, int kRows, int kFeatures, bool kPrefetch>
+inline void dot_block(const X* x, std::int64_t x_stride, const T* weight, std::int64_t weight_stride,
                       std::int64_t inputs, Vec* totals) {
-  using Reader = Dot<T>;
-  using Register = typename Reader::Register;
-  constexpr int kStep = Reader::kStep;
-  constexpr int kChains = Reader::kChains;
+  using Reading = Reader<X, T>;
+  using Register = typename Reading::Register;
+  constexpr int kStep = Reading::kStep;
+  constexpr int kChains = Reading::kChains;
   Vec sum[kRows][kFeatures][kChains];
   for (auto& row : sum) {
     for (auto& feature : row) {
@@ -39,10 +66,10 @@ inline void dot_block(const T* x, std::int64_t x_stride, const T* weight, std::i
     for (int n = 0; n < kFeatures; ++n) w[n] = read_part(weight + n * weight_stride + k);
     for (int m = 0; m < kRows; ++m) {
       const Register row = read_part(x + m * x_stride + k);
-      for (int n = 0; n < kFeatures; ++n) sum[m][n][chain] = Reader::accumulate(sum[m][n][chain], row, w[n]);
+      for (int n = 0; n < kFeatures; ++n) sum[m][n][chain] = Reading::accumulate(sum[m][n][chain], row, w[n]);
     }
   };
-  const auto whole = [](const T* from) __attribute__((always_inline)) { return Reader::read(from); };
+  const auto whole = [](const auto* from) __attribute__((always_inline)) { return Reading::read(from); };
 
   const char* ahead = reinterpret_cast<const char*>(weight) + kPrefetchBytes;
   constexpr auto kBytes = static_cast<std::int64_t>(kFeatures * kChains * kStep * sizeof(T));
@@ -57,7 +84,7 @@ inline void dot_block(const T* x, std::int64_t x_stride, const T* weight, std::i
   for (; k + kStep <= inputs; k += kStep) step(k, 0, whole);
   if (k < inputs) {
     const int rest = static_cast<int>(inputs - k);
-    step(k, 0, [rest](const T* from) { return Reader::read_first(from, rest); });
+    step(k, 0, [rest](const auto* from) { return Reading::read_first(from, rest); });
   }
 
   for (int m = 0; m < kRows; ++m) {
@@ -70,17 +97,17 @@ inline void dot_block(const T* x, std::int64_t x_stride, const T* weight, std::i
 }
 
 /// kRows rows of x by kCount features from n, kFeatures side by side.
-template <typename T, typename Y, int kRows, int kFeatures, int kCount, bool kPrefetch>
+template <typename X, typename T, typename Y, int kRows, int kFeatures, int kCount, bool kPrefetch>
 inline void linear_group(const LinearParams& params, std::int64_t m, std::int64_t n) {
-  const T* const x = static_cast<const T*>(params.x) + m * params.x_stride;
+  const X* const x = static_cast<const X*>(params.x) + m * params.x_stride;
   const T* const weight = static_cast<const T*>(params.weight) + n * params.weight_stride;
   Vec totals[kRows * kGroup];
   if constexpr (kCount < kGroup) {
     for (Vec& total : totals) total = zero();
   }
   for (int j = 0; j < kCount; j += kFeatures) {
-    dot_block<T, kRows, kFeatures, kPrefetch>(x, params.x_stride, weight + j * params.weight_stride,
-                                              params.weight_stride, params.inputs, totals + j);
+    dot_block<X, T, kRows, kFeatures, kPrefetch>(x, params.x_stride, weight + j * params.weight_stride,
+                                                 params.weight_stride, params.inputs, totals + j);
   }
   const T* const bias = static_cast<const T*>(params.bias);
   for (int i = 0; i < kRows; ++i) {
@@ -95,32 +122,32 @@ inline void linear_group(const LinearParams& params, std::int64_t m, std::int64_
   }
 }
 
-template <typename T, typename Y, int kRows, int kFeatures, bool kPrefetch>
+template <typename X, typename T, typename Y, int kRows, int kFeatures, bool kPrefetch>
 inline void linear_rows(const LinearParams& params, std::int64_t m, std::int64_t begin, std::int64_t end) {
   std::int64_t n = begin;
-  for (; n + kGroup <= end; n += kGroup) linear_group<T, Y, kRows, kFeatures, kGroup, kPrefetch>(params, m, n);
-  for (; n < end; ++n) linear_group<T, Y, kRows, 1, 1, false>(params, m, n);
+  for (; n + kGroup <= end; n += kGroup) linear_group<X, T, Y, kRows, kFeatures, kGroup, kPrefetch>(params, m, n);
+  for (; n < end; ++n) linear_group<X, T, Y, kRows, 1, 1, false>(params, m, n);
 }
 
 /// All rows of x against the features [begin, end): a few, which stay in cache meanwhile.
-template <typename T, typename Y>
+template <typename X, typename T, typename Y>
 inline void linear_features(const LinearParams& params, std::int64_t begin, std::int64_t end) {
   // Half the registers hold sums: more would spill, fewer would load more than they multiply.
-  constexpr int kWide = kRegisters / 2 / (4 * Dot<T>::kChains);
+  constexpr int kWide = kRegisters / 2 / (4 * Reader<X, T>::kChains);
   static_assert(kGroup % kWide == 0);
   std::int64_t m = 0;
   for (; m + 4 <= params.rows; m += 4) {
     if (m == 0) {
-      linear_rows<T, Y, 4, kWide, true>(params, m, begin, end);
+      linear_rows<X, T, Y, 4, kWide, true>(params, m, begin, end);
     } else {
-      linear_rows<T, Y, 4, kWide, false>(params, m, begin, end);
+      linear_rows<X, T, Y, 4, kWide, false>(params, m, begin, end);
     }
   }
   if (m + 2 <= params.rows) {
-    linear_rows<T, Y, 2, 1, false>(params, m, begin, end);
+    linear_rows<X, T, Y, 2, 1, false>(params, m, begin, end);
     m += 2;
   }
-  if (m < params.rows) linear_rows<T, Y, 1, 1, false>(params, m, begin, end);
+  if (m < params.rows) linear_rows<X, T, Y, 1, 1, false>(params, m, begin, end);
 }
 
 void linear(const LinearParams& params, std::int64_t begin, std::int64_t end) {
@@ -128,10 +155,12 @@ void linear(const LinearParams& params, std::int64_t begin, std::int64_t end) {
     using T = typename decltype(tag)::Type;
     for (std::int64_t n = begin; n < end; n += kLinearGrain) {
       const std::int64_t stop = smaller(end, n + kLinearGrain);
-      if (params.y_type == params.type) {
-        linear_features<T, T>(params, n, stop);
+      if (params.wide_x) {
+        linear_features<float, T, float>(params, n, stop);
+      } else if (params.y_type == params.type) {
+        linear_features<T, T, T>(params, n, stop);
       } else {
-        linear_features<T, float>(params, n, stop);
+        linear_features<T, T, float>(params, n, stop);
       }
     }
   });
