@@ -11,6 +11,7 @@
 
 #include "kernels/common/element.h"
 #include "kernels/common/packed.h"
+#include "kernels/common/packed_bf16.h"
 
 namespace powerhouse::cpu {
 
@@ -66,6 +67,20 @@ struct PackedLinearParams {
   std::int64_t y_stride = 0;
 };
 
+/// y[m, n] = sum_k x[m, k] * weight[n, k] + bias[n], bf16 weights in panels (kernels/common/packed_bf16.h). Work items:
+/// panels, of kPanelRows features each.
+struct Bf16LinearParams {
+  const float* x = nullptr;  ///< [rows, inputs]
+  Bf16Panels weight{};
+  const float* bias = nullptr;  ///< [outputs], or null
+  float* y = nullptr;           ///< [rows, outputs]
+  std::int64_t rows = 0;
+  std::int64_t inputs = 0;  ///< a multiple of kBf16Unit
+  std::int64_t outputs = 0;
+  std::int64_t x_stride = 0;
+  std::int64_t y_stride = 0;
+};
+
 /// y[m, n] = sum_k x[m, k] * weight[n, k] + bias[n] for many rows (some tens and more), with weights as numbers of x's
 /// type: packed weights are unpacked and rounded to it on the way. Work items: panels of kPanelRows features.
 struct GemmParams {
@@ -74,6 +89,7 @@ struct GemmParams {
   const PackedLayout* layout = nullptr;
   const void* weight = nullptr;        ///< panels, panel_bytes() apart; without a layout [outputs, inputs]
   Element weight_type = Element::f32;  ///< without a layout
+  const Bf16Panels* bf16 = nullptr;    ///< instead of the three
   const float* bias = nullptr;         ///< [outputs], or null
   float* y = nullptr;                  ///< [rows, outputs]
   std::int64_t rows = 0;
@@ -271,6 +287,7 @@ struct CpuKernels {
   void (*linear)(const LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*quantize)(const QuantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*packed_linear)(const PackedLinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*bf16_linear)(const Bf16LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   Element gemm_type = Element::f32;  ///< of the rows that `gemm` is fastest with
   void (*gemm)(const GemmParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;

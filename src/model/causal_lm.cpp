@@ -121,9 +121,7 @@ CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& o
     impl->model =
         std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type, path);
     Model& model = *impl->model;
-    if (options.dtype == Dtype::automatic && Plan::packs(model.config, model.weights)) {
-      model.plan = Plan::compile(model.config, model.weights);
-    }
+    if (options.dtype == Dtype::automatic) model.plan = Plan::compile(model.config, model.weights);
     if (!model.plan) {
       for (const ParameterSpec& spec : model.weights.specs()) model.weights.weight(spec).tensor();
     }
@@ -160,6 +158,8 @@ MemoryAccount CausalLM::memory() const {
   MemoryAccount account;
   for (const ParameterSpec& spec : impl_->model->weights.specs()) {
     const Weight& weight = impl_->model->weights.weight(spec);
+    // What a plan uses of the file it says itself.
+    if (impl_->model->plan && weight.is_mapped()) continue;
     (weight.is_mapped() ? account.mapped : account.weights) += weight.dense_bytes();
   }
   if (impl_->model->plan) {

@@ -131,36 +131,54 @@ std::string types_text(const std::map<std::string, std::size_t>& types) {
   return text;
 }
 
+// What a plan makes of a matrix, or of one for each expert; compute_bytes an element where it can't read it as it lies.
+double matrix_bytes(const ParameterSpec& spec, const FoundWeight& found, std::size_t compute_bytes) {
+  double elements = 1;
+  for (const std::int64_t size : spec.shape) elements *= static_cast<double>(size);
+  const BlockFormat format = found.views.empty() ? BlockFormat::f32 : found.views.front()->format;
+  const bool as_it_lies = found.assembly != nullptr && !found.assembly->transposed && found.assembly->offset == 0.0f;
+  const bool plain = format == BlockFormat::f32 || format == BlockFormat::f16 || format == BlockFormat::bf16;
+  const PackedLayout* layout = packed_layout(format);
+  if (!as_it_lies || (layout == nullptr && !plain)) return elements * static_cast<double>(compute_bytes);
+  const std::int64_t columns = spec.shape.back();
+  const std::int64_t rows = spec.shape[spec.shape.size() - 2];
+  const auto panels = static_cast<double>(panel_count(rows));
+  const double matrices = elements / static_cast<double>(rows) / static_cast<double>(columns);
+  if (layout != nullptr) return matrices * panels * static_cast<double>(panel_bytes(*layout, columns));
+  if (format == BlockFormat::bf16 && columns % kBf16Unit == 0) {
+    return matrices * panels * static_cast<double>(bf16_panel_bytes(columns));
+  }
+  const double padded = spec.shape.size() > 2 ? panels * kPanelRows : static_cast<double>(rows);
+  return matrices * padded * static_cast<double>(columns) * static_cast<double>(block_info(format).block_bytes);
+}
+
 // What CausalLM::memory will say: dense numbers, or what a plan packs and reads from the file.
 std::size_t bytes_to_run(const ModelConfig& config, const std::vector<ParameterSpec>& specs, const TensorMatch& match,
                          std::size_t compute_bytes) {
-  const auto packs = [&](std::size_t i) -> const PackedLayout* {
-    const FoundWeight& found = match.found[i];
-    const bool plain = found.assembly != nullptr && !found.assembly->transposed && found.assembly->offset == 0.0f;
-    return plain && specs[i].shape.size() >= 2 ? packed_layout(found.views.front()->format) : nullptr;
-  };
-  bool planned = false;
-  for (std::size_t i = 0; i < specs.size(); ++i) planned = planned || (specs[i].layer >= 0 && packs(i) != nullptr);
-  planned = planned && Plan::has_steps(config);
+  const bool planned = Plan::has_steps(config);
   double bytes = 0;  // a config may say sizes whose products no integer holds
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const ParameterSpec& spec = specs[i];
+    const FoundWeight& found = match.found[i];
     double elements = 1;
     for (const std::int64_t size : spec.shape) elements *= static_cast<double>(size);
-    const bool looked_up = spec.role == Role::embed_tokens || spec.role == Role::position_embeddings;
-    if (planned && looked_up) {
-      for (const TensorView* view : match.found[i].views) bytes += static_cast<double>(view->bytes);
-      if (spec.role != Role::embed_tokens || !config.tie_word_embeddings) continue;
+    if (!planned) {
+      bytes += elements * static_cast<double>(compute_bytes);
+      continue;
     }
-    if (planned && packs(i) != nullptr) {
-      const std::int64_t rows = spec.shape[spec.shape.size() - 2];  // of each expert, where there are experts
-      const double matrices = elements / static_cast<double>(rows) / static_cast<double>(spec.shape.back());
-      bytes += matrices * static_cast<double>(panel_count(rows)) *
-               static_cast<double>(panel_bytes(*packs(i), spec.shape.back()));
-    } else {
-      const bool in_float32 =
-          spec.shape.size() < 2 || spec.is_bias || spec.role == Role::router || spec.role == Role::shared_expert_gate;
-      bytes += elements * static_cast<double>(planned && in_float32 ? sizeof(float) : compute_bytes);
+    const bool looked_up = spec.role == Role::embed_tokens || spec.role == Role::position_embeddings;
+    const bool head = spec.role == Role::embed_tokens && config.tie_word_embeddings;
+    const bool in_float32 =
+        spec.shape.size() < 2 || spec.is_bias || spec.role == Role::router || spec.role == Role::shared_expert_gate;
+    if (looked_up) {
+      double in_file = found.views.empty() ? elements * static_cast<double>(compute_bytes) : 0;  // of a missing shard
+      for (const TensorView* view : found.views) in_file += static_cast<double>(view->bytes);
+      if (!head || matrix_bytes(spec, found, compute_bytes) != in_file) bytes += in_file;
+    }
+    if (in_float32) {
+      bytes += elements * sizeof(float);
+    } else if (!looked_up || head) {
+      bytes += matrix_bytes(spec, found, compute_bytes);
     }
   }
   return static_cast<std::size_t>(std::min(bytes, 4e18));

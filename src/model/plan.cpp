@@ -45,13 +45,25 @@ at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& 
 
 }  // namespace
 
-PlanMatrix matrix_of(const Weight& weight, const Weight& bias, std::int64_t outputs, const RowOrder& order) {
+PlanMatrix matrix_of(PanelMemory& memory, const Weight& weight, const Weight& bias, std::int64_t outputs,
+                     const RowOrder& order) {
   const RowOrder rows = order ? order : [](std::int64_t row) { return row; };
-  PlanMatrix matrix{.packed = PackedMatrix::pack(weight, outputs, rows), .outputs = outputs};
+  PlanMatrix matrix{.packed = PackedMatrix::pack(weight, outputs, rows, memory), .outputs = outputs};
+  if (!matrix.packed) matrix.bf16 = PackedBf16::pack(weight, outputs, rows, memory);
   if (matrix.packed) {
     matrix.inputs = weight.stored()->shape.back();
+  } else if (matrix.bf16) {
+    matrix.inputs = matrix.bf16->inputs();
   } else {
-    matrix.dense = rows_of(weight.matrix().flatten(0, -2), outputs, rows);
+    matrix.dense = weight.stored_rows(outputs, rows);
+    if (matrix.dense.defined()) {
+      const bool in_place = matrix.dense.const_data_ptr() == weight.file_rows().row(rows(0));
+      (in_place ? matrix.file_bytes : matrix.own_bytes) = matrix.dense.nbytes();
+    } else {
+      const at::Tensor whole = weight.matrix().flatten(0, -2);
+      matrix.dense = rows_of(whole, outputs, rows);
+      if (!matrix.dense.is_alias_of(whole)) matrix.own_bytes = matrix.dense.nbytes();
+    }
     matrix.type = to_element(matrix.dense.scalar_type());
     matrix.inputs = matrix.dense.size(1);
   }
@@ -67,7 +79,9 @@ PlanMatrix matrix_of(const Weight& weight, const Weight& bias, std::int64_t outp
 std::size_t bytes_of(const PlanProduct& product) {
   std::size_t bytes = 0;
   for (const PlanMatrix& matrix : product.matrices) {
-    bytes += (matrix.packed ? matrix.packed->bytes() : 0) + matrix.bias.size() * sizeof(float);
+    if (matrix.packed) bytes += matrix.packed->bytes();
+    if (matrix.bf16) bytes += matrix.bf16->bytes();
+    bytes += matrix.own_bytes + matrix.bias.size() * sizeof(float);
   }
   return bytes;
 }
@@ -89,7 +103,7 @@ std::optional<PlanNorm> norm_of(const Norm& choice, const LayerWeights& weights,
   return norm;
 }
 
-PlanProduct qkv_of(const Attention& attention, const LayerWeights& weights) {
+PlanProduct qkv_of(PanelMemory& memory, const Attention& attention, const LayerWeights& weights) {
   const std::int64_t sizes[] = {attention.num_heads * attention.head_dim,
                                 attention.num_key_value_heads * attention.head_dim,
                                 attention.num_key_value_heads * attention.head_dim};
@@ -98,24 +112,24 @@ PlanProduct qkv_of(const Attention& attention, const LayerWeights& weights) {
   for (int part = 0; part < 3; ++part) {
     const Role role = attention.qkv == QkvLayout::separate ? roles[part] : Role::qkv_proj;
     product.matrices.push_back(
-        matrix_of(weights.weight(role), weights.bias_weight(role), sizes[part],
+        matrix_of(memory, weights.weight(role), weights.bias_weight(role), sizes[part],
                   [&attention, part](std::int64_t row) { return fused_row(attention, part, row); }));
   }
   return product;
 }
 
-PlanProduct one(const LayerWeights& weights, Role role, std::int64_t outputs) {
+PlanProduct one(PanelMemory& memory, const LayerWeights& weights, Role role, std::int64_t outputs) {
   PlanProduct product;
-  product.matrices.push_back(matrix_of(weights.weight(role), weights.bias_weight(role), outputs));
+  product.matrices.push_back(matrix_of(memory, weights.weight(role), weights.bias_weight(role), outputs));
   return product;
 }
 
-PlanProduct up_of(const Mlp& mlp, const LayerWeights& weights) {
-  if (mlp.fused_gate_up) return one(weights, Role::gate_up_proj, 2 * mlp.intermediate_size);
+PlanProduct up_of(PanelMemory& memory, const Mlp& mlp, const LayerWeights& weights) {
+  if (mlp.fused_gate_up) return one(memory, weights, Role::gate_up_proj, 2 * mlp.intermediate_size);
   PlanProduct product;
-  if (mlp.gated) product = one(weights, Role::gate_proj, mlp.intermediate_size);
+  if (mlp.gated) product = one(memory, weights, Role::gate_proj, mlp.intermediate_size);
   product.matrices.push_back(
-      matrix_of(weights.weight(Role::up_proj), weights.bias_weight(Role::up_proj), mlp.intermediate_size));
+      matrix_of(memory, weights.weight(Role::up_proj), weights.bias_weight(Role::up_proj), mlp.intermediate_size));
   return product;
 }
 
@@ -138,26 +152,14 @@ std::int64_t PlanProduct::width() const {
 
 bool PlanProduct::reads_codes() const { return any_packed(*this); }
 
-bool PlanProduct::reads(Element type) const {
-  return std::any_of(matrices.begin(), matrices.end(),
-                     [&](const PlanMatrix& matrix) { return !matrix.packed && matrix.type == type; });
+bool PlanProduct::reads_bf16() const {
+  return std::any_of(matrices.begin(), matrices.end(), [](const PlanMatrix& matrix) { return matrix.takes_bf16(); });
 }
 
 bool Plan::has_steps(const ModelConfig& config) {
   return std::all_of(config.layers.begin(), config.layers.end(), [](const Block& block) {
     return block.position != PositionKind::alibi || ops::kernels_take({.scale = 1.0f, .alibi = block.alibi});
   });
-}
-
-bool Plan::packs(const ModelConfig& config, const DecoderWeights& weights) {
-  for (std::size_t i = 0; i < config.layers.size(); ++i) {
-    for (const Role role : {Role::q_proj, Role::qkv_proj, Role::o_proj, Role::up_proj, Role::gate_up_proj,
-                            Role::down_proj, Role::experts_gate_up, Role::experts_down}) {
-      const StoredWeight* stored = weights.layer(static_cast<std::int64_t>(i)).weight(role).stored();
-      if (stored != nullptr && can_pack(*stored)) return true;
-    }
-  }
-  return false;
 }
 
 std::unique_ptr<const Plan> Plan::compile(const ModelConfig& config, const DecoderWeights& weights) {
@@ -170,6 +172,7 @@ std::unique_ptr<const Plan> Plan::compile(const ModelConfig& config, const Decod
 Plan::Plan(const ModelConfig& config, const DecoderWeights& weights) : config_(config), weights_(weights) {}
 
 void Plan::compile_layers() {
+  PanelMemory memory;
   for (std::size_t i = 0; i < config_.layers.size(); ++i) {
     const Block& block = config_.layers[i];
     const Attention& attention = block.attention;
@@ -195,13 +198,13 @@ void Plan::compile_layers() {
       layer.q_norm = norm_of(attention.qk_norm->norm, weights, Role::q_norm);
       layer.k_norm = norm_of(attention.qk_norm->norm, weights, Role::k_norm);
     }
-    layer.qkv = qkv_of(attention, weights);
-    layer.output = one(weights, Role::o_proj, config_.hidden_size);
+    layer.qkv = qkv_of(memory, attention, weights);
+    layer.output = one(memory, weights, Role::o_proj, config_.hidden_size);
     if (block.mlp.moe) {
-      layer.moe = moe_of(config_, block.mlp, weights);
+      layer.moe = moe_of(memory, config_, block.mlp, weights);
     } else {
-      layer.up = up_of(block.mlp, weights);
-      layer.down = one(weights, Role::down_proj, config_.hidden_size);
+      layer.up = up_of(memory, block.mlp, weights);
+      layer.down = one(memory, weights, Role::down_proj, config_.hidden_size);
     }
     layer.scale = attention.scale.value_or(1.0f / std::sqrt(static_cast<float>(attention.head_dim)));
     if (block.position == PositionKind::alibi) {
@@ -221,11 +224,12 @@ void Plan::compile_layers() {
   if (config_.embedding_norm) embedding_norm_ = norm_of(*config_.embedding_norm, outside, Role::embedding_norm);
   if (config_.final_norm) final_norm_ = norm_of(*config_.final_norm, outside, Role::final_norm);
   if (config_.embedding_size > 0) {
-    project_in_ = one(outside, Role::project_in, config_.hidden_size);
-    project_out_ = one(outside, Role::project_out, config_.embedding_size);
+    project_in_ = one(memory, outside, Role::project_in, config_.hidden_size);
+    project_out_ = one(memory, outside, Role::project_out, config_.embedding_size);
   }
   const Role head = config_.tie_word_embeddings ? Role::embed_tokens : Role::lm_head;
-  head_.matrices.push_back(matrix_of(outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
+  head_.matrices.push_back(
+      matrix_of(memory, outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
 }
 
 Plan::~Plan() = default;
@@ -247,10 +251,23 @@ std::size_t Plan::bytes() const {
 
 std::size_t Plan::mapped_bytes() const {
   std::size_t bytes = 0;
+  const auto add = [&](const PlanProduct& product) {
+    for (const PlanMatrix& matrix : product.matrices) bytes += matrix.file_bytes;
+  };
+  for (const PlanProduct* product : {&head_, &project_in_, &project_out_}) add(*product);
+  for (const PlanLayer& layer : layers_) {
+    for (const PlanProduct* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) add(*product);
+    if (!layer.moe) continue;
+    for (const PlanProduct* product : {&layer.moe->router, &layer.moe->up, &layer.moe->down, &layer.moe->shared_down}) {
+      add(*product);
+    }
+  }
   for (const Role role : {Role::embed_tokens, Role::position_embeddings}) {
-    const StoredWeight* stored = weights_.outside().weight(role).stored();
-    if (stored == nullptr) continue;
-    for (const TensorView& view : stored->views) bytes += view.bytes;
+    if (role == Role::embed_tokens && config_.tie_word_embeddings && head_.matrices.front().file_bytes > 0) continue;
+    const Weight& table = weights_.outside().weight(role);
+    if (table.is_mapped()) bytes += table.dense_bytes();
+    if (table.stored() == nullptr) continue;
+    for (const TensorView& view : table.stored()->views) bytes += view.bytes;
   }
   return bytes;
 }

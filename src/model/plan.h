@@ -1,10 +1,10 @@
 // Plan: a decoder compiled for inference on the CPU. The same choices of ModelConfig as Decoder reads, as steps of our
 // own kernels over buffers that are made once: one parallel region a pass with barriers between steps, no LibTorch on
-// the way. Weights of blocks are packed for products (kernels/common/packed.h) and activations quantized to 15 bits in
-// front of each; everything between is float32.
+// the way. Weights of blocks and of bf16 are packed for products (kernels/common/packed.h, packed_bf16.h); activations
+// in front of blocks are quantized to 15 bits, those of long prompts rounded to bf16; everything between is float32.
 //
-// The plan serves sessions of models that were loaded from quantized files, whatever their family. Hooks, gradients and
-// the padded forward are Decoder's.
+// The plan serves sessions of models as their files have them, whatever their family. Hooks, gradients and the padded
+// forward are Decoder's, and so is a model whose compute type was named.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,8 +25,6 @@ class Plan {
   /// Whether all choices of the config have steps here: all but ALiBi in roundings that the kernels don't know, which
   /// no family calls for (ops::kernels_take).
   static bool has_steps(const ModelConfig& config);
-  /// Whether a plan would pack any of the weights: what it is worth making for.
-  static bool packs(const ModelConfig& config, const DecoderWeights& weights);
   /// Both must outlive the plan. Null where the config has choices without steps.
   static std::unique_ptr<const Plan> compile(const ModelConfig& config, const DecoderWeights& weights);
   ~Plan();
@@ -34,9 +32,9 @@ class Plan {
   /// As Decoder::forward with a cache and without hooks. From any thread.
   at::Tensor forward(const PackedBatch& batch, KvCache& cache) const;
 
-  /// Bytes of packed weights, norms and biases.
+  /// Bytes that the plan itself holds: packed and copied weights, norms and biases.
   std::size_t bytes() const;
-  /// Bytes of embeddings that are read from the file row by row.
+  /// Bytes that it reads from the file: embeddings row by row, and matrices that are multiplied as they lie.
   std::size_t mapped_bytes() const;
 
  private:

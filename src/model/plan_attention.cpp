@@ -15,7 +15,7 @@ constexpr std::int64_t kSingleRows = 4;
 void PlanPass::attention(const Worker& worker, std::size_t index) {
   const PlanLayer& layer = plan_.layers_[index];
   const std::int64_t hidden = plan_.config_.hidden_size;
-  PlanInput& input = prepare(worker, layer.qkv, rows_, {buffers_.x.data(), hidden, &layer.attention_norm});
+  PlanInput& input = prepare(worker, layer.qkv, {buffers_.x.data(), hidden, &layer.attention_norm});
   if (worker.index == 0) find_pages(layer, static_cast<std::int64_t>(index));
   multiply(worker, layer.qkv, input, rows_, buffers_.qkv.data());
   // Side by side, the MLP reads x before attention is added to it.
@@ -29,7 +29,7 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
   if (!alone_) worker.wait();
   attend(worker, layer);
   worker.wait();
-  PlanInput& context = prepare(worker, layer.output, rows_, {buffers_.context.data(), layer.query_width()});
+  PlanInput& context = prepare(worker, layer.output, {buffers_.context.data(), layer.query_width()});
   add_branch(worker, layer.output, context, *layer.block, layer.attention_post_norm);
 }
 

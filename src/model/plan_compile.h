@@ -11,11 +11,12 @@ namespace powerhouse {
 /// Row i of a matrix is row order(i) of the weight.
 using RowOrder = std::function<std::int64_t(std::int64_t)>;
 
-/// Some rows of a weight with their biases, in panels where it is of blocks. A tensor of experts' matrices counts as
-/// their rows one behind the other. `bias` may be undefined.
-PlanMatrix matrix_of(const Weight& weight, const Weight& bias, std::int64_t outputs, const RowOrder& order = {});
+/// Some rows of a weight with their biases, in panels where it is of blocks or of bf16. A tensor of experts' matrices
+/// counts as their rows one behind the other. `bias` may be undefined.
+PlanMatrix matrix_of(PanelMemory& memory, const Weight& weight, const Weight& bias, std::int64_t outputs,
+                     const RowOrder& order = {});
 
-PlanMoe moe_of(const ModelConfig& config, const Mlp& mlp, const LayerWeights& weights);
+PlanMoe moe_of(PanelMemory& memory, const ModelConfig& config, const Mlp& mlp, const LayerWeights& weights);
 
 /// Bytes of what a plan holds itself: panels, biases, and what `moe_of` keeps in float32.
 std::size_t bytes_of(const PlanProduct& product);

@@ -20,28 +20,29 @@ constexpr std::int64_t kOwnSlots = 8;
 constexpr std::int64_t kPanelCost = 4;
 
 // The router decides: its numbers stay float32 whatever the others are computed in.
-PlanMatrix in_float32(const Weight& weight, const Weight& bias, std::int64_t outputs) {
+PlanMatrix in_float32(PanelMemory& memory, const Weight& weight, const Weight& bias, std::int64_t outputs) {
   const std::vector<float> values = weight.floats();
   at::Tensor dense = empty_tensor({outputs, static_cast<std::int64_t>(values.size()) / outputs}, at::kFloat);
   std::copy(values.begin(), values.end(), dense.data_ptr<float>());
-  return matrix_of(Weight::dense(weight.name(), std::move(dense)), bias, outputs);
+  return matrix_of(memory, Weight::dense(weight.name(), std::move(dense)), bias, outputs);
 }
 
 // Rows of one expert within all experts', its own beginning at a panel.
 PlanMatrix part_of(const PlanMatrix& all, std::int64_t first, std::int64_t count) {
   PlanMatrix part{.type = all.type, .inputs = all.inputs, .outputs = count};
   if (all.packed) part.packed = all.packed->part(first, count);
+  if (all.bf16) part.bf16 = all.bf16->part(first, count);
   if (all.dense.defined()) part.dense = all.dense.narrow(0, first, count);
   if (!all.bias.empty()) part.bias.assign(all.bias.begin() + first, all.bias.begin() + first + count);
   return part;
 }
 
 // All experts' matrices of `rows` outputs each, row i being row order(i) of its expert.
-void add_experts(const Weight& weight, const Weight& bias, std::int64_t experts, std::int64_t rows,
+void add_experts(PanelMemory& memory, const Weight& weight, const Weight& bias, std::int64_t experts, std::int64_t rows,
                  const RowOrder& order, PlanProduct& all, std::vector<PlanMatrix>& parts) {
   const std::int64_t padded = panel_count(rows) * kPanelRows;
   // The padding repeats an expert's last row; nobody reads what comes of it.
-  PlanMatrix whole = matrix_of(weight, bias, experts * padded, [&](std::int64_t row) {
+  PlanMatrix whole = matrix_of(memory, weight, bias, experts * padded, [&](std::int64_t row) {
     return row / padded * rows + order(std::min(row % padded, rows - 1));
   });
   for (std::int64_t expert = 0; expert < experts; ++expert) parts.push_back(part_of(whole, expert * padded, rows));
@@ -109,23 +110,25 @@ void sort_slots(PlanRoutes& routes, std::int64_t slots, std::int64_t experts) {
 
 }  // namespace
 
-PlanMoe moe_of(const ModelConfig& config, const Mlp& mlp, const LayerWeights& weights) {
+PlanMoe moe_of(PanelMemory& memory, const ModelConfig& config, const Mlp& mlp, const LayerWeights& weights) {
   const Moe& choice = *mlp.moe;
   const std::int64_t inner = choice.intermediate_size;
   PlanMoe moe;
   moe.router.matrices.push_back(
-      in_float32(weights.weight(Role::router), weights.bias_weight(Role::router), choice.num_experts));
+      in_float32(memory, weights.weight(Role::router), weights.bias_weight(Role::router), choice.num_experts));
   const auto gate_up_row = [&](std::int64_t row) {
     return choice.interleaved_gate_up ? row % inner * 2 + row / inner : row;
   };
-  add_experts(weights.weight(Role::experts_gate_up), weights.bias_weight(Role::experts_gate_up), choice.num_experts,
-              width_of_up(choice), gate_up_row, moe.up, moe.ups);
+  add_experts(memory, weights.weight(Role::experts_gate_up), weights.bias_weight(Role::experts_gate_up),
+              choice.num_experts, width_of_up(choice), gate_up_row, moe.up, moe.ups);
   add_experts(
-      weights.weight(Role::experts_down), weights.bias_weight(Role::experts_down), choice.num_experts,
+      memory, weights.weight(Role::experts_down), weights.bias_weight(Role::experts_down), choice.num_experts,
       config.hidden_size, [](std::int64_t row) { return row; }, moe.down, moe.downs);
   if (const std::int64_t shared = choice.shared_intermediate_size; shared > 0) {
-    const auto matrix = [&](Role role, std::int64_t outputs) { return matrix_of(weights.weight(role), {}, outputs); };
-    moe.router.matrices.push_back(in_float32(weights.weight(Role::shared_expert_gate), {}, 1));
+    const auto matrix = [&](Role role, std::int64_t outputs) {
+      return matrix_of(memory, weights.weight(role), {}, outputs);
+    };
+    moe.router.matrices.push_back(in_float32(memory, weights.weight(Role::shared_expert_gate), {}, 1));
     moe.router.matrices.push_back(matrix(Role::shared_gate_proj, shared));
     moe.router.matrices.push_back(matrix(Role::shared_up_proj, shared));
     moe.shared_down.matrices.push_back(matrix(Role::shared_down_proj, config.hidden_size));
@@ -217,7 +220,7 @@ PlanInput& PlanPass::prepare_slots(const Worker& worker, const PlanProduct& prod
 void PlanPass::experts_up(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm) {
   const PlanMoe& moe = *layer.moe;
   const Moe& choice = *layer.block->mlp.moe;
-  PlanInput& x = prepare(worker, moe.router, rows_, {buffers_.x.data(), plan_.config_.hidden_size, &norm});
+  PlanInput& x = prepare(worker, moe.router, {buffers_.x.data(), plan_.config_.hidden_size, &norm});
   multiply(worker, moe.router, x, rows_, buffers_.router.data());
   worker.wait();
   const PlanRoutes& routes = route(worker, layer);
@@ -225,12 +228,12 @@ void PlanPass::experts_up(const Worker& worker, const PlanLayer& layer, const st
   const std::int64_t chosen = choice.num_experts_per_tok;
   PlanInput& input = prepare_slots(worker, moe.up, alone ? 1 : rows_ * chosen, [&](std::int64_t slot) {
     const std::int64_t row = alone ? 0 : routes.places[static_cast<std::size_t>(slot)] / chosen;
-    return Source{.rows = x.floats.data() + row * x.width, .width = 0};
+    return Source{.rows = x.floats.data() + row * x.stride, .width = 0, .many = is_many(row)};
   });
   const std::int64_t width = width_of_up(choice);
   for_experts(routes, panel_count(width), worker, [&](std::size_t expert, Range slots, Range panels) {
     float* const y = buffers_.up.data() + slots.begin * width;
-    multiply(moe.ups[expert], input, alone ? Range{0, 1} : slots, panels, y, width);
+    multiply(worker, moe.ups[expert], input, alone ? Range{0, 1} : slots, panels, y, width);
     const Range columns{panels.begin * kPanelRows, std::min(panels.end * kPanelRows, width)};
     for (std::int64_t slot = 0; slot < slots.end - slots.begin; ++slot) limit(choice, columns, y + slot * width);
   });
@@ -250,10 +253,13 @@ void PlanPass::shared_down(const Worker& worker, const PlanLayer& layer, Range p
   }
   const std::int64_t gate = moe.router.matrices.front().outputs;
   const std::int64_t width = moe.router.width();
-  PlanInput& input = prepare_slots(worker, moe.shared_down, rows_, [&](std::int64_t) {
-    return Source{.rows = buffers_.router.data() + gate + 1, .width = width, .activation = &layer.block->mlp};
+  PlanInput& input = prepare_slots(worker, moe.shared_down, rows_, [&](std::int64_t row) {
+    return Source{.rows = buffers_.router.data() + gate + 1,
+                  .width = width,
+                  .activation = &layer.block->mlp,
+                  .many = is_many(row)};
   });
-  multiply(moe.shared_down.matrices.front(), input, {0, rows_}, panels, branch, hidden);
+  multiply(worker, moe.shared_down.matrices.front(), input, {0, rows_}, panels, branch, hidden);
   for (std::int64_t row = 0; row < rows_; ++row) {
     const float share = 1.0f / (1.0f + std::exp(-buffers_.router[static_cast<std::size_t>(row * width + gate)]));
     for (std::int64_t i = columns.begin; i < columns.end; ++i) branch[row * hidden + i] *= share;
@@ -269,14 +275,17 @@ void PlanPass::experts_down(const Worker& worker, const PlanLayer& layer) {
   const Range panels = worker.share_of(panel_count(hidden));
   const Range columns{panels.begin * kPanelRows, std::min(panels.end * kPanelRows, hidden)};
   shared_down(worker, layer, panels);
-  PlanInput& input = prepare_slots(worker, moe.down, rows_ * chosen, [&](std::int64_t) {
-    return Source{.rows = buffers_.up.data(), .width = width_of_up(choice), .activation = &layer.block->mlp};
-  });
   const PlanRoutes& routes = routes_of(worker);
+  PlanInput& input = prepare_slots(worker, moe.down, rows_ * chosen, [&](std::int64_t slot) {
+    return Source{.rows = buffers_.up.data(),
+                  .width = width_of_up(choice),
+                  .activation = &layer.block->mlp,
+                  .many = is_many(routes.places[static_cast<std::size_t>(slot)] / chosen)};
+  });
   for (std::size_t expert = 0; expert < moe.downs.size(); ++expert) {
     const Range slots = routes.slots_of(expert);
     if (slots.begin == slots.end) continue;
-    multiply(moe.downs[expert], input, slots, panels, buffers_.expert.data(), hidden);
+    multiply(worker, moe.downs[expert], input, slots, panels, buffers_.expert.data(), hidden);
     for (std::int64_t slot = slots.begin; slot < slots.end; ++slot) {
       const std::int64_t place = routes.places[static_cast<std::size_t>(slot)];
       const float weight = routes.weights[static_cast<std::size_t>(place)];

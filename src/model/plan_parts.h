@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/packed_bf16.h"
 #include "ops/packed_matrix.h"
 #include "powerhouse/model_config.h"
 
@@ -14,20 +15,28 @@ namespace powerhouse {
 /// Rows of outputs, in panels or as plain numbers of a float type.
 struct PlanMatrix {
   std::optional<PackedMatrix> packed{};
+  std::optional<PackedBf16> bf16{};
   at::Tensor dense{};           // or this; its rows' elements lie together
   Element type = Element::f32;  // of `dense`
+  std::size_t own_bytes = 0;    // of `dense`, where it is a copy; 0 where it is a weight's tensor
+  std::size_t file_bytes = 0;   // of `dense`, where it lies in the file
   std::vector<float> bias{};
   std::int64_t inputs = 0;
   std::int64_t outputs = 0;
+
+  /// Whether many rows are multiplied by it in bf16: where the processor does, and its numbers have no more bits.
+  bool takes_bf16() const {
+    return cpu::kernels().gemm_type == Element::bf16 && (packed || bf16 || type == Element::bf16);
+  }
 };
 
 /// Matrices that read the same rows and write side by side.
 struct PlanProduct {
   std::vector<PlanMatrix> matrices{};
   std::int64_t width() const;
-  /// Whether some matrix reads codes; plain numbers of `type`.
+  /// Whether some matrix reads few rows in codes; many in bf16.
   bool reads_codes() const;
-  bool reads(Element type) const;
+  bool reads_bf16() const;
 };
 
 /// A router and its experts. All experts' rows are packed one behind the other; each expert is a part of that.

@@ -1,4 +1,4 @@
-// Products of a pass: what they read, how workers share them, and what stands around the layers.
+// A pass from embeddings to logits: what it needs, and the order of its steps.
 #include "model/plan_pass.h"
 
 #include <algorithm>
@@ -9,69 +9,12 @@
 namespace powerhouse {
 namespace {
 
-// Codes of more rows than fit here would leave the second-level cache from panel to panel.
-constexpr std::int64_t kBlockBytes = std::int64_t{1} << 19;
-
-cpu::ActivationKind kind_of(Activation activation) {
-  switch (activation) {
-    case Activation::silu: return cpu::ActivationKind::silu;
-    case Activation::gelu: return cpu::ActivationKind::gelu;
-    case Activation::gelu_tanh: return cpu::ActivationKind::gelu_tanh;
-    case Activation::quick_gelu: return cpu::ActivationKind::quick_gelu;
-    case Activation::relu: return cpu::ActivationKind::relu;
-    case Activation::relu2: return cpu::ActivationKind::relu2;
-  }
-  return cpu::ActivationKind::silu;
-}
-
 template <typename T>
 void grow(std::vector<T>& values, std::int64_t size) {
   if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
 }
 
-template <typename T>
-const T* data_or_null(const std::vector<T>& values) {
-  return values.empty() ? nullptr : values.data();
-}
-
 }  // namespace
-
-// NOLINTNEXTLINE(readability-non-const-parameter): the kernels write to y
-void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
-              std::int64_t weight_offset) {
-  const auto describe = [&](auto params) {
-    params.weight = norm.weight.empty() ? nullptr : norm.weight.data() + weight_offset;
-    params.y = y;
-    params.size = size;
-    params.epsilon = norm.choice.epsilon;
-    return params;
-  };
-  if (norm.choice.kind == NormKind::layer_norm) {
-    auto params = describe(cpu::LayerNormParams{});
-    params.x = x;
-    params.bias = norm.bias.empty() ? nullptr : norm.bias.data() + weight_offset;
-    kernels.layer_norm(params, 0, 1);
-    return;
-  }
-  auto params = describe(cpu::RmsNormParams{});
-  params.x = const_cast<float*>(x);  // read only: there is no residual
-  params.unit_offset = norm.choice.unit_offset;
-  params.round_once = norm.choice.round_once;
-  kernels.rms_norm(params, 0, 1);
-}
-
-void PlanInput::reserve(std::int64_t count, std::int64_t row_width, const PlanProduct& product) {
-  width = row_width;
-  grow(floats, count * width);
-  if (product.reads_codes()) {
-    grow(codes, count * width);
-    grow(rests, count * width);
-    grow(scales, count * width / 32);
-    grow(sums, count * width / 16);
-  }
-  if (product.reads(Element::bf16)) grow(bf16, count * width);
-  if (product.reads(Element::f16)) grow(f16, count * width);
-}
 
 PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, float* logits)
     : plan_(plan),
@@ -98,6 +41,11 @@ PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, P
   grow(buffers.context, rows_ * context);
   grow(buffers.up, rows_ * up);
   buffers.own.resize(static_cast<std::size_t>(team_threads()));
+  mark_many();
+  const auto is_many = [](char many) { return many != 0; };
+  if (std::any_of(buffers.many.begin(), buffers.many.end(), is_many)) {
+    scratch = std::max(scratch, cpu::kGemmScratchFloats);
+  }
   for (PlanBuffers::Own& own : buffers.own) grow(own.scratch, scratch);
   grow(buffers.embedded, rows_ * plan.config_.embedding_size);
   for (const PlanLayer& layer : plan.layers_) {
@@ -128,6 +76,24 @@ PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, P
       if (frequencies.empty() && first) own = ops::rope_frequencies(*rope, batch.rope_lengths[sequence]);
       ops::rope_angles(*rope, frequencies.empty() ? own : frequencies, batch.position_ids[at],
                        buffers.cos[i].data() + row * pairs, buffers.sin[i].data() + row * pairs);
+    }
+  }
+}
+
+void PlanPass::mark_many() {
+  buffers_.many.assign(static_cast<std::size_t>(rows_), 0);
+  buffers_.many_logits.assign(batch_.logits_rows.size(), 0);
+  std::size_t logits = 0;
+  for (std::size_t i = 0; i + 1 < batch_.cu_seqlens.size(); ++i) {
+    const Range rows{batch_.cu_seqlens[i], batch_.cu_seqlens[i + 1]};
+    const std::size_t first = logits;
+    while (logits < batch_.logits_rows.size() && batch_.logits_rows[logits] < rows.end) ++logits;
+    if (rows.end - rows.begin > kManyRows) {
+      std::fill(buffers_.many.begin() + rows.begin, buffers_.many.begin() + rows.end, 1);
+    }
+    if (logits - first > static_cast<std::size_t>(kManyRows)) {
+      std::fill(buffers_.many_logits.begin() + static_cast<std::ptrdiff_t>(first),
+                buffers_.many_logits.begin() + static_cast<std::ptrdiff_t>(logits), 1);
     }
   }
 }
@@ -163,7 +129,7 @@ void PlanPass::embed(const Worker& worker) {
   }
   if (projected) {
     worker.wait();
-    PlanInput& input = prepare(worker, plan_.project_in_, rows_, {embedded, width});
+    PlanInput& input = prepare(worker, plan_.project_in_, {embedded, width});
     multiply(worker, plan_.project_in_, input, rows_, buffers_.x.data());
     worker.wait();
   }
@@ -177,118 +143,6 @@ void PlanPass::embed(const Worker& worker) {
     }
     if (plan_.embedding_norm_) norm_row(kernels_, *plan_.embedding_norm_, x, x, config.hidden_size);
   }
-}
-
-void PlanPass::prepare_row(PlanInput& input, const PlanProduct& product, std::int64_t row, const Source& source) {
-  float* const floats = input.floats.data() + row * input.width;
-  const float* from = source.rows + row * source.width;
-  if (source.norm != nullptr && *source.norm) {
-    norm_row(kernels_, **source.norm, from, floats, input.width);
-  } else if (source.activation != nullptr) {
-    const bool gated = source.activation->gated;
-    kernels_.activation_mul({.kind = kind_of(source.activation->activation),
-                             .gate = from,
-                             .up = gated ? from + input.width : nullptr,
-                             .y = floats,
-                             .columns = input.width},
-                            0, input.width);
-  } else {
-    std::copy(from, from + input.width, floats);
-  }
-  if (product.reads_codes()) {
-    kernels_.quantize(
-        {.x = input.floats.data(), .size = input.width, .x_stride = input.width, .out = input.quantized()}, row,
-        row + 1);
-  }
-  const auto convert = [&](Element type, std::vector<std::uint16_t>& to) {
-    if (!product.reads(type)) return;
-    kernels_.convert({.destination_type = type, .source = floats, .destination = to.data() + row * input.width}, 0,
-                     input.width);
-  };
-  convert(Element::bf16, input.bf16);
-  convert(Element::f16, input.f16);
-}
-
-PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, std::int64_t rows,
-                             const Source& source) {
-  const std::int64_t width = product.matrices.front().inputs;
-  if (rows <= kOwnRows) {
-    PlanInput& input = worker.own.input;
-    input.reserve(rows, width, product);
-    for (std::int64_t row = 0; row < rows; ++row) prepare_row(input, product, row, source);
-    return input;
-  }
-  if (worker.index == 0) buffers_.input.reserve(rows, width, product);
-  worker.wait();
-  const Range range = worker.share_of(rows);
-  for (std::int64_t row = range.begin; row < range.end; ++row) prepare_row(buffers_.input, product, row, source);
-  worker.wait();
-  return buffers_.input;
-}
-
-void PlanPass::multiply(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
-                        std::int64_t y_stride) const {
-  if (matrix.packed) {
-    const std::int64_t block = std::max<std::int64_t>(32, kBlockBytes / input.width / 8 * 8);
-    for (std::int64_t m = rows.begin; m < rows.end; m += block) {
-      cpu::QuantizedRows codes = input.quantized();
-      codes.codes += m * codes.stride;
-      if (codes.rests != nullptr) codes.rests += m * codes.stride;
-      codes.scales += m * (codes.stride / 32);
-      codes.sums += m * (codes.stride / 16);
-      kernels_.packed_linear({.layout = &matrix.packed->layout(),
-                              .x = codes,
-                              .panels = matrix.packed->panels(),
-                              .bias = data_or_null(matrix.bias),
-                              .y = y + (m - rows.begin) * y_stride,
-                              .rows = std::min(block, rows.end - m),
-                              .inputs = matrix.inputs,
-                              .outputs = matrix.outputs,
-                              .y_stride = y_stride},
-                             panels.begin, panels.end);
-    }
-    return;
-  }
-  const std::int64_t first = rows.begin * input.width;
-  const void* x = input.floats.data() + first;
-  if (matrix.type == Element::bf16) x = input.bf16.data() + first;
-  if (matrix.type == Element::f16) x = input.f16.data() + first;
-  const std::int64_t count = rows.end - rows.begin;
-  const std::int64_t begin = panels.begin * kPanelRows;
-  const std::int64_t end = std::min(panels.end * kPanelRows, matrix.outputs);
-  kernels_.linear({.type = matrix.type,
-                   .y_type = Element::f32,
-                   .x = x,
-                   .weight = matrix.dense.const_data_ptr(),
-                   .y = y,
-                   .rows = count,
-                   .inputs = matrix.inputs,
-                   .x_stride = input.width,
-                   .weight_stride = matrix.dense.stride(0),
-                   .y_stride = y_stride},
-                  begin, end);
-  if (matrix.bias.empty()) return;
-  for (std::int64_t m = 0; m < count; ++m) {
-    for (std::int64_t n = begin; n < end; ++n) y[m * y_stride + n] += matrix.bias[static_cast<std::size_t>(n)];
-  }
-}
-
-Range PlanPass::multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows,
-                         float* y) {
-  std::int64_t total = 0;
-  for (const PlanMatrix& matrix : product.matrices) total += panel_count(matrix.outputs);
-  const Range range = worker.share_of(total);
-  const std::int64_t stride = product.width();
-  std::int64_t first = 0;
-  std::int64_t column = 0;
-  for (const PlanMatrix& matrix : product.matrices) {
-    const std::int64_t panels = panel_count(matrix.outputs);
-    const Range part{std::max<std::int64_t>(range.begin - first, 0), std::min(range.end - first, panels)};
-    if (part.begin < part.end) multiply(matrix, input, {0, rows}, part, y + column, stride);
-    first += panels;
-    column += matrix.outputs;
-  }
-  return {std::min(range.begin * kPanelRows, column), std::min(range.end * kPanelRows, column)};
 }
 
 void PlanPass::add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,
@@ -330,7 +184,7 @@ void PlanPass::norm_x(const Worker& worker, const std::optional<PlanNorm>& norm)
 
 void PlanPass::up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm) {
   if (layer.moe) return experts_up(worker, layer, norm);
-  PlanInput& input = prepare(worker, layer.up, rows_, {buffers_.x.data(), plan_.config_.hidden_size, &norm});
+  PlanInput& input = prepare(worker, layer.up, {buffers_.x.data(), plan_.config_.hidden_size, &norm});
   multiply(worker, layer.up, input, rows_, buffers_.up.data());
 }
 
@@ -340,7 +194,7 @@ void PlanPass::mlp(const Worker& worker, const PlanLayer& layer) {
     worker.wait();
   }
   if (layer.moe) return experts_down(worker, layer);
-  PlanInput& input = prepare(worker, layer.down, rows_,
+  PlanInput& input = prepare(worker, layer.down,
                              {.rows = buffers_.up.data(), .width = layer.up.width(), .activation = &layer.block->mlp});
   add_branch(worker, layer.down, input, *layer.block, layer.mlp_post_norm);
 }
@@ -356,12 +210,12 @@ void PlanPass::head(const Worker& worker) {
   worker.wait();
   Source source{buffers_.branch.data(), config.hidden_size, &plan_.final_norm_};
   if (config.embedding_size > 0) {
-    PlanInput& normed = prepare(worker, plan_.project_out_, count, source);
+    PlanInput& normed = prepare(worker, plan_.project_out_, buffers_.many_logits, count, source);
     multiply(worker, plan_.project_out_, normed, count, buffers_.embedded.data());
     worker.wait();
     source = {buffers_.embedded.data(), config.embedding_size};
   }
-  PlanInput& input = prepare(worker, plan_.head_, count, source);
+  PlanInput& input = prepare(worker, plan_.head_, buffers_.many_logits, count, source);
   const Range columns = multiply(worker, plan_.head_, input, count, logits_);
   if (config.logit_scale == 1.0f && !config.final_softcap) return;
   for (std::int64_t row = 0; row < count; ++row) {

@@ -15,11 +15,13 @@ struct PlanInput {
   std::vector<std::int8_t> codes{}, rests{};
   std::vector<float> scales{};
   std::vector<std::int32_t> sums{};
-  std::vector<std::uint16_t> bf16{}, f16{};
+  std::vector<std::uint16_t> bf16{};
+  std::vector<char> many{};  // of each row: it is multiplied as a row of many, not by codes
   std::int64_t width = 0;
+  std::int64_t stride = 0;  // width and zeros up to a multiple of kGemmPad, and a step aside in the caches
 
   void reserve(std::int64_t count, std::int64_t row_width, const PlanProduct& product);
-  cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), width}; }
+  cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), stride}; }
 };
 
 /// Which experts the rows go to. A slot is a row at one of its experts; slots are sorted by expert, then by row.
@@ -46,6 +48,7 @@ struct PlanBuffers {
   std::vector<Own> own{};
   std::vector<std::vector<float>> cos{}, sin{};  // of each distinct RoPE: [rows, rotary_dim / 2]
   std::vector<std::int64_t> sequence_of{};       // of each row
+  std::vector<char> many{}, many_logits{};       // of each row, and of each row of logits: see kManyRows
   std::vector<KvCache::Pages> pages{};           // of each sequence, in the layer at hand
   std::vector<cpu::AttentionRow> rows{};         // those that are attended one by one, likewise
   std::vector<float> embedded{};                 // rows as wide as embeddings that are projected
@@ -56,6 +59,11 @@ struct PlanBuffers {
 
 /// Up to this many rows are prepared by every worker for itself.
 inline constexpr std::int64_t kOwnRows = 4;
+
+/// More new rows of one sequence than this are multiplied by weights that are made plain numbers in passing, which
+/// costs about as much as multiplying so many rows. A row's bits depend on how many its own sequence brings, never on
+/// others.
+inline constexpr std::int64_t kManyRows = 32;
 
 /// A norm over `size` elements; the weight begins at `weight_offset`.
 void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
@@ -82,8 +90,10 @@ class PlanPass {
     std::int64_t width;
     const std::optional<PlanNorm>* norm = nullptr;
     const Mlp* activation = nullptr;  // rows are [gate, up] or [up]
+    bool many = false;                // see kManyRows
   };
 
+  void mark_many();
   void embed(const Worker& worker);
   void attention(const Worker& worker, std::size_t index);
   void find_pages(const PlanLayer& layer, std::int64_t index);
@@ -110,13 +120,23 @@ class PlanPass {
   template <typename SourceOf>
   PlanInput& prepare_slots(const Worker& worker, const PlanProduct& product, std::int64_t count, SourceOf source_of);
 
-  PlanInput& prepare(const Worker& worker, const PlanProduct& product, std::int64_t rows, const Source& source);
+  // `many`: of each row.
+  PlanInput& prepare(const Worker& worker, const PlanProduct& product, const std::vector<char>& many, std::int64_t rows,
+                     Source source);
+  PlanInput& prepare(const Worker& worker, const PlanProduct& product, const Source& source) {
+    return prepare(worker, product, buffers_.many, rows_, source);
+  }
+  bool is_many(std::int64_t row) const { return buffers_.many[static_cast<std::size_t>(row)] != 0; }
   void prepare_row(PlanInput& input, const PlanProduct& product, std::int64_t row, const Source& source);
   // The worker's columns [begin, end) of y = input * product.
   Range multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows, float* y);
   // Some rows by some panels; `y` is where the first of the rows goes.
-  void multiply(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
+  void multiply(const Worker& worker, const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
                 std::int64_t y_stride) const;
+  void multiply_few(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
+                    std::int64_t y_stride) const;
+  void multiply_many(const Worker& worker, const PlanMatrix& matrix, const PlanInput& input, Range rows, Range panels,
+                     float* y, std::int64_t y_stride) const;
   // x += multiplier * norm(input * product).
   void add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,
                   const std::optional<PlanNorm>& norm);

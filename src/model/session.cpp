@@ -184,7 +184,8 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
     throw Error(ErrorKind::range, "a pass needs rows",
                 {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
   }
-  const Dtype automatic = model.impl().model->plan ? Dtype::f16 : model.dtype();
+  const bool in_f16 = model.impl().model->plan && model.dtype() != Dtype::f32;
+  const Dtype automatic = in_f16 ? Dtype::f16 : model.dtype();
   const Dtype type = options.kv_dtype == Dtype::automatic ? automatic : options.kv_dtype;
   impl_ = std::make_unique<Impl>(Impl{&model, options,
                                       KvCache(cache_layers(model.config()), to_scalar_type(type), options.page_tokens),

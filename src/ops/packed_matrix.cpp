@@ -1,11 +1,6 @@
 #include "ops/packed_matrix.h"
 
-#include <sys/mman.h>
-
-#include <cstdlib>
-
 #include "kernels/reference/packed.h"
-#include "powerhouse/error.h"
 #include "support/thread_team.h"
 
 namespace powerhouse {
@@ -16,7 +11,8 @@ bool can_pack(const StoredWeight& stored) {
 }
 
 std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_t count,
-                                               const std::function<std::int64_t(std::int64_t)>& rows) {
+                                               const std::function<std::int64_t(std::int64_t)>& rows,
+                                               PanelMemory& memory) {
   const StoredWeight* stored = weight.stored();
   if (stored == nullptr || !can_pack(*stored)) return {};
   const BlockFormat format = stored->views.front().format;
@@ -25,14 +21,8 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
   const std::int64_t inputs = stored->shape.back();
   const std::int64_t stride = panel_bytes(*matrix.layout_, inputs);
   matrix.panel_stride_ = stride;
-  // Whole large pages where the last one does not count: a product reads the panels from end to end.
-  constexpr std::size_t kPage = std::size_t{2} << 20;
   matrix.bytes_ = static_cast<std::size_t>(panel_count(count) * stride);
-  const std::size_t alignment = matrix.bytes_ >= 8 * kPage ? kPage : 64;
-  const std::size_t rounded = (matrix.bytes_ + alignment - 1) / alignment * alignment;
-  matrix.panels_.reset(std::aligned_alloc(alignment, rounded), [](void* memory) { std::free(memory); });
-  if (!matrix.panels_) throw Error(ErrorKind::memory, "no memory for a packed weight", {.field = weight.name()});
-  if (alignment == kPage) madvise(matrix.panels_.get(), rounded, MADV_HUGEPAGE);
+  matrix.panels_ = memory.take(matrix.bytes_, weight.name());
 
   const BlockInfo info = block_info(format);
   const std::int64_t row_bytes = inputs / info.block_elements * info.block_bytes;
@@ -47,7 +37,7 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
       pack_panel(*matrix.layout_, sources, inputs, static_cast<char*>(matrix.panels_.get()) + panel * stride);
     }
   });
-  for (const TensorView& view : stored->views) view.file->release(view.data, view.bytes);
+  weight.release_file();
   return matrix;
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/common/packed.h"
+#include "ops/panel_memory.h"
 #include "ops/weight.h"
 
 namespace powerhouse {
@@ -18,7 +19,7 @@ class PackedMatrix {
   /// Packs `count` rows of a weight, row i of the result being rows(i) of the weight's (of the first expert's, then of
   /// the second's ...); on all threads. The file's pages are released. Nothing where the weight can't be packed.
   static std::optional<PackedMatrix> pack(const Weight& weight, std::int64_t count,
-                                          const std::function<std::int64_t(std::int64_t)>& rows);
+                                          const std::function<std::int64_t(std::int64_t)>& rows, PanelMemory& memory);
 
   /// `count` rows from `first` on, a multiple of kPanelRows; they share the memory.
   PackedMatrix part(std::int64_t first, std::int64_t count) const;

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/from_blob.h>
 
+#include <cstring>
+
 #include "kernels/cpu/kernels.h"
 #include "kernels/reference/dequantize.h"
 #include "ops/tensors.h"
@@ -96,6 +98,7 @@ Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_
     weight.dense_ = tensor_in_place(view, compute_type).view(stored.shape);
     if (handed_out_transposed) weight.dense_ = weight.dense_.transpose(-2, -1);
     weight.mapped_ = true;
+    weight.view_ = view;
     return weight;
   }
   if (!can_dequantize(view.format)) unreadable(view, "weights of this type can't be read yet");
@@ -123,7 +126,7 @@ void Weight::make_dense() const {
     dequantize_rows(*stored_, to_element(compute_type_), static_cast<std::byte*>(dense_.mutable_data_ptr()));
   }
   if (handed_out_transposed_) dense_ = dense_.transpose(-2, -1);
-  for (const TensorView& view : stored_->views) view.file->release(view.data, view.bytes);
+  release_file();
   making_->done = true;
 }
 
@@ -150,6 +153,60 @@ void Weight::read_row(std::int64_t row, float* values) const {
   }
 }
 
+Weight::FileRows Weight::file_rows() const {
+  FileRows rows;
+  const auto plain = [](BlockFormat format) {
+    return format == BlockFormat::f32 || format == BlockFormat::bf16 || format == BlockFormat::f16;
+  };
+  if (mapped_ && !handed_out_transposed_ && view_->shape.size() >= 2) {
+    rows.format = view_->format;
+    rows.columns = view_->shape.back();
+    const std::int64_t row_bytes = rows.columns * block_info(rows.format).block_bytes;
+    rows.row = [data = view_->data, row_bytes](std::int64_t row) { return data + row * row_bytes; };
+  } else if (stored_ && !stored_->transposed && stored_->offset == 0.0f && !is_by_element(*stored_) &&
+             stored_->shape.size() >= 2 && plain(format())) {
+    rows.format = format();
+    rows.columns = stored_->shape.back();
+    const std::int64_t row_bytes = rows.columns * block_info(rows.format).block_bytes;
+    rows.row = [this, row_bytes](std::int64_t row) {
+      const RowPlace place = stored_->place ? stored_->place(row) : RowPlace{0, row};
+      return stored_->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
+    };
+  }
+  return rows;
+}
+
+at::Tensor Weight::stored_rows(std::int64_t count, const std::function<std::int64_t(std::int64_t)>& rows) const {
+  const FileRows source = file_rows();
+  if (!source.row) return {};
+  const at::ScalarType type = to_scalar_type(source.format);
+  const auto row_bytes = static_cast<std::size_t>(source.columns) * c10::elementSize(type);
+  const std::byte* const begin = source.row(rows(0));
+  std::int64_t run = 1;
+  while (run < count && source.row(rows(run)) == begin + static_cast<std::size_t>(run) * row_bytes) ++run;
+  const bool one_file = mapped_ || stored_->views.size() == 1;
+  if (one_file && run == count && reinterpret_cast<std::uintptr_t>(begin) % c10::elementSize(type) == 0) {
+    TensorView view = mapped_ ? *view_ : stored_->views.front();
+    view.data = begin;
+    view.shape = {count, source.columns};
+    return tensor_in_place(view, type);
+  }
+  at::Tensor copy = empty_tensor({count, source.columns}, type);
+  auto* const to = static_cast<std::byte*>(copy.mutable_data_ptr());
+  parallel_for(count, 64, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t row = first; row < last; ++row) {
+      std::memcpy(to + static_cast<std::size_t>(row) * row_bytes, source.row(rows(row)), row_bytes);
+    }
+  });
+  return copy;
+}
+
+void Weight::release_file() const {
+  if (view_) view_->file->release(view_->data, view_->bytes);
+  if (!stored_) return;
+  for (const TensorView& view : stored_->views) view.file->release(view.data, view.bytes);
+}
+
 std::vector<float> Weight::floats() const {
   std::int64_t count = 1;
   if (stored_ && !stored_->transposed) {
@@ -174,6 +231,7 @@ at::Tensor& Weight::own() {
   if (mapped_) {
     dense_.set_data(dense_.detach().clone());  // in the same tensor: handles that were given out stay the model's own
     mapped_ = false;
+    view_.reset();
     ++replaced_;
   }
   return materialize();

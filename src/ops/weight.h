@@ -71,6 +71,19 @@ class Weight {
   const StoredWeight* stored() const { return stored_ ? &*stored_ : nullptr; }
   /// One row of outputs (or of embeddings) in float32, of a matrix that is not handed out transposed.
   void read_row(std::int64_t row, float* values) const;
+  /// Where the rows of a matrix (of all experts' matrices, one behind the other) lie as plain numbers in the file, in
+  /// its own float type. `row` is empty where the file holds something else, or the weight is its own.
+  struct FileRows {
+    BlockFormat format = BlockFormat::f32;
+    std::int64_t columns = 0;
+    std::function<const std::byte*(std::int64_t row)> row{};
+  };
+  FileRows file_rows() const;
+  /// `count` of them, row i being row rows(i), as a tensor: in place where they lie so, else copied. Undefined where
+  /// there are none.
+  at::Tensor stored_rows(std::int64_t count, const std::function<std::int64_t(std::int64_t)>& rows) const;
+  /// Gives the pages back that were read of the file; whoever reads them again gets them again.
+  void release_file() const;
   /// All values in float32.
   std::vector<float> floats() const;
 
@@ -94,7 +107,8 @@ class Weight {
   mutable at::Tensor dense_;
   std::shared_ptr<Making> making_{};  // where blocks are made dense later
   at::ScalarType compute_type_ = at::kFloat;
-  bool mapped_ = false;  // dense_ lies in a file's mapping
+  bool mapped_ = false;  // dense_ lies in a file's mapping, `view_`
+  std::optional<TensorView> view_{};
   bool handed_out_transposed_ = false;
   std::optional<StoredWeight> stored_;  // the canonical blocks, while they are canonical
   std::uint64_t replaced_ = 0;

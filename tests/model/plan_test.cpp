@@ -2,7 +2,12 @@
 // That a plan's steps are the decoder's is the matter of families_test.cpp.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
 #include "fixture.h"
+#include "kernels/cpu/kernels.h"
 #include "model/causal_lm_impl.h"
 #include "powerhouse/inspect.h"
 #include "powerhouse/session.h"
@@ -36,10 +41,30 @@ TEST_P(QuantizedPlan, IsCloseToTransformers) {
   const std::string name(GetParam());
   const Tensors expected(fixture(name.substr(0, name.size() - 5) + ".expected.safetensors"));
   const std::vector<std::int64_t> ids = to_vector(expected["input_ids"].narrow(0, 0, 1));
-  Session session(model_, {.kv_dtype = Dtype::f32});
-  const at::Tensor found = session.forward(session.create(), ids, LogitsOf::all);
   const at::Tensor wanted = expected["single_logits"];
-  EXPECT_LT(found.sub(wanted).square().mean().sqrt().item<double>() / wanted.std().item<double>(), 2e-4);
+  // Of each row, relative to the spread of all logits.
+  const auto errors_of = [&](std::size_t at_once) {
+    Session session(model_, {.kv_dtype = Dtype::f32});
+    const SequenceId sequence = session.create();
+    std::vector<double> errors;
+    for (std::size_t i = 0; i < ids.size(); i += at_once) {
+      const auto piece = std::span(ids).subspan(i, std::min(at_once, ids.size() - i));
+      const at::Tensor found = session.forward(sequence, piece, LogitsOf::all);
+      for (std::int64_t row = 0; row < found.size(0); ++row) {
+        const at::Tensor difference = found[row].sub(wanted[static_cast<std::int64_t>(i) + row]);
+        errors.push_back(difference.square().mean().sqrt().item<double>() / wanted.std().item<double>());
+      }
+    }
+    std::sort(errors.begin(), errors.end());
+    return errors;
+  };
+  ASSERT_GT(ids.size(), 32u);
+  const std::vector<double> few = errors_of(32);
+  EXPECT_LT(std::sqrt(std::inner_product(few.begin(), few.end(), few.begin(), 0.0) / few.size()), 2e-4);  // 15 bits
+  // More rows are rounded to bf16 where the processor multiplies it, with a relative error of 2^-9; a row whose router
+  // was in two minds may go to another expert for it.
+  const std::vector<double> errors = errors_of(ids.size());
+  EXPECT_LT(errors[errors.size() / 2], cpu::kernels().gemm_type == Element::bf16 ? 2e-2 : 2e-4);
 }
 
 TEST_P(QuantizedPlan, BitsDoNotDependOnTheBatch) {

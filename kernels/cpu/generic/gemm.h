@@ -82,7 +82,9 @@ inline void gemm_make_tile(const GemmParams& params, std::int64_t panel, std::in
   constexpr std::int64_t kPanelLanes = kPanelRows * kGemmPack<Lane>;
   const std::int64_t step = count * kPanelLanes;
   for (std::int64_t i = 0; i < count; ++i, ++panel, tile += kPanelLanes) {
-    if (params.layout != nullptr) {
+    if (params.bf16 != nullptr) {
+      unpack_bf16_panel(*params.bf16, panel, params.inputs, k, depth, tile, step);
+    } else if (params.layout != nullptr) {
       const auto* const units = static_cast<const std::uint8_t*>(params.weight) +
                                 panel * panel_bytes(*params.layout, params.inputs) + panel_bytes(*params.layout, k);
       visit_packing(*params.layout, [&](auto packing) {

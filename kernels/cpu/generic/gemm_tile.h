@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/generic/bf16_linear.h"
 #include "kernels/cpu/generic/packed_linear.h"
 #include "kernels/cpu/kernels.h"
 
@@ -74,6 +75,27 @@ inline void unpack_panel(const PackedLayout& layout, const std::uint8_t* panel, 
         tile += 4 / kPack * step;
       }
     }
+  }
+}
+
+/// Elements [k, k + depth) of a panel of bf16, likewise.
+template <typename Lane>
+inline void unpack_bf16_panel(const Bf16Panels& matrix, std::int64_t panel, std::int64_t inputs, std::int64_t k,
+                              std::int64_t depth, Lane* tile, std::int64_t step) {
+  constexpr int kPack = kGemmPack<Lane>;
+  const auto* const bases = static_cast<const std::uint8_t*>(matrix.panels) + panel * bf16_panel_bytes(inputs);
+  const std::uint8_t* unit = bases + bf16_base_bytes(inputs) + k / kBf16Unit * kBf16UnitBytes;
+  for (std::int64_t at = 0; at < depth; at += kBf16Unit, unit += kBf16UnitBytes) {
+    Lane* const to = tile + at / kPack * step;
+    for_bf16_pairs(unit, bases + (k + at) / kBf16Unit * 16, [&](int pair, Lanes first, Lanes second) {
+      store_two(to + 2 / kPack * step * pair, step, first, second);
+    });
+  }
+  for (std::int64_t i = matrix.first_outlier[panel]; i < matrix.first_outlier[panel + 1]; ++i) {
+    const std::int64_t at = matrix.outliers[i].place / 16 - k;
+    if (at < 0 || at >= depth) continue;
+    const std::int64_t row = matrix.outliers[i].place % 16;
+    from_float(bf16_value(matrix.outliers[i].bits), tile[at / kPack * step + row * kPack + at % kPack]);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/generic/activation.h"
 #include "kernels/cpu/generic/attention.h"
+#include "kernels/cpu/generic/bf16_linear.h"
 #include "kernels/cpu/generic/convert.h"
 #include "kernels/cpu/generic/gemm.h"
 #include "kernels/cpu/generic/layer_norm.h"
@@ -27,6 +28,7 @@ constinit const CpuKernels kTable{
     .linear = linear,
     .quantize = quantize,
     .packed_linear = packed_linear,
+    .bf16_linear = bf16_linear,
 #ifdef POWERHOUSE_DOT_BF16
     .gemm_type = Element::bf16,
 #endif

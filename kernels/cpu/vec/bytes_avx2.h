@@ -108,6 +108,39 @@ inline Lanes wide_byte_lanes(Bytes a) {
   return {_mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a.low, 24 - 8 * kByte), 24)),
           _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a.high, 24 - 8 * kByte), 24))};
 }
+inline __m256i bases_of(__m128i bytes) {
+  const __m256i base = _mm256_cvtepu8_epi32(bytes);
+  return _mm256_or_si256(_mm256_slli_epi32(base, 7), _mm256_slli_epi32(base, 23));
+}
+inline Bytes load_bases(const std::uint8_t* from) {
+  const __m128i bytes = load_quarter(from);
+  return {bases_of(bytes), bases_of(_mm_srli_si128(bytes, 8))};
+}
+template <int kPart>
+inline __m256i bf16_half(__m128i bytes, __m256i codes, __m256i base) {
+  constexpr int kLeft = 7 - 4 * kPart;
+  __m256i exponent =
+      kLeft > 0 ? _mm256_slli_epi16(codes, kLeft > 0 ? kLeft : 0) : _mm256_srli_epi16(codes, kLeft < 0 ? -kLeft : 0);
+  exponent = _mm256_and_si256(exponent, _mm256_set1_epi16(0x780));
+  const __m256i none = _mm256_cmpeq_epi16(exponent, _mm256_setzero_si256());
+  exponent = _mm256_andnot_si256(none, _mm256_add_epi16(exponent, base));
+  const __m256i rest = _mm256_and_si256(_mm256_cvtepi8_epi16(bytes), _mm256_set1_epi16(static_cast<short>(0x807F)));
+  return _mm256_or_si256(rest, exponent);
+}
+template <int kPart>
+inline Bytes bf16_words(const std::uint8_t* bytes, Bytes codes, Bytes base) {
+  return {bf16_half<kPart>(load_quarter(bytes), codes.low, base.low),
+          bf16_half<kPart>(load_quarter(bytes + 16), codes.high, base.high)};
+}
+inline Lanes even_lanes(Bytes words) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(words.low, 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(words.high, 16))};
+}
+inline Lanes odd_lanes(Bytes words) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
+  return {_mm256_castsi256_ps(_mm256_and_si256(words.low, upper)),
+          _mm256_castsi256_ps(_mm256_and_si256(words.high, upper))};
+}
 inline Lanes lanes_mul(Lanes a, Lanes b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
 inline Lanes lanes_add(Lanes a, Lanes b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) {

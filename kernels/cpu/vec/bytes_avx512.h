@@ -93,6 +93,25 @@ inline Lanes wide_byte_lanes(Bytes a) {
 #endif
   return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(a, 24 - 8 * kByte), 24));
 }
+inline Bytes load_bases(const std::uint8_t* from) {
+  const __m512i base = _mm512_cvtepu8_epi32(load_quarter(from));
+  return _mm512_or_si512(_mm512_slli_epi32(base, 7), _mm512_slli_epi32(base, 23));
+}
+template <int kPart>
+inline Bytes bf16_words(const std::uint8_t* bytes, Bytes codes, Bytes base) {
+  constexpr int kLeft = 7 - 4 * kPart;
+  __m512i exponent =
+      kLeft > 0 ? _mm512_slli_epi16(codes, kLeft > 0 ? kLeft : 0) : _mm512_srli_epi16(codes, kLeft < 0 ? -kLeft : 0);
+  exponent = _mm512_and_si512(exponent, _mm512_set1_epi16(0x780));
+  exponent = _mm512_maskz_add_epi16(_mm512_test_epi16_mask(exponent, exponent), exponent, base);
+  const __m512i rest = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
+  constexpr int kAndOr = 0xEA;  // (a & b) | c
+  return _mm512_ternarylogic_epi32(rest, _mm512_set1_epi16(static_cast<short>(0x807F)), exponent, kAndOr);
+}
+inline Lanes even_lanes(Bytes words) { return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16)); }
+inline Lanes odd_lanes(Bytes words) {
+  return _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
+}
 inline Lanes lanes_mul(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
 inline Lanes lanes_add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }

@@ -118,6 +118,36 @@ template <int kByte>
 inline Lanes wide_byte_lanes(Bytes a) {
   return each_lane([&](int i) { return static_cast<float>(static_cast<std::int8_t>(a.byte[4 * i + kByte])); });
 }
+/// Sixteen exponents where bf16 have theirs, in both halves of their lanes.
+inline Bytes load_bases(const std::uint8_t* from) {
+  return each_byte([&](int i) { return i % 2 == 0 ? from[i / 4] << 7 & 0x80 : from[i / 4] >> 1; });
+}
+/// 32 bf16 of panels (kernels/common/packed_bf16.h): signs and fractions from `bytes`, exponents from base and bits
+/// 4 kPart .. of each half of a lane of `codes`.
+template <int kPart>
+inline Bytes bf16_words(const std::uint8_t* bytes, Bytes codes, Bytes base) {
+  Bytes result;
+  for (int i = 0; i < 32; ++i) {
+    const int code = (codes.byte[2 * i] | codes.byte[2 * i + 1] << 8) >> 4 * kPart & 15;
+    const int bits = base.byte[2 * i] | base.byte[2 * i + 1] << 8;
+    const int exponent = code == 0 ? 0 : (code << 7) + bits;
+    const int word = (bytes[i] & 0x80) << 8 | exponent | (bytes[i] & 0x7F);
+    result.byte[2 * i] = static_cast<std::uint8_t>(word);
+    result.byte[2 * i + 1] = static_cast<std::uint8_t>(word >> 8);
+  }
+  return result;
+}
+/// The bf16 in the lower half of each lane, and in the upper.
+inline Lanes even_lanes(Bytes words) {
+  return each_lane([&](int i) {
+    return to_float(bfloat16{static_cast<std::uint16_t>(words.byte[4 * i] | words.byte[4 * i + 1] << 8)});
+  });
+}
+inline Lanes odd_lanes(Bytes words) {
+  return each_lane([&](int i) {
+    return to_float(bfloat16{static_cast<std::uint16_t>(words.byte[4 * i + 2] | words.byte[4 * i + 3] << 8)});
+  });
+}
 inline Lanes lanes_mul(Lanes a, Lanes b) {
   return each_lane([&](int i) { return a.lane[i] * b.lane[i]; });
 }

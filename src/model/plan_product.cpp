@@ -1,0 +1,231 @@
+// Products of a pass: what they read, and how workers share them.
+//
+// Few rows of a sequence are multiplied as they come, by codes of 15 bits where weights are packed: reading the weights
+// is what it costs. Many are multiplied by weights that are made numbers of the rows' type in passing.
+#include <algorithm>
+
+#include "model/plan_pass.h"
+
+namespace powerhouse {
+namespace {
+
+cpu::ActivationKind kind_of(Activation activation) {
+  switch (activation) {
+    case Activation::silu: return cpu::ActivationKind::silu;
+    case Activation::gelu: return cpu::ActivationKind::gelu;
+    case Activation::gelu_tanh: return cpu::ActivationKind::gelu_tanh;
+    case Activation::quick_gelu: return cpu::ActivationKind::quick_gelu;
+    case Activation::relu: return cpu::ActivationKind::relu;
+    case Activation::relu2: return cpu::ActivationKind::relu2;
+  }
+  return cpu::ActivationKind::silu;
+}
+
+template <typename T>
+void grow(std::vector<T>& values, std::int64_t size) {
+  if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
+}
+
+template <typename T>
+const T* data_or_null(const std::vector<T>& values) {
+  return values.empty() ? nullptr : values.data();
+}
+
+}  // namespace
+
+// NOLINTNEXTLINE(readability-non-const-parameter): the kernels write to y
+void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
+              std::int64_t weight_offset) {
+  const auto describe = [&](auto params) {
+    params.weight = norm.weight.empty() ? nullptr : norm.weight.data() + weight_offset;
+    params.y = y;
+    params.size = size;
+    params.epsilon = norm.choice.epsilon;
+    return params;
+  };
+  if (norm.choice.kind == NormKind::layer_norm) {
+    auto params = describe(cpu::LayerNormParams{});
+    params.x = x;
+    params.bias = norm.bias.empty() ? nullptr : norm.bias.data() + weight_offset;
+    kernels.layer_norm(params, 0, 1);
+    return;
+  }
+  auto params = describe(cpu::RmsNormParams{});
+  params.x = const_cast<float*>(x);  // read only: there is no residual
+  params.unit_offset = norm.choice.unit_offset;
+  params.round_once = norm.choice.round_once;
+  kernels.rms_norm(params, 0, 1);
+}
+
+void PlanInput::reserve(std::int64_t count, std::int64_t row_width, const PlanProduct& product) {
+  width = row_width;
+  // Rows that lie a multiple of 4096 bytes apart would take each other's place in the first-level cache.
+  stride = (width + cpu::kGemmPad - 1) / cpu::kGemmPad * cpu::kGemmPad + cpu::kGemmPad;
+  many.resize(static_cast<std::size_t>(count));
+  grow(floats, count * stride);
+  if (product.reads_codes()) {
+    grow(codes, count * stride);
+    grow(rests, count * stride);
+    grow(scales, count * stride / 32);
+    grow(sums, count * stride / 16);
+  }
+  if (product.reads_bf16()) grow(bf16, count * stride);
+}
+
+void PlanPass::prepare_row(PlanInput& input, const PlanProduct& product, std::int64_t row, const Source& source) {
+  input.many[static_cast<std::size_t>(row)] = source.many ? 1 : 0;
+  float* const floats = input.floats.data() + row * input.stride;
+  const float* from = source.rows + row * source.width;
+  if (source.norm != nullptr && *source.norm) {
+    norm_row(kernels_, **source.norm, from, floats, input.width);
+  } else if (source.activation != nullptr) {
+    const bool gated = source.activation->gated;
+    kernels_.activation_mul({.kind = kind_of(source.activation->activation),
+                             .gate = from,
+                             .up = gated ? from + input.width : nullptr,
+                             .y = floats,
+                             .columns = input.width},
+                            0, input.width);
+  } else {
+    std::copy(from, from + input.width, floats);
+  }
+  if (!source.many) {
+    if (!product.reads_codes()) return;
+    kernels_.quantize(
+        {.x = input.floats.data(), .size = input.width, .x_stride = input.stride, .out = input.quantized()}, row,
+        row + 1);
+    return;
+  }
+  std::fill(floats + input.width, floats + input.stride, 0.0f);
+  if (!product.reads_bf16()) return;
+  kernels_.convert(
+      {.destination_type = Element::bf16, .source = floats, .destination = input.bf16.data() + row * input.stride}, 0,
+      input.stride);
+}
+
+PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, const std::vector<char>& many,
+                             std::int64_t rows, Source source) {
+  const std::int64_t width = product.matrices.front().inputs;
+  const bool own = rows <= kOwnRows;
+  PlanInput& input = own ? worker.own.input : buffers_.input;
+  if (own || worker.index == 0) input.reserve(rows, width, product);
+  if (!own) worker.wait();
+  const Range range = own ? Range{0, rows} : worker.share_of(rows);
+  for (std::int64_t row = range.begin; row < range.end; ++row) {
+    source.many = many[static_cast<std::size_t>(row)] != 0;
+    prepare_row(input, product, row, source);
+  }
+  if (!own) worker.wait();
+  return input;
+}
+
+void PlanPass::multiply_few(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
+                            std::int64_t y_stride) const {
+  if (matrix.packed) {
+    cpu::QuantizedRows codes = input.quantized();
+    codes.codes += rows.begin * codes.stride;
+    codes.rests += rows.begin * codes.stride;
+    codes.scales += rows.begin * (codes.stride / 32);
+    codes.sums += rows.begin * (codes.stride / 16);
+    kernels_.packed_linear({.layout = &matrix.packed->layout(),
+                            .x = codes,
+                            .panels = matrix.packed->panels(),
+                            .bias = data_or_null(matrix.bias),
+                            .y = y,
+                            .rows = rows.end - rows.begin,
+                            .inputs = matrix.inputs,
+                            .outputs = matrix.outputs,
+                            .y_stride = y_stride},
+                           panels.begin, panels.end);
+    return;
+  }
+  const float* const x = input.floats.data() + rows.begin * input.stride;
+  if (matrix.bf16) {
+    kernels_.bf16_linear({.x = x,
+                          .weight = matrix.bf16->panels(),
+                          .bias = data_or_null(matrix.bias),
+                          .y = y,
+                          .rows = rows.end - rows.begin,
+                          .inputs = matrix.inputs,
+                          .outputs = matrix.outputs,
+                          .x_stride = input.stride,
+                          .y_stride = y_stride},
+                         panels.begin, panels.end);
+    return;
+  }
+  const std::int64_t begin = panels.begin * kPanelRows;
+  const std::int64_t end = std::min(panels.end * kPanelRows, matrix.outputs);
+  kernels_.linear({.type = matrix.type,
+                   .wide_x = true,
+                   .x = x,
+                   .weight = matrix.dense.const_data_ptr(),
+                   .y = y,
+                   .rows = rows.end - rows.begin,
+                   .inputs = matrix.inputs,
+                   .x_stride = input.stride,
+                   .weight_stride = matrix.dense.stride(0),
+                   .y_stride = y_stride},
+                  begin, end);
+  if (matrix.bias.empty()) return;
+  for (std::int64_t m = 0; m < rows.end - rows.begin; ++m) {
+    for (std::int64_t n = begin; n < end; ++n) y[m * y_stride + n] += matrix.bias[static_cast<std::size_t>(n)];
+  }
+}
+
+void PlanPass::multiply_many(const Worker& worker, const PlanMatrix& matrix, const PlanInput& input, Range rows,
+                             Range panels, float* y, std::int64_t y_stride) const {
+  const bool in_bf16 = matrix.takes_bf16();
+  const void* x = input.floats.data() + rows.begin * input.stride;
+  if (in_bf16) x = input.bf16.data() + rows.begin * input.stride;
+  const Bf16Panels bf16 = matrix.bf16 ? matrix.bf16->panels() : Bf16Panels{};
+  const void* dense = matrix.dense.defined() ? matrix.dense.const_data_ptr() : nullptr;
+  kernels_.gemm({.x_type = in_bf16 ? Element::bf16 : Element::f32,
+                 .x = x,
+                 .layout = matrix.packed ? &matrix.packed->layout() : nullptr,
+                 .weight = matrix.packed ? matrix.packed->panels() : dense,
+                 .weight_type = matrix.type,
+                 .bf16 = matrix.bf16 ? &bf16 : nullptr,
+                 .bias = data_or_null(matrix.bias),
+                 .y = y,
+                 .rows = rows.end - rows.begin,
+                 .inputs = matrix.inputs,
+                 .outputs = matrix.outputs,
+                 .x_stride = input.stride,
+                 .weight_stride = dense != nullptr ? matrix.dense.stride(0) : 0,
+                 .y_stride = y_stride},
+                panels.begin, panels.end, worker.own.scratch.data());
+}
+
+void PlanPass::multiply(const Worker& worker, const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels,
+                        float* y, std::int64_t y_stride) const {
+  for (Range run{rows.begin, rows.begin}; run.begin < rows.end; run.begin = run.end) {
+    const char many = input.many[static_cast<std::size_t>(run.begin)];
+    while (run.end < rows.end && input.many[static_cast<std::size_t>(run.end)] == many) ++run.end;
+    float* const to = y + (run.begin - rows.begin) * y_stride;
+    if (many != 0) {
+      multiply_many(worker, matrix, input, run, panels, to, y_stride);
+    } else {
+      multiply_few(matrix, input, run, panels, to, y_stride);
+    }
+  }
+}
+
+Range PlanPass::multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows,
+                         float* y) {
+  std::int64_t total = 0;
+  for (const PlanMatrix& matrix : product.matrices) total += panel_count(matrix.outputs);
+  const Range range = worker.share_of(total, rows > kManyRows ? cpu::kGemmMaxPanels : 1);
+  const std::int64_t stride = product.width();
+  std::int64_t first = 0;
+  std::int64_t column = 0;
+  for (const PlanMatrix& matrix : product.matrices) {
+    const std::int64_t panels = panel_count(matrix.outputs);
+    const Range part{std::max<std::int64_t>(range.begin - first, 0), std::min(range.end - first, panels)};
+    if (part.begin < part.end) multiply(worker, matrix, input, {0, rows}, part, y + column, stride);
+    first += panels;
+    column += matrix.outputs;
+  }
+  return {std::min(range.begin * kPanelRows, column), std::min(range.end * kPanelRows, column)};
+}
+
+}  // namespace powerhouse
