@@ -49,7 +49,7 @@ struct Measurement {
 };
 
 Measurement measure(const powerhouse::CausalLM& model, const Flags& flags) {
-  const powerhouse::SessionOptions options{.kv_dtype = powerhouse::parse_dtype(flags.kv_type)};
+  const powerhouse::SessionOptions options{.kv_type = powerhouse::parse_kv_type(flags.kv_type)};
   Measurement measurement;
   if (flags.prompt_tokens > 0) {
     powerhouse::Session session(model, options);
@@ -125,6 +125,7 @@ void run(const Flags& flags) {
       {"new_tokens", flags.new_tokens},
       {"depth", flags.depth},
       {"batch", flags.batch},
+      {"kv_type", flags.kv_type},
       {"repetitions", flags.repetitions},
       {"prompt_tokens_per_second", rate(flags.prompt_tokens, median(prompt))},
       {"new_tokens_per_second", rate(flags.new_tokens * flags.batch, median(decode))},
@@ -165,9 +166,7 @@ void add_benchmark(CLI::App& app, Action& action) {
   command.add_option("--batch", flags->batch, "sequences decoded at once")
       ->capture_default_str()
       ->transform(integer(1, 1024));
-  command.add_option("--kv-type", flags->kv_type, "type of the cache: auto, f32, bf16 or f16")
-      ->capture_default_str()
-      ->check(dtype_name());
+  add_kv_type(command, flags->kv_type);
   command.add_option("--repetitions", flags->repetitions, "runs after the warm-up")
       ->capture_default_str()
       ->transform(integer(1, 1000));

@@ -15,6 +15,7 @@ struct Flags {
   ModelFlags model;
   GenerationFlags generation{.options = {.max_new_tokens = 512}};
   std::string system, chat_template;
+  std::string kv_type = "auto";
   std::optional<std::string> message;
 };
 
@@ -74,7 +75,8 @@ void run(const Flags& flags) {
   const powerhouse::CausalLM model = flags.model.load();
   auto chat_template = flags.chat_template.empty() ? powerhouse::ChatTemplate::from_tokenizer(tokenizer)
                                                    : load_chat_template(flags.chat_template, &tokenizer);
-  powerhouse::Conversation conversation(model, std::move(tokenizer), std::move(chat_template), flags.system);
+  powerhouse::Conversation conversation(model, std::move(tokenizer), std::move(chat_template), flags.system,
+                                        {.kv_type = powerhouse::parse_kv_type(flags.kv_type)});
   if (flags.message) {
     answer(conversation, interrupts, flags, *flags.message);
   } else {
@@ -95,6 +97,7 @@ void add_chat(CLI::App& app, Action& action) {
       ->check(not_empty());
   command.add_option("--message", flags->message, "answer this and leave");
   flags->generation.add(command);
+  add_kv_type(command, flags->kv_type);
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 

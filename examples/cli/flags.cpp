@@ -93,6 +93,12 @@ void ModelFlags::add_all_but_model(CLI::App& command, std::string_view default_d
   command.add_option("--dtype", dtype, "auto, f32, bf16 or f16")->capture_default_str()->check(dtype_name());
 }
 
+void add_kv_type(CLI::App& command, std::string& kv_type) {
+  command.add_option("--kv-type", kv_type, "type of the cache: auto, f32, bf16, f16, q8_0 or q4_0")
+      ->capture_default_str()
+      ->check(accepted_by([](const std::string& text) { powerhouse::parse_kv_type(text); }));
+}
+
 powerhouse::CausalLM ModelFlags::load() const {
   if (threads > 0) powerhouse::set_threads(threads);
   return powerhouse::CausalLM::from_pretrained(

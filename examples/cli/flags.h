@@ -35,6 +35,9 @@ struct ModelFlags {
   powerhouse::CausalLM load() const;
 };
 
+/// --kv-type: how the cache keeps keys and values.
+void add_kv_type(CLI::App& command, std::string& kv_type);
+
 /// How a text is generated: --max-new-tokens to --seed.
 struct GenerationFlags {
   powerhouse::GenerationOptions options;

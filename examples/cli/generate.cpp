@@ -13,6 +13,7 @@ struct Flags {
   GenerationFlags generation;
   std::string prompt;
   std::string adapter;
+  std::string kv_type = "auto";
   bool no_parse_special = false;
   bool json = false;
 };
@@ -39,7 +40,7 @@ void run(const Flags& flags) {
   const powerhouse::CausalLM model = flags.model.load();
   auto options = flags.generation.options;
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
-  powerhouse::Session session(model);
+  powerhouse::Session session(model, {.kv_type = powerhouse::parse_kv_type(flags.kv_type)});
   const auto result = powerhouse::generate(session, session.create(), tokenizer, ids, options);
   if (flags.json) {
     write_out(to_json(result).dump(2) + "\n");
@@ -57,6 +58,7 @@ void add_generate(CLI::App& app, Action& action) {
   flags->model.add(command, "auto");
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
   flags->generation.add(command);
+  add_kv_type(command, flags->kv_type);
   command.add_option("--adapter", flags->adapter, "folder of a PEFT adapter; not built yet")->check(not_empty());
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");
   command.add_flag("--json", flags->json, "print the result as JSON");

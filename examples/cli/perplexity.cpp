@@ -13,6 +13,7 @@ struct Flags {
   ModelFlags model;
   std::string file;
   std::int64_t context = 512;
+  std::string kv_type = "auto";
   bool json = false;
 };
 
@@ -26,7 +27,9 @@ void run(const Flags& flags) {
                  static_cast<long long>(done), static_cast<long long>(all), value);
   };
   const auto result = from_source(flags.file, [&] {
-    return powerhouse::perplexity(model, tokenizer, text, {.context = flags.context, .on_progress = progress});
+    return powerhouse::perplexity(
+        model, tokenizer, text,
+        {.context = flags.context, .kv_type = powerhouse::parse_kv_type(flags.kv_type), .on_progress = progress});
   });
   if (terminal) std::fputs("\n", stderr);
   if (flags.json) {
@@ -59,6 +62,7 @@ void add_perplexity(CLI::App& app, Action& action) {
       ->check([](const std::string& text) {
         return (text.back() - '0') % 2 == 0 ? std::string() : "expected an even number, found " + text;
       });
+  add_kv_type(command, flags->kv_type);
   command.add_flag("--json", flags->json, "print the result as JSON");
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }

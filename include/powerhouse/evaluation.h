@@ -7,12 +7,14 @@
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/export.h"
+#include "powerhouse/session.h"
 #include "powerhouse/tokenizer.h"
 
 namespace powerhouse {
 
 struct PerplexityOptions {
-  std::int64_t context = 512;  ///< tokens a chunk; even, at least 4
+  std::int64_t context = 512;          ///< tokens a chunk; even, at least 4
+  KvType kv_type = KvType::automatic;  ///< of the cache
   /// Called after each chunk with chunks done, chunks in all and the perplexity so far.
   std::function<void(std::int64_t, std::int64_t, double)> on_progress{};
 };

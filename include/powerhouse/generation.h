@@ -82,9 +82,11 @@ POWERHOUSE_API GenerationResult chat(const CausalLM& model, const Tokenizer& tok
 /// A conversation that keeps its history, and the part of its cache that still holds, between turns.
 class POWERHOUSE_API Conversation {
  public:
-  Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system = {});
+  Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system = {},
+               const SessionOptions& session = {});
   /// The same through a template of the caller's, e.g. ChatTemplate::from_format("alpaca").
-  Conversation(const CausalLM& model, Tokenizer tokenizer, ChatTemplate chat_template, std::string_view system = {});
+  Conversation(const CausalLM& model, Tokenizer tokenizer, ChatTemplate chat_template, std::string_view system = {},
+               const SessionOptions& session = {});
   Conversation(Conversation&&) noexcept;
   Conversation& operator=(Conversation&&) noexcept;
   ~Conversation();

@@ -9,15 +9,33 @@
 #include <memory>
 #include <span>
 #include <stop_token>
+#include <string_view>
 
 #include "powerhouse/causal_lm.h"
 
 namespace powerhouse {
 
+/// How the cache keeps keys and values. q8_0 and q4_0 are GGUF's blocks: 32 elements share a float16 scale, in 8.5 and
+/// 4.5 bits an element.
+enum class KvType {
+  automatic,  ///< the compute type; f16 where a plan runs (LoadOptions)
+  f32,
+  bf16,
+  f16,
+  q8_0,
+  q4_0,
+};
+
+/// "auto", "f32", "bf16", "f16", "q8_0", "q4_0".
+POWERHOUSE_API std::string_view to_string(KvType type) noexcept;
+/// The same words, and "float32", "bfloat16", "float16". Error{usage} otherwise.
+POWERHOUSE_API KvType parse_kv_type(std::string_view text);
+
 struct SessionOptions {
-  Dtype kv_dtype = Dtype::automatic;  ///< automatic: the compute type; f16 where a plan runs (LoadOptions)
-  std::int64_t page_tokens = 16;      ///< tokens a page of the cache
-  std::int64_t prefill_chunk = 512;   ///< rows a pass; longer inputs go through in pieces, so that memory stays bounded
+  /// Error{unsupported} for q8_0 and q4_0 where a head's size is no multiple of 32.
+  KvType kv_type = KvType::automatic;
+  std::int64_t page_tokens = 16;     ///< tokens a page of the cache
+  std::int64_t prefill_chunk = 512;  ///< rows a pass; longer inputs go through in pieces, so that memory stays bounded
 };
 
 using SequenceId = std::int64_t;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "kernels/common/blocks.h"
 #include "kernels/common/element.h"
 #include "kernels/common/packed.h"
 #include "kernels/common/packed_bf16.h"
@@ -185,7 +186,8 @@ struct ActivationParams {
   std::int64_t y_stride = 0;
 };
 
-/// One query token and what it sees: the cache's positions [begin, end). Position t lies in page t / page_tokens.
+/// One query token, or a part of what it sees: the cache's positions [begin, end). Position t lies in page
+/// t / page_tokens. Whole rows end behind `position`, parts there or at multiples of kAttentionTile.
 struct AttentionRow {
   const void* q = nullptr;                   ///< [num_heads, head_dim]
   void* out = nullptr;                       ///< [num_heads, head_dim]; zeros where begin >= end
@@ -193,14 +195,34 @@ struct AttentionRow {
   const void* const* value_pages = nullptr;  ///< the same
   std::int64_t begin = 0;                    ///< above 0 for a sliding window; never negative
   std::int64_t end = 0;
+  std::int64_t position = 0;  ///< the query's own, from which ALiBi counts
+  /// Of a part: instead of `out`, each head's maximum, sum of weights and weighted sum of values under that maximum,
+  /// without sinks, for `merge_attention`; attention_partial_floats() of them. Null where the row is whole.
+  float* partial = nullptr;
 };
 
+/// Where long rows are cut into parts: at multiples of this many positions, whoever computes them.
+static constexpr std::int64_t kAttentionPart = 256;
+
+static constexpr std::int64_t attention_partial_floats(std::int64_t num_heads, std::int64_t head_dim) {
+  return num_heads * (head_dim + 2);
+}
+
+/// Types of the cache: f32, bf16, f16, or ggml's blocks q8_0 and q4_0 of 32 elements of a head.
+static constexpr bool is_cache_type(BlockFormat format) {
+  return format == BlockFormat::f32 || format == BlockFormat::bf16 || format == BlockFormat::f16 ||
+         format == BlockFormat::q8_0 || format == BlockFormat::q4_0;
+}
+static constexpr std::int64_t cache_bytes(BlockFormat type, std::int64_t elements) {
+  return elements / block_info(type).block_elements * block_info(type).block_bytes;
+}
+
 /// What both kinds of attention over a paged cache are told: query head h reads key-value head h / group. The score of
-/// a key is scale * q.k, then the softcap where there is one, plus ALiBi's bias slope * (key - query), the query
-/// standing at the last position that it sees.
+/// a key is scale * q.k, then the softcap where there is one, plus ALiBi's bias slope * (key - query). With blocks,
+/// head_dim and the strides and the offset of the cache are multiples of 32.
 struct AttentionShape {
-  Element type = Element::f32;        ///< of q and out
-  Element cache_type = Element::f32;  ///< of the pages
+  Element type = Element::f32;                ///< of q and out
+  BlockFormat cache_type = BlockFormat::f32;  ///< of the pages
   std::int64_t num_kv_heads = 0;
   std::int64_t group = 1;  ///< query heads of a key-value head
   std::int64_t head_dim = 0;
@@ -217,8 +239,8 @@ struct AttentionShape {
   const float* sinks = nullptr;         ///< [num_heads], or null: one more logit in each head's denominator (gpt-oss)
 };
 
-/// Softmax attention of single tokens over a paged cache.
-/// Work items: row * num_kv_heads + kv_head; each writes its group's heads of the row's `out`.
+/// Softmax attention of single tokens, or parts of them, over a paged cache.
+/// Work items: row * num_kv_heads + kv_head; each writes its group's heads of the row's `out` or `partial`.
 /// The order of sums follows positions alone: blocks of kAttentionTile of them, whatever the size of a page.
 struct AttentionParams : AttentionShape {
   const AttentionRow* rows = nullptr;  ///< [rows]
@@ -233,6 +255,23 @@ static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::
   const std::int64_t padded = (head_dim + 15) / 16 * 16;
   return kAttentionRun * group * (2 * padded + kAttentionTile + 2) + 15;
 }
+
+/// The parts of a row, in the order of their positions.
+struct AttentionMerge {
+  const float* partials = nullptr;  ///< [parts, num_heads, head_dim + 2]
+  std::int64_t parts = 0;
+  void* out = nullptr;  ///< [num_heads, head_dim]
+};
+
+/// Puts parts together, one after the other. Work items: row * num_heads + head.
+struct AttentionMergeParams {
+  Element type = Element::f32;  ///< of out
+  std::int64_t num_heads = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t out_head_stride = 0;
+  const float* sinks = nullptr;          ///< as in AttentionShape
+  const AttentionMerge* rows = nullptr;  ///< [rows]
+};
 
 /// Causal softmax attention of many tokens of one sequence over a paged cache: query row i stands at position
 /// length - rows + i and sees the positions up to its own, with a window only the last `window` of them. Work items:
@@ -268,6 +307,15 @@ static constexpr std::int64_t prefill_scratch_floats(std::int64_t group, std::in
   return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 7 * vectors + 15;
 }
 
+/// Keys or values as the cache keeps them. Blocks are those of ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref;
+/// one that holds NaN or infinity gets a scale of NaN. Work items: elements; with blocks, multiples of 32.
+struct CacheStoreParams {
+  Element source_type = Element::f32;
+  BlockFormat cache_type = BlockFormat::f32;
+  const void* source = nullptr;
+  void* destination = nullptr;
+};
+
 /// destination[i] = source[i] in another type. Work items: elements.
 struct ConvertParams {
   Element source_type = Element::f32;
@@ -296,6 +344,8 @@ struct CpuKernels {
   void (*activation_mul)(const ActivationParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*attention)(const AttentionParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*prefill_attention)(const PrefillParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
+  void (*merge_attention)(const AttentionMergeParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*store_cache)(const CacheStoreParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*convert)(const ConvertParams&, std::int64_t begin, std::int64_t end) = nullptr;
   /// The largest of x[0, count) and the first place it stands; the first NaN where there is one. count >= 1.
   Extremum (*argmax_f32)(const float* x, std::int64_t count) = nullptr;

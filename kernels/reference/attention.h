@@ -1,10 +1,12 @@
-// Softmax attention of single tokens over a paged cache: the definition, two passes in float64 over all positions.
+// Softmax attention of single tokens over a paged cache: the definition, two passes in float64 over all positions of
+// whole rows.
 #pragma once
 
 #include <cmath>
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/reference/cache.h"
 
 namespace powerhouse::reference {
 
@@ -14,16 +16,16 @@ static inline std::int64_t cache_offset(const cpu::AttentionParams& params, std:
   return params.page_offset + position % params.page_tokens * params.token_stride + kv_head * params.kv_head_stride;
 }
 
-/// ALiBi's bias of a position for the row's query, which stands at the last position that it sees.
+/// ALiBi's bias of a position for the row's query.
 static inline double alibi_bias(const cpu::AttentionParams& params, const cpu::AttentionRow& row, std::int64_t position,
                                 std::int64_t head) {
   const float slope = params.alibi_slopes[head];
-  if (!params.alibi_in_bf16) return static_cast<double>(slope) * static_cast<double>(position - (row.end - 1));
+  if (!params.alibi_in_bf16) return static_cast<double>(slope) * static_cast<double>(position - row.position);
   const auto rounded = [&](std::int64_t place) {
     const float factor = round_element(static_cast<float>(place), Element::bf16);
     return static_cast<double>(round_element(round_element(slope, Element::bf16) * factor, Element::bf16));
   };
-  return static_cast<double>(params.scale) * (rounded(position) - rounded(row.end - 1));
+  return static_cast<double>(params.scale) * (rounded(position) - rounded(row.position));
 }
 
 static inline double attention_score(const cpu::AttentionParams& params, const cpu::AttentionRow& row,
@@ -33,7 +35,7 @@ static inline double attention_score(const cpu::AttentionParams& params, const c
   double score = 0;
   for (std::int64_t d = 0; d < params.head_dim; ++d) {
     score += static_cast<double>(read_element(row.q, params.type, head * params.q_head_stride + d)) *
-             static_cast<double>(read_element(keys, params.cache_type, key + d));
+             static_cast<double>(read_cell(keys, params.cache_type, key + d));
   }
   score *= static_cast<double>(params.scale);
   if (params.softcap > 0) {
@@ -67,7 +69,7 @@ static inline void attention(const cpu::AttentionParams& params, std::int64_t be
         for (std::int64_t t = row.begin; t < row.end; ++t) {
           const void* const values = row.value_pages[t / params.page_tokens];
           sum += weights[static_cast<std::size_t>(t - row.begin)] / total *
-                 static_cast<double>(read_element(values, params.cache_type, cache_offset(params, t, kv_head) + d));
+                 static_cast<double>(read_cell(values, params.cache_type, cache_offset(params, t, kv_head) + d));
         }
         write_element(row.out, params.type, head * params.out_head_stride + d, static_cast<float>(sum));
       }

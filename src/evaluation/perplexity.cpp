@@ -22,8 +22,9 @@ struct Sums {
 };
 
 // Scores tokens first + 1 .. context - 1 of a chunk, each given all before it.
-void score_chunk(const CausalLM& model, std::span<const std::int64_t> chunk, std::int64_t first, Sums& sums) {
-  Session session(model);
+void score_chunk(const CausalLM& model, KvType kv_type, std::span<const std::int64_t> chunk, std::int64_t first,
+                 Sums& sums) {
+  Session session(model, {.kv_type = kv_type});
   const SequenceId sequence = session.create();
   const auto context = static_cast<std::int64_t>(chunk.size());
   session.forward(sequence, chunk.first(static_cast<std::size_t>(first)), LogitsOf::none);
@@ -73,7 +74,7 @@ PerplexityResult perplexity(const CausalLM& model, const Tokenizer& tokenizer, s
     const auto begin = ids.begin() + index * context;
     std::vector<std::int64_t> chunk(begin, begin + context);
     if (add_bos) chunk.front() = *bos;
-    score_chunk(model, chunk, context / 2, sums);
+    score_chunk(model, options.kv_type, chunk, context / 2, sums);
     if (options.on_progress) options.on_progress(index + 1, chunks, std::exp(sums.mean()));
   }
   const double variance = sums.squares / static_cast<double>(sums.count) - sums.mean() * sums.mean();

@@ -42,12 +42,13 @@ struct Conversation::Impl {
 };
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): read before the other constructor takes its own
-Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system)
-    : Conversation(model, tokenizer, ChatTemplate::from_tokenizer(tokenizer), system) {}
+Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, std::string_view system,
+                           const SessionOptions& options)
+    : Conversation(model, tokenizer, ChatTemplate::from_tokenizer(tokenizer), system, options) {}
 
 Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, ChatTemplate chat_template,
-                           std::string_view system) {
-  Session session(model);
+                           std::string_view system, const SessionOptions& options) {
+  Session session(model, options);
   const SequenceId sequence = session.create();
   impl_ = std::make_unique<Impl>(
       Impl{std::move(tokenizer), std::move(chat_template), std::move(session), sequence, {}, {}});

@@ -1,4 +1,4 @@
-// Names of dtypes and devices, threads, and what the machine is.
+// Names of dtypes, cache types and devices, threads, and what the machine is.
 #include "powerhouse/device.h"
 
 #include <ATen/Parallel.h>
@@ -7,6 +7,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "powerhouse/error.h"
+#include "powerhouse/session.h"
 #include "support/cpu_info.h"
 #include "support/thread_team.h"
 
@@ -29,6 +30,29 @@ Dtype parse_dtype(std::string_view text) {
   if (text == "f16" || text == "float16") return Dtype::f16;
   throw Error(ErrorKind::usage, "unknown dtype",
               {.field = "dtype", .expected = "auto, f32, bf16 or f16", .found = std::string(text)});
+}
+
+std::string_view to_string(KvType type) noexcept {
+  switch (type) {
+    case KvType::automatic: return "auto";
+    case KvType::f32: return "f32";
+    case KvType::bf16: return "bf16";
+    case KvType::f16: return "f16";
+    case KvType::q8_0: return "q8_0";
+    case KvType::q4_0: return "q4_0";
+  }
+  return "";
+}
+
+KvType parse_kv_type(std::string_view text) {
+  if (text == "auto") return KvType::automatic;
+  if (text == "f32" || text == "float32") return KvType::f32;
+  if (text == "bf16" || text == "bfloat16") return KvType::bf16;
+  if (text == "f16" || text == "float16") return KvType::f16;
+  if (text == "q8_0") return KvType::q8_0;
+  if (text == "q4_0") return KvType::q4_0;
+  throw Error(ErrorKind::usage, "unknown cache type",
+              {.field = "kv_type", .expected = "auto, f32, bf16, f16, q8_0 or q4_0", .found = std::string(text)});
 }
 
 Device parse_device(std::string_view text) {

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <string>
 
+#include "kernels/cpu/kernels.h"
+#include "kernels/reference/dequantize.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -13,8 +15,17 @@ constexpr std::int32_t kSlabPages = 32;
 
 }  // namespace
 
-KvCache::KvCache(std::vector<LayerShape> layers, at::ScalarType type, std::int64_t page_tokens)
-    : layers_(std::move(layers)), type_(type), page_tokens_(page_tokens) {}
+KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat type, std::int64_t page_tokens)
+    : layers_(std::move(layers)), type_(type), page_tokens_(page_tokens) {
+  const std::int64_t block = block_info(type).block_elements;
+  for (const LayerShape& shape : layers_) {
+    if (shape.head_dim % block == 0) continue;
+    throw Error(ErrorKind::unsupported, "a head of this model is no whole number of the cache type's blocks",
+                {.field = "kv_type",
+                 .expected = "a head_dim that is a multiple of " + std::to_string(block),
+                 .found = std::to_string(shape.head_dim)});
+  }
+}
 
 KvCache::Sequence& KvCache::at(std::int64_t sequence) {
   return const_cast<Sequence&>(std::as_const(*this).at(sequence));
@@ -93,19 +104,22 @@ void KvCache::rollback(std::int64_t sequence) {
 void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor& key, const at::Tensor& value) {
   const Sequence& state = at(sequence);
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
-  const auto token_bytes =
-      static_cast<std::size_t>(shape.num_key_value_heads * shape.head_dim) * c10::elementSize(type_);
+  const std::int64_t width = shape.num_key_value_heads * shape.head_dim;
   const std::int64_t rows = key.size(0);
   for (const bool is_value : {false, true}) {
-    const at::Tensor source = (is_value ? value : key).to(type_).contiguous();
-    const char* from = static_cast<const char*>(source.const_data_ptr());
+    const at::Tensor& given = is_value ? value : key;
+    const at::Tensor source = (is_kernel_tensor(given) ? given : given.to(at::kCPU, at::kFloat)).contiguous();
+    const auto* from = static_cast<const char*>(source.const_data_ptr());
     for (std::int64_t row = 0; row < rows;) {
       const std::int64_t position = state.length + row;
       const std::int64_t inside = position % page_tokens_;
       const std::int64_t run = std::min(rows - row, page_tokens_ - inside);
       char* base = page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value);
-      std::memcpy(base + static_cast<std::size_t>(inside) * token_bytes,
-                  from + static_cast<std::size_t>(row) * token_bytes, static_cast<std::size_t>(run) * token_bytes);
+      cpu::kernels().store_cache({.source_type = to_element(source.scalar_type()),
+                                  .cache_type = type_,
+                                  .source = from + row * width * static_cast<std::int64_t>(source.element_size()),
+                                  .destination = base + static_cast<std::size_t>(inside) * token_bytes(layer)},
+                                 0, run * width);
       row += run;
     }
   }
@@ -118,11 +132,14 @@ KvCache::Pages KvCache::pages(std::int64_t layer, std::int64_t sequence) const {
 }
 
 void KvCache::pages(std::int64_t layer, std::int64_t sequence, Pages& out) const {
-  out.keys.clear();
-  out.values.clear();
-  for (const std::int32_t page : at(sequence).table) {
-    out.keys.push_back(page_base(layer, page, false));
-    out.values.push_back(page_base(layer, page, true));
+  const std::vector<std::int32_t>& table = at(sequence).table;
+  const std::size_t to_values = kSlabPages * page_bytes(layer);
+  out.keys.resize(table.size());
+  out.values.resize(table.size());
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const char* const base = page_base(layer, table[i], false);
+    out.keys[i] = base;
+    out.values[i] = base + to_values;
   }
 }
 
@@ -130,17 +147,15 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
                                   at::ScalarType type) const {
   const Sequence& state = at(sequence);
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
-  const auto token_bytes =
-      static_cast<std::size_t>(shape.num_key_value_heads * shape.head_dim) * c10::elementSize(type_);
+  const std::int64_t width = shape.num_key_value_heads * shape.head_dim;
   KeyValue out;
   for (const bool is_value : {false, true}) {
-    at::Tensor whole = empty_tensor({length, shape.num_key_value_heads, shape.head_dim}, type_);
-    char* to = static_cast<char*>(whole.mutable_data_ptr());
+    at::Tensor whole = empty_tensor({length, shape.num_key_value_heads, shape.head_dim}, at::kFloat);
+    auto* const to = whole.mutable_data_ptr<float>();
     for (std::int64_t position = 0; position < length; position += page_tokens_) {
       const std::int64_t run = std::min(page_tokens_, length - position);
-      std::memcpy(to + static_cast<std::size_t>(position) * token_bytes,
-                  page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value),
-                  static_cast<std::size_t>(run) * token_bytes);
+      dequantize_row(type_, page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value),
+                     to + position * width, run * width);
     }
     (is_value ? out.value : out.key) = whole.to(type);
   }
@@ -161,8 +176,10 @@ std::int32_t KvCache::take_page() {
   if (free_.empty()) {
     std::vector<at::Tensor> slab;
     slab.reserve(layers_.size());
-    for (const LayerShape& shape : layers_) {
-      slab.push_back(empty_tensor({2, kSlabPages, page_tokens_, shape.num_key_value_heads, shape.head_dim}, type_));
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+      const auto bytes = static_cast<std::int64_t>(page_bytes(static_cast<std::int64_t>(layer)));
+      slab.push_back(empty_tensor({2 * kSlabPages * bytes}, at::kByte));
+      bases_.push_back(static_cast<char*>(slab.back().mutable_data_ptr()));
     }
     const auto first = static_cast<std::int32_t>(slabs_.size()) * kSlabPages;
     free_.reserve(free_.size() + kSlabPages);
@@ -181,22 +198,26 @@ void KvCache::drop_page(std::int32_t page) {
 }
 
 void KvCache::copy_page(std::int32_t from, std::int32_t to) {
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    const LayerShape shape = layers_[layer];
-    const auto bytes =
-        static_cast<std::size_t>(page_tokens_ * shape.num_key_value_heads * shape.head_dim) * c10::elementSize(type_);
+  for (std::int64_t layer = 0; layer < static_cast<std::int64_t>(layers_.size()); ++layer) {
     for (const bool value : {false, true}) {
-      const auto at = static_cast<std::int64_t>(layer);
-      std::memcpy(page_base(at, to, value), page_base(at, from, value), bytes);
+      std::memcpy(page_base(layer, to, value), page_base(layer, from, value), page_bytes(layer));
     }
   }
 }
 
+std::size_t KvCache::token_bytes(std::int64_t layer) const {
+  const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
+  return static_cast<std::size_t>(cpu::cache_bytes(type_, shape.num_key_value_heads * shape.head_dim));
+}
+
+std::size_t KvCache::page_bytes(std::int64_t layer) const {
+  return static_cast<std::size_t>(page_tokens_) * token_bytes(layer);
+}
+
 char* KvCache::page_base(std::int64_t layer, std::int32_t page, bool value) const {
-  const at::Tensor& slab = slabs_[static_cast<std::size_t>(page / kSlabPages)][static_cast<std::size_t>(layer)];
-  const std::int64_t index = (value ? kSlabPages : 0) + page % kSlabPages;
-  const std::int64_t elements = slab.stride(1) * index;
-  return static_cast<char*>(slab.mutable_data_ptr()) + static_cast<std::size_t>(elements) * c10::elementSize(type_);
+  char* const base =
+      bases_[static_cast<std::size_t>(page / kSlabPages) * layers_.size() + static_cast<std::size_t>(layer)];
+  return base + static_cast<std::size_t>((value ? kSlabPages : 0) + page % kSlabPages) * page_bytes(layer);
 }
 
 }  // namespace powerhouse

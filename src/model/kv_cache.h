@@ -2,7 +2,8 @@
 //
 // A page holds `page_tokens` tokens of every layer; a sequence is a table of pages and a length. Forked sequences share
 // pages until one writes: `reserve` then copies the page that both would write to. Memory comes in slabs of pages, so
-// that growing moves nothing. K and V lie apart: [page_tokens, num_key_value_heads, head_dim] each.
+// that growing moves nothing. K and V lie apart: [page_tokens, num_key_value_heads, head_dim] each, as float types or
+// as ggml's blocks of 32 elements of a head.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,6 +11,8 @@
 #include <cstdint>
 #include <map>
 #include <vector>
+
+#include "kernels/common/blocks.h"
 
 namespace powerhouse {
 
@@ -19,7 +22,8 @@ class KvCache {
     std::int64_t num_key_value_heads, head_dim;
   };
 
-  KvCache(std::vector<LayerShape> layers, at::ScalarType type, std::int64_t page_tokens);
+  /// Error{unsupported} where `type` has blocks and a head is no whole number of them.
+  KvCache(std::vector<LayerShape> layers, BlockFormat type, std::int64_t page_tokens);
 
   std::int64_t create();
   std::int64_t fork(std::int64_t sequence);
@@ -52,7 +56,7 @@ class KvCache {
   };
   KeyValue gather(std::int64_t layer, std::int64_t sequence, std::int64_t length, at::ScalarType type) const;
 
-  at::ScalarType type() const { return type_; }
+  BlockFormat type() const { return type_; }
   std::int64_t page_tokens() const { return page_tokens_; }
   std::size_t bytes() const;
   /// Pages in use by any sequence.
@@ -69,17 +73,21 @@ class KvCache {
   std::int32_t take_page();
   void drop_page(std::int32_t page);
   void copy_page(std::int32_t from, std::int32_t to);
+  std::size_t token_bytes(std::int64_t layer) const;
+  std::size_t page_bytes(std::int64_t layer) const;
   char* page_base(std::int64_t layer, std::int32_t page, bool value) const;
   std::int64_t pages_for(std::int64_t tokens) const { return (tokens + page_tokens_ - 1) / page_tokens_; }
 
   std::vector<LayerShape> layers_;
-  at::ScalarType type_;
+  BlockFormat type_;
   std::int64_t page_tokens_;
   std::map<std::int64_t, Sequence> sequences_;
   std::int64_t next_sequence_ = 0;
   std::vector<std::int32_t> references_;  // of each page
   std::vector<std::int32_t> free_;
-  std::vector<std::vector<at::Tensor>> slabs_;  // [slab][layer] -> [2, kSlabPages, page_tokens, heads, head_dim]
+  // [slab][layer] -> bytes of K's kSlabPages pages, then of V's.
+  std::vector<std::vector<at::Tensor>> slabs_;
+  std::vector<char*> bases_;  // where each of them begins, [slab * layers + layer]: a tensor takes long to say
 };
 
 }  // namespace powerhouse

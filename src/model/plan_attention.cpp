@@ -26,9 +26,14 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
   }
   worker.wait();
   turn_heads(worker, layer);
-  if (!alone_) worker.wait();
+  // Where rows are cut, a worker attends to what others turned.
+  if (!alone_ || buffers_.parts.cut()) worker.wait();
   attend(worker, layer);
   worker.wait();
+  if (buffers_.parts.cut()) {
+    merge(worker, layer);
+    worker.wait();
+  }
   PlanInput& context = prepare(worker, layer.output, {buffers_.context.data(), layer.query_width()});
   add_branch(worker, layer.output, context, *layer.block, layer.attention_post_norm);
 }
@@ -36,7 +41,8 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
 void PlanPass::find_pages(const PlanLayer& layer, std::int64_t index) {
   const std::int64_t qkv_width = layer.qkv.width();
   const std::int64_t window = layer.block->attention.sliding_window.value_or(0);
-  buffers_.rows.clear();
+  const Attention& attention = layer.block->attention;
+  buffers_.parts.begin(attention.num_key_value_heads, attention.num_heads, attention.head_dim);
   for (std::size_t i = 0; i < buffers_.pages.size(); ++i) {
     KvCache::Pages& pages = buffers_.pages[i];
     cache_.pages(index, batch_.sequences[i], pages);
@@ -46,14 +52,16 @@ void PlanPass::find_pages(const PlanLayer& layer, std::int64_t index) {
     for (std::int64_t k = 0; k < count; ++k) {
       const std::int64_t row = batch_.cu_seqlens[i] + k;
       const std::int64_t end = past + k + 1;
-      buffers_.rows.push_back({.q = buffers_.qkv.data() + row * qkv_width,
-                               .out = buffers_.context.data() + row * layer.query_width(),
-                               .key_pages = pages.keys.data(),
-                               .value_pages = pages.values.data(),
-                               .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
-                               .end = end});
+      buffers_.parts.add({.q = buffers_.qkv.data() + row * qkv_width,
+                          .out = buffers_.context.data() + row * layer.query_width(),
+                          .key_pages = pages.keys.data(),
+                          .value_pages = pages.values.data(),
+                          .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
+                          .end = end,
+                          .position = end - 1});
     }
   }
+  buffers_.parts.end();
 }
 
 // Norms over all heads of a row together.
@@ -132,10 +140,10 @@ void PlanPass::write_key_value(const PlanLayer& layer, std::int64_t row, std::in
   const std::int64_t position = cache_.length(batch_.sequences[sequence]) + row - batch_.cu_seqlens[sequence];
   const auto page = static_cast<std::size_t>(position / cache_.page_tokens());
   const std::int64_t place = position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
-  const Element type = to_element(cache_.type());
+  const BlockFormat type = cache_.type();
   const auto write = [&](const float* from, const void* base) {
-    auto* const to = static_cast<char*>(const_cast<void*>(base)) + place * element_bytes(type);
-    kernels_.convert({.destination_type = type, .source = from, .destination = to}, 0, dim);
+    auto* const to = static_cast<char*>(const_cast<void*>(base)) + cpu::cache_bytes(type, place);
+    kernels_.store_cache({.cache_type = type, .source = from, .destination = to}, 0, dim);
   };
   write(key, buffers_.pages[sequence].keys[page]);
   write(value, buffers_.pages[sequence].values[page]);
@@ -152,7 +160,7 @@ cpu::AttentionShape PlanPass::shape_of(const PlanLayer& layer) const {
   const Block& block = *layer.block;
   const Attention& attention = block.attention;
   return {.type = Element::f32,
-          .cache_type = to_element(cache_.type()),
+          .cache_type = cache_.type(),
           .num_kv_heads = attention.num_key_value_heads,
           .group = attention.num_heads / attention.num_key_value_heads,
           .head_dim = attention.head_dim,
@@ -188,10 +196,25 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     const Range items = worker.share_of(cpu::prefill_items(params));
     if (items.begin < items.end) kernels_.prefill_attention(params, items.begin, items.end, scratch);
   }
-  if (buffers_.rows.empty()) return;
-  const cpu::AttentionParams params{shape, buffers_.rows.data()};
-  const Range items = worker.share_of(static_cast<std::int64_t>(buffers_.rows.size()) * shape.num_kv_heads);
+  const ops::AttentionParts& parts = buffers_.parts;
+  if (parts.empty()) return;
+  const cpu::AttentionParams params{shape, parts.rows()};
+  // Whole rows are shared as `turn_heads` shares them.
+  const Range items = parts.cut() ? parts.share_of(worker.index, worker.count) : worker.share_of(parts.items());
   if (items.begin < items.end) kernels_.attention(params, items.begin, items.end, scratch);
+}
+
+// The rows that were cut.
+void PlanPass::merge(const Worker& worker, const PlanLayer& layer) {
+  const Range items = worker.share_of(buffers_.parts.merge_items());
+  if (items.begin == items.end) return;
+  const Attention& attention = layer.block->attention;
+  kernels_.merge_attention({.num_heads = attention.num_heads,
+                            .head_dim = attention.head_dim,
+                            .out_head_stride = attention.head_dim,
+                            .sinks = layer.sinks.empty() ? nullptr : layer.sinks.data(),
+                            .rows = buffers_.parts.merges()},
+                           items.begin, items.end);
 }
 
 }  // namespace powerhouse

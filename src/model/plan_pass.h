@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/plan.h"
+#include "ops/attention_parts.h"
 #include "support/thread_team.h"
 
 namespace powerhouse {
@@ -50,7 +51,7 @@ struct PlanBuffers {
   std::vector<std::int64_t> sequence_of{};       // of each row
   std::vector<char> many{}, many_logits{};       // of each row, and of each row of logits: see kManyRows
   std::vector<KvCache::Pages> pages{};           // of each sequence, in the layer at hand
-  std::vector<cpu::AttentionRow> rows{};         // those that are attended one by one, likewise
+  ops::AttentionParts parts{};                   // rows that are attended one by one, likewise
   std::vector<float> embedded{};                 // rows as wide as embeddings that are projected
   std::vector<float> router{}, expert{};         // products of PlanMoe::router and of one expert
   PlanInput routed{};                            // rows of slots
@@ -103,6 +104,7 @@ class PlanPass {
   void norm_whole_heads(const PlanLayer& layer, std::int64_t row);
   void norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count, std::int64_t first);
   void attend(const Worker& worker, const PlanLayer& layer);
+  void merge(const Worker& worker, const PlanLayer& layer);
   cpu::AttentionShape shape_of(const PlanLayer& layer) const;
   void mlp(const Worker& worker, const PlanLayer& layer);
   void up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);

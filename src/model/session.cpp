@@ -23,6 +23,19 @@ std::vector<KvCache::LayerShape> cache_layers(const ModelConfig& config) {
   return layers;
 }
 
+BlockFormat cache_type(KvType type, const CausalLM& model) {
+  switch (type) {
+    case KvType::automatic: break;
+    case KvType::f32: return BlockFormat::f32;
+    case KvType::bf16: return BlockFormat::bf16;
+    case KvType::f16: return BlockFormat::f16;
+    case KvType::q8_0: return BlockFormat::q8_0;
+    case KvType::q4_0: return BlockFormat::q4_0;
+  }
+  const bool in_f16 = model.impl().model->plan && model.dtype() != Dtype::f32;
+  return in_f16 ? BlockFormat::f16 : to_block_format(to_scalar_type(model.dtype()));
+}
+
 // Room in the cache for one pass; given back unless the pass succeeded.
 class Reservation {
  public:
@@ -184,12 +197,9 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
     throw Error(ErrorKind::range, "a pass needs rows",
                 {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
   }
-  const bool in_f16 = model.impl().model->plan && model.dtype() != Dtype::f32;
-  const Dtype automatic = in_f16 ? Dtype::f16 : model.dtype();
-  const Dtype type = options.kv_dtype == Dtype::automatic ? automatic : options.kv_dtype;
-  impl_ = std::make_unique<Impl>(Impl{&model, options,
-                                      KvCache(cache_layers(model.config()), to_scalar_type(type), options.page_tokens),
-                                      RopeRegimes(model.config())});
+  impl_ = std::make_unique<Impl>(Impl{
+      &model, options, KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
+      RopeRegimes(model.config())});
 }
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/attention_parts.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -82,7 +83,7 @@ cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, 
                              const PerHead& per_head) {
   const std::int64_t head_dim = query.size(2);
   return {.type = to_element(query.scalar_type()),
-          .cache_type = to_element(layout.type),
+          .cache_type = layout.type,
           .num_kv_heads = layout.num_key_value_heads,
           .group = query.size(1) / layout.num_key_value_heads,
           .head_dim = head_dim,
@@ -110,26 +111,43 @@ void attend(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*), c
 
 void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*>& sequences,
                  const cpu::AttentionShape& shape, std::int64_t window, at::Tensor& out) {
-  std::vector<cpu::AttentionRow> rows;
+  const std::int64_t heads = query.size(1);
+  AttentionParts parts;
+  parts.begin(shape.num_kv_heads, heads, shape.head_dim);
   std::int64_t visible = 0;
   for (const PagedSequence* sequence : sequences) {
     for (std::int64_t i = 0; i < sequence->rows; ++i) {
       const std::int64_t row = sequence->first_row + i;
-      rows.push_back({.q = offset(query.const_data_ptr(), row * query.stride(0), query),
-                      .out = offset(out.mutable_data_ptr(), row * out.stride(0), out),
-                      .key_pages = sequence->key_pages.data(),
-                      .value_pages = sequence->value_pages.data(),
-                      .end = sequence->length - sequence->rows + i + 1});
-      cpu::AttentionRow& added = rows.back();
-      if (window > 0) added.begin = std::max<std::int64_t>(0, added.end - window);
-      visible += added.end - added.begin;
+      const std::int64_t end = sequence->length - sequence->rows + i + 1;
+      const std::int64_t begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0;
+      parts.add({.q = offset(query.const_data_ptr(), row * query.stride(0), query),
+                 .out = offset(out.mutable_data_ptr(), row * out.stride(0), out),
+                 .key_pages = sequence->key_pages.data(),
+                 .value_pages = sequence->value_pages.data(),
+                 .begin = begin,
+                 .end = end,
+                 .position = end - 1});
+      visible += end - begin;
     }
   }
-  const cpu::AttentionParams params{shape, rows.data()};
-  const auto items = static_cast<std::int64_t>(rows.size()) * shape.num_kv_heads;
+  parts.end();
+  const cpu::AttentionParams params{shape, parts.rows()};
   // Few keys are attended faster than a second thread wakes.
-  const std::int64_t grain = visible * shape.head_dim < 16384 ? items : 1;
-  attend(cpu::kernels().attention, params, items, grain, cpu::attention_scratch_floats(shape.group, shape.head_dim));
+  const std::int64_t workers = visible * shape.head_dim < 16384 ? 1 : team_threads();
+  parallel_for(workers, 1, [&](std::int64_t first, std::int64_t last) {
+    std::vector<float> scratch(static_cast<std::size_t>(cpu::attention_scratch_floats(shape.group, shape.head_dim)));
+    const std::int64_t begin = parts.share_of(static_cast<int>(first), static_cast<int>(workers)).begin;
+    const std::int64_t end = parts.share_of(static_cast<int>(last - 1), static_cast<int>(workers)).end;
+    if (begin < end) cpu::kernels().attention(params, begin, end, scratch.data());
+  });
+  if (!parts.cut()) return;
+  cpu::kernels().merge_attention({.type = shape.type,
+                                  .num_heads = heads,
+                                  .head_dim = shape.head_dim,
+                                  .out_head_stride = shape.out_head_stride,
+                                  .sinks = shape.sinks,
+                                  .rows = parts.merges()},
+                                 0, parts.merge_items());
 }
 
 void attend_tiles(const at::Tensor& query, const PagedSequence& sequence, const cpu::AttentionShape& shape,

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/common/blocks.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse::ops {
@@ -40,7 +41,7 @@ struct PagedSequence {
 
 /// What the pages of all sequences have in common.
 struct PageLayout {
-  at::ScalarType type = at::kFloat;
+  BlockFormat type = BlockFormat::f32;  // cpu::is_cache_type
   std::int64_t num_key_value_heads = 0;
   std::int64_t page_tokens = 0;
 };

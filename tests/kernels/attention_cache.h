@@ -8,16 +8,25 @@
 #include <vector>
 
 #include "kernels/cpu_kernels.h"
+#include "kernels/reference/cache.h"
 
 namespace powerhouse::testing {
 
+inline constexpr BlockFormat kCacheTypes[] = {BlockFormat::f32, BlockFormat::bf16, BlockFormat::f16, BlockFormat::q8_0,
+                                              BlockFormat::q4_0};
+
+/// The cache of elements that need no rounding.
+inline BlockFormat cache_of(Element type) {
+  return type == Element::f32 ? BlockFormat::f32 : type == Element::bf16 ? BlockFormat::bf16 : BlockFormat::f16;
+}
+
 struct Shape {
   Element type = Element::f32;
-  Element cache_type = Element::f32;
+  BlockFormat cache_type = BlockFormat::f32;
   std::int64_t kv_heads = 2, group = 3, head_dim = 20, page_tokens = 16, tokens = 140;
 };
 
-/// A cache whose pages lie in a shuffled pool, two layers a page.
+/// A cache whose pages lie in a shuffled pool, two layers a page, at addresses that are multiples of two only.
 struct Cache {
   Cache(const Shape& cache_shape, const Buffer& k, const Buffer& v, std::mt19937& engine) : shape(cache_shape) {
     const std::int64_t pages = (shape.tokens + shape.page_tokens - 1) / shape.page_tokens;
@@ -25,15 +34,21 @@ struct Cache {
     std::vector<std::int64_t> order(2 * pages);
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
     std::shuffle(order.begin(), order.end(), engine);
-    pool.assign(order.size(), Buffer(shape.cache_type, 2 * layer, NAN));
+    // Every cell is NaN at first: 0xFFFF in f16 and bf16, and so in the scales of blocks.
+    const std::int64_t bytes = cpu::cache_bytes(shape.cache_type, layer);
+    pool.assign(order.size(), std::vector<std::uint8_t>(2 * bytes + 2, 0xFF));
     for (std::int64_t page = 0; page < pages; ++page) {
-      key_pages.push_back(pool[order[2 * page]].data());
-      value_pages.push_back(pool[order[2 * page + 1]].data());
-      for (std::int64_t i = 0; i < layer; ++i) {
-        const std::int64_t from = page * layer + i;
-        if (from >= k.size()) break;
-        pool[order[2 * page]].set(layer + i, k.at(from));
-        pool[order[2 * page + 1]].set(layer + i, v.at(from));
+      for (const bool value : {false, true}) {
+        std::uint8_t* const base = pool[order[2 * page + (value ? 1 : 0)]].data() + 2;
+        (value ? value_pages : key_pages).push_back(base);
+        const Buffer& from = value ? v : k;
+        const std::int64_t begin = page * layer;
+        const std::int64_t count = std::min(layer, from.size() - begin);
+        reference::store_cache({.source_type = from.type(),
+                                .cache_type = shape.cache_type,
+                                .source = static_cast<const char*>(from.data()) + begin * element_bytes(from.type()),
+                                .destination = base + bytes},
+                               0, count);
       }
     }
   }
@@ -58,12 +73,13 @@ struct Cache {
             .key_pages = key_pages.data(),
             .value_pages = value_pages.data(),
             .begin = begin,
-            .end = end};
+            .end = end,
+            .position = end - 1};
   }
 
   Shape shape;
   std::int64_t layer = 0;
-  std::vector<Buffer> pool;
+  std::vector<std::vector<std::uint8_t>> pool;
   std::vector<const void*> key_pages, value_pages;
 };
 

@@ -19,19 +19,22 @@ void run(const cpu::CpuKernels& kernels, const cpu::AttentionParams& params, std
 TEST_P(AttentionTest, AgreesWithThePlainLoop) {
   std::vector<Shape> shapes;
   for (const Element type : kElements) {
-    for (const Element cache_type : kElements) shapes.push_back({.type = type, .cache_type = cache_type});
+    for (const BlockFormat cache_type : kCacheTypes) {
+      const std::int64_t head_dim = block_info(cache_type).block_elements == 1 ? 20 : 96;
+      shapes.push_back({.type = type, .cache_type = cache_type, .head_dim = head_dim});
+    }
   }
   for (const std::int64_t head_dim : {1, 3, 8, 16, 20, 33, 64, 80, 96, 112, 128, 192, 256}) {
     shapes.push_back({.head_dim = head_dim});
-    shapes.push_back({.type = Element::bf16, .cache_type = Element::bf16, .kv_heads = 1, .head_dim = head_dim});
+    shapes.push_back({.type = Element::bf16, .cache_type = BlockFormat::bf16, .kv_heads = 1, .head_dim = head_dim});
   }
   for (const std::int64_t page_tokens : {1, 5, 8, 32}) shapes.push_back({.page_tokens = page_tokens});
   for (const std::int64_t kv_heads : {1, 7, 8, 9, 17}) shapes.push_back({.kv_heads = kv_heads, .head_dim = 16});
   for (const std::int64_t group : {1, 2, 4, 5, 7, 8}) shapes.push_back({.group = group, .head_dim = 32});
   for (const Shape& shape : shapes) {
     const std::int64_t cells = shape.tokens * shape.kv_heads * shape.head_dim;
-    const Cache cache(shape, Buffer::random(shape.cache_type, cells, engine_, 2.0f),
-                      Buffer::random(shape.cache_type, cells, engine_), engine_);
+    const Cache cache(shape, Buffer::random(Element::f32, cells, engine_, 2.0f),
+                      Buffer::random(Element::f32, cells, engine_), engine_);
     const std::int64_t heads = shape.kv_heads * shape.group;
     const Buffer q = Buffer::random(shape.type, heads * (shape.head_dim + 1), engine_, 2.0f);
     const std::int64_t spans[][2] = {{0, 1},  {0, 2},   {0, 15}, {0, 16},  {0, 17},   {0, 63}, {0, 64},
@@ -77,6 +80,85 @@ TEST_P(AttentionTest, BatchAndPagesDoNotChangeBits) {
   }
   run(kernels(), paged.params(rows.data()), 0, 8 * shape.kv_heads);
   for (int i = 0; i < 8; ++i) EXPECT_TRUE(alone[i] == together[i]) << "row " << i;
+}
+
+/// Parts of a row, cut at multiples of `part`, and put together.
+void run_in_parts(const cpu::CpuKernels& kernels, const cpu::AttentionParams& params, std::int64_t part) {
+  const cpu::AttentionRow& row = *params.rows;
+  const std::int64_t heads = params.num_kv_heads * params.group;
+  const std::int64_t floats = cpu::attention_partial_floats(heads, params.head_dim);
+  std::vector<cpu::AttentionRow> rows;
+  std::vector<float> partials(static_cast<std::size_t>(row.end / part + 1) * static_cast<std::size_t>(floats), NAN);
+  for (std::int64_t begin = row.begin; begin < row.end; begin = rows.back().end) {
+    rows.push_back(row);
+    rows.back().begin = begin;
+    rows.back().end = std::min(row.end, (begin / part + 1) * part);
+    rows.back().partial = partials.data() + (static_cast<std::int64_t>(rows.size()) - 1) * floats;
+  }
+  cpu::AttentionParams parts = params;
+  parts.rows = rows.data();
+  // The last part first: whoever computes them, and when, is all the same.
+  const auto items = static_cast<std::int64_t>(rows.size()) * params.num_kv_heads;
+  for (std::int64_t item = items - 1; item >= 0; --item) run(kernels, parts, item, item + 1);
+  const cpu::AttentionMerge merge{partials.data(), static_cast<std::int64_t>(rows.size()), row.out};
+  kernels.merge_attention({.type = params.type,
+                           .num_heads = heads,
+                           .head_dim = params.head_dim,
+                           .out_head_stride = params.out_head_stride,
+                           .sinks = params.sinks,
+                           .rows = &merge},
+                          0, heads);
+}
+
+TEST_P(AttentionTest, PartsPutTogetherAreTheWhole) {
+  for (const std::int64_t head_dim : {3, 20, 64, 80, 128, 300}) {
+    for (const Element type : kElements) {
+      const Shape shape{.type = type, .cache_type = cache_of(type), .head_dim = head_dim};
+      const std::int64_t cells = shape.tokens * shape.kv_heads * head_dim;
+      const Cache cache(shape, Buffer::random(Element::f32, cells, engine_, 2.0f),
+                        Buffer::random(Element::f32, cells, engine_), engine_);
+      const Buffer q = Buffer::random(type, 6 * (head_dim + 1), engine_, 2.0f);
+      const std::int64_t spans[][2] = {{0, 1}, {0, 64}, {0, 65}, {0, 140}, {7, 133}, {64, 140}};
+      for (const auto& span : spans) {
+        for (Extras extras : all_extras()) {
+          Buffer found(type, 6 * (head_dim + 2), -77.0f);
+          Buffer expected = found;
+          const cpu::AttentionRow rows[] = {cache.row(q, found, span[0], span[1]),
+                                            cache.row(q, expected, span[0], span[1])};
+          cpu::AttentionParams params = cache.params(&rows[0]);
+          extras.apply(params);
+          run_in_parts(kernels(), params, 64);
+          params.rows = &rows[1];
+          reference::attention(params, 0, shape.kv_heads);
+          expect_close(found, expected, 2 * spacing(type), 3e-6,
+                       ::testing::Message()
+                           << "head_dim " << head_dim << " span " << span[0] << ".." << span[1] << " " << extras);
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+// Where every key of a part weighs nothing, and where one is not finite.
+TEST_P(AttentionTest, PartsAtTheLimits) {
+  const Shape shape{.kv_heads = 1, .group = 2, .head_dim = 16};
+  const std::int64_t cells = shape.tokens * 16;
+  Buffer k = Buffer::random(Element::f32, cells, engine_);
+  for (int i = 0; i < 64 * 16; ++i) k.set(i, -INFINITY);
+  const Buffer v = Buffer::random(Element::f32, cells, engine_);
+  const Buffer q(Element::f32, 2 * 17, 1.0f);
+  for (const bool nan : {false, true}) {
+    if (nan) k.set(70 * 16, NAN);
+    const Cache cache(shape, k, v, engine_);
+    Buffer found(Element::f32, 2 * 18);
+    Buffer expected = found;
+    const cpu::AttentionRow rows[] = {cache.row(q, found, 0, 140), cache.row(q, expected, 64, 140)};
+    run_in_parts(kernels(), cache.params(&rows[0]), 64);
+    const cpu::AttentionParams params = cache.params(&rows[1]);
+    reference::attention(params, 0, 1);
+    expect_close(found, expected, 2 * spacing(Element::f32), 3e-6, ::testing::Message() << "nan " << nan);
+  }
 }
 
 TEST_P(AttentionTest, NanReachesItsHeadsOnly) {

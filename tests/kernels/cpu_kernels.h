@@ -97,11 +97,11 @@ inline std::string table_name(const ::testing::TestParamInfo<const cpu::CpuKerne
 #define POWERHOUSE_EVERY_INSTRUCTION_SET(suite) \
   INSTANTIATE_TEST_SUITE_P(, suite, ::testing::ValuesIn(available_tables()), table_name)
 
-/// tests/fixtures/kernels/cpu_kernels.txt, written by tests/oracles/cpu_kernels.py.
+/// tests/fixtures/kernels/cpu_kernels.txt, written by tests/oracles/cpu_kernels.py, or another file like it.
 class Fixture {
  public:
-  Fixture() {
-    std::ifstream file(std::string(POWERHOUSE_FIXTURES) + "/kernels/cpu_kernels.txt");
+  explicit Fixture(const std::string& name_of_file = "cpu_kernels.txt") {
+    std::ifstream file(std::string(POWERHOUSE_FIXTURES) + "/kernels/" + name_of_file);
     std::string name;
     for (std::size_t count = 0; file >> name >> count;) {
       std::vector<float>& values = tensors_[name];

@@ -94,14 +94,14 @@ TEST(CacheMemory, IsSharedByForksAndGivenBack) {
 TEST(CacheMemory, HalvesInAHalfType) {
   const CausalLM model = load("tiny_gqa");
   const std::vector<std::int64_t> ids(30, 5);
-  const auto bytes = [&](Dtype type) {
-    Session session(model, {.kv_dtype = type});
+  const auto bytes = [&](KvType type) {
+    Session session(model, {.kv_type = type});
     session.forward(session.create(), ids);
     return session.cache_bytes();
   };
-  EXPECT_EQ(bytes(Dtype::f32), 2 * bytes(Dtype::bf16));
-  EXPECT_EQ(bytes(Dtype::f32), 2 * bytes(Dtype::f16));
-  EXPECT_EQ(bytes(Dtype::f32), bytes(Dtype::automatic));
+  EXPECT_EQ(bytes(KvType::f32), 2 * bytes(KvType::bf16));
+  EXPECT_EQ(bytes(KvType::f32), 2 * bytes(KvType::f16));
+  EXPECT_EQ(bytes(KvType::f32), bytes(KvType::automatic));
 }
 
 }  // namespace

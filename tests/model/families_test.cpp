@@ -50,7 +50,7 @@ void Family::check_sessions() const {
   const std::vector<std::int64_t> ids = to_vector(first_);
   const std::vector<std::int64_t> other(ids.rbegin(), ids.rbegin() + 11);
   const at::Tensor wanted = expected_["single_logits"];
-  Session session(model_, {.kv_dtype = Dtype::f32, .page_tokens = 4});
+  Session session(model_, {.kv_type = KvType::f32, .page_tokens = 4});
   const SequenceId whole = session.create();
   EXPECT_TRUE(close(session.forward(whole, ids, LogitsOf::all), wanted, kLogitsTolerance));
 

@@ -44,7 +44,7 @@ TEST_P(QuantizedPlan, IsCloseToTransformers) {
   const at::Tensor wanted = expected["single_logits"];
   // Of each row, relative to the spread of all logits.
   const auto errors_of = [&](std::size_t at_once) {
-    Session session(model_, {.kv_dtype = Dtype::f32});
+    Session session(model_, {.kv_type = KvType::f32});
     const SequenceId sequence = session.create();
     std::vector<double> errors;
     for (std::size_t i = 0; i < ids.size(); i += at_once) {
@@ -158,7 +158,7 @@ TEST_P(VariedPlan, GivesTheLogitsOfTheDecoder) {
   const at::Tensor expected = model.forward(to_tensor(ids))[0];
   EXPECT_FALSE(close(expected, load(GetParam().folder).forward(to_tensor(ids))[0], 1e-3)) << "nothing has changed";
   inside.plan = Plan::compile(inside.config, inside.weights);
-  Session session(model, {.kv_dtype = Dtype::f32});
+  Session session(model, {.kv_type = KvType::f32});
   EXPECT_TRUE(close(session.forward(session.create(), ids, LogitsOf::all), expected, kLogitsTolerance));
   const SequenceId steps = session.create();
   for (std::size_t i = 0; i < ids.size(); ++i) {

@@ -100,13 +100,13 @@ TEST(Session, ABatchGivesWhatEachGivesAlone) {
 TEST(Session, KeepsItsCacheInTheTypeAskedFor) {
   const CausalLM model = tiny();
   const at::Tensor exact = fresh(model, some(30, 1));
-  for (const Dtype type : {Dtype::bf16, Dtype::f16}) {
-    Session session(model, {.kv_dtype = type});
+  for (const KvType type : {KvType::bf16, KvType::f16}) {
+    Session session(model, {.kv_type = type});
     const SequenceId sequence = session.create();
     const Ids ids = some(30, 1);
     session.forward(sequence, std::span(ids).first(29));
     const double error = relative_error(session.forward(sequence, std::span(ids).last(1)), exact);
-    EXPECT_LT(error, type == Dtype::bf16 ? 0.1 : 0.02);
+    EXPECT_LT(error, type == KvType::bf16 ? 0.1 : 0.02);
     EXPECT_GT(error, 0.0);
   }
 }
@@ -163,7 +163,7 @@ TEST(Session, RefusesBadInputAndStaysAsItWas) {
 }
 
 TEST(KvCache, SharesPagesUntilSomeoneWrites) {
-  KvCache cache({{1, 2}}, at::kFloat, 4);
+  KvCache cache({{1, 2}}, BlockFormat::f32, 4);
   const auto first = cache.create();
   cache.reserve(first, 10);
   cache.commit(first, 10);

@@ -89,7 +89,8 @@ TEST_P(OpsOfType, ActivationsAgreeOnBothPaths) {
 
 TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
   constexpr std::int64_t kHeads = 6, kKvHeads = 2, kHeadDim = 24, kPage = 4;
-  constexpr std::int64_t kCases[][2] = {{1, 1}, {4, 3}, {5, 3}, {33, 3}, {33, 33}, {150, 150}, {150, 70}, {150, 5}};
+  constexpr std::int64_t kCases[][2] = {{1, 1},     {4, 3},    {5, 3},   {33, 3}, {33, 33},
+                                        {150, 150}, {150, 70}, {150, 5}, {700, 2}};
   for (const auto [total, rows] : kCases) {
     const at::Tensor query = random_tensor({rows, kHeads, kHeadDim}, GetParam(), 1);
     const at::Tensor key = random_tensor({total, kKvHeads, kHeadDim}, GetParam(), 2);
@@ -120,9 +121,9 @@ TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
                                         {.scale = 0.2f, .window = 7, .softcap = 0.5f, .sinks = sinks}};
     for (const ops::AttentionRule& rule : rules) {
       ASSERT_TRUE(ops::kernels_take(rule));
-      const at::Tensor out =
-          ops::paged_attention(query, std::span(&sequence, 1),
-                               {.type = GetParam(), .num_key_value_heads = kKvHeads, .page_tokens = kPage}, rule);
+      const at::Tensor out = ops::paged_attention(
+          query, std::span(&sequence, 1),
+          {.type = to_block_format(GetParam()), .num_key_value_heads = kKvHeads, .page_tokens = kPage}, rule);
       EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, rule)), tolerance(GetParam()))
           << rows << " of " << total << ", rule " << &rule - rules;
     }

@@ -5,7 +5,8 @@
 // The cache is taken in tiles of kAttentionTile positions, which begin at multiples of it wherever pages end: scores,
 // then weights under a running maximum, then the weighted sum of V. What was summed before is rescaled only where the
 // maximum grew. A tile is summed on its own before it is added to those before it: one sum over a long cache would
-// drift. The order of sums depends on positions alone.
+// drift. The order of sums depends on positions alone. A row that comes in parts leaves each part's state to
+// merge_attention.h.
 //
 // Scratch, for the query heads of a run of key-value heads: q and out [heads, padded], scores [heads, kAttentionTile],
 // maximum and sum [heads].
@@ -13,6 +14,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/generic/cache.h"
 #include "kernels/cpu/generic/math.h"
 #include "kernels/cpu/generic/score.h"
 #include "kernels/cpu/kernels.h"
@@ -37,18 +39,18 @@ struct AttentionState {
 
 /// Where up to kTile positions of the run's first key-value head begin; keys from `count` to the next multiple of 4
 /// repeat the last one.
-template <typename Cache>
+template <typename Cell>
 struct Tile {
-  const Cache* keys[kTile];
-  const Cache* values[kTile];
+  const Cell* keys[kTile];
+  const Cell* values[kTile];
   std::int64_t position;
   int count;
 };
 
-template <typename Cache>
+template <typename Cell>
 inline void find_tile(const AttentionParams& params, const AttentionRow& row, std::int64_t kv_head,
-                      std::int64_t position, Tile<Cache>& tile) {
-  const std::int64_t end = smaller((position / kTile + 1) * kTile, row.end);
+                      std::int64_t position, std::int64_t past, Tile<Cell>& tile) {
+  const std::int64_t end = larger(position, smaller((position / kTile + 1) * kTile, past));
   std::int64_t page = position / params.page_tokens;
   std::int64_t in_page = position % params.page_tokens;
   const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
@@ -56,8 +58,8 @@ inline void find_tile(const AttentionParams& params, const AttentionRow& row, st
   tile.count = static_cast<int>(end - position);
   for (int t = 0; t < tile.count; ++t) {
     const std::int64_t offset = head + in_page * params.token_stride;
-    tile.keys[t] = static_cast<const Cache*>(row.key_pages[page]) + offset;
-    tile.values[t] = static_cast<const Cache*>(row.value_pages[page]) + offset;
+    tile.keys[t] = cell_at<Cell>(row.key_pages[page], offset);
+    tile.values[t] = cell_at<Cell>(row.value_pages[page], offset);
     if (++in_page == params.page_tokens) {
       in_page = 0;
       ++page;
@@ -66,27 +68,42 @@ inline void find_tile(const AttentionParams& params, const AttentionRow& row, st
   for (int t = tile.count; t % 4 != 0; ++t) tile.keys[t] = tile.keys[tile.count - 1];
 }
 
+/// Asks for a head of the tile after this one, while this one is computed: heads lie too far apart for the processor to
+/// see where they go on.
+template <typename Cell>
+inline void fetch_head(const AttentionState& state, const Cell* head) {
+  const auto* const bytes = reinterpret_cast<const char*>(head);
+  const std::int64_t size = state.head_dim / kCellElements<Cell> * static_cast<std::int64_t>(sizeof(Cell));
+  for (std::int64_t i = 0; i < size; i += 64) __builtin_prefetch(bytes + i, 0, 2);
+}
+
 /// scores[g, t] = q[g] . k[t] for kHeads heads from g, four positions at once. Their key-value head lies `shift` on.
-template <int kHeads, typename Cache>
-inline void score_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cache>& tile) {
+template <int kHeads, typename Cell>
+inline void score_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cell>& tile,
+                        const Tile<Cell>& next) {
   for (int t = 0; t < tile.count; t += 4) {
+    for (int i = t; i < t + 4 && i < next.count; ++i) fetch_head(state, next.keys[i] + shift);
     Vec sum[kHeads][4];
     for (auto& head : sum) {
       for (Vec& position : head) position = zero();
     }
     const auto step = [&](std::int64_t d, auto read_part) __attribute__((always_inline)) {
       Vec key[4];
-      for (int i = 0; i < 4; ++i) key[i] = read_part(tile.keys[t + i] + shift + d);
+      for (int i = 0; i < 4; ++i) key[i] = read_part(tile.keys[t + i] + shift);
       for (int h = 0; h < kHeads; ++h) {
         const Vec q = load(state.q + (g + h) * state.padded + d);
         for (int i = 0; i < 4; ++i) sum[h][i] = fma(q, key[i], sum[h][i]);
       }
     };
     std::int64_t d = 0;
-    for (; d + kWidth <= state.head_dim; d += kWidth) step(d, [](const Cache* from) { return load(from); });
+    for (; d + kWidth <= state.head_dim; d += kWidth) {
+      step(
+          d, [d](const Cell* from) __attribute__((always_inline)) { return read_cells(from, d); });
+    }
     if (d < state.head_dim) {
       const int rest = static_cast<int>(state.head_dim - d);
-      step(d, [rest](const Cache* from) { return load_first(from, rest); });
+      step(
+          d, [ d, rest ](const Cell* from) __attribute__((always_inline)) { return read_cells_first(from, d, rest); });
     }
     for (int h = 0; h < kHeads; ++h) {
       reduce_add4(sum[h][0], sum[h][1], sum[h][2], sum[h][3], state.scores + (g + h) * kTile + t);
@@ -111,7 +128,7 @@ inline float finish_scores(const AttentionParams& params, const AttentionRow& ro
     Vec score = scaled_score(params, load(scores + t));
     if (params.alibi_slopes != nullptr) {
       const Vec key = add(load(kLane), broadcast(static_cast<float>(position + t)));
-      const Vec query = broadcast(static_cast<float>(row.end - 1));
+      const Vec query = broadcast(static_cast<float>(row.position));
       score = add(score, alibi_bias(params, broadcast(params.alibi_slopes[state.head + g]), key, query));
     }
     score = keep_first(score, lanes(count, t), -__builtin_inff());
@@ -143,9 +160,9 @@ inline void weigh(const AttentionState& state, std::int64_t g, int count, float 
 }
 
 /// out[g] += sum_t weights[g, t] * v[t] for kHeads heads from g and kVectors vectors from d.
-template <int kHeads, int kVectors, typename Cache>
+template <int kHeads, int kVectors, typename Cell>
 inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t d, std::int64_t shift,
-                       const Tile<Cache>& tile) {
+                       const Tile<Cell>& tile, const Tile<Cell>& next) {
   const float* const weights = state.scores + g * kTile;
   float* const out = state.out + g * state.padded + d;
   const int last = lanes(state.head_dim, d + (kVectors - 1) * kWidth);
@@ -154,10 +171,13 @@ inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t
     for (int i = 0; i < kVectors; ++i) sum[h][i] = zero();
   }
   for (int t = 0; t < tile.count; ++t) {
-    const Cache* const from = tile.values[t] + shift + d;
+    if (d == 0 && t < next.count) fetch_head(state, next.values[t] + shift);
+    const Cell* const from = tile.values[t] + shift;
     Vec value[kVectors];
-    for (int i = 0; i < kVectors - 1; ++i) value[i] = load(from + i * kWidth);
-    value[kVectors - 1] = read(from + (kVectors - 1) * kWidth, last);
+    for (int i = 0; i < kVectors; ++i) {
+      const std::int64_t at = d + i * kWidth;
+      value[i] = i < kVectors - 1 || last == kWidth ? read_cells(from, at) : read_cells_first(from, at, last);
+    }
     for (int h = 0; h < kHeads; ++h) {
       const Vec weight = broadcast(weights[h * kTile + t]);
       for (int i = 0; i < kVectors; ++i) sum[h][i] = fma(weight, value[i], sum[h][i]);
@@ -171,11 +191,12 @@ inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t
   }
 }
 
-template <int kHeads, typename Cache>
-inline void add_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cache>& tile) {
+template <int kHeads, typename Cell>
+inline void add_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cell>& tile,
+                      const Tile<Cell>& next) {
   std::int64_t d = 0;
-  for (; d + 4 * kWidth <= state.padded; d += 4 * kWidth) add_values<kHeads, 4>(state, g, d, shift, tile);
-  for (; d < state.padded; d += kWidth) add_values<kHeads, 1>(state, g, d, shift, tile);
+  for (; d + 4 * kWidth <= state.padded; d += 4 * kWidth) add_values<kHeads, 4>(state, g, d, shift, tile, next);
+  for (; d < state.padded; d += kWidth) add_values<kHeads, 1>(state, g, d, shift, tile, next);
 }
 
 /// Calls op(g, Count<n>) for the heads [begin, end) in shares of kSharing, then for what is left.
@@ -192,34 +213,53 @@ inline void share_heads(std::int64_t begin, std::int64_t end, Op op) {
   }
 }
 
-template <typename Cache>
+template <typename Cell>
 inline void attend(const AttentionParams& params, const AttentionState& state, const AttentionRow& row,
                    std::int64_t kv_head) {
-  Tile<Cache> tile;
-  for (std::int64_t position = row.begin; position < row.end; position += tile.count) {
-    find_tile(params, row, kv_head, position, tile);
+  Tile<Cell> tiles[2];
+  const std::int64_t past = larger(row.end, row.position + 1);  // behind a part there is more to fetch
+  find_tile(params, row, kv_head, row.begin, row.end, tiles[0]);
+  for (std::int64_t position = row.begin, turn = 0; position < row.end;
+       position += tiles[turn].count, turn = 1 - turn) {
+    const Tile<Cell>& tile = tiles[turn];
+    Tile<Cell>& next = tiles[1 - turn];
+    find_tile(params, row, kv_head, position + tile.count, past, next);
     std::int64_t shift = 0;
-    for (std::int64_t begin = 0; begin < state.heads; begin += params.group, shift += params.kv_head_stride) {
+    for (std::int64_t begin = 0; begin < state.heads;
+         begin += params.group, shift += params.kv_head_stride / kCellElements<Cell>) {
       const std::int64_t end = begin + params.group;
-      share_heads(begin, end,
-                  [&](std::int64_t g, auto count) { score_heads<decltype(count)::kValue>(state, g, shift, tile); });
+      share_heads(begin, end, [&](std::int64_t g, auto count) {
+        score_heads<decltype(count)::kValue>(state, g, shift, tile, next);
+      });
       for (std::int64_t g = begin; g < end; ++g) {
         weigh(state, g, tile.count, finish_scores(params, row, state, g, tile.position, tile.count));
       }
       share_heads(begin, end,
-                  [&](std::int64_t g, auto count) { add_heads<decltype(count)::kValue>(state, g, shift, tile); });
+                  [&](std::int64_t g, auto count) { add_heads<decltype(count)::kValue>(state, g, shift, tile, next); });
     }
   }
 }
 
 template <typename T>
-inline void load_queries(const AttentionParams& params, const AttentionState& state, const T* q) {
+inline void load_queries(const AttentionParams& params, const AttentionState& state, bool part, const T* q) {
   for (std::int64_t g = 0; g < state.heads; ++g) {
     widen(q + g * params.q_head_stride, state.q + g * state.padded, params.head_dim);
     for (std::int64_t d = 0; d < state.padded; d += kWidth) store(state.out + g * state.padded + d, zero());
     // A sink is a logit seen before all others, with no value.
-    state.maximum[g] = params.sinks != nullptr ? params.sinks[state.head + g] : -__builtin_inff();
-    state.sum[g] = params.sinks != nullptr ? 1.0f : 0.0f;
+    const bool sunk = params.sinks != nullptr && !part;
+    state.maximum[g] = sunk ? params.sinks[state.head + g] : -__builtin_inff();
+    state.sum[g] = sunk ? 1.0f : 0.0f;
+  }
+}
+
+inline void store_partial(const AttentionParams& params, const AttentionState& state, float* partial) {
+  for (std::int64_t g = 0; g < state.heads; ++g) {
+    float* const to = partial + attention_partial_floats(state.head + g, params.head_dim);
+    to[0] = state.maximum[g];
+    to[1] = state.sum[g];
+    for (std::int64_t d = 0; d < params.head_dim; d += kWidth) {
+      write(to + 2 + d, load(state.out + g * state.padded + d), lanes(params.head_dim, d));
+    }
   }
 }
 
@@ -252,15 +292,21 @@ void attention(const AttentionParams& params, std::int64_t begin, std::int64_t e
     state.heads = run * params.group;
     visit(params.type, [&](auto tag) {
       using T = typename decltype(tag)::Type;
-      load_queries(params, state, static_cast<const T*>(row.q) + state.head * params.q_head_stride);
+      load_queries(params, state, row.partial != nullptr,
+                   static_cast<const T*>(row.q) + state.head * params.q_head_stride);
     });
-    visit(params.cache_type, [&](auto tag) { attend<typename decltype(tag)::Type>(params, state, row, kv_head); });
+    visit_cells(params.cache_type,
+                [&](auto tag) { attend<typename decltype(tag)::Type>(params, state, row, kv_head); });
+    item += run;
+    if (row.partial != nullptr) {
+      store_partial(params, state, row.partial);
+      continue;
+    }
     visit(params.type, [&](auto tag) {
       using T = typename decltype(tag)::Type;
       store_outputs(params, state, row.begin >= row.end,
                     static_cast<T*>(row.out) + state.head * params.out_head_stride);
     });
-    item += run;
   }
 }
 

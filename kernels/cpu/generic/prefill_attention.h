@@ -147,7 +147,7 @@ inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, s
     // The first row sees least at the block's end, the last row least at its begin.
     const bool masked = first_position + 1 < block + count || (params.window > 0 && end - params.window > block);
     if (masked) prefill_bounds(params, tile, block);
-    visit_for<Lane>(params.cache_type, [&](auto tag) {
+    visit_cells_for<Lane>(params.cache_type, [&](auto tag) {
       prefill_load_cache<Lane, typename decltype(tag)::Type>(params, tile, kv_head, block, begin - block, count);
     });
     // scores[t, vector] = sum_d keys[t, d] * queries[d, vector]

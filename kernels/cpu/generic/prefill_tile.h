@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/generic/cache.h"
 #include "kernels/cpu/generic/math.h"
 #include "kernels/cpu/kernels.h"
 
@@ -22,7 +23,7 @@ constexpr int kPrefillPack = static_cast<int>(sizeof(float) / sizeof(Lane));
 template <typename Op>
 inline void visit_lane([[maybe_unused]] const PrefillParams& params, Op op) {
 #ifdef POWERHOUSE_DOT_BF16
-  if (params.type == Element::bf16 && params.cache_type == Element::bf16) return op(Tag<bfloat16>{});
+  if (params.type == Element::bf16 && params.cache_type == BlockFormat::bf16) return op(Tag<bfloat16>{});
 #endif
   op(Tag<float>{});
 }
@@ -32,6 +33,14 @@ template <typename Lane, typename Op>
 inline void visit_for(Element type, Op op) {
   if constexpr (kPrefillPack<Lane> == 1) {
     visit(type, op);
+  } else {
+    op(Tag<Lane>{});
+  }
+}
+template <typename Lane, typename Op>
+inline void visit_cells_for(BlockFormat type, Op op) {
+  if constexpr (kPrefillPack<Lane> == 1) {
+    visit_cells(type, op);
   } else {
     op(Tag<Lane>{});
   }
@@ -109,7 +118,7 @@ inline void prefill_begin(const PrefillParams& params, const PrefillTile& tile) 
 
 /// Widens positions [position + skip, position + count) of a key-value head, or copies the keys as Lane; the rows
 /// before them, which no query sees, and from `count` to a multiple of 4 become zero.
-template <typename Lane, typename Cache>
+template <typename Lane, typename Cell>
 inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head,
                                std::int64_t position, std::int64_t skip, int count) {
   const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
@@ -123,14 +132,14 @@ inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& t
       __builtin_memset(value, 0, tile.padded * sizeof(float));
       continue;
     }
-    const Cache* const from = static_cast<const Cache*>(params.key_pages[page]) + offset;
+    const Cell* const from = cell_at<Cell>(params.key_pages[page], offset);
     if constexpr (kPrefillPack<Lane> == 1) {
-      widen(from, key, params.head_dim);
+      widen_cells(from, key, params.head_dim);
     } else {
       __builtin_memcpy(key, from, params.head_dim * sizeof(Lane));
       __builtin_memset(key + params.head_dim, 0, (tile.padded - params.head_dim) * sizeof(Lane));
     }
-    widen(static_cast<const Cache*>(params.value_pages[page]) + offset, value, params.head_dim);
+    widen_cells(cell_at<Cell>(params.value_pages[page], offset), value, params.head_dim);
   }
 }
 

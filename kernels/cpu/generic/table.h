@@ -5,10 +5,12 @@
 #include "kernels/cpu/generic/activation.h"
 #include "kernels/cpu/generic/attention.h"
 #include "kernels/cpu/generic/bf16_linear.h"
+#include "kernels/cpu/generic/cache.h"
 #include "kernels/cpu/generic/convert.h"
 #include "kernels/cpu/generic/gemm.h"
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
+#include "kernels/cpu/generic/merge_attention.h"
 #include "kernels/cpu/generic/packed_linear.h"
 #include "kernels/cpu/generic/prefill_attention.h"
 #include "kernels/cpu/generic/quantize.h"
@@ -39,6 +41,8 @@ constinit const CpuKernels kTable{
     .activation_mul = activation_mul,
     .attention = attention,
     .prefill_attention = prefill_attention,
+    .merge_attention = merge_attention,
+    .store_cache = store_cache,
     .convert = convert,
     .argmax_f32 = argmax_f32,
     .log_sum_exp_f32 = log_sum_exp_f32,

@@ -69,6 +69,14 @@ inline Vec load_first(const T* from, int count) {
   for (int i = 0; i < count; ++i) lanes[i] = from[i];
   return load(lanes);
 }
+inline Vec broadcast_f16(float16 value) { return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(value.bits))); }
+inline __m128i load_bytes8(const void* from) { return _mm_loadl_epi64(static_cast<const __m128i*>(from)); }
+inline Vec widen_codes(const std::int8_t* from) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_bytes8(from))); }
+inline Vec widen_nibbles(const std::uint8_t* from, bool high) {
+  const __m128i bytes = load_bytes8(from);
+  const __m128i nibbles = _mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_sub_epi8(nibbles, _mm_set1_epi8(8))));
+}
 inline void store(float* to, Vec a) { _mm256_storeu_ps(to, a); }
 inline void store(bfloat16* to, Vec a) {
   const __m256i halves = _mm256_srli_epi32(bf16_bits(a), 16);

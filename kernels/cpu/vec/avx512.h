@@ -68,6 +68,14 @@ inline Vec load_first(const bfloat16* from, int count) {
 inline Vec load_first(const float16* from, int count) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(count), from));
 }
+inline Vec broadcast_f16(float16 value) { return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(value.bits))); }
+inline __m128i load_bytes16(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
+inline Vec widen_codes(const std::int8_t* from) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_bytes16(from))); }
+inline Vec widen_nibbles(const std::uint8_t* from, bool high) {
+  const __m128i bytes = load_bytes16(from);
+  const __m128i nibbles = _mm_and_si128(high ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_sub_epi8(nibbles, _mm_set1_epi8(8))));
+}
 inline void store(float* to, Vec a) { _mm512_storeu_ps(to, a); }
 inline void store(bfloat16* to, Vec a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bf16_packed(a)); }
 inline void store(float16* to, Vec a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), f16_bits(a)); }

@@ -99,6 +99,14 @@ template <typename T>
 inline Vec load_first(const T* from, int count) {
   return map([&](int i) { return i < count ? to_float(from[i]) : 0.0f; });
 }
+inline Vec broadcast_f16(float16 value) { return broadcast(to_float(value)); }
+/// kWidth signed bytes; the low or high halves of kWidth bytes, less 8.
+inline Vec widen_codes(const std::int8_t* from) {
+  return map([&](int i) { return static_cast<float>(from[i]); });
+}
+inline Vec widen_nibbles(const std::uint8_t* from, bool high) {
+  return map([&](int i) { return static_cast<float>((from[i] >> (high ? 4 : 0) & 15) - 8); });
+}
 template <typename T>
 inline void store(T* to, Vec a) {
   for (int i = 0; i < kWidth; ++i) from_float(a.lane[i], to[i]);

@@ -1,0 +1,164 @@
+// Cells of a key-value cache: float types, or ggml's blocks of 32 elements with a scale in f16; how attention reads
+// them, and how rows become them.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/generic/math.h"
+#include "kernels/cpu/kernels.h"
+
+namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
+namespace {
+
+struct Q8Cell {
+  float16 scale;
+  std::int8_t codes[32];
+};
+/// Element i in the lower half of byte i, element i + 16 in the upper.
+struct Q4Cell {
+  float16 scale;
+  std::uint8_t codes[16];
+};
+static_assert(sizeof(Q8Cell) == 34 && sizeof(Q4Cell) == 18);
+
+template <typename Cell>
+constexpr int kCellElements = 1;
+template <>
+constexpr int kCellElements<Q8Cell> = 32;
+template <>
+constexpr int kCellElements<Q4Cell> = 32;
+
+/// Calls op(Tag<Cell>) with the C++ type of a cache's cells.
+template <typename Op>
+inline void visit_cells(BlockFormat type, Op op) {
+  switch (type) {
+    case BlockFormat::f32: op(Tag<float>{}); break;
+    case BlockFormat::bf16: op(Tag<bfloat16>{}); break;
+    case BlockFormat::f16: op(Tag<float16>{}); break;
+    case BlockFormat::q8_0: op(Tag<Q8Cell>{}); break;
+    case BlockFormat::q4_0: op(Tag<Q4Cell>{}); break;
+    default: break;
+  }
+}
+
+template <typename Cell>
+inline const Cell* cell_at(const void* page, std::int64_t element) {
+  return static_cast<const Cell*>(page) + element / kCellElements<Cell>;
+}
+
+/// Elements [d, d + kWidth) of a head, d a multiple of kWidth. A scale times a code is exact.
+template <typename T>
+inline Vec read_cells(const T* head, std::int64_t d) {
+  return load(head + d);
+}
+inline Vec read_cells(const Q8Cell* head, std::int64_t d) {
+  const Q8Cell& cell = head[d / 32];
+  return mul(widen_codes(cell.codes + d % 32), broadcast_f16(cell.scale));
+}
+inline Vec read_cells(const Q4Cell* head, std::int64_t d) {
+  const Q4Cell& cell = head[d / 32];
+  return mul(widen_nibbles(cell.codes + d % 16, d % 32 >= 16), broadcast_f16(cell.scale));
+}
+
+/// The same for the last `count` < kWidth elements of a head; heads of blocks have none.
+template <typename T>
+inline Vec read_cells_first(const T* head, std::int64_t d, int count) {
+  if constexpr (kCellElements<T> == 1) {
+    return load_first(head + d, count);
+  } else {
+    return read_cells(head, d);
+  }
+}
+
+/// Widens `size` elements and writes whole vectors: zeros behind the last.
+template <typename Cell>
+inline void widen_cells(const Cell* from, float* to, std::int64_t size) {
+  std::int64_t d = 0;
+  for (; d + kWidth <= size; d += kWidth) store(to + d, read_cells(from, d));
+  if (d < size) store(to + d, read_cells_first(from, d, static_cast<int>(size - d)));
+}
+
+constexpr int kCellVectors = 32 / kWidth;
+
+/// x[0, 32) as vectors. Returns zero, or NaN where x holds NaN or infinity.
+template <typename T>
+inline float load_block(const T* x, Vec* part) {
+  Vec nothing = zero();
+  for (int i = 0; i < kCellVectors; ++i) {
+    part[i] = load(x + i * kWidth);
+    nothing = fma(part[i], zero(), nothing);
+  }
+  return reduce_add(nothing);
+}
+
+/// The largest whole number that is not above x, |x| < 2^22.
+inline Vec floor(Vec x) {
+  const Vec near = round_nearest(x);
+  return select_less(x, near, sub(near, broadcast(1.0f)), near);
+}
+
+template <typename T>
+inline void store_block(const T* x, Q8Cell& cell) {
+  Vec part[kCellVectors];
+  const float nothing = load_block(x, part);
+  Vec largest = zero();
+  for (const Vec& value : part) largest = max(largest, absolute(value));
+  const float scale = reduce_max(largest) / 127.0f;
+  const float turn = scale != 0.0f ? 1.0f / scale : 0.0f;
+  from_float(nothing == 0.0f ? scale : nothing, cell.scale);
+  float whole[32];
+  for (int i = 0; i < kCellVectors; ++i) {
+    // Halves go away from zero, as roundf has it.
+    const Vec value = mul(part[i], broadcast(turn));
+    const Vec magnitude = min(broadcast(127.0f), absolute(value));
+    const Vec down = floor(magnitude);
+    const Vec rest = select_less(sub(magnitude, down), broadcast(0.5f), zero(), broadcast(1.0f));
+    store(whole + i * kWidth, copy_sign(add(down, rest), value));
+  }
+  for (int i = 0; i < 32; ++i) cell.codes[i] = static_cast<std::int8_t>(static_cast<std::int32_t>(whole[i]));
+}
+
+template <typename T>
+inline void store_block(const T* x, Q4Cell& cell) {
+  Vec part[kCellVectors];
+  const float nothing = load_block(x, part);
+  // The first element of the largest magnitude becomes -8.
+  float value[32];
+  for (int i = 0; i < kCellVectors; ++i) store(value + i * kWidth, part[i]);
+  float extreme = 0.0f;
+  for (const float one : value) {
+    if (__builtin_fabsf(one) > __builtin_fabsf(extreme)) extreme = one;
+  }
+  const float scale = extreme / -8.0f;
+  const float turn = scale != 0.0f ? 1.0f / scale : 0.0f;
+  from_float(nothing == 0.0f ? scale : nothing, cell.scale);
+  for (int i = 0; i < kCellVectors; ++i) {
+    // From 0.5 to 16.5; bounded, so that what is not finite becomes some code.
+    const Vec shifted = add(mul(part[i], broadcast(turn)), broadcast(8.5f));
+    store(value + i * kWidth, floor(min(broadcast(15.0f), max(zero(), shifted))));
+  }
+  for (int i = 0; i < 16; ++i) {
+    cell.codes[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(value[i] + 16.0f * value[i + 16]));
+  }
+}
+
+void store_cache(const CacheStoreParams& params, std::int64_t begin, std::int64_t end) {
+  visit(params.source_type, [&](auto source_tag) {
+    visit_cells(params.cache_type, [&](auto cell_tag) {
+      using Cell = typename decltype(cell_tag)::Type;
+      const auto* const source = static_cast<const typename decltype(source_tag)::Type*>(params.source);
+      auto* const destination = static_cast<Cell*>(params.destination);
+      if constexpr (kCellElements<Cell> == 1) {
+        for (std::int64_t i = begin; i < end; i += kWidth) {
+          const int count = lanes(end, i);
+          write(destination + i, read(source + i, count), count);
+        }
+      } else {
+        for (std::int64_t i = begin; i < end; i += 32) store_block(source + i, destination[i / 32]);
+      }
+    });
+  });
+}
+
+}  // namespace
+}  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE
