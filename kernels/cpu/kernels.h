@@ -288,6 +288,9 @@ struct PrefillParams : AttentionShape {
   std::int64_t rows = 0;
   std::int64_t length = 0;  ///< positions in the cache, those of the rows among them
   std::int64_t window = 0;  ///< 0: none
+  /// Products of pairs of bf16, summed in float32, where the processor has them (AVX512_BF16): queries (scaled), keys,
+  /// weights and values are rounded to bf16. Elsewhere it changes nothing.
+  bool bf16_products = false;
   std::int64_t q_row_stride = 0;
   std::int64_t out_row_stride = 0;
 };

@@ -9,6 +9,8 @@ namespace {
 
 // A sequence with more new rows is taken in tiles of them.
 constexpr std::int64_t kSingleRows = 4;
+// Attention over more positions is a large share of a prompt's time: it goes by products of bf16.
+constexpr std::int64_t kExactLength = 256;
 
 }  // namespace
 
@@ -190,6 +192,7 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     params.value_pages = buffers_.pages[i].values.data();
     params.rows = count;
     params.length = cache_.length(batch_.sequences[i]) + count;
+    params.bf16_products = params.length > kExactLength;
     params.window = layer.block->attention.sliding_window.value_or(0);
     params.q_row_stride = layer.qkv.width();
     params.out_row_stride = layer.query_width();

@@ -36,6 +36,22 @@ void run(const cpu::CpuKernels& kernels, const cpu::PrefillParams& params, std::
   kernels.prefill_attention(params, begin, end, scratch.data());
 }
 
+/// The plain loop over the rows of a prompt.
+void reference_prefill(const Cache& cache, PrefillCase& one, const cpu::PrefillParams& params, const Buffer& q,
+                       Buffer& expected) {
+  const Shape& shape = one.shape;
+  std::vector<cpu::AttentionRow> rows;
+  for (std::int64_t row = 0; row < one.rows; ++row) {
+    const std::int64_t end = shape.tokens - one.rows + row + 1;
+    rows.push_back(cache.row(q, expected, one.window > 0 ? std::max<std::int64_t>(0, end - one.window) : 0, end));
+    rows.back().q = static_cast<const char*>(q.data()) + row * params.q_row_stride * element_bytes(shape.type);
+    rows.back().out = static_cast<char*>(expected.data()) + row * params.out_row_stride * element_bytes(shape.type);
+  }
+  cpu::AttentionParams plain = cache.params(rows.data());
+  one.extras.apply(plain);
+  reference::attention(plain, 0, one.rows * shape.kv_heads);
+}
+
 TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
   std::vector<PrefillCase> cases;
   for (const Element type : kElements) {
@@ -74,16 +90,7 @@ TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
     one.extras.apply(params);
     run(kernels(), params, 0, cpu::prefill_items(params));
 
-    std::vector<cpu::AttentionRow> rows;
-    for (std::int64_t row = 0; row < one.rows; ++row) {
-      const std::int64_t end = shape.tokens - one.rows + row + 1;
-      rows.push_back(cache.row(q, expected, one.window > 0 ? std::max<std::int64_t>(0, end - one.window) : 0, end));
-      rows.back().q = static_cast<const char*>(q.data()) + row * params.q_row_stride * element_bytes(shape.type);
-      rows.back().out = static_cast<char*>(expected.data()) + row * params.out_row_stride * element_bytes(shape.type);
-    }
-    cpu::AttentionParams plain = cache.params(rows.data());
-    one.extras.apply(plain);
-    reference::attention(plain, 0, one.rows * shape.kv_heads);
+    reference_prefill(cache, one, params, q, expected);
     expect_close(found, expected, 2 * spacing(shape.type), 5e-6,
                  ::testing::Message() << "rows " << one.rows << " head_dim " << shape.head_dim << " group "
                                       << shape.group << " page " << shape.page_tokens << " window " << one.window << " "
@@ -92,8 +99,53 @@ TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
   }
 }
 
+TEST_P(PrefillAttentionTest, PairsOfBf16StayNear) {
+  const bool has_pairs = std::string(kernels().name) == "avx512_bf16";
+  std::vector<PrefillCase> cases;
+  for (const BlockFormat cache_type : kCacheTypes) {
+    cases.push_back({.shape = {.cache_type = cache_type, .head_dim = 64}, .rows = 140});
+    cases.push_back({.shape = {.type = Element::bf16, .cache_type = cache_type, .head_dim = 96}, .rows = 139});
+  }
+  for (const std::int64_t head_dim : {1, 3, 16, 20, 33, 80, 128}) cases.push_back({{.head_dim = head_dim}, 77});
+  for (const std::int64_t window : {1, 64, 65}) cases.push_back({.shape = {}, .rows = 130, .window = window});
+  for (const Extras& extras : all_extras()) cases.push_back({.shape = {}, .rows = 140, .extras = extras});
+  for (PrefillCase& one : cases) {
+    const Shape& shape = one.shape;
+    const std::int64_t heads = shape.kv_heads * shape.group;
+    const std::int64_t cells = shape.tokens * shape.kv_heads * shape.head_dim;
+    const Cache cache(shape, Buffer::random(Element::f32, cells, engine_), Buffer::random(Element::f32, cells, engine_),
+                      engine_);
+    const Buffer q = Buffer::random(shape.type, one.rows * (heads * (shape.head_dim + 1) + 3), engine_, 2.0f);
+    Buffer found(shape.type, one.rows * (heads * (shape.head_dim + 2) + 1), -9.0f);
+    Buffer expected = found;
+    Buffer plain = found;
+    cpu::PrefillParams params = prefill_params(cache, one, q, plain);
+    one.extras.apply(params);
+    run(kernels(), params, 0, cpu::prefill_items(params));
+    params.out = found.data();
+    params.bf16_products = true;
+    run(kernels(), params, 0, cpu::prefill_items(params));
+    if (!has_pairs) {
+      EXPECT_TRUE(found == plain);
+      continue;
+    }
+    reference_prefill(cache, one, params, q, expected);
+    // Scores of some 3 and values up to 1, with operands rounded to 2^-9 of themselves.
+    double squares = 0;
+    for (std::int64_t i = 0; i < found.size(); ++i) {
+      const double difference = static_cast<double>(found.at(i)) - static_cast<double>(expected.at(i));
+      ASSERT_LT(std::abs(difference), 0.05) << i;
+      squares += difference * difference;
+    }
+    EXPECT_LT(std::sqrt(squares / static_cast<double>(found.size())), 0.003)
+        << "head_dim " << shape.head_dim << " window " << one.window << " " << one.extras;
+    EXPECT_FALSE(found == plain);
+  }
+}
+
 TEST_P(PrefillAttentionTest, InPiecesGivesTheSameBits) {
-  for (const Element type : kElements) {
+  for (const auto& [type, pairs] : {std::pair(Element::f32, false), std::pair(Element::bf16, false),
+                                    std::pair(Element::f16, false), std::pair(Element::f32, true)}) {
     for (const Extras& extras : all_extras()) {
       PrefillCase whole{.shape = {.type = type, .cache_type = cache_of(type), .head_dim = 60, .tokens = 150},
                         .rows = 150,
@@ -107,6 +159,7 @@ TEST_P(PrefillAttentionTest, InPiecesGivesTheSameBits) {
       Buffer apart = together;
       cpu::PrefillParams params = prefill_params(cache, whole, q, together);
       whole.extras.apply(params);
+      params.bf16_products = pairs;
       run(kernels(), params, 0, cpu::prefill_items(params));
       std::int64_t done = 0;
       for (const std::int64_t rows : {1, 31, 64, 54}) {

@@ -70,12 +70,9 @@ inline Vec read_cells_first(const T* head, std::int64_t d, int count) {
   }
 }
 
-/// Widens `size` elements and writes whole vectors: zeros behind the last.
 template <typename Cell>
-inline void widen_cells(const Cell* from, float* to, std::int64_t size) {
-  std::int64_t d = 0;
-  for (; d + kWidth <= size; d += kWidth) store(to + d, read_cells(from, d));
-  if (d < size) store(to + d, read_cells_first(from, d, static_cast<int>(size - d)));
+inline Vec read_cells(const Cell* head, std::int64_t d, int count) {
+  return count == kWidth ? read_cells(head, d) : read_cells_first(head, d, count);
 }
 
 constexpr int kCellVectors = 32 / kWidth;

@@ -8,9 +8,9 @@
 // that order within a block, then block by block, because one sum over a long cache would drift. So a row's bits depend
 // neither on the tile that it lies in nor on where pages end.
 //
-// Where the processor multiplies pairs of bf16 (AVX512_BF16) and queries and keys are bf16, scores are made of them as
-// they lie in memory, two elements a lane: a key needs no widening, and an instruction does the work of two. Weights
-// and values stay float32.
+// Where the processor multiplies pairs of bf16 (AVX512_BF16), an instruction does the work of two. Where queries and
+// keys are bf16, scores are made of pairs of them as they lie in memory; with `bf16_products` both products are,
+// whatever the types are.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ constexpr int kPrefillVectors = kRegisters / 8;  // vectors a block; by 4 sums e
 template <bool kTransposed, int kVectors, typename T>
 inline void prefill_multiply(const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, std::int64_t depth,
                              float* c, std::int64_t c_stride) {
-  const std::int64_t a_row = kTransposed ? 1 : a_stride;
+  const std::int64_t a_row = kTransposed ? kPrefillPack<T> : a_stride;
   const std::int64_t a_step = kTransposed ? a_stride : kPrefillPack<T>;
   Vec sum[4][kVectors];
   for (auto& row : sum) {
@@ -58,7 +58,7 @@ inline void prefill_product(std::int64_t rows, std::int64_t columns, const T* a,
                             std::int64_t depth, float* c) {
   constexpr std::int64_t kBlock = kPrefillVectors * kWidth;
   constexpr int kPack = kPrefillPack<T>;
-  const std::int64_t a_row = kTransposed ? 1 : a_stride;
+  const std::int64_t a_row = kTransposed ? kPack : a_stride;
   std::int64_t j = 0;
   for (; j + kBlock <= columns; j += kBlock) {
     for (std::int64_t i = 0; i < rows; i += 4) {
@@ -74,7 +74,7 @@ inline void prefill_product(std::int64_t rows, std::int64_t columns, const T* a,
   }
 }
 
-/// Scale, softcap and ALiBi for `count` keys. Where there is scale alone, prefill_weigh applies it in passing.
+/// Scale, softcap and ALiBi for `count` keys, where queries were not multiplied by the scale.
 inline void prefill_finish_scores(const PrefillParams& params, const PrefillTile& tile, std::int64_t block, int count) {
   for (std::int64_t j = 0; j < tile.vectors; j += kWidth) {
     for (int t = 0; t < count; ++t) {
@@ -89,36 +89,50 @@ inline void prefill_finish_scores(const PrefillParams& params, const PrefillTile
   }
 }
 
-/// Scores of `count` keys, times `scale`, become weights under the running maximum, which scales what was summed
-/// before.
-inline void prefill_weigh(const PrefillTile& tile, int count, float scale, bool masked) {
+/// Forbids a column of vectors what each of them does not see of `count` keys.
+inline void prefill_mask(const PrefillTile& tile, std::int64_t j, int count) {
+  const Vec forbidden = broadcast(-__builtin_inff());
+  const Vec first = load(tile.first + j);
+  const Vec past = load(tile.past + j);
+  for (int t = 0; t < count; ++t) {
+    float* const scores = tile.scores + t * tile.vectors + j;
+    const Vec position = broadcast(static_cast<float>(t));
+    const Vec seen = select_less(position, first, forbidden, load(scores));
+    store(scores, select_less(position, past, seen, forbidden));
+  }
+}
+
+/// Scores of `count` keys become weights under the running maximum, which scales what was summed before. Pairs of bf16
+/// take the place of two scores each.
+template <typename Lane>
+inline void prefill_weigh(const PrefillTile& tile, int count, bool masked) {
   const Vec forbidden = broadcast(-__builtin_inff());
   bool grown = false;
   for (std::int64_t j = 0; j < tile.vectors; j += kWidth) {
+    if (masked) prefill_mask(tile, j, count);
     const Vec before = load(tile.maximum + j);
     Vec best = before;
-    for (int t = 0; t < count; ++t) {
-      float* const scores = tile.scores + t * tile.vectors + j;
-      Vec score = mul(load(scores), broadcast(scale));
-      if (masked) {
-        const Vec position = broadcast(static_cast<float>(t));
-        const Vec seen = select_less(position, load(tile.first + j), forbidden, score);
-        score = select_less(position, load(tile.past + j), seen, forbidden);
-      }
-      store(scores, score);
-      best = max(score, best);
-    }
+    for (int t = 0; t < count; ++t) best = max(load(tile.scores + t * tile.vectors + j), best);
     store(tile.maximum + j, best);
     // Nothing but -infinity so far: any finite pivot gives weights of zero instead of NaN.
     const Vec pivot = select_less(forbidden, best, best, zero());
     const Vec factor = exp(sub(before, pivot));
     store(tile.factor + j, factor);
     Vec sum = zero();
-    for (int t = 0; t < count; ++t) {
-      float* const scores = tile.scores + t * tile.vectors + j;
-      const Vec weight = exp(sub(load(scores), pivot));
-      store(scores, weight);
-      sum = add(sum, weight);
+    const auto weight = [&](int t) __attribute__((always_inline)) {
+      const Vec value = exp(sub(load(tile.scores + t * tile.vectors + j), pivot));
+      sum = add(sum, value);
+      return value;
+    };
+    if constexpr (kPrefillPack<Lane> == 1) {
+      for (int t = 0; t < count; ++t) store(tile.scores + t * tile.vectors + j, weight(t));
+    } else {
+      Lane* const pairs = reinterpret_cast<Lane*>(tile.scores) + 2 * j;
+      for (int t = 0; t < count; t += 2) {
+        const Vec even = weight(t);
+        const Vec odd = t + 1 < count ? weight(t + 1) : zero();
+        store_operands(pairs + t * tile.vectors, even, odd);
+      }
     }
     store(tile.sum + j, fma(load(tile.sum + j), factor, sum));
     grown = grown || equal_mask(before, best) != (1u << kWidth) - 1u;
@@ -131,34 +145,37 @@ inline void prefill_weigh(const PrefillTile& tile, int count, float scale, bool 
   }
 }
 
-/// One tile; Lane is bfloat16 where scores are made of pairs.
-template <typename Lane>
+/// One tile; a Lane is bfloat16 where a product is made of pairs.
+template <typename ScoreLane, typename ValueLane>
 inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head) {
-  constexpr int kPack = kPrefillPack<Lane>;
+  constexpr int kPack = kPrefillPack<ScoreLane>;
+  constexpr int kValuePack = kPrefillPack<ValueLane>;
   const std::int64_t first_position = params.length - params.rows + tile.first_row;
   const std::int64_t end = first_position + tile.rows;
   const std::int64_t begin = params.window > 0 ? larger(0, first_position + 1 - params.window) : 0;
-  const bool plain = params.softcap <= 0.0f && params.alibi_slopes == nullptr;
-  visit_for<Lane>(params.type,
-                  [&](auto tag) { prefill_load_queries<Lane, typename decltype(tag)::Type>(params, tile); });
+  const bool unfinished =
+      params.softcap > 0.0f || params.alibi_slopes != nullptr || query_scale<ScoreLane>(params) != params.scale;
+  visit(params.type, [&](auto tag) { prefill_load_queries<ScoreLane, typename decltype(tag)::Type>(params, tile); });
   prefill_begin(params, tile);
   for (std::int64_t block = begin / kPrefillKeys * kPrefillKeys; block < end; block += kPrefillKeys) {
     const auto count = static_cast<int>(smaller(kPrefillKeys, end - block));
     // The first row sees least at the block's end, the last row least at its begin.
     const bool masked = first_position + 1 < block + count || (params.window > 0 && end - params.window > block);
     if (masked) prefill_bounds(params, tile, block);
-    visit_cells_for<Lane>(params.cache_type, [&](auto tag) {
-      prefill_load_cache<Lane, typename decltype(tag)::Type>(params, tile, kv_head, block, begin - block, count);
+    visit_cells(params.cache_type, [&](auto tag) {
+      using Cell = typename decltype(tag)::Type;
+      prefill_load_cache<ScoreLane, ValueLane, Cell>(params, tile, kv_head, block, begin - block, count);
     });
     // scores[t, vector] = sum_d keys[t, d] * queries[d, vector]
-    prefill_product<false>((count + 3) / 4 * 4, tile.vectors, reinterpret_cast<const Lane*>(tile.keys), tile.padded,
-                           reinterpret_cast<const Lane*>(tile.queries), (params.head_dim + kPack - 1) / kPack,
-                           tile.scores);
-    if (!plain) prefill_finish_scores(params, tile, block, count);
-    prefill_weigh(tile, count, plain ? params.scale : 1.0f, masked);
-    // out[vector, d] += sum_t scores[t, vector] * values[t, d]
-    prefill_product<true, float>((tile.used + 3) / 4 * 4, tile.padded, tile.scores, tile.vectors, tile.values, count,
-                                 tile.out);
+    prefill_product<false>((count + 3) / 4 * 4, tile.vectors, reinterpret_cast<const ScoreLane*>(tile.keys),
+                           tile.padded, reinterpret_cast<const ScoreLane*>(tile.queries),
+                           (params.head_dim + kPack - 1) / kPack, tile.scores);
+    if (unfinished) prefill_finish_scores(params, tile, block, count);
+    prefill_weigh<ValueLane>(tile, count, masked);
+    // out[vector, d] += sum_t weights[t, vector] * values[t, d]
+    prefill_product<true>((tile.used + 3) / 4 * 4, tile.padded, reinterpret_cast<const ValueLane*>(tile.scores),
+                          tile.vectors * kValuePack, reinterpret_cast<const ValueLane*>(tile.values),
+                          (count + kValuePack - 1) / kValuePack, tile.out);
   }
   visit(params.type, [&](auto tag) { prefill_store<typename decltype(tag)::Type>(params, tile); });
 }
@@ -195,7 +212,9 @@ void prefill_attention(const PrefillParams& params, std::int64_t begin, std::int
     tile.maximum = take(tile.vectors);
     tile.sum = take(tile.vectors);
     tile.factor = take(tile.vectors);
-    visit_lane(params, [&](auto lane) { prefill_tile<typename decltype(lane)::Type>(params, tile, kv_head); });
+    visit_lanes(params, [&](auto score, auto value) {
+      prefill_tile<typename decltype(score)::Type, typename decltype(value)::Type>(params, tile, kv_head);
+    });
   }
 }
 

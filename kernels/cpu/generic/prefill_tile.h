@@ -1,7 +1,9 @@
 // What prefill_attention.h holds in scratch for a tile of query vectors, and how it gets there and back.
 //
 // Scratch: queries [head_dim, vectors], out [vectors, padded], scores [kAttentionTile, vectors], keys and values
-// [kAttentionTile, padded]; first, past, slope, position, maximum, sum and factor [vectors].
+// [kAttentionTile, padded]; first, past, slope, position, maximum, sum and factor [vectors]. In pairs of bf16 queries
+// are [head_dim / 2, vectors, 2], weights, which take the place of scores, [kAttentionTile / 2, vectors, 2] and values
+// [kAttentionTile / 2, padded, 2].
 #pragma once
 
 #include <cstdint>
@@ -19,31 +21,14 @@ constexpr int kPrefillKeys = static_cast<int>(kAttentionTile);
 template <typename Lane>
 constexpr int kPrefillPack = static_cast<int>(sizeof(float) / sizeof(Lane));
 
-/// Calls op(Tag<Lane>) with what the scores are made of.
+/// Calls op(Tag<ScoreLane>, Tag<ValueLane>) with what both products are made of.
 template <typename Op>
-inline void visit_lane([[maybe_unused]] const PrefillParams& params, Op op) {
+inline void visit_lanes([[maybe_unused]] const PrefillParams& params, Op op) {
 #ifdef POWERHOUSE_DOT_BF16
-  if (params.type == Element::bf16 && params.cache_type == BlockFormat::bf16) return op(Tag<bfloat16>{});
+  if (params.bf16_products) return op(Tag<bfloat16>{}, Tag<bfloat16>{});
+  if (params.type == Element::bf16 && params.cache_type == BlockFormat::bf16) return op(Tag<bfloat16>{}, Tag<float>{});
 #endif
-  op(Tag<float>{});
-}
-
-/// Calls op(Tag<T>) with the C++ type of an element type, which is bf16 where lanes are pairs of it.
-template <typename Lane, typename Op>
-inline void visit_for(Element type, Op op) {
-  if constexpr (kPrefillPack<Lane> == 1) {
-    visit(type, op);
-  } else {
-    op(Tag<Lane>{});
-  }
-}
-template <typename Lane, typename Op>
-inline void visit_cells_for(BlockFormat type, Op op) {
-  if constexpr (kPrefillPack<Lane> == 1) {
-    visit_cells(type, op);
-  } else {
-    op(Tag<Lane>{});
-  }
+  op(Tag<float>{}, Tag<float>{});
 }
 
 struct PrefillTile {
@@ -67,35 +52,41 @@ struct PrefillTile {
   std::int64_t head;     // the first query head
 };
 
-/// One lane of a query: an element, or two.
-template <typename T>
-inline void prefill_place(const T* from, std::int64_t, float* to) {
-  *to = to_float(*from);
+/// The scale, where queries are multiplied by it: wherever nothing but it stands between products and softmax, and
+/// queries are not multiplied as they lie in memory.
+template <typename Lane>
+inline float query_scale(const PrefillParams& params) {
+  const bool plain = params.softcap <= 0.0f && params.alibi_slopes == nullptr;
+  return plain && (kPrefillPack<Lane> == 1 || params.bf16_products) ? params.scale : 1.0f;
 }
-inline void prefill_place(const bfloat16* from, std::int64_t rest, bfloat16* to) {
-  if (rest == 1) {
-    to[0] = from[0];
-    to[1] = {};
+
+template <typename Lane>
+inline void store_as(Lane* to, Vec value) {
+  if constexpr (kPrefillPack<Lane> == 1) {
+    store(to, value);
   } else {
-    __builtin_memcpy(to, from, 2 * sizeof *to);
+    store_operand(to, value);
   }
 }
 
-/// Turns the queries around, as Lane: float, or bfloat16 for pairs.
+/// Turns the queries around, as Lane: float, or bfloat16 for pairs. Each goes through the room of the first key.
 template <typename Lane, typename T>
 inline void prefill_load_queries(const PrefillParams& params, const PrefillTile& tile) {
   constexpr int kPack = kPrefillPack<Lane>;
+  const Vec scale = broadcast(query_scale<Lane>(params));
+  Lane* const lying = reinterpret_cast<Lane*>(tile.keys);
+  for (std::int64_t d = 0; d < tile.padded; d += kWidth) store(tile.keys + d, zero());
   for (std::int64_t vector = 0; vector < tile.vectors; ++vector) {
     const std::int64_t row = tile.first_row + smaller(vector / params.group, tile.rows - 1);
     const std::int64_t head = tile.head + vector % params.group;
     const T* const q = static_cast<const T*>(params.q) + row * params.q_row_stride + head * params.q_head_stride;
+    for (std::int64_t d = 0; d < params.head_dim; d += kWidth) {
+      const Vec value = vector < tile.used ? read(q + d, lanes(params.head_dim, d)) : zero();
+      store_as(lying + d, mul(value, scale));
+    }
     Lane* const to = reinterpret_cast<Lane*>(tile.queries) + vector * kPack;
     for (std::int64_t d = 0; d < params.head_dim; d += kPack) {
-      if (vector < tile.used) {
-        prefill_place(q + d, params.head_dim - d, to + d * tile.vectors);
-      } else {
-        __builtin_memset(to + d * tile.vectors, 0, sizeof(float));
-      }
+      __builtin_memcpy(to + d * tile.vectors, lying + d, sizeof(float));
     }
   }
 }
@@ -116,30 +107,52 @@ inline void prefill_begin(const PrefillParams& params, const PrefillTile& tile) 
   for (std::int64_t i = 0; i < tile.vectors * tile.padded; i += kWidth) store(tile.out + i, zero());
 }
 
-/// Widens positions [position + skip, position + count) of a key-value head, or copies the keys as Lane; the rows
-/// before them, which no query sees, and from `count` to a multiple of 4 become zero.
+/// A head of the cache as operands: whole vectors, zeros behind the last element.
 template <typename Lane, typename Cell>
+inline void prefill_place(const Cell* from, Lane* to, std::int64_t size) {
+  for (std::int64_t d = 0; d < size; d += kWidth) {
+    store_as(to + d, read_cells(from, d, lanes(size, d)));
+  }
+}
+inline void prefill_place(const bfloat16* from, bfloat16* to, std::int64_t size) {
+  __builtin_memcpy(to, from, size * sizeof *to);
+  for (std::int64_t d = size; d % kWidth != 0; ++d) to[d] = {};
+}
+
+/// Keys and values of positions [position + skip, position + count) of a key-value head, as both products read them;
+/// the rows before them, which no query sees, and from `count` to a multiple of 4 become zero.
+template <typename ScoreLane, typename ValueLane, typename Cell>
 inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head,
                                std::int64_t position, std::int64_t skip, int count) {
   const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
+  const Cell* values[2] = {};  // of a pair, null where nothing is seen
   for (int t = 0; t < (count + 3) / 4 * 4; ++t) {
+    const bool seen = t >= skip && t < count;
     const std::int64_t page = (position + t) / params.page_tokens;
     const std::int64_t offset = head + (position + t) % params.page_tokens * params.token_stride;
-    Lane* const key = reinterpret_cast<Lane*>(tile.keys) + t * tile.padded;
-    float* const value = tile.values + t * tile.padded;
-    if (t < skip || t >= count) {
-      __builtin_memset(key, 0, tile.padded * sizeof(Lane));
-      __builtin_memset(value, 0, tile.padded * sizeof(float));
-      continue;
-    }
-    const Cell* const from = cell_at<Cell>(params.key_pages[page], offset);
-    if constexpr (kPrefillPack<Lane> == 1) {
-      widen_cells(from, key, params.head_dim);
+    ScoreLane* const key = reinterpret_cast<ScoreLane*>(tile.keys) + t * tile.padded;
+    values[t % 2] = seen ? cell_at<Cell>(params.value_pages[page], offset) : nullptr;
+    if (!seen) {
+      __builtin_memset(key, 0, tile.padded * sizeof(ScoreLane));
     } else {
-      __builtin_memcpy(key, from, params.head_dim * sizeof(Lane));
-      __builtin_memset(key + params.head_dim, 0, (tile.padded - params.head_dim) * sizeof(Lane));
+      prefill_place(cell_at<Cell>(params.key_pages[page], offset), key, params.head_dim);
     }
-    widen_cells(cell_at<Cell>(params.value_pages[page], offset), value, params.head_dim);
+    if constexpr (kPrefillPack<ValueLane> == 1) {
+      float* const value = tile.values + t * tile.padded;
+      if (seen) {
+        prefill_place(values[t % 2], value, params.head_dim);
+      } else {
+        __builtin_memset(value, 0, tile.padded * sizeof(float));
+      }
+    } else if (t % 2 == 1) {
+      ValueLane* const pairs = reinterpret_cast<ValueLane*>(tile.values) + (t - 1) * tile.padded;
+      for (std::int64_t d = 0; d < params.head_dim; d += kWidth) {
+        const int count_here = lanes(params.head_dim, d);
+        const Vec even = values[0] != nullptr ? read_cells(values[0], d, count_here) : zero();
+        const Vec odd = values[1] != nullptr ? read_cells(values[1], d, count_here) : zero();
+        store_operands(pairs + 2 * d, even, odd);
+      }
+    }
   }
 }
 

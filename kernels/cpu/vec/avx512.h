@@ -101,6 +101,20 @@ inline Vec round_to<float16>(Vec a) {
   return _mm512_cvtph_ps(f16_bits(a));
 }
 
+#ifdef POWERHOUSE_DOT_BF16
+/// For operands of dot products, which take subnormals as zero as this rounding does.
+inline void store_operand(bfloat16* to, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));
+}
+/// Lane i of both, side by side.
+inline void store_operands(bfloat16* to, Vec even, Vec odd) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
+}
+#endif
+
 inline Vec interleave_add(Vec a, Vec b) { return add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)); }
 inline void reduce_add4(Vec a, Vec b, Vec c, Vec d, float* sums) {
   const __m512d ab = _mm512_castps_pd(interleave_add(a, b));
