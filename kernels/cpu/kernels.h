@@ -295,8 +295,8 @@ struct PrefillParams : AttentionShape {
   std::int64_t out_row_stride = 0;
 };
 
-/// Query rows of a tile: with their heads about 64 vectors, which share every key that is read.
-static constexpr std::int64_t prefill_rows(std::int64_t group) { return group < 64 ? 64 / group : 1; }
+/// Query rows of a tile: with their heads about 128 vectors, which share every key that is read.
+static constexpr std::int64_t prefill_rows(std::int64_t group) { return group < 128 ? 128 / group : 1; }
 
 static constexpr std::int64_t prefill_items(const PrefillParams& params) {
   const std::int64_t rows = prefill_rows(params.group);

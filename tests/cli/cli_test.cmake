@@ -103,6 +103,13 @@ file(SIZE ${SCRATCH}/o.safetensors size)
 if(size LESS 1164)  # 3 x 97 floats
   message(SEND_ERROR "logits: ${size} bytes")
 endif()
+# The cache in blocks of 32 elements, which heads of 16 are too small for.
+foreach(type IN ITEMS q8_0 q4_0)
+  expect(0 "kv_type: ${type}" "" benchmark --model ${FIXTURES}/model/tiny_blocks --prompt-tokens 8 --new-tokens 2
+    --kv-type ${type} --repetitions 1)
+endforeach()
+expect(1 "^$" "multiple of 32" benchmark --model ${tiny} --prompt-tokens 8 --new-tokens 2 --kv-type q8_0)
+expect(2 "^$" "q8_0 or q4_0" benchmark --model ${tiny} --kv-type q5_0)
 expect(0 "" "" benchmark --model ${tiny} --prompt-tokens 16 --new-tokens 4 --depth 8 --batch 2 --kv-type bf16
   --repetitions 2 --threads 1 --json)
 foreach(key IN ITEMS prompt_tokens_per_second new_tokens_per_second load_seconds first_token_seconds peak_memory_bytes

@@ -64,7 +64,7 @@ TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
     cases.push_back({{.head_dim = head_dim}, 50});
     cases.push_back({{.type = Element::bf16, .cache_type = BlockFormat::bf16, .head_dim = head_dim}, 50});
   }
-  for (const std::int64_t group : {1, 2, 5, 8, 71}) cases.push_back({{.kv_heads = 1, .group = group}, 67});
+  for (const std::int64_t group : {1, 2, 5, 8, 71, 130}) cases.push_back({{.kv_heads = 1, .group = group}, 67});
   for (const std::int64_t rows : {1, 2, 76, 77, 139}) cases.push_back({.shape = {}, .rows = rows});
   for (const std::int64_t page : {1, 7, 64, 140}) cases.push_back({{.page_tokens = page}, 100});
   for (const std::int64_t window : {1, 5, 64, 65, 139, 1000}) {

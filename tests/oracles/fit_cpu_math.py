@@ -37,6 +37,7 @@ def erfc_scaled(t):  # e^(z^2) erfc(z) / t with t = 1 / (1 + z / 2)
 
 half = math.log(2) / 2 * 1.0001
 print("exp ", *fit(exp_tail, -half, half, 4, lambda r: r * r / np.exp(r) + 1e-12))
+print("exp2_short", *fit(lambda f: 2**f, -0.5, 0.5, 3, lambda f: 2**-f))
 print("tanh", *fit(tanh_tail, 0, 0.625**2, 4, lambda u: u + 1e-12))
 
 # In Chebyshev form, because powers of t on [1 / 6.25, 1] are badly conditioned.

@@ -75,7 +75,8 @@ inline void prefill_product(std::int64_t rows, std::int64_t columns, const T* a,
 }
 
 /// Scale, softcap and ALiBi for `count` keys, where queries were not multiplied by the scale.
-inline void prefill_finish_scores(const PrefillParams& params, const PrefillTile& tile, std::int64_t block, int count) {
+inline void prefill_finish_scores(const PrefillParams& params, const PrefillTile& tile, std::int64_t block, int count,
+                                  float unit) {
   for (std::int64_t j = 0; j < tile.vectors; j += kWidth) {
     for (int t = 0; t < count; ++t) {
       float* const scores = tile.scores + t * tile.vectors + j;
@@ -84,7 +85,7 @@ inline void prefill_finish_scores(const PrefillParams& params, const PrefillTile
         const Vec key = broadcast(static_cast<float>(block + t));
         score = add(score, alibi_bias(params, load(tile.slope + j), key, load(tile.position + j)));
       }
-      store(scores, score);
+      store(scores, mul(score, broadcast(unit)));
     }
   }
 }
@@ -116,11 +117,12 @@ inline void prefill_weigh(const PrefillTile& tile, int count, bool masked) {
     store(tile.maximum + j, best);
     // Nothing but -infinity so far: any finite pivot gives weights of zero instead of NaN.
     const Vec pivot = select_less(forbidden, best, best, zero());
-    const Vec factor = exp(sub(before, pivot));
+    const Vec factor = exp(mul(sub(before, pivot), broadcast(1.0f / kScoreUnit<Lane>)));
     store(tile.factor + j, factor);
     Vec sum = zero();
     const auto weight = [&](int t) __attribute__((always_inline)) {
-      const Vec value = exp(sub(load(tile.scores + t * tile.vectors + j), pivot));
+      const Vec score = sub(load(tile.scores + t * tile.vectors + j), pivot);
+      const Vec value = kPrefillPack<Lane> == 1 ? exp(score) : exp2_short(score);
       sum = add(sum, value);
       return value;
     };
@@ -153,10 +155,13 @@ inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, s
   const std::int64_t first_position = params.length - params.rows + tile.first_row;
   const std::int64_t end = first_position + tile.rows;
   const std::int64_t begin = params.window > 0 ? larger(0, first_position + 1 - params.window) : 0;
-  const bool unfinished =
-      params.softcap > 0.0f || params.alibi_slopes != nullptr || query_scale<ScoreLane>(params) != params.scale;
-  visit(params.type, [&](auto tag) { prefill_load_queries<ScoreLane, typename decltype(tag)::Type>(params, tile); });
-  prefill_begin(params, tile);
+  constexpr float kUnit = kScoreUnit<ValueLane>;
+  const bool finished = scales_queries<ScoreLane, ValueLane>(params);
+  visit(params.type, [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    prefill_load_queries<ScoreLane, T>(params, tile, finished ? kUnit * params.scale : 1.0f);
+  });
+  prefill_begin(params, tile, kUnit);
   for (std::int64_t block = begin / kPrefillKeys * kPrefillKeys; block < end; block += kPrefillKeys) {
     const auto count = static_cast<int>(smaller(kPrefillKeys, end - block));
     // The first row sees least at the block's end, the last row least at its begin.
@@ -170,7 +175,7 @@ inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, s
     prefill_product<false>((count + 3) / 4 * 4, tile.vectors, reinterpret_cast<const ScoreLane*>(tile.keys),
                            tile.padded, reinterpret_cast<const ScoreLane*>(tile.queries),
                            (params.head_dim + kPack - 1) / kPack, tile.scores);
-    if (unfinished) prefill_finish_scores(params, tile, block, count);
+    if (!finished) prefill_finish_scores(params, tile, block, count, kUnit);
     prefill_weigh<ValueLane>(tile, count, masked);
     // out[vector, d] += sum_t weights[t, vector] * values[t, d]
     prefill_product<true>((tile.used + 3) / 4 * 4, tile.padded, reinterpret_cast<const ValueLane*>(tile.scores),

@@ -52,12 +52,16 @@ struct PrefillTile {
   std::int64_t head;     // the first query head
 };
 
-/// The scale, where queries are multiplied by it: wherever nothing but it stands between products and softmax, and
-/// queries are not multiplied as they lie in memory.
-template <typename Lane>
-inline float query_scale(const PrefillParams& params) {
+/// Scores whose weights become bf16 are in units of ln 2: their powers are powers of 2, and cheap.
+template <typename ValueLane>
+constexpr float kScoreUnit = kPrefillPack<ValueLane> == 1 ? 1.0f : 1.44269504f;
+
+/// Whether queries are multiplied by the scale: wherever nothing but it stands between products and softmax, and
+/// products are not made of queries as they lie in memory.
+template <typename ScoreLane, typename ValueLane>
+inline bool scales_queries(const PrefillParams& params) {
   const bool plain = params.softcap <= 0.0f && params.alibi_slopes == nullptr;
-  return plain && (kPrefillPack<Lane> == 1 || params.bf16_products) ? params.scale : 1.0f;
+  return plain && kPrefillPack<ScoreLane> == kPrefillPack<ValueLane>;
 }
 
 template <typename Lane>
@@ -71,9 +75,9 @@ inline void store_as(Lane* to, Vec value) {
 
 /// Turns the queries around, as Lane: float, or bfloat16 for pairs. Each goes through the room of the first key.
 template <typename Lane, typename T>
-inline void prefill_load_queries(const PrefillParams& params, const PrefillTile& tile) {
+inline void prefill_load_queries(const PrefillParams& params, const PrefillTile& tile, float query_scale) {
   constexpr int kPack = kPrefillPack<Lane>;
-  const Vec scale = broadcast(query_scale<Lane>(params));
+  const Vec scale = broadcast(query_scale);
   Lane* const lying = reinterpret_cast<Lane*>(tile.keys);
   for (std::int64_t d = 0; d < tile.padded; d += kWidth) store(tile.keys + d, zero());
   for (std::int64_t vector = 0; vector < tile.vectors; ++vector) {
@@ -92,11 +96,11 @@ inline void prefill_load_queries(const PrefillParams& params, const PrefillTile&
 }
 
 /// Nothing is seen yet.
-inline void prefill_begin(const PrefillParams& params, const PrefillTile& tile) {
+inline void prefill_begin(const PrefillParams& params, const PrefillTile& tile, float unit) {
   for (std::int64_t vector = 0; vector < tile.vectors; ++vector) {
     const std::int64_t head = tile.head + vector % params.group;
     // A sink is a logit seen before all others, with no value.
-    tile.maximum[vector] = params.sinks != nullptr ? params.sinks[head] : -__builtin_inff();
+    tile.maximum[vector] = params.sinks != nullptr ? unit * params.sinks[head] : -__builtin_inff();
     tile.sum[vector] = params.sinks != nullptr ? 1.0f : 0.0f;
     if (params.alibi_slopes != nullptr) {
       const std::int64_t row = tile.first_row + vector / params.group;
@@ -119,6 +123,21 @@ inline void prefill_place(const bfloat16* from, bfloat16* to, std::int64_t size)
   for (std::int64_t d = size; d % kWidth != 0; ++d) to[d] = {};
 }
 
+/// Asks for a position of the next block, while this one is taken: a head's parts lie too far apart for the processor
+/// to see where they go on.
+template <typename Cell>
+inline void prefill_fetch(const PrefillParams& params, std::int64_t head, std::int64_t position) {
+  const std::int64_t page = position / params.page_tokens;
+  const std::int64_t offset = head + position % params.page_tokens * params.token_stride;
+  const auto* const key = reinterpret_cast<const char*>(cell_at<Cell>(params.key_pages[page], offset));
+  const auto* const value = reinterpret_cast<const char*>(cell_at<Cell>(params.value_pages[page], offset));
+  const std::int64_t size = params.head_dim / kCellElements<Cell> * static_cast<std::int64_t>(sizeof(Cell));
+  for (std::int64_t i = 0; i < size; i += 64) {
+    __builtin_prefetch(key + i, 0, 2);
+    __builtin_prefetch(value + i, 0, 2);
+  }
+}
+
 /// Keys and values of positions [position + skip, position + count) of a key-value head, as both products read them;
 /// the rows before them, which no query sees, and from `count` to a multiple of 4 become zero.
 template <typename ScoreLane, typename ValueLane, typename Cell>
@@ -132,6 +151,9 @@ inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& t
     const std::int64_t offset = head + (position + t) % params.page_tokens * params.token_stride;
     ScoreLane* const key = reinterpret_cast<ScoreLane*>(tile.keys) + t * tile.padded;
     values[t % 2] = seen ? cell_at<Cell>(params.value_pages[page], offset) : nullptr;
+    if (position + t + kPrefillKeys < params.length) {
+      prefill_fetch<Cell>(params, head, position + t + kPrefillKeys);
+    }
     if (!seen) {
       __builtin_memset(key, 0, tile.padded * sizeof(ScoreLane));
     } else {
