@@ -216,7 +216,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
                        .rows = rows});
     } else {
       const bool fresh =
-          past == 0 && (pass.cache == nullptr || pass.cache->type() == to_block_format(key.scalar_type()));
+          past == 0 && (pass.cache == nullptr || pass.cache->format() == to_block_format(key.scalar_type()));
       if (!fresh) seen = pass.cache->gather(layer, pass.batch.sequences[i], past + rows, key.scalar_type());
       parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), seen.key, seen.value, rule));
     }
@@ -224,7 +224,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
   if (!by_kernel) return count == 1 ? parts[0] : concatenate(parts, 0);
   const bool cached = pass.cache != nullptr;
   return ops::paged_attention(query, paged,
-                              {.type = cached ? pass.cache->type() : to_block_format(key.scalar_type()),
+                              {.type = cached ? pass.cache->format() : to_block_format(key.scalar_type()),
                                .num_key_value_heads = choice.num_key_value_heads,
                                // Without a cache each sequence is one page, as long as any.
                                .page_tokens = cached ? pass.cache->page_tokens() : query.size(0)},

@@ -15,9 +15,9 @@ constexpr std::int32_t kSlabPages = 32;
 
 }  // namespace
 
-KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat type, std::int64_t page_tokens)
-    : layers_(std::move(layers)), type_(type), page_tokens_(page_tokens) {
-  const std::int64_t block = block_info(type).block_elements;
+KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens)
+    : layers_(std::move(layers)), format_(format), page_tokens_(page_tokens) {
+  const std::int64_t block = block_info(format).block_elements;
   for (const LayerShape& shape : layers_) {
     if (shape.head_dim % block == 0) continue;
     throw Error(ErrorKind::unsupported, "a head of this model is no whole number of the cache type's blocks",
@@ -116,7 +116,7 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
       const std::int64_t run = std::min(rows - row, page_tokens_ - inside);
       char* base = page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value);
       cpu::kernels().store_cache({.source_type = to_element(source.scalar_type()),
-                                  .cache_type = type_,
+                                  .cache_type = format_,
                                   .source = from + row * width * static_cast<std::int64_t>(source.element_size()),
                                   .destination = base + static_cast<std::size_t>(inside) * token_bytes(layer)},
                                  0, run * width);
@@ -154,7 +154,8 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
     auto* const to = whole.mutable_data_ptr<float>();
     for (std::int64_t position = 0; position < length; position += page_tokens_) {
       const std::int64_t run = std::min(page_tokens_, length - position);
-      dequantize_row(type_, page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value),
+      dequantize_row(format_,
+                     page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value),
                      to + position * width, run * width);
     }
     (is_value ? out.value : out.key) = whole.to(type);
@@ -207,7 +208,7 @@ void KvCache::copy_page(std::int32_t from, std::int32_t to) {
 
 std::size_t KvCache::token_bytes(std::int64_t layer) const {
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
-  return static_cast<std::size_t>(cpu::cache_bytes(type_, shape.num_key_value_heads * shape.head_dim));
+  return static_cast<std::size_t>(cpu::cache_bytes(format_, shape.num_key_value_heads * shape.head_dim));
 }
 
 std::size_t KvCache::page_bytes(std::int64_t layer) const {

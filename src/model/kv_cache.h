@@ -22,8 +22,8 @@ class KvCache {
     std::int64_t num_key_value_heads, head_dim;
   };
 
-  /// Error{unsupported} where `type` has blocks and a head is no whole number of them.
-  KvCache(std::vector<LayerShape> layers, BlockFormat type, std::int64_t page_tokens);
+  /// Error{unsupported} where `format` has blocks and a head is no whole number of them.
+  KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens);
 
   std::int64_t create();
   std::int64_t fork(std::int64_t sequence);
@@ -56,7 +56,10 @@ class KvCache {
   };
   KeyValue gather(std::int64_t layer, std::int64_t sequence, std::int64_t length, at::ScalarType type) const;
 
-  BlockFormat type() const { return type_; }
+  BlockFormat format() const { return format_; }
+  /// Bytes of one token's keys (or values) in a layer.
+  std::size_t token_bytes(std::int64_t layer) const;
+  const std::vector<LayerShape>& layers() const { return layers_; }
   std::int64_t page_tokens() const { return page_tokens_; }
   std::size_t bytes() const;
   /// Pages in use by any sequence.
@@ -73,13 +76,12 @@ class KvCache {
   std::int32_t take_page();
   void drop_page(std::int32_t page);
   void copy_page(std::int32_t from, std::int32_t to);
-  std::size_t token_bytes(std::int64_t layer) const;
   std::size_t page_bytes(std::int64_t layer) const;
   char* page_base(std::int64_t layer, std::int32_t page, bool value) const;
   std::int64_t pages_for(std::int64_t tokens) const { return (tokens + page_tokens_ - 1) / page_tokens_; }
 
   std::vector<LayerShape> layers_;
-  BlockFormat type_;
+  BlockFormat format_;
   std::int64_t page_tokens_;
   std::map<std::int64_t, Sequence> sequences_;
   std::int64_t next_sequence_ = 0;

@@ -142,7 +142,7 @@ void PlanPass::write_key_value(const PlanLayer& layer, std::int64_t row, std::in
   const std::int64_t position = cache_.length(batch_.sequences[sequence]) + row - batch_.cu_seqlens[sequence];
   const auto page = static_cast<std::size_t>(position / cache_.page_tokens());
   const std::int64_t place = position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
-  const BlockFormat type = cache_.type();
+  const BlockFormat type = cache_.format();
   const auto write = [&](const float* from, const void* base) {
     auto* const to = static_cast<char*>(const_cast<void*>(base)) + cpu::cache_bytes(type, place);
     kernels_.store_cache({.cache_type = type, .source = from, .destination = to}, 0, dim);
@@ -162,7 +162,7 @@ cpu::AttentionShape PlanPass::shape_of(const PlanLayer& layer) const {
   const Block& block = *layer.block;
   const Attention& attention = block.attention;
   return {.type = Element::f32,
-          .cache_type = cache_.type(),
+          .cache_type = cache_.format(),
           .num_kv_heads = attention.num_key_value_heads,
           .group = attention.num_heads / attention.num_key_value_heads,
           .head_dim = attention.head_dim,
