@@ -9,7 +9,8 @@ namespace {
 
 // A sequence with more new rows is taken in tiles of them.
 constexpr std::int64_t kSingleRows = 4;
-// Attention over more positions is a large share of a prompt's time: it goes by products of bf16.
+// Attention over more positions is a large share of a prompt's time: it goes by products of bf16, where those of the
+// weights do too.
 constexpr std::int64_t kExactLength = 256;
 
 }  // namespace
@@ -192,7 +193,7 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     params.value_pages = buffers_.pages[i].values.data();
     params.rows = count;
     params.length = cache_.length(batch_.sequences[i]) + count;
-    params.bf16_products = params.length > kExactLength;
+    params.bf16_products = params.length > kExactLength && layer.qkv.reads_bf16();
     params.window = layer.block->attention.sliding_window.value_or(0);
     params.q_row_stride = layer.qkv.width();
     params.out_row_stride = layer.query_width();
