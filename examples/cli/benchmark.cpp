@@ -2,6 +2,10 @@
 //
 // prompt_tokens_per_second is one prefill with the logits of the last token only; new_tokens_per_second is single-token
 // passes from a cache of --depth tokens, sampling excluded. One warm-up, then repetitions; medians are printed.
+//
+// fraction_of_bandwidth_limit holds decoding against what it must read, weights and the cache halfway through, at the
+// speed at which this machine's memory gives a buffer of that size to the same threads (benchmark_limits.h);
+// fraction_of_gemm_limit holds the prefill against its matrix products alone.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -9,6 +13,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "benchmark_limits.h"
 #include "common.h"
 
 namespace cli {
@@ -24,6 +29,7 @@ struct Flags {
   std::int64_t batch = 1;
   std::int64_t repetitions = 5;
   std::string kv_type = "auto";
+  bool no_limits = false;
   bool json = false;
 };
 
@@ -46,6 +52,7 @@ struct Measurement {
   double prompt_seconds = 0;
   double new_seconds = 0;
   std::size_t cache_bytes = 0;
+  std::size_t cache_bytes_per_token = 0;
 };
 
 Measurement measure(const powerhouse::CausalLM& model, const Flags& flags) {
@@ -78,6 +85,7 @@ Measurement measure(const powerhouse::CausalLM& model, const Flags& flags) {
     }
     measurement.new_seconds = seconds_since(begin);
     measurement.cache_bytes = std::max(measurement.cache_bytes, session.cache_bytes());
+    measurement.cache_bytes_per_token = session.cache_bytes_per_token();
   }
   return measurement;
 }
@@ -88,6 +96,39 @@ void check_fits(std::int64_t tokens, std::int64_t context, const char* flag) {
   throw powerhouse::Error(
       powerhouse::ErrorKind::range, "more tokens than the model's context",
       {.field = flag, .expected = "at most " + std::to_string(context), .found = std::to_string(tokens)});
+}
+
+// The fields about limits. A fraction of what was not measured is null.
+nlohmann::ordered_json limits(const powerhouse::CausalLM& model, const Flags& flags, double prompt_seconds,
+                              double new_seconds, std::size_t cache_bytes_per_token) {
+  const std::size_t weights = model.memory().read_per_token;
+  const double length = static_cast<double>(flags.depth) + static_cast<double>(flags.new_tokens + 1) / 2;
+  const double cache =
+      static_cast<double>(flags.batch) * cache_bytes_read(model.config(), cache_bytes_per_token, length);
+  const auto bytes = static_cast<std::size_t>(static_cast<double>(weights) + cache);
+  const Bandwidth bandwidth = measure_bandwidth(bytes, powerhouse::threads());
+  nlohmann::ordered_json fields = {
+      {"weight_bytes_read_per_pass", weights},
+      {"cache_bytes_read_per_pass", static_cast<std::size_t>(cache)},
+      {"memory_bandwidth_bytes_per_second", bandwidth.model},
+      {"memory_bandwidth_2gib_bytes_per_second", bandwidth.two_gib},
+      {"fraction_of_bandwidth_limit", nullptr},
+      {"gemm_seconds", nullptr},
+      {"fraction_of_gemm_limit", nullptr},
+  };
+  if (new_seconds > 0) {
+    const double passes_per_second = static_cast<double>(flags.new_tokens) / new_seconds;
+    fields["fraction_of_bandwidth_limit"] = static_cast<double>(bytes) * passes_per_second / bandwidth.model;
+  }
+  if (prompt_seconds > 0) {
+    powerhouse::Session session(model);
+    const std::int64_t id = 0;
+    const double seconds =
+        gemm_seconds(model.config(), flags.prompt_tokens, session.forward(session.create(), std::span(&id, 1)));
+    fields["gemm_seconds"] = seconds;
+    fields["fraction_of_gemm_limit"] = seconds / prompt_seconds;
+  }
+  return fields;
 }
 
 void run(const Flags& flags) {
@@ -108,17 +149,18 @@ void run(const Flags& flags) {
   }
   measure(model, flags);
   std::vector<double> prompt, decode;
-  std::size_t cache_bytes = 0;
+  std::size_t cache_bytes = 0, cache_bytes_per_token = 0;
   for (std::int64_t i = 0; i < flags.repetitions; ++i) {
     const Measurement measurement = measure(model, flags);
     prompt.push_back(measurement.prompt_seconds);
     decode.push_back(measurement.new_seconds);
     cache_bytes = measurement.cache_bytes;
+    cache_bytes_per_token = measurement.cache_bytes_per_token;
   }
   const auto rate = [](std::int64_t tokens, double seconds) {
     return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
   };
-  const nlohmann::ordered_json result = {
+  nlohmann::ordered_json result = {
       {"model", flags.model.model},
       {"dtype", std::string(powerhouse::to_string(model.dtype()))},
       {"prompt_tokens", flags.prompt_tokens},
@@ -139,6 +181,8 @@ void run(const Flags& flags) {
       {"cpu", powerhouse::cpu_name()},
       {"instruction_set", powerhouse::kernel_instruction_set()},
   };
+  // Only now, when the peak of memory is read: limits take buffers of their own.
+  if (!flags.no_limits) result.update(limits(model, flags, median(prompt), median(decode), cache_bytes_per_token));
   if (flags.json) {
     write_out(result.dump(2) + "\n");
     return;
@@ -170,6 +214,8 @@ void add_benchmark(CLI::App& app, Action& action) {
   command.add_option("--repetitions", flags->repetitions, "runs after the warm-up")
       ->capture_default_str()
       ->transform(integer(1, 1000));
+  command.add_flag("--no-limits", flags->no_limits,
+                   "leave out what the machine allows at best (takes 2 GiB of memory)");
   command.add_flag("--json", flags->json, "print as JSON");
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }

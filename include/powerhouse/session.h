@@ -84,6 +84,8 @@ class POWERHOUSE_API Session {
 
   /// Bytes of the cache's pages, used and spare.
   std::size_t cache_bytes() const;
+  /// Bytes of the keys and values of one token in all layers.
+  std::size_t cache_bytes_per_token() const;
   const CausalLM& model() const;
 
  private:

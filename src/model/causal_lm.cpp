@@ -18,6 +18,20 @@
 namespace powerhouse {
 namespace {
 
+// Of a dense weight; a plan reads all that it packs.
+std::size_t read_for_token(const ModelConfig& config, const ParameterSpec& spec, std::size_t bytes) {
+  switch (spec.role) {
+    case Role::embed_tokens: return config.tie_word_embeddings ? bytes : 0;
+    case Role::position_embeddings: return 0;
+    case Role::experts_gate_up:
+    case Role::experts_down: {
+      const Moe& moe = *config.layers[static_cast<std::size_t>(spec.layer)].mlp.moe;
+      return bytes / static_cast<std::size_t>(moe.num_experts) * static_cast<std::size_t>(moe.num_experts_per_tok);
+    }
+    default: return bytes;
+  }
+}
+
 void check_kernels() {
   if (cpu::selected_kernels() != nullptr) return;
   std::string names;
@@ -161,9 +175,11 @@ MemoryAccount CausalLM::memory() const {
     // What a plan uses of the file it says itself.
     if (impl_->model->plan && weight.is_mapped()) continue;
     (weight.is_mapped() ? account.mapped : account.weights) += weight.dense_bytes();
+    account.read_per_token += read_for_token(config(), spec, weight.dense_bytes());
   }
   if (impl_->model->plan) {
     account.weights += impl_->model->plan->bytes();
+    account.read_per_token += impl_->model->plan->bytes();
     account.mapped += impl_->model->plan->mapped_bytes();
   }
   return account;

@@ -171,6 +171,14 @@ std::size_t KvCache::bytes() const {
   return total;
 }
 
+std::size_t KvCache::bytes_per_token() const {
+  std::size_t total = 0;
+  for (const LayerShape& layer : layers_) {
+    total += 2 * static_cast<std::size_t>(layer.num_key_value_heads * layer.head_dim) * c10::elementSize(type_);
+  }
+  return total;
+}
+
 std::int64_t KvCache::used_pages() const { return static_cast<std::int64_t>(references_.size() - free_.size()); }
 
 std::int32_t KvCache::take_page() {

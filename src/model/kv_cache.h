@@ -62,6 +62,8 @@ class KvCache {
   const std::vector<LayerShape>& layers() const { return layers_; }
   std::int64_t page_tokens() const { return page_tokens_; }
   std::size_t bytes() const;
+  /// Of keys and values of one token, in all layers.
+  std::size_t bytes_per_token() const;
   /// Pages in use by any sequence.
   std::int64_t used_pages() const;
 

@@ -238,6 +238,7 @@ at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::sto
 }
 
 std::size_t Session::cache_bytes() const { return impl_->cache.bytes(); }
+std::size_t Session::cache_bytes_per_token() const { return impl_->cache.bytes_per_token(); }
 const CausalLM& Session::model() const { return *impl_->model; }
 
 }  // namespace powerhouse

@@ -113,7 +113,8 @@ expect(2 "^$" "q8_0 or q4_0" benchmark --model ${tiny} --kv-type q5_0)
 expect(0 "" "" benchmark --model ${tiny} --prompt-tokens 16 --new-tokens 4 --depth 8 --batch 2 --kv-type bf16
   --repetitions 2 --threads 1 --json)
 foreach(key IN ITEMS prompt_tokens_per_second new_tokens_per_second load_seconds first_token_seconds peak_memory_bytes
-    threads cpu)
+    threads cpu memory_bandwidth_bytes_per_second memory_bandwidth_2gib_bytes_per_second fraction_of_bandwidth_limit
+    fraction_of_gemm_limit)
   string(JSON value ERROR_VARIABLE missing GET "${stdout}" ${key})
   if(missing OR value STREQUAL "0")
     message(SEND_ERROR "benchmark --json: ${key} is ${value} ${missing}")
