@@ -7,6 +7,8 @@
     perplexity  against llama-perplexity (--llama-perplexity PROGRAM --text FILE)
     tokenizers  against fastokens and tokenizers (compare_tokenizers.py); alone: --tokenizers. Needs tokenizer_bench
                 (-DPOWERHOUSE_BUILD_BENCH=ON) and nothing of LibTorch.
+    cpu         inference against llama.cpp, its forks and transformers, with the limits of the machine: writes
+                bench/results/cpu.md (compare_cpu.py); alone: --cpu. --build-llama and --make-models prepare it.
 
 Needs a release build in build/release. The peers run in an environment of their own: a virtual environment with
 bench/requirements.txt in build/peers, made at the first call, or the Python given by --python.
@@ -21,76 +23,13 @@ import sys
 import tempfile
 import time
 
+import compare_cpu
 import compare_tokenizers
+import compare_transformers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.path.join(ROOT, "build", "release", "bin", "powerhouse")
 LIBTORCH = os.environ.get("LibTorch_ROOT", os.path.join(ROOT, "build", "libtorch", "torch"))
-
-# transformers, one process a run: loads the folder that the first run makes from the GGUF file, then measures what
-# `powerhouse benchmark` measures: one warm-up, then the median of three.
-PEER = """
-import json, statistics, sys, time, torch, transformers
-from transformers import LlamaForCausalLM
-folder, prompt_tokens, new_tokens, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-torch.set_num_threads(threads)
-model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
-vocabulary = model.config.vocab_size
-ids = torch.tensor([[(i * 7919 + 13) % vocabulary for i in range(prompt_tokens)]])
-def prefill():
-    begin = time.perf_counter()
-    model(ids, logits_to_keep=1)
-    return time.perf_counter() - begin
-def decode():
-    cache = None
-    begin = time.perf_counter()
-    for i in range(new_tokens):
-        out = model(torch.tensor([[(i * 7919 + 13) % vocabulary]]), past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
-    return time.perf_counter() - begin
-with torch.no_grad():
-    prefill(), decode()
-    prompt, new = statistics.median(prefill() for _ in range(3)), statistics.median(decode() for _ in range(3))
-print(json.dumps({"prompt_tokens_per_second": prompt_tokens / prompt, "new_tokens_per_second": new_tokens / new,
-                  "version": transformers.__version__, "torch": torch.__version__}))
-"""
-
-# The peer's folder: the same numbers, dequantized by gguf and rounded to bf16 (plain weights: transformers would
-# otherwise keep the file's blocks packed and compute in float32).
-CONVERT = """
-import sys, torch, gguf, numpy
-from transformers import LlamaConfig, LlamaForCausalLM
-path, folder = sys.argv[1], sys.argv[2]
-reader = gguf.GGUFReader(path)
-def field(name, otherwise=None):
-    found = reader.fields.get(name)
-    return found.contents() if found is not None else otherwise
-heads, kv_heads = field("llama.attention.head_count"), field("llama.attention.head_count_kv")
-tensors = {t.name: t for t in reader.tensors}
-config = LlamaConfig(
-    vocab_size=int(tensors["token_embd.weight"].shape[1]), hidden_size=field("llama.embedding_length"),
-    intermediate_size=field("llama.feed_forward_length"), num_hidden_layers=field("llama.block_count"),
-    num_attention_heads=heads, num_key_value_heads=kv_heads, max_position_embeddings=field("llama.context_length"),
-    rms_norm_eps=field("llama.attention.layer_norm_rms_epsilon"), tie_word_embeddings="output.weight" not in tensors,
-    rope_parameters={"rope_type": "default", "rope_theta": field("llama.rope.freq_base", 10000.0)})
-model = LlamaForCausalLM(config).to(torch.bfloat16)
-names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
-state = {}
-for name in model.state_dict():
-    if name == "lm_head.weight" and config.tie_word_embeddings:
-        continue
-    stem, ending = name.rsplit(".", 1)
-    tensor = tensors[names.get_name(stem) + "." + ending]
-    data = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-    count = {"q_proj": heads, "k_proj": kv_heads}.get(stem.rsplit(".", 1)[-1])
-    if count:
-        data = data.reshape(count, data.shape[0] // count // 2, 2, -1).swapaxes(1, 2).reshape(data.shape)
-    state[name] = torch.from_numpy(numpy.ascontiguousarray(data)).to(torch.bfloat16)
-model.load_state_dict(state, strict=False)
-model.tie_weights()
-model.save_pretrained(folder)
-"""
-
 
 def run(command, **options):
     done = subprocess.run(command, capture_output=True, text=True, **options)
@@ -121,16 +60,13 @@ def spread(values):
 
 def speed(arguments):
     python = peer_python(arguments.python)
-    folder = os.path.join(ROOT, "build", "peer-model")
-    if not os.path.exists(os.path.join(folder, "config.json")):
-        run([python, "-c", CONVERT, arguments.model, folder])
+    folder = compare_transformers.folder_of(run, python, arguments.model, os.path.join(ROOT, "build", "peer-model"))
     ours, theirs = [], []
     for number in range(arguments.runs):
         ours.append(json.loads(run([PROGRAM, "benchmark", "--model", arguments.model, "--dtype", "bf16", "--json",
                                     "--prompt-tokens", "512", "--new-tokens", str(arguments.new_tokens),
-                                    "--repetitions", "3", "--threads", str(arguments.threads)])))
-        theirs.append(json.loads(run([python, "-c", PEER, folder, "512", str(arguments.new_tokens),
-                                      str(arguments.threads)]).splitlines()[-1]))
+                                    "--repetitions", "3", "--no-limits", "--threads", str(arguments.threads)])))
+        theirs.append(compare_transformers.measure(run, python, folder, 512, arguments.new_tokens, arguments.threads))
         print(f"run {number + 1} of {arguments.runs}", file=sys.stderr)
     print(f"\nbf16 on {ours[0]['threads']} threads, {ours[0]['cpu']} ({ours[0]['instruction_set']}); "
           f"transformers {theirs[0]['version']}, torch {theirs[0]['torch']}; medians of {arguments.runs} alternating runs "
@@ -149,14 +85,20 @@ def timed(command):
     return time.perf_counter() - begin
 
 
+def bare_libtorch(folder):
+    """The program that only loads LibTorch and multiplies once, built there."""
+    bare = os.path.join(folder, "bare_libtorch")
+    site = os.path.dirname(LIBTORCH)
+    libraries = [os.path.join(LIBTORCH, "lib"), os.path.join(site, "nvidia", "cu13", "lib")]
+    run(["g++", "-O2", "-std=c++20", os.path.join(ROOT, "bench", "bare_libtorch.cpp"), "-o", bare,
+         "-isystem", os.path.join(LIBTORCH, "include"), "-L" + libraries[0], "-ltorch_cpu", "-lc10",
+         "-Wl,-rpath," + ":".join(libraries), "-Wl,-rpath-link," + libraries[1]])
+    return bare
+
+
 def startup(arguments):
     with tempfile.TemporaryDirectory() as scratch:
-        bare = os.path.join(scratch, "bare")
-        site = os.path.dirname(LIBTORCH)
-        libraries = [os.path.join(LIBTORCH, "lib"), os.path.join(site, "nvidia", "cu13", "lib")]
-        run(["g++", "-O2", "-std=c++20", os.path.join(ROOT, "bench", "bare_libtorch.cpp"), "-o", bare,
-             "-isystem", os.path.join(LIBTORCH, "include"), "-L" + libraries[0], "-ltorch_cpu", "-lc10",
-             "-Wl,-rpath," + ":".join(libraries), "-Wl,-rpath-link," + libraries[1]])
+        bare = bare_libtorch(scratch)
         ours, theirs = [], []
         command = [PROGRAM, "generate", "--model", arguments.model, "--prompt", "Hello", "--max-new-tokens", "1",
                    "--threads", str(arguments.threads)]
@@ -210,12 +152,19 @@ def tokenizers(arguments):
         sys.exit(1)
 
 
+def cpu(arguments):
+    tools = compare_cpu.Tools(root=ROOT, powerhouse=PROGRAM, python=peer_python(arguments.python),
+                              bare_libtorch=bare_libtorch(compare_cpu.work_folder(ROOT)))
+    compare_cpu.cpu(tools, arguments)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a GGUF file of the Llama family")
     parser.add_argument("--tokenizers", action="store_const", const=["tokenizers"], dest="only")
     parser.add_argument("--tokenizer-bench", help="the program; build/release/bin/tokenizer_bench where not given")
-    parser.add_argument("--only", nargs="+", choices=["speed", "startup", "header", "perplexity", "tokenizers"],
+    parser.add_argument("--cpu", action="store_const", const=["cpu"], dest="only")
+    parser.add_argument("--only", nargs="+", choices=["speed", "startup", "header", "perplexity", "tokenizers", "cpu"],
                         default=["speed", "startup", "header", "perplexity"])
     parser.add_argument("--python", help="a Python that has the peers")
     parser.add_argument("--threads", type=int, default=2)
@@ -223,10 +172,11 @@ def main():
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--llama-perplexity")
     parser.add_argument("--text")
+    compare_cpu.add_arguments(parser.add_argument_group("cpu"))
     arguments = parser.parse_args()
     for name in arguments.only:
         {"speed": speed, "startup": startup, "header": header, "perplexity": perplexity,
-         "tokenizers": tokenizers}[name](arguments)
+         "tokenizers": tokenizers, "cpu": cpu}[name](arguments)
 
 
 main()

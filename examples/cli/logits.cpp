@@ -9,13 +9,14 @@ namespace {
 struct Flags {
   ModelFlags model;
   std::string ids, output;
+  std::int64_t rows = 512;
 };
 
 void run(const Flags& flags) {
   const auto ids = parse_ids(flags.ids);
   if (ids.empty()) throw powerhouse::Error(powerhouse::ErrorKind::usage, "no ids", {.field = "--ids"});
   const powerhouse::CausalLM model = flags.model.load();
-  powerhouse::Session session(model);
+  powerhouse::Session session(model, {.prefill_chunk = flags.rows});
   const at::Tensor logits = session.forward(session.create(), ids, powerhouse::LogitsOf::all);
   const powerhouse::NamedTensor named{"logits", logits};
   powerhouse::save_safetensors(flags.output, {&named, 1});
@@ -31,6 +32,9 @@ void add_logits(CLI::App& app, Action& action) {
   command.add_option("--output", flags->output, "safetensors file: `logits`, float32 [length, vocabulary]")
       ->required()
       ->check(not_empty());
+  command.add_option("--rows", flags->rows, "tokens a pass; 1 goes through them as generation does")
+      ->capture_default_str()
+      ->transform(integer(1));
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 
