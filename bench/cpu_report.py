@@ -1,4 +1,4 @@
-"""The report of `compare.py --cpu`: medians, spread, ratios, and whether each bar is held."""
+"""The report of `compare.py --cpu`: medians, spread, ratios, and whether each bar is held. F16 is shown without a bar."""
 import os
 import platform
 import statistics
@@ -42,15 +42,16 @@ class Table:
     def __init__(self):
         self.lines, self.held = [], []
 
-    def add(self, row, bar, shown_bar, held, remark="", theirs=None, peer=None):
-        self.held.append(held)
+    def add(self, row, bar, held, remark="", theirs=None, peer=None):
+        if held is not None:
+            self.held.append(held)
         ratio = statistics.median(row["ours"]) / statistics.median(theirs or row["theirs"])
         limits = [f"{percent(row, key):.0f} % of {name}" for key, name in (
             ("fraction_of_bandwidth_limit", "bandwidth"), ("fraction_of_gemm_limit", "GEMM"))
             if percent(row, key) is not None and (key.endswith("gemm_limit") == row["work"].startswith("prefill"))]
         self.lines.append(f"| {row['work']} | {row['file']} | {spread(row['ours'])} {row['unit']} | {peer or row['peer']} | "
                           f"{spread(theirs or row['theirs'])} | {ratio:.2f} | {', '.join(limits + ([remark] if remark else []))}"
-                          f" | {shown_bar} | {'yes' if held else '**no**'} |")
+                          f" | {bar} | {'' if held is None else 'yes' if held else '**no**'} |")
 
 
 def best(rows, work, of):
@@ -66,17 +67,21 @@ def speed_lines(table, rows, amx):
         for row in [row for row in mine if row["work"].startswith("decode")]:
             if stem == "smollm2":
                 bar = 2.0 if row["file"].endswith("q4_1") else 1.5
-                table.add(row, bar, f"{bar} x", ratio_of(row) >= bar)
+                if row["file"] == "smollm2-f16":
+                    table.add(row, "", None)
+                else:
+                    table.add(row, f"{bar} x", ratio_of(row) >= bar)
                 continue
             # Held to the smaller of the bytes that we read and the bytes of the file: packing may not flatter itself.
             share = min(1.0, row["weights_in_file"] / row["weights_read"]) * percent(row, "fraction_of_bandwidth_limit")
-            table.add(row, 1.3, "1.3 x and 60 % of bandwidth", ratio_of(row) >= 1.3 and share >= 60,
+            table.add(row, "1.3 x and 60 % of bandwidth", ratio_of(row) >= 1.3 and share >= 60,
                       f"{share:.0f} % by the file's bytes")
         top = best(mine, "prefill 512", "llama.cpp")
         for row in [row for row in mine if row["work"] == "prefill 512"]:
             held = statistics.median(row["ours"]) >= wanted * statistics.median(top["theirs"])
-            table.add(row, wanted, f"{wanted} x llama.cpp's best", held, theirs=top["theirs"],
-                      peer=f"llama.cpp, {top['file']}")
+            no_bar = row["file"] == "smollm2-f16"
+            table.add(row, "" if no_bar else f"{wanted} x llama.cpp's best", None if no_bar else held,
+                      theirs=top["theirs"], peer=f"llama.cpp, {top['file']}")
 
 
 def peer_lines(table, rows):
@@ -84,23 +89,23 @@ def peer_lines(table, rows):
         work = next(row["work"] for row in rows if row["peer"] == name and row["work"].startswith("decode"))
         mine = [row for row in rows if row["peer"] == name and row["work"] == work]
         ours, theirs = max(mine, key=lambda row: statistics.median(row["ours"])), best(rows, work, name)
-        table.add(ours, 1.25, "1.25 x", statistics.median(ours["ours"]) >= 1.25 * statistics.median(theirs["theirs"]),
+        table.add(ours, "1.25 x", statistics.median(ours["ours"]) >= 1.25 * statistics.median(theirs["theirs"]),
                   "best 4-bit of each", theirs["theirs"], f"{name}, {theirs['file']}")
 
 
 def other_lines(table, results):
     for row in results.get("transformers", []):
         gemm = percent(row, "fraction_of_gemm_limit")
-        table.add(row, 1.2, "1.2 x or 90 % of GEMM", ratio_of(row) >= 1.2 or gemm >= 90)
+        table.add(row, "1.2 x or 90 % of GEMM", ratio_of(row) >= 1.2 or gemm >= 90)
     for section, bar in (("batch", 2.0), ("depth", 1.5)):
         for row in results.get(section, []):
-            table.add(row, bar, f"{bar} x", ratio_of(row) >= bar)
+            table.add(row, f"{bar} x", ratio_of(row) >= bar)
     for section, bar in (("start", 1.5), ("memory", 1.3)):
         for row in results.get(section, []):
             whole = f"{statistics.median(row['whole']):.0f} MB in all" if "whole" in row else ""
-            table.add(row, bar, f"at most {bar} x", ratio_of(row) <= bar, whole)
+            table.add(row, f"at most {bar} x", ratio_of(row) <= bar, whole)
     for row in results.get("wall", []):
-        table.add(row, 1.0, "(less is better)", ratio_of(row) <= 1.0)
+        table.add(row, "(less is better)", ratio_of(row) <= 1.0)
 
 
 def quality_lines(rows):
@@ -147,5 +152,7 @@ def write(results):
                  "| file | tokens | perplexity, f32 | fast | llama.cpp | KL, fast | KL, llama.cpp | top-1, fast | top-1, "
                  "llama.cpp | held |", "|---|---|---|---|---|---|---|---|---|---|", *lines]
     text += ["", "Commands, with the last model each was run on:", ""]
-    text += [f"    {command}" for command in results["commands"].values()]
+    for what, command in results["commands"].items():
+        peer = next((name + ": " for name in about["peers"] if what.startswith(name)), "")
+        text.append(f"    {peer}{command}")
     return "\n".join(text) + "\n"

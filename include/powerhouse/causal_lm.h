@@ -36,8 +36,8 @@ struct SaveOptions {
 struct MemoryAccount {
   std::size_t weights = 0;  ///< in memory of our own, packed or dense
   std::size_t mapped = 0;   ///< weights used in place from the file
-  /// Of both, what the pass of one token reads: not the tables of embeddings and positions, of which it reads a row, and
-  /// of experts as many as one token is given to. Decoding can't be faster than memory gives these.
+  /// Of both, what the pass of one token reads: not the tables of embeddings and positions, of which it reads a row,
+  /// and of experts as many as one token is given to. Decoding can't be faster than memory gives these.
   std::size_t read_per_token = 0;
 };
 

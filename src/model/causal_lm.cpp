@@ -179,7 +179,7 @@ MemoryAccount CausalLM::memory() const {
   }
   if (impl_->model->plan) {
     account.weights += impl_->model->plan->bytes();
-    account.read_per_token += impl_->model->plan->bytes();
+    account.read_per_token += impl_->model->plan->bytes_per_token();
     account.mapped += impl_->model->plan->mapped_bytes();
   }
   return account;

@@ -173,9 +173,7 @@ std::size_t KvCache::bytes() const {
 
 std::size_t KvCache::bytes_per_token() const {
   std::size_t total = 0;
-  for (const LayerShape& layer : layers_) {
-    total += 2 * static_cast<std::size_t>(layer.num_key_value_heads * layer.head_dim) * c10::elementSize(type_);
-  }
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer) total += 2 * token_bytes(static_cast<std::int64_t>(layer));
   return total;
 }
 

@@ -138,6 +138,12 @@ bool any_packed(const PlanProduct& product) {
                      [](const PlanMatrix& matrix) { return matrix.packed.has_value(); });
 }
 
+std::size_t file_bytes_of(const PlanProduct& product) {
+  std::size_t bytes = 0;
+  for (const PlanMatrix& matrix : product.matrices) bytes += matrix.file_bytes;
+  return bytes;
+}
+
 std::size_t bytes_of(const std::optional<PlanNorm>& norm) {
   return norm ? (norm->weight.size() + norm->bias.size()) * sizeof(float) : 0;
 }
@@ -249,19 +255,37 @@ std::size_t Plan::bytes() const {
   return bytes;
 }
 
-std::size_t Plan::mapped_bytes() const {
-  std::size_t bytes = 0;
-  const auto add = [&](const PlanProduct& product) {
-    for (const PlanMatrix& matrix : product.matrices) bytes += matrix.file_bytes;
-  };
-  for (const PlanProduct* product : {&head_, &project_in_, &project_out_}) add(*product);
+std::size_t Plan::bytes_in_file() const {
+  std::size_t bytes = file_bytes_of(head_) + file_bytes_of(project_in_) + file_bytes_of(project_out_);
   for (const PlanLayer& layer : layers_) {
-    for (const PlanProduct* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) add(*product);
+    for (const PlanProduct* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) {
+      bytes += file_bytes_of(*product);
+    }
     if (!layer.moe) continue;
     for (const PlanProduct* product : {&layer.moe->router, &layer.moe->up, &layer.moe->down, &layer.moe->shared_down}) {
-      add(*product);
+      bytes += file_bytes_of(*product);
     }
   }
+  return bytes;
+}
+
+std::size_t Plan::bytes_per_token() const {
+  std::size_t bytes = this->bytes() + bytes_in_file();
+  for (const PlanLayer& layer : layers_) {
+    if (!layer.moe) continue;
+    const Moe& moe = *layer.block->mlp.moe;
+    std::size_t experts = 0;
+    for (const PlanProduct* product : {&layer.moe->up, &layer.moe->down}) {
+      experts += bytes_of(*product) + file_bytes_of(*product);
+    }
+    bytes -= experts / static_cast<std::size_t>(moe.num_experts) *
+             static_cast<std::size_t>(moe.num_experts - moe.num_experts_per_tok);
+  }
+  return bytes;
+}
+
+std::size_t Plan::mapped_bytes() const {
+  std::size_t bytes = bytes_in_file();
   for (const Role role : {Role::embed_tokens, Role::position_embeddings}) {
     if (role == Role::embed_tokens && config_.tie_word_embeddings && head_.matrices.front().file_bytes > 0) continue;
     const Weight& table = weights_.outside().weight(role);

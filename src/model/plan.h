@@ -36,11 +36,14 @@ class Plan {
   std::size_t bytes() const;
   /// Bytes that it reads from the file: embeddings row by row, and matrices that are multiplied as they lie.
   std::size_t mapped_bytes() const;
+  /// Of both, what the pass of one token reads: all matrices, but only the experts that it is given to.
+  std::size_t bytes_per_token() const;
 
  private:
   friend class PlanPass;
   Plan(const ModelConfig& config, const DecoderWeights& weights);
   void compile_layers();
+  std::size_t bytes_in_file() const;  // of matrices
   std::unique_ptr<PlanBuffers> take_buffers() const;
   void give_back(std::unique_ptr<PlanBuffers> buffers) const;
 

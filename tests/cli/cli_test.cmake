@@ -110,6 +110,12 @@ foreach(type IN ITEMS q8_0 q4_0)
 endforeach()
 expect(1 "^$" "multiple of 32" benchmark --model ${tiny} --prompt-tokens 8 --new-tokens 2 --kv-type q8_0)
 expect(2 "^$" "q8_0 or q4_0" benchmark --model ${tiny} --kv-type q5_0)
+expect(0 "^$" "" logits --model ${tiny} --ids "1 2 3" --rows 1 --output o.safetensors)
+expect(2 "" "--rows" logits --model ${tiny} --ids "1 2 3" --rows 0 --output o.safetensors)
+expect(0 "weights_bytes" "" benchmark --model ${tiny} --prompt-tokens 4 --new-tokens 1 --repetitions 1 --no-limits)
+if(stdout MATCHES "bandwidth")
+  message(SEND_ERROR "benchmark --no-limits: ${stdout}")
+endif()
 expect(0 "" "" benchmark --model ${tiny} --prompt-tokens 16 --new-tokens 4 --depth 8 --batch 2 --kv-type bf16
   --repetitions 2 --threads 1 --json)
 foreach(key IN ITEMS prompt_tokens_per_second new_tokens_per_second load_seconds first_token_seconds peak_memory_bytes

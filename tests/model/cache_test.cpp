@@ -78,6 +78,7 @@ TEST(CacheMemory, IsSharedByForksAndGivenBack) {
   session.forward(first, ids);
   // Two layers, K and V of two heads of 16 in float32, a token a page.
   EXPECT_GE(session.cache_bytes(), 30u * 2 * 2 * 2 * 16 * 4);
+  EXPECT_EQ(session.cache_bytes_per_token(), 2u * 2 * 2 * 16 * 4);
   const std::size_t one = session.cache_bytes();
   std::vector<SequenceId> forks;
   for (int i = 0; i < 50; ++i) forks.push_back(session.fork(first));

@@ -129,6 +129,20 @@ TEST_P(QuantizedPlan, TakesTheMemoryThatInspectTells) {
   EXPECT_EQ(account.weights + account.mapped, inspect(fixture(GetParam())).run_weight_bytes);
 }
 
+// By the sizes that the file tells.
+TEST_P(QuantizedPlan, TellsWhatOneTokenReads) {
+  const MemoryAccount account = model_.memory();
+  std::size_t expected = account.weights + account.mapped;
+  const auto& moe = model_.config().layers.front().mlp.moe;
+  for (const TensorReport& tensor : inspect(fixture(GetParam())).tensors) {
+    if (tensor.name == "token_embd.weight" && !model_.config().tie_word_embeddings) expected -= tensor.bytes;
+    if (tensor.name.find("_exps.weight") == std::string::npos) continue;
+    const auto experts = static_cast<std::size_t>(moe->num_experts);
+    expected -= tensor.bytes / experts * (experts - static_cast<std::size_t>(moe->num_experts_per_tok));
+  }
+  EXPECT_EQ(account.read_per_token, expected);
+}
+
 INSTANTIATE_TEST_SUITE_P(Tiny, QuantizedPlan,
                          ::testing::Values("tiny_blocks_q8_0.gguf", "tiny_blocks_q4_0.gguf", "tiny_experts_q8_0.gguf",
                                            "tiny_experts_q4_0.gguf", "tiny_shared_expert_q8_0.gguf",
