@@ -9,6 +9,8 @@
 
 #ifdef POWERHOUSE_CPU_X86
 #include <cpuid.h>
+
+#include "kernels/cpu/amx_probe.h"
 #endif
 
 namespace powerhouse::cpu {
@@ -29,6 +31,9 @@ extern const CpuKernels kTable;
 namespace avx512_bf16 {
 extern const CpuKernels kTable;
 }
+namespace amx {
+extern const CpuKernels kTable;
+}
 #endif
 
 namespace {
@@ -38,6 +43,7 @@ struct Features {
   bool avx512 = false;       // F, BW, VL and DQ
   bool avx512_vnni = false;  // the dot product of bytes
   bool avx512_bf16 = false;  // that and the bf16 dot product
+  bool amx = false;          // that and tiles of bf16, which threads may use
 };
 
 #ifdef POWERHOUSE_CPU_X86
@@ -53,11 +59,12 @@ Features probe() {
   if (__get_cpuid(1, &basic.a, &basic.b, &basic.c, &basic.d) == 0) return features;
   if (__get_cpuid_count(7, 0, &extended.a, &extended.b, &extended.c, &extended.d) == 0) return features;
   if (extended.a >= 1) __get_cpuid_count(7, 1, &extended1.a, &extended1.b, &extended1.c, &extended1.d);
-  constexpr int kFma = 12, kOsxsave = 27, kAvx = 28, kF16c = 29;   // leaf 1, ecx
-  constexpr int kAvx2 = 5, kF = 16, kDq = 17, kBw = 30, kVl = 31;  // leaf 7, ebx
-  constexpr int kVnni = 11;                                        // leaf 7, ecx
-  constexpr int kBf16 = 5;                                         // leaf 7.1, eax
-  constexpr std::uint64_t kYmmState = 0x06, kZmmState = 0xE6;      // XCR0
+  constexpr int kFma = 12, kOsxsave = 27, kAvx = 28, kF16c = 29;                     // leaf 1, ecx
+  constexpr int kAvx2 = 5, kF = 16, kDq = 17, kBw = 30, kVl = 31;                    // leaf 7, ebx
+  constexpr int kVnni = 11;                                                          // leaf 7, ecx
+  constexpr int kBf16 = 5;                                                           // leaf 7.1, eax
+  constexpr int kAmxBf16 = 22, kAmxTile = 24;                                        // leaf 7, edx
+  constexpr std::uint64_t kYmmState = 0x06, kZmmState = 0xE6, kTileState = 0x60000;  // XCR0
   if (!Registers::bit(basic.c, kOsxsave) || !Registers::bit(basic.c, kAvx)) return features;
   std::uint32_t low = 0;
   std::uint32_t high = 0;
@@ -70,6 +77,8 @@ Features probe() {
                     Registers::bit(extended.b, kVl);
   features.avx512_vnni = features.avx512 && Registers::bit(extended.c, kVnni);
   features.avx512_bf16 = features.avx512_vnni && Registers::bit(extended1.a, kBf16);
+  features.amx = features.avx512_bf16 && (state & kTileState) == kTileState && Registers::bit(extended.d, kAmxTile) &&
+                 Registers::bit(extended.d, kAmxBf16) && amx_runs();
   return features;
 }
 #endif
@@ -77,7 +86,7 @@ Features probe() {
 constexpr const char* kNames[] = {
     "scalar",
 #ifdef POWERHOUSE_CPU_X86
-    "avx2",   "avx512", "avx512_vnni", "avx512_bf16",
+    "avx2",   "avx512", "avx512_vnni", "avx512_bf16", "amx",
 #endif
     nullptr,
 };
@@ -90,6 +99,7 @@ const CpuKernels* find(std::string_view name) noexcept {
   if (name == "avx512" && features.avx512) return &avx512::kTable;
   if (name == "avx512_vnni" && features.avx512_vnni) return &avx512_vnni::kTable;
   if (name == "avx512_bf16" && features.avx512_bf16) return &avx512_bf16::kTable;
+  if (name == "amx" && features.amx) return &amx::kTable;
 #endif
   return nullptr;
 }

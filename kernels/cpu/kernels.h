@@ -201,7 +201,7 @@ struct Extremum {
 
 /// One instruction set's kernels. `begin` and `end` count work items.
 struct CpuKernels {
-  const char* name = nullptr;  ///< scalar, avx2, avx512, avx512_vnni, avx512_bf16
+  const char* name = nullptr;  ///< scalar, avx2, avx512, avx512_vnni, avx512_bf16, amx
   void (*linear)(const LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*quantize)(const QuantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*packed_linear)(const PackedLinearParams&, std::int64_t begin, std::int64_t end) = nullptr;

@@ -9,7 +9,7 @@ namespace powerhouse::testing {
 namespace {
 
 using Bf16LinearTest = CpuKernelTest;
-POWERHOUSE_EVERY_INSTRUCTION_SET(Bf16LinearTest);
+INSTANTIATE_TEST_SUITE_P(, Bf16LinearTest, ::testing::ValuesIn(gemm_tables()), table_name);
 
 // Numbers of the normal distribution, among them some zeros and some far too small for their neighbours.
 std::vector<std::uint16_t> numbers(std::int64_t count, std::mt19937& engine) {

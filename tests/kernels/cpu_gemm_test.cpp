@@ -8,7 +8,7 @@ namespace powerhouse::testing {
 namespace {
 
 using GemmTest = CpuKernelTest;
-POWERHOUSE_EVERY_INSTRUCTION_SET(GemmTest);
+INSTANTIATE_TEST_SUITE_P(, GemmTest, ::testing::ValuesIn(gemm_tables()), table_name);
 
 // Rows with room behind them, zeros up to kGemmPad and something else further on.
 struct Rows {

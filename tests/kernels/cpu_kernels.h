@@ -15,6 +15,12 @@
 
 #include "kernels/cpu/kernels.h"
 
+#ifdef POWERHOUSE_AMX_EMULATED_TEST
+namespace powerhouse::cpu::amx_emulated {
+extern void (*const kGemm)(const GemmParams&, std::int64_t begin, std::int64_t end, float* scratch);
+}
+#endif
+
 namespace powerhouse::testing {
 
 inline constexpr Element kElements[] = {Element::f32, Element::bf16, Element::f16};
@@ -82,6 +88,20 @@ inline std::vector<const cpu::CpuKernels*> available_tables() {
   for (const char* const* name = cpu::kernel_names(); *name != nullptr; ++name) {
     if (const cpu::CpuKernels* table = cpu::find_kernels(*name)) tables.push_back(table);
   }
+  return tables;
+}
+
+/// These, and AMX's gemm with emulated tiles.
+inline std::vector<const cpu::CpuKernels*> gemm_tables() {
+  std::vector<const cpu::CpuKernels*> tables = available_tables();
+#ifdef POWERHOUSE_AMX_EMULATED_TEST
+  if (const cpu::CpuKernels* plain = cpu::find_kernels("avx512_bf16")) {
+    static cpu::CpuKernels emulated = *plain;
+    emulated.name = "amx_emulated";
+    emulated.gemm = cpu::amx_emulated::kGemm;
+    tables.push_back(&emulated);
+  }
+#endif
   return tables;
 }
 

@@ -29,6 +29,16 @@ struct GemmBlock {
   bool first;  // no sums in y yet
 };
 
+}  // namespace
+}  // namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE
+
+#ifdef POWERHOUSE_AMX
+#include "kernels/cpu/generic/gemm_amx.h"
+#endif
+
+namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
+namespace {
+
 template <typename Lane, int kRows, int kPanels>
 inline void gemm_rows(const GemmParams& params, const GemmBlock<Lane>& block, std::int64_t m) {
   constexpr int kPack = kGemmPack<Lane>;
@@ -75,6 +85,17 @@ inline void gemm_block(const GemmParams& params, const GemmBlock<Lane>& block) {
   if (m < params.rows) gemm_rows<Lane, 1, kPanels>(params, block, m);
 }
 
+#ifdef POWERHOUSE_AMX
+template <int kPanels>
+inline void gemm_block_of(const GemmParams& params, const GemmBlock<bfloat16>& block) {
+  amx_block<kPanels>(params, block);
+}
+#endif
+template <int kPanels, typename Lane>
+inline void gemm_block_of(const GemmParams& params, const GemmBlock<Lane>& block) {
+  gemm_block<Lane, kPanels>(params, block);
+}
+
 /// The tile of `count` panels side by side.
 template <typename Lane>
 inline void gemm_make_tile(const GemmParams& params, std::int64_t panel, std::int64_t count, std::int64_t k,
@@ -115,9 +136,9 @@ inline void gemm_of(const GemmParams& params, std::int64_t begin, std::int64_t e
                                   .feature = panel * kPanelRows,
                                   .first = k == 0};
       if (count == kGemmPanels) {
-        gemm_block<Lane, kGemmPanels>(params, block);
+        gemm_block_of<kGemmPanels>(params, block);
       } else {
-        gemm_block<Lane, 1>(params, block);
+        gemm_block_of<1>(params, block);
       }
     }
   }

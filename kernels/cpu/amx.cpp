@@ -1,0 +1,25 @@
+// The kernels for AMX tiles of bf16 on top of AVX-512 (Sapphire Rapids and later): gemm multiplies by them, the rest is
+// as in avx512_bf16.cpp. The compile flags are set in CMakeLists.txt.
+#define POWERHOUSE_ISA_NAMESPACE amx
+#define POWERHOUSE_DOT_BF16
+#define POWERHOUSE_VNNI
+#define POWERHOUSE_AMX
+
+#include "kernels/cpu/vec/avx512.h"
+#include "kernels/cpu/vec/bytes_avx512.h"
+
+#include "kernels/cpu/generic/table.h"
+
+namespace powerhouse::cpu::amx {
+
+void try_tiles();  // called by amx_probe.cpp
+void try_tiles() {
+  configure_tiles(2 * kAmxRows);
+  _tile_zero(0);
+  _tile_zero(4);
+  _tile_zero(6);
+  _tile_dpbf16ps(0, 4, 6);
+  release_tiles();
+}
+
+}  // namespace powerhouse::cpu::amx
