@@ -163,6 +163,7 @@ void run(const Flags& flags) {
   nlohmann::ordered_json result = {
       {"model", flags.model.model},
       {"dtype", std::string(powerhouse::to_string(model.dtype()))},
+      {"numerics", std::string(powerhouse::to_string(model.numerics()))},
       {"prompt_tokens", flags.prompt_tokens},
       {"new_tokens", flags.new_tokens},
       {"depth", flags.depth},

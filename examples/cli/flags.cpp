@@ -91,6 +91,9 @@ void ModelFlags::add_all_but_model(CLI::App& command, std::string_view default_d
       ->capture_default_str()
       ->check(accepted_by([](const std::string& text) { powerhouse::parse_device(text); }));
   command.add_option("--dtype", dtype, "auto, f32, bf16 or f16")->capture_default_str()->check(dtype_name());
+  command.add_option("--numerics", numerics, "fast, or exact: the same bits in any batch, in pieces or at once")
+      ->capture_default_str()
+      ->check(accepted_by([](const std::string& text) { powerhouse::parse_numerics(text); }));
 }
 
 void add_kv_type(CLI::App& command, std::string& kv_type) {
@@ -101,8 +104,9 @@ void add_kv_type(CLI::App& command, std::string& kv_type) {
 
 powerhouse::CausalLM ModelFlags::load() const {
   if (threads > 0) powerhouse::set_threads(threads);
-  return powerhouse::CausalLM::from_pretrained(
-      model, {.dtype = powerhouse::parse_dtype(dtype), .device = powerhouse::parse_device(device)});
+  return powerhouse::CausalLM::from_pretrained(model, {.dtype = powerhouse::parse_dtype(dtype),
+                                                       .device = powerhouse::parse_device(device),
+                                                       .numerics = powerhouse::parse_numerics(numerics)});
 }
 
 void GenerationFlags::add(CLI::App& command) {

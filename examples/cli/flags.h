@@ -21,12 +21,14 @@ CLI::Validator not_empty();
 /// One of the compute types, "auto" among them.
 CLI::Validator dtype_name();
 
-/// --model, --threads, --device, --dtype. Every command takes them; those that load no weights need the model alone.
+/// --model, --threads, --device, --dtype, --numerics. Every command takes them; those that load no weights need the
+/// model alone.
 struct ModelFlags {
   std::string model;
   int threads = 0;
   std::string device = "cpu";
   std::string dtype;
+  std::string numerics = "fast";
 
   /// Adds the flags; `default_dtype` is the command's.
   void add(CLI::App& command, std::string_view default_dtype = "auto");

@@ -25,6 +25,15 @@ struct LoadOptions {
   /// threads. A type that is named makes all weights dense, as training needs them.
   Dtype dtype = Dtype::automatic;
   Device device{};
+  /// In exact, a token's logits are the same bits however it is computed: alone or in any batch, a prompt at once, in
+  /// pieces or token by token, on any number of threads, by a Session or by CausalLM::forward, padded or not, with
+  /// gradients, hooks or without: the log-probability that a trainer finds for a sampled token is the sampler's own.
+  /// It holds for one model (and its `share()`) between two changes of its parameters; handing out parameters is one,
+  /// since quantized weights become dense by it. Logits are computed in float32 (the compute type) from weights of any
+  /// type; the cache is float32. Prompts cost several times as much as in `fast`, single tokens nearly nothing
+  /// (docs/numerics.md). Error{unsupported} for a compute type that is named and not f32, for other types of the
+  /// cache, and for sequences so long that a RoPE which depends on the length changes.
+  Numerics numerics = Numerics::fast;
 };
 
 struct SaveOptions {
@@ -62,6 +71,8 @@ class POWERHOUSE_API CausalLM {
   const ModelConfig& config() const;
   /// The compute type, never `automatic`.
   Dtype dtype() const;
+  /// As loaded.
+  Numerics numerics() const;
   MemoryAccount memory() const;
 
   /// Logits of every position. `input_ids` is int64 [batch, length]; `attention_mask`, where defined, is [batch,

@@ -21,6 +21,18 @@ POWERHOUSE_API std::string_view to_string(Dtype dtype) noexcept;
 /// The same words, and "float32", "bfloat16", "float16". Error{usage} otherwise.
 POWERHOUSE_API Dtype parse_dtype(std::string_view text);
 
+/// How much of a number's last bits may depend on what else is computed beside it.
+enum class Numerics {
+  fast,   ///< whatever is fastest for so many rows; a prompt's rows differ in their last bits from those of single
+          ///< tokens
+  exact,  ///< one way to compute a row, whoever computes it and in whatever company (LoadOptions)
+};
+
+/// "fast", "exact".
+POWERHOUSE_API std::string_view to_string(Numerics numerics) noexcept;
+/// The same words. Error{usage} otherwise.
+POWERHOUSE_API Numerics parse_numerics(std::string_view text);
+
 enum class DeviceKind { cpu, cuda };
 
 struct Device {

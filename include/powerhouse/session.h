@@ -32,7 +32,8 @@ POWERHOUSE_API std::string_view to_string(KvType type) noexcept;
 POWERHOUSE_API KvType parse_kv_type(std::string_view text);
 
 struct SessionOptions {
-  /// Error{unsupported} for q8_0 and q4_0 where a head's size is no multiple of 32.
+  /// In exact numerics f32 alone (LoadOptions). Error{unsupported} for others there, and for q8_0 and q4_0 where a
+  /// head's size is no multiple of 32.
   KvType kv_type = KvType::automatic;
   std::int64_t page_tokens = 16;     ///< tokens a page of the cache
   std::int64_t prefill_chunk = 512;  ///< rows a pass; longer inputs go through in pieces, so that memory stays bounded

@@ -12,6 +12,7 @@
 #include "model/loader.h"
 #include "model/numeric_check.h"
 #include "model/saver.h"
+#include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -49,6 +50,29 @@ void check_device(const Device& device) {
   if (device.kind == DeviceKind::cpu) return;
   throw Error(ErrorKind::device, "this build has no CUDA support",
               {.field = "device", .expected = "cpu", .found = "cuda"});
+}
+
+// What `options` ask for as a type of the weights.
+at::ScalarType weight_type(const Checkpoint& checkpoint, const LoadOptions& options) {
+  if (options.numerics == Numerics::exact) {
+    if (options.dtype == Dtype::automatic || options.dtype == Dtype::f32) return at::kFloat;
+    throw Error(ErrorKind::unsupported, "exact numerics compute in float32",
+                {.field = "dtype", .expected = "auto or f32", .found = std::string(to_string(options.dtype))});
+  }
+  return options.dtype == Dtype::automatic ? automatic_type(checkpoint) : to_scalar_type(options.dtype);
+}
+
+// RoPE that changes with the length turns the same token otherwise in a longer sequence.
+void check_exact_lengths(const ModelConfig& config, const PackedBatch& batch) {
+  for (const Block& block : config.layers) {
+    if (block.position != PositionKind::rope || !ops::depends_on_length(block.rope)) continue;
+    const std::int64_t longest = block.rope.original_max_position_embeddings;
+    for (const std::int64_t length : batch.rope_lengths) {
+      if (length <= longest) continue;
+      throw Error(ErrorKind::unsupported, "exact numerics end where RoPE begins to depend on the length",
+                  {.field = "ids", .expected = "at most " + std::to_string(longest), .found = std::to_string(length)});
+    }
+  }
 }
 
 // The rows of [batch, length] that are no padding, packed.
@@ -107,9 +131,11 @@ void check_length(const ModelConfig& config, std::int64_t length) {
 at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) const {
   const ModelGate::Reading reading_hooks(gate);
   const ModelGate::Reading reading_model(model->gate);
+  if (model->numerics == Numerics::exact) check_exact_lengths(model->config, batch);
   return guarded([&] {
     const bool planned = cache != nullptr && hooks.empty() && model->plan != nullptr;
-    at::Tensor logits = planned ? model->plan->forward(batch, *cache) : model->decoder.forward(batch, cache, hooks);
+    at::Tensor logits = planned ? model->plan->forward(batch, *cache)
+                                : model->decoder.forward(batch, cache, hooks, model->arithmetic());
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
       report_not_finite(*model, batch, cache, hooks);
     }
@@ -128,14 +154,17 @@ CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& o
   return guarded([&] {
     const Checkpoint checkpoint = open_checkpoint(path);
     LoadedConfig loaded = load_config(checkpoint);
-    const at::ScalarType type =
-        options.dtype == Dtype::automatic ? automatic_type(checkpoint) : to_scalar_type(options.dtype);
+    const at::ScalarType type = weight_type(checkpoint, options);
+    if (options.numerics == Numerics::exact && !Plan::has_steps(loaded.config)) {
+      throw Error(ErrorKind::unsupported, "our kernels don't know this model's ALiBi",
+                  {.file = path, .field = "numerics", .found = "exact"});
+    }
     DecoderWeights weights = load_weights(checkpoint, loaded, type);
     auto impl = std::make_shared<Impl>();
-    impl->model =
-        std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type, path);
+    impl->model = std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type,
+                                          path, options.numerics);
     Model& model = *impl->model;
-    if (options.dtype == Dtype::automatic) model.plan = Plan::compile(model.config, model.weights);
+    if (options.dtype == Dtype::automatic) model.plan = Plan::compile(model.config, model.weights, options.numerics);
     if (!model.plan) {
       for (const ParameterSpec& spec : model.weights.specs()) model.weights.weight(spec).tensor();
     }
@@ -153,7 +182,8 @@ CausalLM CausalLM::clone() const {
           Weight::dense(spec.name, source.detach().clone().set_requires_grad(source.requires_grad()), spec.transposed);
     }
     auto impl = std::make_shared<Impl>();
-    impl->model = std::make_shared<Model>(*from.architecture, from.config, std::move(weights), from.type, from.origin);
+    impl->model = std::make_shared<Model>(*from.architecture, from.config, std::move(weights), from.type, from.origin,
+                                          from.numerics);
     return CausalLM(std::move(impl));
   });
 }
@@ -167,6 +197,8 @@ CausalLM CausalLM::share() const {
 const ModelConfig& CausalLM::config() const { return impl_->model->config; }
 
 Dtype CausalLM::dtype() const { return to_dtype(impl_->model->type); }
+
+Numerics CausalLM::numerics() const { return impl_->model->numerics; }
 
 MemoryAccount CausalLM::memory() const {
   MemoryAccount account;

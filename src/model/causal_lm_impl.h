@@ -14,12 +14,13 @@ namespace powerhouse {
 /// A model's config and weights; handles made by CausalLM::share have it in common.
 struct Model {
   Model(const Architecture& architecture_, ModelConfig config_, DecoderWeights weights_, at::ScalarType type_,
-        std::string origin_)
+        std::string origin_, Numerics numerics_)
       : architecture(&architecture_),
         config(std::move(config_)),
         weights(std::move(weights_)),
         type(type_),
         origin(std::move(origin_)),
+        numerics(numerics_),
         decoder(config, weights) {}
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
@@ -29,10 +30,13 @@ struct Model {
   DecoderWeights weights;
   at::ScalarType type;
   std::string origin;  // the path it was loaded from, for errors
-  Decoder decoder;     // reads the two above
+  Numerics numerics;
+  Decoder decoder;  // reads config and weights
   /// For sessions, while the weights are those of the file; may be null.
   std::unique_ptr<const Plan> plan{};
   ModelGate gate;
+
+  Arithmetic arithmetic() const { return {numerics, plan.get()}; }
 };
 
 struct CausalLM::Impl {

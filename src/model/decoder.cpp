@@ -4,11 +4,12 @@
 
 #include <cmath>
 
-#include "model/projections.h"
+#include "model/exact_product.h"
+#include "model/plan.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/exact.h"
 #include "ops/linear.h"
-#include "ops/moe.h"
 #include "ops/norm.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
@@ -27,6 +28,7 @@ struct Decoder::Pass {
   const PackedBatch& batch;
   KvCache* cache;
   const HookTable& hooks;
+  const Arithmetic arithmetic;
   std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
@@ -38,14 +40,6 @@ struct Decoder::Pass {
 };
 
 namespace {
-
-at::Tensor norm_with(const LayerWeights& weights, Role role, const Norm& choice, const at::Tensor& x) {
-  return ops::norm(x, choice, weights[role], weights.bias(role));
-}
-
-at::Tensor linear_with(const LayerWeights& weights, Role role, const at::Tensor& x) {
-  return ops::linear(x, weights.matrix(role), weights.bias(role));
-}
 
 // x * scale with the scale rounded to x's type, as a Hugging Face model in that type holds it.
 at::Tensor scaled(const at::Tensor& x, float scale) {
@@ -65,6 +59,18 @@ Decoder::Decoder(const ModelConfig& config, const DecoderWeights& weights) : con
     }
     rope_of_.push_back(index);
   }
+}
+
+at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const {
+  const LayerWeights& weights = layer < 0 ? weights_.outside() : weights_.layer(layer);
+  if (pass.arithmetic.planned()) return planned_linear(*pass.arithmetic.plan->matrix(layer, role), weights, role, x);
+  return ops::linear(x, weights.matrix(role), weights.bias(role), pass.arithmetic.numerics);
+}
+
+at::Tensor Decoder::norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice,
+                         const at::Tensor& x) const {
+  const LayerWeights& weights = layer < 0 ? weights_.outside() : weights_.layer(layer);
+  return ops::norm(x, choice, weights[role], weights.bias(role), pass.arithmetic.numerics);
 }
 
 void Decoder::make_rope_tables(Pass& pass) const {
@@ -87,32 +93,48 @@ void Decoder::make_rope_tables(Pass& pass) const {
 
 at::Tensor Decoder::embed(const Pass& pass) const {
   const LayerWeights& weights = weights_.outside();
-  at::Tensor x = at::_ops::embedding::call(weights[Role::embed_tokens], index_tensor(pass.batch.ids), -1, false, false);
-  x = scaled(x, config_.embedding_scale);
-  if (config_.embedding_size > 0) x = linear_with(weights, Role::project_in, x);
+  const auto rows_of = [&](Role role, const at::Tensor& rows) {
+    // A plan has no use for the dense form.
+    if (pass.arithmetic.planned()) return weights.weight(role).rows(rows);
+    return at::_ops::embedding::call(weights[role], rows, -1, false, false);
+  };
+  at::Tensor x = scaled(rows_of(Role::embed_tokens, index_tensor(pass.batch.ids)), config_.embedding_scale);
+  if (config_.embedding_size > 0) x = linear(pass, -1, Role::project_in, x);
   if (config_.learned_positions > 0) {
-    const at::Tensor rows = index_tensor(pass.batch.position_ids).add(config_.position_offset);
-    x = x.add(at::_ops::embedding::call(weights[Role::position_embeddings], rows, -1, false, false));
+    x = x.add(rows_of(Role::position_embeddings, index_tensor(pass.batch.position_ids).add(config_.position_offset)));
   }
-  if (config_.embedding_norm) x = norm_with(weights, Role::embedding_norm, *config_.embedding_norm, x);
+  if (config_.embedding_norm) x = norm(pass, -1, Role::embedding_norm, *config_.embedding_norm, x);
   return pass.hook(HookPoint::embeddings, -1, std::move(x));
 }
 
 at::Tensor Decoder::head(Pass& pass, at::Tensor x) const {
   const LayerWeights& weights = weights_.outside();
   const PackedBatch& batch = pass.batch;
+  const Arithmetic& arithmetic = pass.arithmetic;
   if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, index_tensor(batch.logits_rows));
-  if (config_.final_norm) x = norm_with(weights, Role::final_norm, *config_.final_norm, x);
+  if (config_.final_norm) x = norm(pass, -1, Role::final_norm, *config_.final_norm, x);
   x = pass.hook(HookPoint::final_norm, -1, std::move(x));
-  if (config_.embedding_size > 0) x = linear_with(weights, Role::project_out, x);
-  at::Tensor logits = ops::linear_f32(x, weights_.lm_head(), weights.bias(Role::lm_head));
-  if (config_.logit_scale != 1.0f) logits = logits.mul(config_.logit_scale);
-  if (config_.final_softcap) logits = logits.div(*config_.final_softcap).tanh().mul(*config_.final_softcap);
+  if (config_.embedding_size > 0) x = linear(pass, -1, Role::project_out, x);
+  at::Tensor logits;
+  if (arithmetic.planned()) {
+    logits =
+        ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), x), needs_autograd(x),
+                               [&] { return ops::linear_f32(x, weights_.lm_head(), weights.bias(Role::lm_head)); });
+  } else {
+    logits = ops::linear_f32(x, weights_.lm_head(), weights.bias(Role::lm_head), arithmetic.numerics);
+  }
+  if (config_.final_softcap && arithmetic.numerics == Numerics::exact) {
+    logits = ops::exact_softcap(logits, config_.logit_scale, *config_.final_softcap);
+  } else {
+    if (config_.logit_scale != 1.0f) logits = logits.mul(config_.logit_scale);
+    if (config_.final_softcap) logits = logits.div(*config_.final_softcap).tanh().mul(*config_.final_softcap);
+  }
   return pass.hook(HookPoint::logits, -1, std::move(logits));
 }
 
-at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks) const {
-  Pass pass{batch, cache, hooks};
+at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
+                            const Arithmetic& arithmetic) const {
+  Pass pass{batch, cache, hooks, arithmetic};
   make_rope_tables(pass);
   at::Tensor x = embed(pass);
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(config_.layers.size()); ++i) {
@@ -123,20 +145,19 @@ at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const Hook
 
 // The wiring of all families.
 at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) const {
-  const LayerWeights& weights = weights_.layer(index);
   const Block& block = config_.layers[static_cast<std::size_t>(index)];
   const bool before = block.norm_place == NormPlace::before || block.norm_place == NormPlace::around;
   const bool behind = block.norm_place == NormPlace::around || block.norm_place == NormPlace::after_branch;
   const auto own_norm = [&](Role role, HookPoint point, const at::Tensor& input) {
-    return pass.hook(point, index, before ? norm_with(weights, role, block.norm, input) : input);
+    return pass.hook(point, index, before ? norm(pass, index, role, block.norm, input) : input);
   };
   const auto branch = [&](Role role, HookPoint point, at::Tensor y) {
-    if (behind) y = norm_with(weights, role, block.norm, y);
+    if (behind) y = norm(pass, index, role, block.norm, y);
     return pass.hook(point, index, scaled(y, block.residual_multiplier));
   };
   const auto add = [&](Role role, const at::Tensor& input, const at::Tensor& normed, const at::Tensor& y) {
     const at::Tensor sum = (block.residual_from_norm ? normed : input).add(y);
-    return block.norm_place == NormPlace::after_add ? norm_with(weights, role, block.norm, sum) : sum;
+    return block.norm_place == NormPlace::after_add ? norm(pass, index, role, block.norm, sum) : sum;
   };
 
   at::Tensor normed = own_norm(Role::attention_norm, HookPoint::attention_norm, x);
@@ -154,12 +175,32 @@ at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) c
   return add(Role::mlp_norm, middle, normed, y);
 }
 
+QueryKeyValue Decoder::project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const {
+  const LayerWeights& weights = weights_.layer(layer);
+  const Attention& choice = config_.layers[static_cast<std::size_t>(layer)].attention;
+  const Arithmetic& arithmetic = pass.arithmetic;
+  if (!arithmetic.planned()) return powerhouse::project(choice, weights, x, arithmetic.numerics);
+  QueryKeyValue heads;
+  if (needs_autograd(x)) heads = powerhouse::project(choice, weights, x, Numerics::fast);
+  const auto take = [&](Role role, at::Tensor& part, std::int64_t count) {
+    at::Tensor value = multiply_rows(*arithmetic.plan->matrix(layer, role), x);
+    if (choice.clip_qkv) value = value.clamp(-*choice.clip_qkv, *choice.clip_qkv);
+    value = value.view({x.size(0), count, choice.head_dim});
+    part = part.defined() ? ops::with_value(part, value) : value;
+  };
+  take(Role::q_proj, heads.query, choice.num_heads);
+  take(Role::k_proj, heads.key, choice.num_key_value_heads);
+  take(Role::v_proj, heads.value, choice.num_key_value_heads);
+  return heads;
+}
+
 at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
   const LayerWeights& weights = weights_.layer(layer);
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
-  QueryKeyValue heads = project(block.attention, weights, x);
+  const Numerics numerics = pass.arithmetic.numerics;
+  QueryKeyValue heads = project(pass, layer, x);
   const auto& qk_norm = block.attention.qk_norm;
-  if (qk_norm && !qk_norm->after_rope) norm_heads(*qk_norm, weights, heads);
+  if (qk_norm && !qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, numerics);
   const auto see = [&](HookPoint point, at::Tensor& y) {
     // RoPE turns in place: what a hook has seen, and may keep, must stay as it was.
     if (!pass.hooks.empty()) y = pass.hook(point, layer, y).clone();
@@ -169,12 +210,12 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
   see(HookPoint::value, heads.value);
   if (block.position == PositionKind::rope) {
     const ops::RopeTable& table = pass.rope_tables[rope_of_[static_cast<std::size_t>(layer)]];
-    heads.query = ops::apply_rope(heads.query, table, block.rope.layout);
-    heads.key = ops::apply_rope(heads.key, table, block.rope.layout);
+    heads.query = ops::apply_rope(heads.query, table, block.rope.layout, numerics);
+    heads.key = ops::apply_rope(heads.key, table, block.rope.layout, numerics);
   }
-  if (qk_norm && qk_norm->after_rope) norm_heads(*qk_norm, weights, heads);
+  if (qk_norm && qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, numerics);
   const at::Tensor context = attend(pass, layer, heads.query, heads.key, heads.value);
-  return linear_with(weights, Role::o_proj, pass.hook(HookPoint::attention_context, layer, context));
+  return linear(pass, layer, Role::o_proj, pass.hook(HookPoint::attention_context, layer, context));
 }
 
 at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
@@ -190,7 +231,10 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       .alibi = block.position == PositionKind::alibi ? std::optional(block.alibi) : std::nullopt,
       .sinks = choice.sinks ? weights_.layer(layer)[Role::sinks] : at::Tensor(),
   };
-  const bool by_kernel = is_kernel_tensor(query) && !needs_autograd(query, key, value) && ops::kernels_take(rule);
+  const bool exact = pass.arithmetic.numerics == Numerics::exact;
+  const bool autograd = needs_autograd(query, key, value);
+  const bool by_kernel = exact || (is_kernel_tensor(query) && !autograd && ops::kernels_take(rule));
+  const bool by_library = autograd || !by_kernel;
   const at::Tensor keys = key.contiguous();
   const at::Tensor values = value.contiguous();
 
@@ -206,6 +250,13 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       past = pass.cache->length(pass.batch.sequences[i]);
       pass.cache->write(layer, pass.batch.sequences[i], seen.key, seen.value);
     }
+    if (by_library) {
+      KvCache::KeyValue all = seen;
+      const bool fresh =
+          past == 0 && (pass.cache == nullptr || pass.cache->format() == to_block_format(key.scalar_type()));
+      if (!fresh) all = pass.cache->gather(layer, pass.batch.sequences[i], past + rows, key.scalar_type());
+      parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), all.key, all.value, rule));
+    }
     if (by_kernel) {
       pages[i] = pass.cache != nullptr ? pass.cache->pages(layer, pass.batch.sequences[i])
                                        : KvCache::Pages{{seen.key.const_data_ptr()}, {seen.value.const_data_ptr()}};
@@ -214,56 +265,86 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
                        .length = past + rows,
                        .first_row = begin,
                        .rows = rows});
-    } else {
-      const bool fresh =
-          past == 0 && (pass.cache == nullptr || pass.cache->format() == to_block_format(key.scalar_type()));
-      if (!fresh) seen = pass.cache->gather(layer, pass.batch.sequences[i], past + rows, key.scalar_type());
-      parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), seen.key, seen.value, rule));
     }
   }
-  if (!by_kernel) return count == 1 ? parts[0] : concatenate(parts, 0);
+  at::Tensor differentiable;
+  if (by_library) differentiable = count == 1 ? parts[0] : concatenate(parts, 0);
+  if (!by_kernel) return differentiable;
   const bool cached = pass.cache != nullptr;
-  return ops::paged_attention(query, paged,
-                              {.type = cached ? pass.cache->format() : to_block_format(key.scalar_type()),
-                               .num_key_value_heads = choice.num_key_value_heads,
-                               // Without a cache each sequence is one page, as long as any.
-                               .page_tokens = cached ? pass.cache->page_tokens() : query.size(0)},
-                              rule);
+  const at::Tensor attended =
+      ops::paged_attention(query.detach(), paged,
+                           {.type = cached ? pass.cache->format() : to_block_format(key.scalar_type()),
+                            .num_key_value_heads = choice.num_key_value_heads,
+                            // Without a cache each sequence is one page, as long as any.
+                            .page_tokens = cached ? pass.cache->page_tokens() : query.size(0)},
+                           rule, pass.arithmetic.numerics);
+  return by_library ? ops::with_value(differentiable, attended) : attended;
 }
 
 at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
-  const LayerWeights& weights = weights_.layer(layer);
   const Mlp& choice = config_.layers[static_cast<std::size_t>(layer)].mlp;
   if (choice.moe) return mixture(pass, layer, x);
+  const Numerics numerics = pass.arithmetic.numerics;
   at::Tensor inner;
   if (choice.fused_gate_up) {
-    const at::Tensor both = linear_with(weights, Role::gate_up_proj, x);
+    const at::Tensor both = linear(pass, layer, Role::gate_up_proj, x);
     const std::int64_t size = choice.intermediate_size;
-    inner = ops::gated_activation(choice.activation, both.narrow(1, 0, size), both.narrow(1, size, size));
+    inner = ops::gated_activation(choice.activation, both.narrow(1, 0, size), both.narrow(1, size, size), numerics);
   } else if (choice.gated) {
-    inner = ops::gated_activation(choice.activation, linear_with(weights, Role::gate_proj, x),
-                                  linear_with(weights, Role::up_proj, x));
+    inner = ops::gated_activation(choice.activation, linear(pass, layer, Role::gate_proj, x),
+                                  linear(pass, layer, Role::up_proj, x), numerics);
   } else {
-    inner = ops::activate(choice.activation, linear_with(weights, Role::up_proj, x));
+    inner = ops::activate(choice.activation, linear(pass, layer, Role::up_proj, x), numerics);
   }
-  return linear_with(weights, Role::down_proj, pass.hook(HookPoint::mlp_activation, layer, inner));
+  return linear(pass, layer, Role::down_proj, pass.hook(HookPoint::mlp_activation, layer, inner));
+}
+
+ops::Experts Decoder::experts_of(const Pass& pass, std::int64_t layer) const {
+  const LayerWeights& weights = weights_.layer(layer);
+  if (!pass.arithmetic.planned()) {
+    return {.gate_up = weights.matrix(Role::experts_gate_up),
+            .gate_up_bias = weights.bias(Role::experts_gate_up),
+            .down = weights.matrix(Role::experts_down),
+            .down_bias = weights.bias(Role::experts_down)};
+  }
+  const PlanMoe& moe = pass.arithmetic.plan->moe(layer);
+  const Moe& choice = *config_.layers[static_cast<std::size_t>(layer)].mlp.moe;
+  // A plan's rows are gate, then up.
+  const auto by = [&weights](const std::vector<PlanMatrix>& matrices, Role role, bool interleaved) {
+    return [&weights, &matrices, role, interleaved](std::int64_t expert, const at::Tensor& x) {
+      return ops::differentiable_as(
+          multiply_rows(matrices[static_cast<std::size_t>(expert)], x), needs_autograd(x), [&] {
+            const at::Tensor& bias = weights.bias(role);
+            const at::Tensor y =
+                ops::linear(x, weights.matrix(role).select(0, expert), bias.defined() ? bias.select(0, expert) : bias);
+            return interleaved ? y.unflatten(1, {y.size(1) / 2, 2}).transpose(1, 2).flatten(1, 2) : y;
+          });
+    };
+  };
+  return {.gate_up_by = by(moe.ups, Role::experts_gate_up, choice.interleaved_gate_up),
+          .down_by = by(moe.downs, Role::experts_down, false)};
 }
 
 at::Tensor Decoder::mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
-  const LayerWeights& weights = weights_.layer(layer);
   const Mlp& choice = config_.layers[static_cast<std::size_t>(layer)].mlp;
-  const at::Tensor router_logits = pass.hook(HookPoint::router_logits, layer, linear_with(weights, Role::router, x));
-  const ops::Experts experts{.gate_up = weights.matrix(Role::experts_gate_up),
-                             .gate_up_bias = weights.bias(Role::experts_gate_up),
-                             .down = weights.matrix(Role::experts_down),
-                             .down_bias = weights.bias(Role::experts_down)};
-  at::Tensor y = ops::mixture_of_experts(x, ops::route(*choice.moe, router_logits), choice, experts);
-  if (choice.moe->shared_intermediate_size == 0) return y;
+  const Numerics numerics = pass.arithmetic.numerics;
+  const at::Tensor router_logits = pass.hook(HookPoint::router_logits, layer, linear(pass, layer, Role::router, x));
+  const ops::Routing routing = ops::route(*choice.moe, router_logits, numerics);
+  const ops::Experts experts = experts_of(pass, layer);
+  if (choice.moe->shared_intermediate_size == 0) {
+    return ops::mixture_of_experts(x, routing, choice, experts, {}, numerics);
+  }
   const at::Tensor shared =
-      linear_with(weights, Role::shared_down_proj,
-                  ops::gated_activation(choice.activation, linear_with(weights, Role::shared_gate_proj, x),
-                                        linear_with(weights, Role::shared_up_proj, x)));
-  return y.add(linear_with(weights, Role::shared_expert_gate, x).sigmoid().mul(shared));
+      linear(pass, layer, Role::shared_down_proj,
+             ops::gated_activation(choice.activation, linear(pass, layer, Role::shared_gate_proj, x),
+                                   linear(pass, layer, Role::shared_up_proj, x), numerics));
+  const at::Tensor gate = linear(pass, layer, Role::shared_expert_gate, x);
+  // A plan begins with what every token sees.
+  if (numerics == Numerics::exact) {
+    const at::Tensor start = ops::exact_shared_share(gate).mul(shared);
+    return ops::mixture_of_experts(x, routing, choice, experts, start, numerics);
+  }
+  return ops::mixture_of_experts(x, routing, choice, experts).add(gate.sigmoid().mul(shared));
 }
 
 }  // namespace powerhouse

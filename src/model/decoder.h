@@ -11,7 +11,10 @@
 
 #include "model/hook_table.h"
 #include "model/kv_cache.h"
+#include "model/projections.h"
 #include "model/weights.h"
+#include "ops/moe.h"
+#include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse {
@@ -29,6 +32,16 @@ struct PackedBatch {
   void add(std::span<const std::int64_t> tokens, std::int64_t first_position, std::int64_t rope_length = 0);
 };
 
+class Plan;
+
+/// How a pass computes. With a plan in exact numerics, products are those by its matrices.
+struct Arithmetic {
+  Numerics numerics = Numerics::fast;
+  const Plan* plan = nullptr;
+
+  bool planned() const { return numerics == Numerics::exact && plan != nullptr; }
+};
+
 class Decoder {
  public:
   /// Both must outlive the decoder.
@@ -36,17 +49,22 @@ class Decoder {
 
   /// Logits [logits_rows, vocabulary] in float32 (float64 for float64 weights); undefined where none are wanted. With a
   /// cache, keys and values are written into room that the caller has reserved; the caller commits.
-  at::Tensor forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks) const;
+  at::Tensor forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
+                     const Arithmetic& arithmetic = {}) const;
 
  private:
   struct Pass;
   at::Tensor embed(const Pass& pass) const;
   at::Tensor head(Pass& pass, at::Tensor x) const;
+  at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;
+  at::Tensor norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice, const at::Tensor& x) const;
+  QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                     const at::Tensor& value) const;
   at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  ops::Experts experts_of(const Pass& pass, std::int64_t layer) const;
   at::Tensor mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   void make_rope_tables(Pass& pass) const;
 

@@ -32,6 +32,15 @@ Dtype parse_dtype(std::string_view text) {
               {.field = "dtype", .expected = "auto, f32, bf16 or f16", .found = std::string(text)});
 }
 
+std::string_view to_string(Numerics numerics) noexcept { return numerics == Numerics::exact ? "exact" : "fast"; }
+
+Numerics parse_numerics(std::string_view text) {
+  if (text == "fast") return Numerics::fast;
+  if (text == "exact") return Numerics::exact;
+  throw Error(ErrorKind::usage, "unknown numerics",
+              {.field = "numerics", .expected = "fast or exact", .found = std::string(text)});
+}
+
 std::string_view to_string(KvType type) noexcept {
   switch (type) {
     case KvType::automatic: return "auto";

@@ -35,7 +35,7 @@ void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* ca
   }
   std::string where = "logits";
   try {
-    model.decoder.forward(batch, cache, watched);
+    model.decoder.forward(batch, cache, watched, model.arithmetic());
   } catch (const Found& found) {
     where = to_string(found.point);
     if (found.layer >= 0) where = "layer " + std::to_string(found.layer) + " " + where;

@@ -168,14 +168,15 @@ bool Plan::has_steps(const ModelConfig& config) {
   });
 }
 
-std::unique_ptr<const Plan> Plan::compile(const ModelConfig& config, const DecoderWeights& weights) {
+std::unique_ptr<const Plan> Plan::compile(const ModelConfig& config, const DecoderWeights& weights, Numerics numerics) {
   if (!has_steps(config)) return nullptr;
-  std::unique_ptr<Plan> plan(new Plan(config, weights));
+  std::unique_ptr<Plan> plan(new Plan(config, weights, numerics));
   plan->compile_layers();
   return plan;
 }
 
-Plan::Plan(const ModelConfig& config, const DecoderWeights& weights) : config_(config), weights_(weights) {}
+Plan::Plan(const ModelConfig& config, const DecoderWeights& weights, Numerics numerics)
+    : config_(config), weights_(weights), numerics_(numerics) {}
 
 void Plan::compile_layers() {
   PanelMemory memory;
@@ -239,6 +240,32 @@ void Plan::compile_layers() {
 }
 
 Plan::~Plan() = default;
+
+const PlanMatrix* Plan::matrix(std::int64_t index, Role role) const {
+  const auto from = [](const PlanProduct& product, std::size_t i) {
+    return i < product.matrices.size() ? &product.matrices[i] : nullptr;
+  };
+  if (index < 0) {
+    return from(role == Role::project_in ? project_in_ : role == Role::project_out ? project_out_ : head_, 0);
+  }
+  const PlanLayer& layer = layers_[static_cast<std::size_t>(index)];
+  switch (role) {
+    case Role::q_proj: return from(layer.qkv, 0);
+    case Role::k_proj: return from(layer.qkv, 1);
+    case Role::v_proj: return from(layer.qkv, 2);
+    case Role::o_proj: return from(layer.output, 0);
+    case Role::gate_up_proj:
+    case Role::gate_proj: return from(layer.up, 0);
+    case Role::up_proj: return from(layer.up, layer.up.matrices.size() - 1);
+    case Role::down_proj: return from(layer.down, 0);
+    case Role::router: return from(layer.moe->router, 0);
+    case Role::shared_expert_gate: return from(layer.moe->router, 1);
+    case Role::shared_gate_proj: return from(layer.moe->router, 2);
+    case Role::shared_up_proj: return from(layer.moe->router, 3);
+    case Role::shared_down_proj: return from(layer.moe->shared_down, 0);
+    default: return nullptr;
+  }
+}
 
 std::size_t Plan::bytes() const {
   std::size_t bytes = bytes_of(head_) + bytes_of(project_in_) + bytes_of(project_out_) + bytes_of(embedding_norm_) +

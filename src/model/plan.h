@@ -26,11 +26,17 @@ class Plan {
   /// no family calls for (ops::kernels_take).
   static bool has_steps(const ModelConfig& config);
   /// Both must outlive the plan. Null where the config has choices without steps.
-  static std::unique_ptr<const Plan> compile(const ModelConfig& config, const DecoderWeights& weights);
+  static std::unique_ptr<const Plan> compile(const ModelConfig& config, const DecoderWeights& weights,
+                                             Numerics numerics = Numerics::fast);
   ~Plan();
 
   /// As Decoder::forward with a cache and without hooks. From any thread.
   at::Tensor forward(const PackedBatch& batch, KvCache& cache) const;
+
+  /// The products of a layer, for who multiplies by them outside a pass (model/exact_product.h); -1: those outside
+  /// layers. Null where they have no such matrix; where query, key and value are one, each has its part of it.
+  const PlanMatrix* matrix(std::int64_t layer, Role role) const;
+  const PlanMoe& moe(std::int64_t layer) const { return *layers_[static_cast<std::size_t>(layer)].moe; }
 
   /// Bytes that the plan itself holds: packed and copied weights, norms and biases.
   std::size_t bytes() const;
@@ -41,7 +47,7 @@ class Plan {
 
  private:
   friend class PlanPass;
-  Plan(const ModelConfig& config, const DecoderWeights& weights);
+  Plan(const ModelConfig& config, const DecoderWeights& weights, Numerics numerics);
   void compile_layers();
   std::size_t bytes_in_file() const;  // of matrices
   std::unique_ptr<PlanBuffers> take_buffers() const;
@@ -49,6 +55,7 @@ class Plan {
 
   const ModelConfig& config_;
   const DecoderWeights& weights_;
+  Numerics numerics_;
   std::vector<PlanLayer> layers_;
   std::vector<PlanRope> ropes_;
   std::optional<PlanNorm> embedding_norm_, final_norm_;

@@ -42,8 +42,6 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
 }
 
 void PlanPass::find_pages(const PlanLayer& layer, std::int64_t index) {
-  const std::int64_t qkv_width = layer.qkv.width();
-  const std::int64_t window = layer.block->attention.sliding_window.value_or(0);
   const Attention& attention = layer.block->attention;
   buffers_.parts.begin(attention.num_key_value_heads, attention.num_heads, attention.head_dim);
   for (std::size_t i = 0; i < buffers_.pages.size(); ++i) {
@@ -51,20 +49,23 @@ void PlanPass::find_pages(const PlanLayer& layer, std::int64_t index) {
     cache_.pages(index, batch_.sequences[i], pages);
     const std::int64_t count = batch_.cu_seqlens[i + 1] - batch_.cu_seqlens[i];
     if (count > kSingleRows) continue;
-    const std::int64_t past = cache_.length(batch_.sequences[i]);
-    for (std::int64_t k = 0; k < count; ++k) {
-      const std::int64_t row = batch_.cu_seqlens[i] + k;
-      const std::int64_t end = past + k + 1;
-      buffers_.parts.add({.q = buffers_.qkv.data() + row * qkv_width,
-                          .out = buffers_.context.data() + row * layer.query_width(),
-                          .key_pages = pages.keys.data(),
-                          .value_pages = pages.values.data(),
-                          .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
-                          .end = end,
-                          .position = end - 1});
-    }
+    for (std::int64_t k = 0; k < count; ++k) buffers_.parts.add(row_of(layer, i, k));
   }
   buffers_.parts.end();
+}
+
+// The k-th new row of a sequence.
+cpu::AttentionRow PlanPass::row_of(const PlanLayer& layer, std::size_t sequence, std::int64_t k) const {
+  const std::int64_t window = layer.block->attention.sliding_window.value_or(0);
+  const std::int64_t row = batch_.cu_seqlens[sequence] + k;
+  const std::int64_t end = cache_.length(batch_.sequences[sequence]) + k + 1;
+  return {.q = buffers_.qkv.data() + row * layer.qkv.width(),
+          .out = buffers_.context.data() + row * layer.query_width(),
+          .key_pages = buffers_.pages[sequence].keys.data(),
+          .value_pages = buffers_.pages[sequence].values.data(),
+          .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
+          .end = end,
+          .position = end - 1};
 }
 
 // Norms over all heads of a row together.
@@ -186,6 +187,13 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     const std::int64_t first = batch_.cu_seqlens[i];
     const std::int64_t count = batch_.cu_seqlens[i + 1] - first;
     if (count <= kSingleRows) continue;
+    if (plan_.numerics_ == Numerics::exact) {
+      // Later rows see more: they take turns.
+      for (std::int64_t k = worker.index; k < count; k += worker.count) {
+        worker.own.parts.attend(shape, row_of(layer, i, k), scratch);
+      }
+      continue;
+    }
     cpu::PrefillParams params{shape};
     params.q = buffers_.qkv.data() + first * layer.qkv.width();
     params.out = buffers_.context.data() + first * layer.query_width();

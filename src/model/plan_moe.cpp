@@ -3,12 +3,11 @@
 // once for all of them. Workers share the panels of all chosen experts at once; what a row's experts give is added in
 // the order of experts, whatever else stands in the batch.
 #include <algorithm>
-#include <cmath>
 #include <numeric>
-#include <utility>
 
 #include "model/plan_compile.h"
 #include "model/plan_pass.h"
+#include "ops/moe.h"
 #include "ops/tensors.h"
 
 namespace powerhouse {
@@ -163,28 +162,12 @@ void PlanPass::reserve_experts(const Moe& moe, std::int64_t router_width) {
   }
 }
 
-// Softmax over all experts, the best of them (the first among equals), made to sum to 1 where that is the choice.
 void PlanPass::route_row(const PlanLayer& layer, PlanRoutes& routes, std::int64_t row,
                          std::vector<float>& probabilities) const {
   const Moe& moe = *layer.block->mlp.moe;
-  const float* const logits = buffers_.router.data() + row * layer.moe->router.width();
-  kernels_.softmax_f32(logits, probabilities.data(), moe.num_experts);
-  float sum = 0.0f;
-  for (std::int64_t i = 0; i < moe.num_experts_per_tok; ++i) {
-    std::int64_t best = -1;
-    for (std::int64_t expert = 0; expert < moe.num_experts; ++expert) {
-      const float probability = probabilities[static_cast<std::size_t>(expert)];
-      if (probability < 0.0f) continue;  // chosen already
-      if (best < 0 || probability > probabilities[static_cast<std::size_t>(best)]) best = expert;
-    }
-    const auto place = static_cast<std::size_t>(row * moe.num_experts_per_tok + i);
-    routes.experts[place] = best;
-    routes.weights[place] = std::exchange(probabilities[static_cast<std::size_t>(best)], -1.0f);
-    sum += routes.weights[place];
-  }
-  for (std::int64_t i = 0; moe.norm_topk_prob && i < moe.num_experts_per_tok; ++i) {
-    routes.weights[static_cast<std::size_t>(row * moe.num_experts_per_tok + i)] /= sum;
-  }
+  const std::int64_t place = row * moe.num_experts_per_tok;
+  ops::choose_experts(moe, buffers_.router.data() + row * layer.moe->router.width(), probabilities.data(),
+                      routes.experts.data() + place, routes.weights.data() + place);
 }
 
 PlanRoutes& PlanPass::routes_of(const Worker& worker) const {
@@ -261,7 +244,7 @@ void PlanPass::shared_down(const Worker& worker, const PlanLayer& layer, Range p
   });
   multiply(worker, moe.shared_down.matrices.front(), input, {0, rows_}, panels, branch, hidden);
   for (std::int64_t row = 0; row < rows_; ++row) {
-    const float share = 1.0f / (1.0f + std::exp(-buffers_.router[static_cast<std::size_t>(row * width + gate)]));
+    const float share = ops::shared_share(buffers_.router[static_cast<std::size_t>(row * width + gate)]);
     for (std::int64_t i = columns.begin; i < columns.end; ++i) branch[row * hidden + i] *= share;
   }
 }

@@ -83,6 +83,7 @@ PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, P
 void PlanPass::mark_many() {
   buffers_.many.assign(static_cast<std::size_t>(rows_), 0);
   buffers_.many_logits.assign(batch_.logits_rows.size(), 0);
+  if (plan_.numerics_ == Numerics::exact) return;
   std::size_t logits = 0;
   for (std::size_t i = 0; i + 1 < batch_.cu_seqlens.size(); ++i) {
     const Range rows{batch_.cu_seqlens[i], batch_.cu_seqlens[i + 1]};

@@ -45,6 +45,7 @@ struct PlanBuffers {
     PlanInput routed{};  // rows of few slots
     PlanRoutes routes{};
     std::vector<float> probabilities{};
+    ops::AttentionParts parts{};  // of one row, in exact numerics
   };
   std::vector<Own> own{};
   std::vector<std::vector<float>> cos{}, sin{};  // of each distinct RoPE: [rows, rotary_dim / 2]
@@ -69,6 +70,20 @@ inline constexpr std::int64_t kManyRows = 32;
 /// A norm over `size` elements; the weight begins at `weight_offset`.
 void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
               std::int64_t weight_offset = 0);
+
+/// The same codes, beginning with another row.
+cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row);
+
+/// Some rows by some panels, as few rows are multiplied: by codes where the matrix is packed. `x` and `codes` are where
+/// the first of the rows stands, `y` where it goes.
+struct FewRows {
+  const float* x = nullptr;
+  std::int64_t x_stride = 0;
+  cpu::QuantizedRows codes{};
+  std::int64_t rows = 0;
+};
+void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, const FewRows& input, Range panels,
+                  float* y, std::int64_t y_stride);
 
 class PlanPass {
  public:
@@ -104,6 +119,7 @@ class PlanPass {
   void norm_whole_heads(const PlanLayer& layer, std::int64_t row);
   void norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count, std::int64_t first);
   void attend(const Worker& worker, const PlanLayer& layer);
+  cpu::AttentionRow row_of(const PlanLayer& layer, std::size_t sequence, std::int64_t k) const;
   void merge(const Worker& worker, const PlanLayer& layer);
   cpu::AttentionShape shape_of(const PlanLayer& layer) const;
   void mlp(const Worker& worker, const PlanLayer& layer);
@@ -135,8 +151,6 @@ class PlanPass {
   // Some rows by some panels; `y` is where the first of the rows goes.
   void multiply(const Worker& worker, const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
                 std::int64_t y_stride) const;
-  void multiply_few(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
-                    std::int64_t y_stride) const;
   void multiply_many(const Worker& worker, const PlanMatrix& matrix, const PlanInput& input, Range rows, Range panels,
                      float* y, std::int64_t y_stride) const;
   // x += multiplier * norm(input * product).

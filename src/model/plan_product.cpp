@@ -119,55 +119,58 @@ PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, c
   return input;
 }
 
-void PlanPass::multiply_few(const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
-                            std::int64_t y_stride) const {
+cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row) {
+  codes.codes += row * codes.stride;
+  codes.rests += row * codes.stride;
+  codes.scales += row * (codes.stride / 32);
+  codes.sums += row * (codes.stride / 16);
+  return codes;
+}
+
+// NOLINTNEXTLINE(readability-non-const-parameter): the kernels write to y
+void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, const FewRows& input, Range panels,
+                  float* y, std::int64_t y_stride) {
   if (matrix.packed) {
-    cpu::QuantizedRows codes = input.quantized();
-    codes.codes += rows.begin * codes.stride;
-    codes.rests += rows.begin * codes.stride;
-    codes.scales += rows.begin * (codes.stride / 32);
-    codes.sums += rows.begin * (codes.stride / 16);
-    kernels_.packed_linear({.layout = &matrix.packed->layout(),
-                            .x = codes,
-                            .panels = matrix.packed->panels(),
-                            .bias = data_or_null(matrix.bias),
-                            .y = y,
-                            .rows = rows.end - rows.begin,
-                            .inputs = matrix.inputs,
-                            .outputs = matrix.outputs,
-                            .y_stride = y_stride},
-                           panels.begin, panels.end);
+    kernels.packed_linear({.layout = &matrix.packed->layout(),
+                           .x = input.codes,
+                           .panels = matrix.packed->panels(),
+                           .bias = data_or_null(matrix.bias),
+                           .y = y,
+                           .rows = input.rows,
+                           .inputs = matrix.inputs,
+                           .outputs = matrix.outputs,
+                           .y_stride = y_stride},
+                          panels.begin, panels.end);
     return;
   }
-  const float* const x = input.floats.data() + rows.begin * input.stride;
   if (matrix.bf16) {
-    kernels_.bf16_linear({.x = x,
-                          .weight = matrix.bf16->panels(),
-                          .bias = data_or_null(matrix.bias),
-                          .y = y,
-                          .rows = rows.end - rows.begin,
-                          .inputs = matrix.inputs,
-                          .outputs = matrix.outputs,
-                          .x_stride = input.stride,
-                          .y_stride = y_stride},
-                         panels.begin, panels.end);
+    kernels.bf16_linear({.x = input.x,
+                         .weight = matrix.bf16->panels(),
+                         .bias = data_or_null(matrix.bias),
+                         .y = y,
+                         .rows = input.rows,
+                         .inputs = matrix.inputs,
+                         .outputs = matrix.outputs,
+                         .x_stride = input.x_stride,
+                         .y_stride = y_stride},
+                        panels.begin, panels.end);
     return;
   }
   const std::int64_t begin = panels.begin * kPanelRows;
   const std::int64_t end = std::min(panels.end * kPanelRows, matrix.outputs);
-  kernels_.linear({.type = matrix.type,
-                   .wide_x = true,
-                   .x = x,
-                   .weight = matrix.dense.const_data_ptr(),
-                   .y = y,
-                   .rows = rows.end - rows.begin,
-                   .inputs = matrix.inputs,
-                   .x_stride = input.stride,
-                   .weight_stride = matrix.dense.stride(0),
-                   .y_stride = y_stride},
-                  begin, end);
+  kernels.linear({.type = matrix.type,
+                  .wide_x = true,
+                  .x = input.x,
+                  .weight = matrix.dense.const_data_ptr(),
+                  .y = y,
+                  .rows = input.rows,
+                  .inputs = matrix.inputs,
+                  .x_stride = input.x_stride,
+                  .weight_stride = matrix.dense.stride(0),
+                  .y_stride = y_stride},
+                 begin, end);
   if (matrix.bias.empty()) return;
-  for (std::int64_t m = 0; m < rows.end - rows.begin; ++m) {
+  for (std::int64_t m = 0; m < input.rows; ++m) {
     for (std::int64_t n = begin; n < end; ++n) y[m * y_stride + n] += matrix.bias[static_cast<std::size_t>(n)];
   }
 }
@@ -205,7 +208,11 @@ void PlanPass::multiply(const Worker& worker, const PlanMatrix& matrix, PlanInpu
     if (many != 0) {
       multiply_many(worker, matrix, input, run, panels, to, y_stride);
     } else {
-      multiply_few(matrix, input, run, panels, to, y_stride);
+      const FewRows few{.x = input.floats.data() + run.begin * input.stride,
+                        .x_stride = input.stride,
+                        .codes = rows_from(input.quantized(), run.begin),
+                        .rows = run.end - run.begin};
+      multiply_few(kernels_, matrix, few, panels, to, y_stride);
     }
   }
 }

@@ -34,16 +34,17 @@ QueryKeyValue split(const Attention& choice, const at::Tensor& fused) {
   return {};
 }
 
-at::Tensor normed(const QkNorm& choice, const LayerWeights& weights, Role role, const at::Tensor& x) {
-  if (choice.scope != QkNormScope::whole) return ops::norm(x, choice.norm, weights[role], weights.bias(role));
-  return ops::norm(x.flatten(1, 2), choice.norm, weights[role], weights.bias(role)).view(x.sizes());
+at::Tensor normed(const QkNorm& choice, const LayerWeights& weights, Role role, const at::Tensor& x,
+                  Numerics numerics) {
+  if (choice.scope != QkNormScope::whole) return ops::norm(x, choice.norm, weights[role], weights.bias(role), numerics);
+  return ops::norm(x.flatten(1, 2), choice.norm, weights[role], weights.bias(role), numerics).view(x.sizes());
 }
 
 }  // namespace
 
-QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x) {
+QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x, Numerics numerics) {
   const auto linear = [&](Role role) {
-    return clamped(choice, ops::linear(x, weights.matrix(role), weights.bias(role)));
+    return clamped(choice, ops::linear(x, weights.matrix(role), weights.bias(role), numerics));
   };
   QueryKeyValue out;
   if (choice.qkv == QkvLayout::separate) {
@@ -58,9 +59,9 @@ QueryKeyValue project(const Attention& choice, const LayerWeights& weights, cons
   return out;
 }
 
-void norm_heads(const QkNorm& choice, const LayerWeights& weights, QueryKeyValue& heads) {
-  heads.query = normed(choice, weights, Role::q_norm, heads.query);
-  heads.key = normed(choice, weights, Role::k_norm, heads.key);
+void norm_heads(const QkNorm& choice, const LayerWeights& weights, QueryKeyValue& heads, Numerics numerics) {
+  heads.query = normed(choice, weights, Role::q_norm, heads.query, numerics);
+  heads.key = normed(choice, weights, Role::k_norm, heads.key, numerics);
 }
 
 }  // namespace powerhouse

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "model/weights.h"
+#include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse {
@@ -14,9 +15,9 @@ struct QueryKeyValue {
 };
 
 /// Projected and clamped, not yet normed nor turned by RoPE. x [tokens, hidden].
-QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x);
+QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x, Numerics numerics);
 
 /// The norms of queries and keys, where the layer has them.
-void norm_heads(const QkNorm& choice, const LayerWeights& weights, QueryKeyValue& heads);
+void norm_heads(const QkNorm& choice, const LayerWeights& weights, QueryKeyValue& heads, Numerics numerics);
 
 }  // namespace powerhouse

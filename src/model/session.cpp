@@ -24,6 +24,10 @@ std::vector<KvCache::LayerShape> cache_layers(const ModelConfig& config) {
 }
 
 BlockFormat cache_type(KvType type, const CausalLM& model) {
+  if (model.numerics() == Numerics::exact && type != KvType::automatic && type != KvType::f32) {
+    throw Error(ErrorKind::unsupported, "exact numerics keep keys and values in float32",
+                {.field = "kv_type", .expected = "auto or f32", .found = std::string(to_string(type))});
+  }
   switch (type) {
     case KvType::automatic: break;
     case KvType::f32: return BlockFormat::f32;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -56,20 +57,39 @@ at::Tensor by_kernel(cpu::ActivationKind kind, const at::Tensor& gate, const at:
   return y;
 }
 
+at::Tensor in_rows(const at::Tensor& x) { return is_rows(x) ? x : x.contiguous(); }
+
 }  // namespace
 
-at::Tensor activate(Activation activation, const at::Tensor& x) {
+at::Tensor activate(Activation activation, const at::Tensor& x, Numerics numerics) {
   const auto kind = kernel_kind(activation);
+  if (numerics == Numerics::exact) {
+    check_exact({x});
+    return differentiable_as(by_kernel(*kind, in_rows(x), {}), needs_autograd(x),
+                             [&] { return by_library(activation, x); });
+  }
   if (!kind || needs_autograd(x) || !is_kernel_tensor(x) || !is_rows(x)) return by_library(activation, x);
   return by_kernel(*kind, x, {});
 }
 
-at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up) {
+at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up, Numerics numerics) {
   const auto kind = kernel_kind(activation);
+  if (numerics == Numerics::exact) {
+    check_exact({gate, up});
+    return differentiable_as(by_kernel(*kind, in_rows(gate), in_rows(up)), needs_autograd(gate, up),
+                             [&] { return by_library(activation, gate).mul(up); });
+  }
   if (!kind || needs_autograd(gate, up) || !is_kernel_tensor(gate) || !is_rows(gate) || !is_rows(up)) {
     return by_library(activation, gate).mul(up);
   }
   return by_kernel(*kind, gate, up);
+}
+
+at::Tensor exact_softcap(const at::Tensor& x, float scale, float cap) {
+  const at::Tensor inner = x.mul(scale).div(cap);
+  return differentiable_as(by_kernel(cpu::ActivationKind::tanh, in_rows(inner), {}), needs_autograd(inner),
+                           [&] { return inner.tanh(); })
+      .mul(cap);
 }
 
 }  // namespace powerhouse::ops

@@ -3,14 +3,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse::ops {
 
 /// activation(x), elementwise over [rows, intermediate]. Differentiable.
-at::Tensor activate(Activation activation, const at::Tensor& x);
+at::Tensor activate(Activation activation, const at::Tensor& x, Numerics numerics = Numerics::fast);
 
 /// activation(gate) * up. Differentiable.
-at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up);
+at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up,
+                            Numerics numerics = Numerics::fast);
+
+/// cap * tanh(x * scale / cap) by the kernels' tanh, in exact numerics. Differentiable.
+at::Tensor exact_softcap(const at::Tensor& x, float scale, float cap);
 
 }  // namespace powerhouse::ops

@@ -109,6 +109,36 @@ void attend(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*), c
   });
 }
 
+cpu::AttentionRow row_of(const at::Tensor& query, const PagedSequence& sequence, std::int64_t i, std::int64_t window,
+                         at::Tensor& out) {
+  const std::int64_t row = sequence.first_row + i;
+  const std::int64_t end = sequence.length - sequence.rows + i + 1;
+  return {.q = offset(query.const_data_ptr(), row * query.stride(0), query),
+          .out = offset(out.mutable_data_ptr(), row * out.stride(0), out),
+          .key_pages = sequence.key_pages.data(),
+          .value_pages = sequence.value_pages.data(),
+          .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
+          .end = end,
+          .position = end - 1};
+}
+
+// Every row by itself: of all rows at once the parts would take much room.
+void attend_alone(const at::Tensor& query, std::span<const PagedSequence> sequences, const cpu::AttentionShape& shape,
+                  std::int64_t window, at::Tensor& out) {
+  const std::int64_t workers = team_threads();
+  parallel_for(workers, 1, [&](std::int64_t first, std::int64_t last) {
+    std::vector<float> scratch(static_cast<std::size_t>(cpu::attention_scratch_floats(shape.group, shape.head_dim)));
+    AttentionParts parts;
+    std::int64_t number = 0;  // rows take turns, since later ones see more
+    for (const PagedSequence& sequence : sequences) {
+      for (std::int64_t i = 0; i < sequence.rows; ++i, ++number) {
+        if (number % workers < first || number % workers >= last) continue;
+        parts.attend(shape, row_of(query, sequence, i, window, out), scratch.data());
+      }
+    }
+  });
+}
+
 void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*>& sequences,
                  const cpu::AttentionShape& shape, std::int64_t window, at::Tensor& out) {
   const std::int64_t heads = query.size(1);
@@ -117,17 +147,9 @@ void attend_rows(const at::Tensor& query, const std::vector<const PagedSequence*
   std::int64_t visible = 0;
   for (const PagedSequence* sequence : sequences) {
     for (std::int64_t i = 0; i < sequence->rows; ++i) {
-      const std::int64_t row = sequence->first_row + i;
-      const std::int64_t end = sequence->length - sequence->rows + i + 1;
-      const std::int64_t begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0;
-      parts.add({.q = offset(query.const_data_ptr(), row * query.stride(0), query),
-                 .out = offset(out.mutable_data_ptr(), row * out.stride(0), out),
-                 .key_pages = sequence->key_pages.data(),
-                 .value_pages = sequence->value_pages.data(),
-                 .begin = begin,
-                 .end = end,
-                 .position = end - 1});
-      visible += end - begin;
+      const cpu::AttentionRow row = row_of(query, *sequence, i, window, out);
+      parts.add(row);
+      visible += row.end - row.begin;
     }
   }
   parts.end();
@@ -242,12 +264,16 @@ bool kernels_take(const AttentionRule& rule) {
 }
 
 at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, const PageLayout& layout,
-                           const AttentionRule& rule) {
+                           const AttentionRule& rule, Numerics numerics) {
   // The kernels walk the elements of a head one by one.
   const at::Tensor q = query.stride(2) == 1 ? query : query.contiguous();
   at::Tensor out = empty_tensor({q.size(0), q.size(1) * q.size(2)}, q.scalar_type());
   const PerHead per_head(rule, q.size(1));
   const cpu::AttentionShape shape = shape_of(q, layout, rule, per_head);
+  if (numerics == Numerics::exact) {
+    attend_alone(q, sequences, shape, rule.window, out);
+    return out;
+  }
   std::vector<const PagedSequence*> single;
   for (const PagedSequence& sequence : sequences) {
     if (sequence.rows > kSingleRows) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/common/blocks.h"
+#include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse::ops {
@@ -50,8 +51,8 @@ struct PageLayout {
 bool kernels_take(const AttentionRule& rule);
 
 /// The same by our own CPU kernels, in place on the pages: query [rows, heads, head_dim], packed over sequences.
-/// Returns [rows, heads * head_dim]. No gradient.
+/// Returns [rows, heads * head_dim]. No gradient. In exact numerics every row is attended alone.
 at::Tensor paged_attention(const at::Tensor& query, std::span<const PagedSequence> sequences, const PageLayout& layout,
-                           const AttentionRule& rule);
+                           const AttentionRule& rule, Numerics numerics = Numerics::fast);
 
 }  // namespace powerhouse::ops

@@ -52,6 +52,22 @@ void AttentionParts::end() {
   }
 }
 
+void AttentionParts::attend(const cpu::AttentionShape& shape, const cpu::AttentionRow& row, float* scratch) {
+  begin(shape.num_kv_heads, shape.num_kv_heads * shape.group, shape.head_dim);
+  add(row);
+  end();
+  const cpu::AttentionParams params{shape, rows()};
+  cpu::kernels().attention(params, 0, items(), scratch);
+  if (!cut()) return;
+  cpu::kernels().merge_attention({.type = shape.type,
+                                  .num_heads = num_heads_,
+                                  .head_dim = head_dim_,
+                                  .out_head_stride = shape.out_head_stride,
+                                  .sinks = shape.sinks,
+                                  .rows = merges()},
+                                 0, merge_items());
+}
+
 std::int64_t AttentionParts::first_item(int index, int workers) const {
   if (index == workers) return items();
   // Each part counts its positions for every head.

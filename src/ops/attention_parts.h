@@ -20,6 +20,9 @@ class AttentionParts {
   /// After the last row.
   void end();
 
+  /// One row from first to last, by the calling thread; `scratch` as `attention` wants it.
+  void attend(const cpu::AttentionShape& shape, const cpu::AttentionRow& row, float* scratch);
+
   bool empty() const { return parts_.empty(); }
   /// Whether some row is cut: its parts have to be merged once all of them are there.
   bool cut() const { return !merges_.empty(); }

@@ -3,6 +3,7 @@
 #include <ATen/ops/linear_ops.h>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -51,16 +52,25 @@ at::Tensor by_library(const at::Tensor& x, const at::Tensor& weight, const at::T
   return at::_ops::linear::call(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
 }
 
+at::Tensor exactly(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  check_exact({x, weight, bias});
+  const auto in_rows = [](const at::Tensor& t) { return t.stride(1) == 1 ? t : t.contiguous(); };
+  return differentiable_as(by_kernel(in_rows(x), in_rows(weight), bias, at::kFloat), needs_autograd(x, weight, bias),
+                           [&] { return by_library(x, weight, bias); });
+}
+
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Numerics numerics) {
+  if (numerics == Numerics::exact) return exactly(x, weight, bias);
   if (!needs_autograd(x, weight, bias) && kernel_takes(x, weight)) {
     return by_kernel(x, weight, bias, x.scalar_type());
   }
   return by_library(x, weight, bias);
 }
 
-at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Numerics numerics) {
+  if (numerics == Numerics::exact) return exactly(x, weight, bias);
   if (!needs_autograd(x, weight, bias) && kernel_takes(x, weight)) return by_kernel(x, weight, bias, at::kFloat);
   const at::Tensor y = by_library(x, weight, bias);
   return y.scalar_type() == at::kDouble ? y : y.to(at::kFloat);

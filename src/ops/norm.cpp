@@ -3,6 +3,7 @@
 #include <ATen/ops/layer_norm_ops.h>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -91,13 +92,21 @@ at::Tensor by_kernel(const at::Tensor& x, const Norm& choice, const at::Tensor& 
 
 }  // namespace
 
-at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& stored, const at::Tensor& bias) {
+at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& stored, const at::Tensor& bias,
+                Numerics numerics) {
   // RMSNorm adds 1 in float32 itself; LayerNorm's 1 + weight is a vector of the weight's type (Nemotron).
   const bool add_one = choice.kind == NormKind::layer_norm && choice.unit_offset && stored.defined();
   const at::Tensor weight = add_one ? stored.add(1.0) : stored;
-  if (kernel_takes(x, weight, bias)) return by_kernel(x, choice, weight, bias);
-  return choice.kind == NormKind::layer_norm ? layer_norm_by_library(x, choice, weight, bias)
-                                             : rms_by_library(x, choice, weight);
+  const auto by_library = [&] {
+    return choice.kind == NormKind::layer_norm ? layer_norm_by_library(x, choice, weight, bias)
+                                               : rms_by_library(x, choice, weight);
+  };
+  if (numerics == Numerics::exact) {
+    check_exact({x, weight, bias});
+    return differentiable_as(by_kernel(x.stride(-1) == 1 ? x : x.contiguous(), choice, weight, bias),
+                             needs_autograd(x, weight, bias), by_library);
+  }
+  return kernel_takes(x, weight, bias) ? by_kernel(x, choice, weight, bias) : by_library();
 }
 
 }  // namespace powerhouse::ops

@@ -5,12 +5,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse::ops {
 
 /// Over the last dimension of x [..., size]. `weight` and `bias` are [size], or [heads, size] for x [rows, heads,
 /// size], or undefined where the norm has none. Returns x's shape and type. Differentiable.
-at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias = {});
+at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias = {},
+                Numerics numerics = Numerics::fast);
 
 }  // namespace powerhouse::ops

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -83,6 +84,24 @@ at::Tensor rotate_by_library(const at::Tensor& x, const RopeTable& table, RopeLa
   return concatenate({out, x.narrow(2, rotary_dim, x.size(2) - rotary_dim)}, 2);
 }
 
+// In place.
+at::Tensor rotate_by_kernel(const at::Tensor& x, const RopeTable& table, RopeLayout layout) {
+  at::Tensor turned = x;
+  const cpu::RopeParams params{.type = to_element(x.scalar_type()),
+                               .data = turned.mutable_data_ptr(),
+                               .cos = table.cos.const_data_ptr<float>(),
+                               .sin = table.sin.const_data_ptr<float>(),
+                               .heads = x.size(1),
+                               .rotary_dim = table.cos.size(1) * 2,
+                               .token_stride = x.stride(0),
+                               .head_stride = x.stride(1),
+                               .table_stride = table.cos.stride(0),
+                               .interleaved = layout == RopeLayout::interleaved};
+  const auto kernel = cpu::kernels().rope;
+  parallel_for(x.size(0) * x.size(1), 256, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  return turned;
+}
+
 }  // namespace
 
 std::vector<float> rope_frequencies(const Rope& rope, std::int64_t length) {
@@ -136,22 +155,16 @@ void fill_rope_table(RopeTable& table, std::int64_t first, const Rope& rope, std
   });
 }
 
-at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout layout) {
-  if (needs_autograd(x) || !is_kernel_tensor(x) || x.stride(2) != 1) return rotate_by_library(x, table, layout);
-  at::Tensor turned = x;
-  const cpu::RopeParams params{.type = to_element(x.scalar_type()),
-                               .data = turned.mutable_data_ptr(),
-                               .cos = table.cos.const_data_ptr<float>(),
-                               .sin = table.sin.const_data_ptr<float>(),
-                               .heads = x.size(1),
-                               .rotary_dim = table.cos.size(1) * 2,
-                               .token_stride = x.stride(0),
-                               .head_stride = x.stride(1),
-                               .table_stride = table.cos.stride(0),
-                               .interleaved = layout == RopeLayout::interleaved};
-  const auto kernel = cpu::kernels().rope;
-  parallel_for(x.size(0) * x.size(1), 256, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
-  return turned;
+at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout layout, Numerics numerics) {
+  if (numerics == Numerics::exact) {
+    check_exact({x});
+    const bool autograd = needs_autograd(x);
+    const at::Tensor own = autograd || x.stride(2) != 1 ? x.detach().clone(at::MemoryFormat::Contiguous) : x;
+    return differentiable_as(rotate_by_kernel(own, table, layout), autograd,
+                             [&] { return rotate_by_library(x, table, layout); });
+  }
+  const bool by_library = needs_autograd(x) || !is_kernel_tensor(x) || x.stride(2) != 1;
+  return by_library ? rotate_by_library(x, table, layout) : rotate_by_kernel(x, table, layout);
 }
 
 }  // namespace powerhouse::ops

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse::ops {
@@ -33,6 +34,7 @@ void rope_angles(const Rope& rope, std::span<const float> frequencies, std::int6
 
 /// Turns the first rotary_dim elements of every head: x [tokens, heads, head_dim]. Differentiable; where autograd does
 /// not look on, x itself is turned in place and returned.
-at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout layout);
+at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout layout,
+                      Numerics numerics = Numerics::fast);
 
 }  // namespace powerhouse::ops

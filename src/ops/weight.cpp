@@ -153,6 +153,15 @@ void Weight::read_row(std::int64_t row, float* values) const {
   }
 }
 
+at::Tensor Weight::rows(const at::Tensor& rows) const {
+  const std::int64_t columns = stored_ && !stored_->transposed ? stored_->shape.back() : tensor().size(1);
+  at::Tensor out = empty_tensor({rows.size(0), columns}, at::kFloat);
+  for (std::int64_t i = 0; i < rows.size(0); ++i) {
+    read_row(rows.const_data_ptr<std::int64_t>()[i], out.mutable_data_ptr<float>() + i * columns);
+  }
+  return out;
+}
+
 Weight::FileRows Weight::file_rows() const {
   FileRows rows;
   const auto plain = [](BlockFormat format) {

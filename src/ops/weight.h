@@ -71,6 +71,8 @@ class Weight {
   const StoredWeight* stored() const { return stored_ ? &*stored_ : nullptr; }
   /// One row of outputs (or of embeddings) in float32, of a matrix that is not handed out transposed.
   void read_row(std::int64_t row, float* values) const;
+  /// The same of some rows, float32 [rows, columns]; `rows` is int64 [rows].
+  at::Tensor rows(const at::Tensor& rows) const;
   /// Where the rows of a matrix (of all experts' matrices, one behind the other) lie as plain numbers in the file, in
   /// its own float type. `row` is empty where the file holds something else, or the weight is its own.
   struct FileRows {

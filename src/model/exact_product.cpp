@@ -1,0 +1,55 @@
+#include "model/exact_product.h"
+
+#include <algorithm>
+
+#include "model/plan_pass.h"
+#include "ops/exact.h"
+#include "ops/linear.h"
+#include "ops/tensors.h"
+
+namespace powerhouse {
+namespace {
+
+// Codes of all rows, as far as the matrix reads them.
+struct Codes {
+  std::vector<std::int8_t> codes, rests;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+  cpu::QuantizedRows rows{};
+
+  Codes(const at::Tensor& x, bool needed) {
+    if (!needed) return;
+    const auto size = static_cast<std::size_t>(x.numel());
+    codes.resize(size);
+    rests.resize(size);
+    scales.resize(size / 32);
+    sums.resize(size / 16);
+    rows = {codes.data(), rests.data(), scales.data(), sums.data(), x.size(1)};
+    const cpu::QuantizeParams params{.x = x.const_data_ptr(), .size = x.size(1), .x_stride = x.stride(0), .out = rows};
+    parallel_for(x.size(0), 16,
+                 [&](std::int64_t begin, std::int64_t end) { cpu::kernels().quantize(params, begin, end); });
+  }
+};
+
+}  // namespace
+
+at::Tensor multiply_rows(const PlanMatrix& matrix, const at::Tensor& x) {
+  ops::check_exact({x});
+  const at::Tensor rows = x.detach().contiguous();
+  at::Tensor y = empty_tensor({rows.size(0), matrix.outputs}, at::kFloat);
+  auto* const to = y.mutable_data_ptr<float>();
+  const Codes codes(rows, matrix.packed.has_value());
+  const FewRows input{
+      .x = rows.const_data_ptr<float>(), .x_stride = rows.size(1), .codes = codes.rows, .rows = rows.size(0)};
+  parallel_for(panel_count(matrix.outputs), 1, [&](std::int64_t begin, std::int64_t end) {
+    multiply_few(cpu::kernels(), matrix, input, {begin, end}, to, matrix.outputs);
+  });
+  return y;
+}
+
+at::Tensor planned_linear(const PlanMatrix& matrix, const LayerWeights& weights, Role role, const at::Tensor& x) {
+  return ops::differentiable_as(multiply_rows(matrix, x), needs_autograd(x),
+                                [&] { return ops::linear(x, weights.matrix(role), weights.bias(role)); });
+}
+
+}  // namespace powerhouse
