@@ -89,6 +89,60 @@ TEST_F(SmolLM2, AttendsLongContextsInParts) {
   }
 }
 
+// What a sampler computes token by token beside others is what a trainer computes at once, with gradients.
+TEST_F(SmolLM2, GivesTheSameBitsInExactNumerics) {
+  const Tensors want(fixture("smollm2_logits.safetensors"));
+  auto ids = to_vector(want["ids"]);
+  ids.insert(ids.end(), ids.begin(), ids.begin() + 16);
+  const auto by_session = [&](const CausalLM& model, std::size_t piece, std::size_t sequences) {
+    Session session(model);
+    std::vector<SequenceId> all;
+    for (std::size_t i = 0; i < sequences; ++i) all.push_back(session.create());
+    std::vector<at::Tensor> parts;
+    for (std::size_t at = 0; at < ids.size(); at += piece) {
+      const auto rows = std::span(ids).subspan(at, std::min(piece, ids.size() - at));
+      std::vector<SequenceInput> batch = {{.sequence = all[0], .ids = rows, .logits = LogitsOf::all}};
+      for (std::size_t i = 1; i < sequences; ++i) batch.push_back({.sequence = all[i], .ids = rows.first(1)});
+      parts.push_back(session.forward(batch).narrow(0, 0, static_cast<std::int64_t>(rows.size())));
+    }
+    return concatenate(parts, 0);
+  };
+  // The second of two rows, padded on the left.
+  const auto by_forward = [&](const CausalLM& model) {
+    const auto length = static_cast<std::int64_t>(ids.size());
+    const at::Tensor row = testing::to_tensor(ids);
+    const at::Tensor both = row.new_zeros({2, length + 9});
+    both[0].narrow(0, 0, length).copy_(row[0]);
+    both[1].narrow(0, 9, length).copy_(row[0]);
+    const at::Tensor mask = row.new_ones(both.sizes());
+    mask[1].narrow(0, 0, 9).fill_(0);
+    return model.forward(both, mask)[1].narrow(0, 9, length);
+  };
+  CausalLM model = CausalLM::from_pretrained(real_model(), {.numerics = Numerics::exact});
+  const at::Tensor whole = by_session(model, ids.size(), 1);
+  EXPECT_LT(deviation(whole.narrow(0, 0, 64), want), 1e-2);  // by codes of 15 bits
+  EXPECT_TRUE(by_session(model, 1, 1).equal(whole));
+  EXPECT_TRUE(by_session(model, 40, 8).equal(whole));
+  EXPECT_TRUE(by_forward(model).equal(whole));
+  const int before = threads();
+  for (const int count : {1, 3}) {
+    set_threads(count);
+    EXPECT_TRUE(by_session(model, 40, 8).equal(whole)) << count;
+    EXPECT_TRUE(by_forward(model).equal(whole)) << count;
+  }
+  set_threads(before);
+  const CausalLM fast = CausalLM::from_pretrained(real_model());
+  EXPECT_FALSE(by_session(fast, ids.size(), 1).equal(by_session(fast, 1, 1)));
+
+  model.set_requires_grad(true);
+  const at::Tensor trained = by_forward(model);
+  ASSERT_TRUE(trained.requires_grad());
+  EXPECT_LT(deviation(trained.detach().narrow(0, 0, 64), want), kLogitsTolerance);
+  EXPECT_TRUE(by_session(model, 40, 3).equal(trained.detach()));
+  trained.log_softmax(-1).select(1, 5).sum().backward();
+  EXPECT_TRUE(model.parameter("model.norm.weight").grad().defined());
+}
+
 struct GreedyCase {
   std::string prompt;
   std::vector<std::int64_t> prompt_ids;
