@@ -30,7 +30,7 @@ struct LoadOptions {
   /// gradients, hooks or without: the log-probability that a trainer finds for a sampled token is the sampler's own.
   /// It holds for one model (and its `share()`) between two changes of its parameters; handing out parameters is one,
   /// since quantized weights become dense by it. Logits are computed in float32 (the compute type) from weights of any
-  /// type; the cache is float32. Prompts cost several times as much as in `fast`, single tokens nearly nothing
+  /// type; the cache is float32. A prompt takes about twice as long as in `fast`, decoding about as long
   /// (docs/numerics.md). Error{unsupported} for a compute type that is named and not f32, for other types of the
   /// cache, and for sequences so long that a RoPE which depends on the length changes.
   Numerics numerics = Numerics::fast;

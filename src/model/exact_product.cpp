@@ -1,8 +1,8 @@
 #include "model/exact_product.h"
 
-#include <algorithm>
+#include <vector>
 
-#include "model/plan_pass.h"
+#include "model/few_rows.h"
 #include "ops/exact.h"
 #include "ops/linear.h"
 #include "ops/tensors.h"

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "model/few_rows.h"
 #include "model/plan.h"
 #include "ops/attention_parts.h"
 #include "support/thread_team.h"
@@ -70,20 +71,6 @@ inline constexpr std::int64_t kManyRows = 32;
 /// A norm over `size` elements; the weight begins at `weight_offset`.
 void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
               std::int64_t weight_offset = 0);
-
-/// The same codes, beginning with another row.
-cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row);
-
-/// Some rows by some panels, as few rows are multiplied: by codes where the matrix is packed. `x` and `codes` are where
-/// the first of the rows stands, `y` where it goes.
-struct FewRows {
-  const float* x = nullptr;
-  std::int64_t x_stride = 0;
-  cpu::QuantizedRows codes{};
-  std::int64_t rows = 0;
-};
-void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, const FewRows& input, Range panels,
-                  float* y, std::int64_t y_stride);
 
 class PlanPass {
  public:

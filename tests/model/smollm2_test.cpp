@@ -138,7 +138,12 @@ TEST_F(SmolLM2, GivesTheSameBitsInExactNumerics) {
   const at::Tensor trained = by_forward(model);
   ASSERT_TRUE(trained.requires_grad());
   EXPECT_LT(deviation(trained.detach().narrow(0, 0, 64), want), kLogitsTolerance);
-  EXPECT_TRUE(by_session(model, 40, 3).equal(trained.detach()));
+  const at::Tensor sampled = by_session(model, 40, 3);
+  EXPECT_TRUE(sampled.equal(trained.detach()));
+  const at::Tensor log_probabilities = trained.detach().log_softmax(-1);
+  for (std::int64_t i = 0; i < sampled.size(0); ++i) {
+    ASSERT_TRUE(sampled[i].log_softmax(-1).equal(log_probabilities[i])) << i;
+  }
   trained.log_softmax(-1).select(1, 5).sum().backward();
   EXPECT_TRUE(model.parameter("model.norm.weight").grad().defined());
 }
