@@ -173,7 +173,8 @@ std::size_t KvCache::bytes() const {
 
 std::size_t KvCache::bytes_per_token() const {
   std::size_t total = 0;
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer) total += 2 * token_bytes(static_cast<std::int64_t>(layer));
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
+    total += 2 * token_bytes(static_cast<std::int64_t>(layer));
   return total;
 }
 

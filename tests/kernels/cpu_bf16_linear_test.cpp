@@ -73,7 +73,7 @@ TEST_P(Bf16LinearTest, AgreesWithThePlainLoop) {
   for (const std::int64_t inputs : {64, 128, 576, 2112}) {
     for (const std::int64_t outputs : {1, 16, 37}) {
       const Panels panels(numbers(outputs * inputs, engine_), outputs, inputs);
-      for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
+      for (const std::int64_t rows : {1, 2, 3, 4, 7, 8, 15}) {
         const Buffer x = Buffer::random(Element::f32, rows * (inputs + 3), engine_);
         const Buffer bias = Buffer::random(Element::f32, outputs, engine_);
         Buffer found(Element::f32, rows * (outputs + 3), -77.0f);
@@ -127,16 +127,16 @@ TEST_P(Bf16LinearTest, ManyRowsAreMultipliedByTheSameNumbers) {
 }
 
 TEST_P(Bf16LinearTest, RowsDoNotChangeBits) {
-  const std::int64_t inputs = 576, outputs = 37;
+  const std::int64_t inputs = 576, outputs = 37, count = 13;
   const Panels panels(numbers(outputs * inputs, engine_), outputs, inputs);
-  const Buffer x = Buffer::random(Element::f32, 7 * inputs, engine_);
+  const Buffer x = Buffer::random(Element::f32, count * inputs, engine_);
   const auto run = [&](std::int64_t at_once) {
-    Buffer y(Element::f32, 7 * outputs);
-    for (std::int64_t m = 0; m < 7; m += at_once) {
+    Buffer y(Element::f32, count * outputs);
+    for (std::int64_t m = 0; m < count; m += at_once) {
       const cpu::Bf16LinearParams params{.x = static_cast<const float*>(x.data()) + m * inputs,
                                          .weight = panels.matrix,
                                          .y = y.floats() + m * outputs,
-                                         .rows = std::min(at_once, 7 - m),
+                                         .rows = std::min(at_once, count - m),
                                          .inputs = inputs,
                                          .outputs = outputs,
                                          .x_stride = inputs,
@@ -146,7 +146,7 @@ TEST_P(Bf16LinearTest, RowsDoNotChangeBits) {
     }
     return y;
   };
-  const Buffer together = run(7);
+  const Buffer together = run(count);
   for (const std::int64_t at_once : {1, 2, 3}) EXPECT_EQ(run(at_once), together) << at_once;
 }
 

@@ -72,6 +72,9 @@ inline void bf16_rows(const Bf16LinearParams& params, std::int64_t panel, std::i
 void bf16_linear(const Bf16LinearParams& params, std::int64_t begin, std::int64_t end) {
   for (std::int64_t panel = begin; panel < end; ++panel) {
     std::int64_t m = 0;
+    if constexpr (kRegisters == 32) {
+      for (; m + 8 <= params.rows; m += 8) bf16_rows<8>(params, panel, m);
+    }
     for (; m + 4 <= params.rows; m += 4) bf16_rows<4>(params, panel, m);
     if (m + 2 <= params.rows) bf16_rows<2>(params, panel, m), m += 2;
     if (m < params.rows) bf16_rows<1>(params, panel, m);
