@@ -35,8 +35,10 @@ struct SessionOptions {
   /// In exact numerics f32 alone (LoadOptions). Error{unsupported} for others there, and for q8_0 and q4_0 where a
   /// head's size is no multiple of 32.
   KvType kv_type = KvType::automatic;
-  std::int64_t page_tokens = 16;     ///< tokens a page of the cache
-  std::int64_t prefill_chunk = 512;  ///< rows a pass; longer inputs go through in pieces, so that memory stays bounded
+  std::int64_t page_tokens = 16;  ///< tokens a page of the cache
+  /// Rows a pass, single tokens of other sequences aside. Longer inputs go through in pieces of this size, so that
+  /// memory stays bounded; the pieces of a sequence are the same alone and in a batch.
+  std::int64_t prefill_chunk = 512;
 };
 
 using SequenceId = std::int64_t;

@@ -72,7 +72,7 @@ struct Session::Impl {
   RopeRegimes regimes;
 
   void check(std::span<const SequenceInput> batch) const;
-  // The next rows of every input that still has some, at most prefill_chunk in all; sequences in the batch's order.
+  // The next pieces of inputs, in the batch's order: each of prefill_chunk rows, or what is left of the input.
   at::Tensor pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
                   std::span<const std::int64_t> rope_lengths);
   // All passes, for sequences whose cache is of the regime they need; `rope_lengths` says of which.
@@ -110,21 +110,29 @@ at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector
                                std::span<const std::int64_t> rope_lengths) {
   PackedBatch packed;
   Reservation reservation(cache);
-  std::int64_t room = options.prefill_chunk;
-  for (std::size_t i = 0; i < batch.size() && room > 0; ++i) {
+  const auto chunk = static_cast<std::size_t>(options.prefill_chunk);
+  std::size_t room = chunk;
+  bool whole = true;  // all inputs before are done, so that rows of logits keep the batch's order
+  for (std::size_t i = 0; i < batch.size() && whole; ++i) {
     const SequenceInput& input = batch[i];
-    const auto rows = std::min<std::size_t>(input.ids.size() - done[i], static_cast<std::size_t>(room));
+    const std::size_t rows = std::min(input.ids.size() - done[i], chunk);
     if (rows == 0) continue;
-    room -= static_cast<std::int64_t>(rows);
+    // A piece is never cut to the room that others leave: how a row is computed must not depend on who is beside it.
+    // Single rows need no room, so that decoding never costs a pass of its own.
+    if (rows > 1) {
+      if (rows > room) break;
+      room -= rows;
+    }
     const auto first = static_cast<std::int64_t>(packed.ids.size());
     reservation.take(input.sequence, static_cast<std::int64_t>(rows));
     packed.sequences.push_back(input.sequence);
     packed.add(input.ids.subspan(done[i], rows), cache.length(input.sequence), rope_lengths[i]);
     done[i] += rows;
+    whole = done[i] == input.ids.size();
     const auto last = static_cast<std::int64_t>(packed.ids.size()) - 1;
     if (input.logits == LogitsOf::all) {
       for (std::int64_t row = first; row <= last; ++row) packed.logits_rows.push_back(row);
-    } else if (input.logits == LogitsOf::last && done[i] == input.ids.size()) {
+    } else if (input.logits == LogitsOf::last && whole) {
       packed.logits_rows.push_back(last);
     }
   }

@@ -84,6 +84,20 @@ TEST_P(QuantizedPlan, BitsDoNotDependOnTheBatch) {
   for (std::int64_t i = 0; i < 9; ++i) EXPECT_TRUE(rows[i].equal(alone[0])) << i;
 }
 
+TEST_P(QuantizedPlan, BitsOfPromptsDoNotDependOnTheBatch) {
+  const SessionOptions options{.prefill_chunk = 7};
+  Session session(model_, options);
+  const std::span<const std::int64_t> all(ids_);
+  std::vector<SequenceInput> batch;
+  for (const std::size_t length : {5, 1, 19, 6, 13, 1}) batch.push_back({session.create(), all.first(length)});
+  const at::Tensor together = session.forward(batch);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    Session own(model_, options);
+    const at::Tensor alone = own.forward(own.create(), batch[i].ids);
+    EXPECT_TRUE(alone[0].equal(together[static_cast<std::int64_t>(i)])) << i;
+  }
+}
+
 TEST_P(QuantizedPlan, BitsDoNotDependOnTheThreads) {
   const int threads = team_threads();
   const auto run = [&](int count) {

@@ -97,6 +97,32 @@ TEST(Session, ABatchGivesWhatEachGivesAlone) {
   }
 }
 
+TEST(Session, PiecesOfAPromptAreTheSameInABatch) {
+  using Pass = std::vector<std::int64_t>;  // rows of each sequence
+  CausalLM model = tiny();
+  std::vector<Pass> seen;
+  model.add_hook({HookPoint::embeddings}, [&](const at::Tensor&, const HookContext& context) {
+    Pass pass;
+    for (std::size_t i = 1; i < context.cu_seqlens.size(); ++i) {
+      pass.push_back(context.cu_seqlens[i] - context.cu_seqlens[i - 1]);
+    }
+    seen.push_back(pass);
+    return at::Tensor();
+  });
+  const auto passes = [&](const std::vector<std::size_t>& lengths) {
+    Session session(model, {.prefill_chunk = 16});
+    const Ids ids = some(60, 1);
+    std::vector<SequenceInput> batch;
+    for (const std::size_t length : lengths) batch.push_back({session.create(), std::span(ids).first(length)});
+    seen.clear();
+    EXPECT_EQ(session.forward(batch).size(0), static_cast<std::int64_t>(lengths.size()));
+    return seen;
+  };
+  EXPECT_EQ(passes({40}), (std::vector<Pass>{{16}, {16}, {8}}));
+  EXPECT_EQ(passes({20, 7, 12, 1}), (std::vector<Pass>{{16}, {4, 7}, {12, 1}}));  // 12 wait where there is room for 5
+  EXPECT_EQ(passes({1, 1, 33, 1}), (std::vector<Pass>{{1, 1, 16}, {16}, {1, 1}}));
+}
+
 TEST(Session, KeepsItsCacheInTheTypeAskedFor) {
   const CausalLM model = tiny();
   const at::Tensor exact = fresh(model, some(30, 1));
