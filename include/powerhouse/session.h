@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <string_view>
 
 #include "powerhouse/causal_lm.h"
@@ -72,6 +73,22 @@ class POWERHOUSE_API Session {
   void remove(SequenceId sequence);
   /// Tokens in the cache. Error{not_found} for an unknown sequence, as everywhere here.
   std::int64_t length(SequenceId sequence) const;
+  /// The tokens themselves; valid until the sequence changes.
+  std::span<const std::int64_t> tokens(SequenceId sequence) const;
+  /// Truncates the sequence to what it shares with the beginning of `ids`, less than all of them, so that the rest can
+  /// be appended: of a prompt that is cached whole, the last token is computed again for its logits. Returns the new
+  /// length.
+  std::int64_t keep_prefix(SequenceId sequence, std::span<const std::int64_t> ids);
+
+  /// Writes a sequence, its tokens and its part of the cache, to a file, atomically: a safetensors file with `tokens`,
+  /// and `layers.N.key` (after RoPE) and `layers.N.value` [length, num_key_value_heads, head_dim] in the cache's type;
+  /// blocks of q8_0 and q4_0 as bytes [length, bytes a token].
+  void save(SequenceId sequence, const std::string& path) const;
+  /// A new sequence from such a file: what is appended gives the same bits as without the detour, also where
+  /// page_tokens differs. Error{format} where the file is no saved sequence or is damaged, Error{usage} where it was
+  /// saved with another model (its config, or a sample of its weights) or another type of cache. Hooks are the caller's
+  /// affair.
+  SequenceId restore(const std::string& path);
 
   /// Appends tokens to a sequence. Returns float32 [rows, vocabulary] without gradients: the last row, all rows, or an
   /// undefined tensor. Error{range} past max_position_embeddings or outside the vocabulary; the sequence is then as

@@ -8,7 +8,8 @@
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
 #include "model/kv_cache.h"
-#include "model/rope_regime.h"
+#include "model/sequence_records.h"
+#include "model/session_file.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -69,7 +70,7 @@ struct Session::Impl {
   const CausalLM* model;
   SessionOptions options;
   KvCache cache;
-  RopeRegimes regimes;
+  SequenceRecords records;
 
   void check(std::span<const SequenceInput> batch) const;
   // The next pieces of inputs, in the batch's order: each of prefill_chunk rows, or what is left of the input.
@@ -80,13 +81,13 @@ struct Session::Impl {
                  const std::stop_token& cancel);
   std::int64_t rope_length(const SequenceInput& input) const {
     const std::int64_t total = cache.length(input.sequence) + static_cast<std::int64_t>(input.ids.size());
-    return regimes.needed() ? regimes.wanted(input.sequence, total) : 0;
+    return records.wanted(input.sequence, total);
   }
   // The same for sequences of which some have outgrown their regime: those are computed from their first token.
   at::Tensor run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel);
   void drop(SequenceId sequence) {
     cache.remove(sequence);
-    regimes.remove(sequence);
+    records.remove(sequence);
   }
 };
 
@@ -158,13 +159,14 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
       if (cancel.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled between passes");
       if (at::Tensor logits = pass(batch, done, rope_lengths); logits.defined()) parts.push_back(std::move(logits));
     }
-    for (std::size_t i = 0; regimes.needed() && i < batch.size(); ++i) {
-      regimes.append(batch[i].sequence, batch[i].ids, rope_lengths[i]);
-    }
+    for (std::size_t i = 0; i < batch.size(); ++i) records.append(batch[i].sequence, batch[i].ids, rope_lengths[i]);
     if (parts.empty()) return {};
     return parts.size() == 1 ? parts[0] : guarded([&] { return concatenate(parts, 0); });
   } catch (...) {
-    for (std::size_t i = 0; i < before.size(); ++i) cache.truncate(batch[i].sequence, before[i]);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      cache.truncate(batch[i].sequence, before[i]);
+      records.truncate(batch[i].sequence, before[i]);
+    }
     throw;
   }
 }
@@ -179,10 +181,10 @@ at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const 
     for (std::size_t i = 0; i < batch.size(); ++i) {
       const SequenceId old = batch[i].sequence;
       lengths.push_back(rope_length(batch[i]));
-      if (!regimes.outgrown(old, lengths.back())) continue;
+      if (!records.outgrown(old, lengths.back())) continue;
       inputs[i].sequence = cache.create();
       replaced.emplace_back(old, inputs[i].sequence);
-      pasts[i] = regimes.tokens(old);
+      pasts[i] = records.at(old).tokens;
       again.push_back({.sequence = inputs[i].sequence, .ids = pasts[i], .logits = LogitsOf::none});
       lengths_again.push_back(lengths.back());
     }
@@ -190,7 +192,7 @@ at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const 
     at::Tensor logits = run(inputs, lengths, cancel);
     for (const auto& [old, fresh] : replaced) {
       cache.swap(old, fresh);
-      regimes.fork(fresh, old);
+      records.fork(fresh, old);
       drop(fresh);
     }
     return logits;
@@ -211,7 +213,7 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
   }
   impl_ = std::make_unique<Impl>(Impl{
       &model, options, KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
-      RopeRegimes(model.config())});
+      SequenceRecords(model.config())});
 }
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -220,15 +222,36 @@ Session::~Session() = default;
 SequenceId Session::create() { return impl_->cache.create(); }
 SequenceId Session::fork(SequenceId sequence) {
   const SequenceId copy = impl_->cache.fork(sequence);
-  if (impl_->regimes.needed()) impl_->regimes.fork(sequence, copy);
+  impl_->records.fork(sequence, copy);
   return copy;
 }
 void Session::truncate(SequenceId sequence, std::int64_t length) {
   impl_->cache.truncate(sequence, length);
-  if (impl_->regimes.needed()) impl_->regimes.truncate(sequence, length);
+  impl_->records.truncate(sequence, length);
 }
 void Session::remove(SequenceId sequence) { impl_->drop(sequence); }
 std::int64_t Session::length(SequenceId sequence) const { return impl_->cache.length(sequence); }
+std::span<const std::int64_t> Session::tokens(SequenceId sequence) const {
+  impl_->cache.length(sequence);  // whether there is one
+  return impl_->records.at(sequence).tokens;
+}
+
+std::int64_t Session::keep_prefix(SequenceId sequence, std::span<const std::int64_t> ids) {
+  const auto past = tokens(sequence);
+  const auto same = std::mismatch(past.begin(), past.end(), ids.begin(), ids.end());
+  const std::int64_t kept = std::max<std::int64_t>(0, std::min(same.second - ids.begin(), std::ssize(ids) - 1));
+  truncate(sequence, kept);
+  return kept;
+}
+
+void Session::save(SequenceId sequence, const std::string& path) const {
+  tokens(sequence);
+  guarded([&] { save_sequence(path, *impl_->model, impl_->cache, sequence, impl_->records.at(sequence)); });
+}
+
+SequenceId Session::restore(const std::string& path) {
+  return guarded([&] { return restore_sequence(path, *impl_->model, impl_->cache, impl_->records); });
+}
 
 at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits,
                             const std::stop_token& cancel) {
@@ -244,7 +267,7 @@ at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::sto
   bool again = false;
   for (const SequenceInput& input : batch) {
     lengths.push_back(impl_->rope_length(input));
-    again = again || (impl_->regimes.needed() && impl_->regimes.outgrown(input.sequence, lengths.back()));
+    again = again || impl_->records.outgrown(input.sequence, lengths.back());
   }
   return again ? impl_->run_again(batch, cancel) : impl_->run(batch, lengths, cancel);
 }
