@@ -14,7 +14,7 @@ namespace {
 struct Flags {
   ModelFlags model;
   GenerationFlags generation{.options = {.max_new_tokens = 512}};
-  std::string system, chat_template;
+  std::string system, chat_template, prompt_cache;
   std::string kv_type = "auto";
   std::optional<std::string> message;
 };
@@ -77,11 +77,13 @@ void run(const Flags& flags) {
                                                    : load_chat_template(flags.chat_template, &tokenizer);
   powerhouse::Conversation conversation(model, std::move(tokenizer), std::move(chat_template), flags.system,
                                         {.kv_type = powerhouse::parse_kv_type(flags.kv_type)});
+  if (may_exist(flags.prompt_cache)) conversation.restore_cache(flags.prompt_cache);
   if (flags.message) {
     answer(conversation, interrupts, flags, *flags.message);
   } else {
     converse(conversation, interrupts, flags);
   }
+  if (!flags.prompt_cache.empty()) conversation.save_cache(flags.prompt_cache);
 }
 
 }  // namespace
@@ -96,6 +98,7 @@ void add_chat(CLI::App& app, Action& action) {
                   "a format (" + chat_format_list() + ") or a Jinja file, in place of the model's own template")
       ->check(not_empty());
   command.add_option("--message", flags->message, "answer this and leave");
+  add_prompt_cache(command, flags->prompt_cache);
   flags->generation.add(command);
   add_kv_type(command, flags->kv_type);
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });

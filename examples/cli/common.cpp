@@ -38,6 +38,10 @@ void end_text() {
   if (::isatty(STDOUT_FILENO) != 0) write_out("\n");
 }
 
+bool may_exist(const std::string& path) {
+  return !path.empty() && (::access(path.c_str(), F_OK) == 0 || errno != ENOENT);
+}
+
 std::string read_file(const std::string& path) {
   const auto fail = [&path](int number) {
     throw Error(number == ENOENT ? ErrorKind::not_found : ErrorKind::io, std::strerror(number), {.file = path});
@@ -99,9 +103,11 @@ std::vector<std::int64_t> parse_ids(const std::string& text) {
 }
 
 void report_speed(const powerhouse::GenerationResult& result) {
-  std::fprintf(stderr, "%lld prompt tokens, %.1f tokens/s; %zu new tokens, %.1f tokens/s\n",
-               static_cast<long long>(result.prompt_tokens), result.prompt_tokens_per_second(), result.ids.size(),
-               result.new_tokens_per_second());
+  const std::string reused =
+      result.reused_tokens > 0 ? " (" + std::to_string(result.reused_tokens) + " from the cache)" : "";
+  std::fprintf(stderr, "%lld prompt tokens%s, %.1f tokens/s; %zu new tokens, %.1f tokens/s\n",
+               static_cast<long long>(result.prompt_tokens), reused.c_str(), result.prompt_tokens_per_second(),
+               result.ids.size(), result.new_tokens_per_second());
 }
 
 }  // namespace cli

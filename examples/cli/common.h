@@ -35,6 +35,8 @@ void write_out(std::string_view text);
 /// Ends text output: a newline where a person looks at a terminal; scripts get the bytes and nothing else.
 void end_text();
 
+/// Whether something stands at `path`, or whether there is anything can't be told: opening it says why.
+bool may_exist(const std::string& path);
 /// The whole text of a file or a pipe, at most 1 GiB. Errors name it.
 std::string read_file(const std::string& path);
 /// The template that --chat-template names: a format ("alpaca"), else a file. Special tokens are the tokenizer's, or

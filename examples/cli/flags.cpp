@@ -102,6 +102,14 @@ void add_kv_type(CLI::App& command, std::string& kv_type) {
       ->check(accepted_by([](const std::string& text) { powerhouse::parse_kv_type(text); }));
 }
 
+void add_prompt_cache(CLI::App& command, std::string& path) {
+  command
+      .add_option("--prompt-cache", path,
+                  "reuse the key-value cache in this file as far as the prompt begins as it did; it is written at the "
+                  "end")
+      ->check(not_empty());
+}
+
 powerhouse::CausalLM ModelFlags::load() const {
   if (threads > 0) powerhouse::set_threads(threads);
   return powerhouse::CausalLM::from_pretrained(model, {.dtype = powerhouse::parse_dtype(dtype),

@@ -39,6 +39,8 @@ struct ModelFlags {
 
 /// --kv-type: how the cache keeps keys and values.
 void add_kv_type(CLI::App& command, std::string& kv_type);
+/// --prompt-cache FILE.
+void add_prompt_cache(CLI::App& command, std::string& path);
 
 /// How a text is generated: --max-new-tokens to --seed.
 struct GenerationFlags {

@@ -12,7 +12,7 @@ struct Flags {
   ModelFlags model;
   GenerationFlags generation;
   std::string prompt;
-  std::string adapter;
+  std::string adapter, prompt_cache;
   std::string kv_type = "auto";
   bool no_parse_special = false;
   bool json = false;
@@ -23,6 +23,7 @@ ordered_json to_json(const powerhouse::GenerationResult& result) {
           {"ids", result.ids},
           {"finish_reason", std::string(powerhouse::to_string(result.finish_reason))},
           {"prompt_tokens", result.prompt_tokens},
+          {"reused_tokens", result.reused_tokens},
           {"new_tokens", result.ids.size()},
           {"seed", result.seed},
           {"first_token_seconds", result.first_token_seconds},
@@ -41,7 +42,11 @@ void run(const Flags& flags) {
   auto options = flags.generation.options;
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
   powerhouse::Session session(model, {.kv_type = powerhouse::parse_kv_type(flags.kv_type)});
-  const auto result = powerhouse::generate(session, session.create(), tokenizer, ids, options);
+  const bool cached = may_exist(flags.prompt_cache);
+  const auto sequence = cached ? session.restore(flags.prompt_cache) : session.create();
+  options.cache_prompt = true;
+  const auto result = powerhouse::generate(session, sequence, tokenizer, ids, options);
+  if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
   if (flags.json) {
     write_out(to_json(result).dump(2) + "\n");
   } else {
@@ -60,6 +65,7 @@ void add_generate(CLI::App& app, Action& action) {
   flags->generation.add(command);
   add_kv_type(command, flags->kv_type);
   command.add_option("--adapter", flags->adapter, "folder of a PEFT adapter; not built yet")->check(not_empty());
+  add_prompt_cache(command, flags->prompt_cache);
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");
   command.add_flag("--json", flags->json, "print the result as JSON");
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });

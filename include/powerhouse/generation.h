@@ -34,7 +34,10 @@ struct GenerationOptions {
   std::vector<std::int64_t> eos_token_ids{};  ///< empty: those of the tokenizer and the model
   bool ignore_eos = false;                    ///< go on to max_new_tokens (benchmarks)
   bool skip_special_tokens = true;            ///< leave special tokens out of the text
-  std::vector<LogitsProcessor> processors{};  ///< the user's own, in order
+  /// `generate` on a sequence: the ids are a whole prompt, not a continuation. What the sequence holds of its beginning
+  /// is not computed again; what else it holds is forgotten.
+  bool cache_prompt = false;
+  std::vector<LogitsProcessor> processors{};         ///< the user's own, in order
   std::function<void(std::string_view)> on_token{};  ///< each piece of text as soon as it can be shown
   std::stop_token cancel{};                          ///< ends the generation with finish reason `cancelled`
 };
@@ -47,12 +50,13 @@ struct GenerationResult {
   std::vector<std::int64_t> ids{};  ///< generated tokens, EOS included
   FinishReason finish_reason = FinishReason::length;
   std::int64_t prompt_tokens = 0;
+  std::int64_t reused_tokens = 0;  ///< of the prompt, that the sequence held already (cache_prompt)
   std::uint64_t seed = 0;          ///< the seed that was used
   double prompt_seconds = 0;       ///< prefill, up to the first logits
   double first_token_seconds = 0;  ///< from the call to the first token
   double generation_seconds = 0;   ///< everything after the first token
   double prompt_tokens_per_second() const {
-    return prompt_seconds > 0 ? static_cast<double>(prompt_tokens) / prompt_seconds : 0;
+    return prompt_seconds > 0 ? static_cast<double>(prompt_tokens - reused_tokens) / prompt_seconds : 0;
   }
   double new_tokens_per_second() const {
     return generation_seconds > 0 && ids.size() > 1 ? static_cast<double>(ids.size() - 1) / generation_seconds : 0;
@@ -65,7 +69,7 @@ POWERHOUSE_API GenerationResult generate(const CausalLM& model, const Tokenizer&
                                          const GenerationOptions& options = {});
 
 /// Continues token ids on a sequence of a session: `ids` are appended to what the cache holds. `tokenizer` makes the
-/// text. After it the cache holds prompt and generated tokens but the last one.
+/// text. After it the cache holds prompt and generated tokens but the last one. See also options.cache_prompt.
 POWERHOUSE_API GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
                                          std::span<const std::int64_t> ids, const GenerationOptions& options = {});
 
@@ -76,6 +80,12 @@ POWERHOUSE_API GenerationResult chat(const CausalLM& model, const Tokenizer& tok
                                      std::initializer_list<Message> messages, const GenerationOptions& options = {});
 /// The same through a template of the caller's.
 POWERHOUSE_API GenerationResult chat(const CausalLM& model, const Tokenizer& tokenizer,
+                                     const ChatTemplate& chat_template, std::span<const Message> messages,
+                                     const GenerationOptions& options = {});
+
+/// The same on a sequence: what it holds of the conversation's beginning is reused, so that a turn costs only what is
+/// new in it.
+POWERHOUSE_API GenerationResult chat(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
                                      const ChatTemplate& chat_template, std::span<const Message> messages,
                                      const GenerationOptions& options = {});
 
@@ -94,6 +104,11 @@ class POWERHOUSE_API Conversation {
   /// The answer to one more user message; both join the history. When it throws, the history is as before.
   GenerationResult send(std::string_view message, const GenerationOptions& options = {});
   const std::vector<Message>& history() const;
+
+  /// The cache, without the history, to and from a file (Session::save): another conversation that begins in the same
+  /// way, with a long system message for one, need not compute that again.
+  void save_cache(const std::string& path) const;
+  void restore_cache(const std::string& path);
 
  private:
   struct Impl;

@@ -1,8 +1,4 @@
 // Chat: a template over messages, and a conversation that keeps what its cache already holds.
-#include <algorithm>
-
-#include "generation/generate.h"
-#include "powerhouse/error.h"
 #include "powerhouse/generation.h"
 
 namespace powerhouse {
@@ -32,12 +28,20 @@ GenerationResult chat(const CausalLM& model, const Tokenizer& tokenizer, std::in
   return chat(model, tokenizer, std::span<const Message>(messages.begin(), messages.size()), options);
 }
 
+// The template may write old turns differently now: only what is the same token for token is reused.
+GenerationResult chat(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
+                      const ChatTemplate& chat_template, std::span<const Message> messages,
+                      const GenerationOptions& options) {
+  GenerationOptions reusing = options;
+  reusing.cache_prompt = true;
+  return generate(session, sequence, tokenizer, encode_chat(chat_template, tokenizer, messages), reusing);
+}
+
 struct Conversation::Impl {
   Tokenizer tokenizer;
   ChatTemplate chat_template;
   Session session;
   SequenceId sequence;
-  std::vector<std::int64_t> cached;  // the tokens that the sequence holds
   std::vector<Message> history;
 };
 
@@ -50,8 +54,8 @@ Conversation::Conversation(const CausalLM& model, Tokenizer tokenizer, ChatTempl
                            std::string_view system, const SessionOptions& options) {
   Session session(model, options);
   const SequenceId sequence = session.create();
-  impl_ = std::make_unique<Impl>(
-      Impl{std::move(tokenizer), std::move(chat_template), std::move(session), sequence, {}, {}});
+  impl_ =
+      std::make_unique<Impl>(Impl{std::move(tokenizer), std::move(chat_template), std::move(session), sequence, {}});
   if (!system.empty()) impl_->history.push_back({"system", std::string(system)});
 }
 Conversation::Conversation(Conversation&&) noexcept = default;
@@ -64,30 +68,18 @@ GenerationResult Conversation::send(std::string_view message, const GenerationOp
   Impl& impl = *impl_;
   std::vector<Message> messages = impl.history;
   messages.push_back({"user", std::string(message)});
-  const std::vector<std::int64_t> prompt = encode_chat(impl.chat_template, impl.tokenizer, messages);
-
-  // The template may write old turns differently now: only what is the same token for token stays in the cache, and at
-  // least one token is computed anew, for its logits.
-  const auto same = std::mismatch(impl.cached.begin(), impl.cached.end(), prompt.begin(), prompt.end());
-  const auto kept = std::min(static_cast<std::size_t>(same.second - prompt.begin()), prompt.size() - 1);
-  impl.session.truncate(impl.sequence, static_cast<std::int64_t>(kept));
-  impl.cached.resize(kept);
-
-  GenerationResult result;
-  try {
-    result = continue_sequence(impl.session, impl.sequence, impl.tokenizer, std::span(prompt).first(kept),
-                               std::span(prompt).subspan(kept), options);
-  } catch (...) {
-    // A callback may have thrown in the middle of an answer.
-    impl.session.truncate(impl.sequence, static_cast<std::int64_t>(kept));
-    throw;
-  }
-  impl.cached = prompt;
-  impl.cached.insert(impl.cached.end(), result.ids.begin(), result.ids.end());
-  impl.cached.resize(static_cast<std::size_t>(impl.session.length(impl.sequence)));
+  GenerationResult result = chat(impl.session, impl.sequence, impl.tokenizer, impl.chat_template, messages, options);
   messages.push_back({"assistant", result.text});
   impl.history = std::move(messages);
   return result;
+}
+
+void Conversation::save_cache(const std::string& path) const { impl_->session.save(impl_->sequence, path); }
+
+void Conversation::restore_cache(const std::string& path) {
+  const SequenceId restored = impl_->session.restore(path);
+  impl_->session.remove(impl_->sequence);
+  impl_->sequence = restored;
 }
 
 }  // namespace powerhouse

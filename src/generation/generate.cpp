@@ -6,7 +6,6 @@
 #include <random>
 #include <unordered_set>
 
-#include "generation/generate.h"
 #include "generation/processors.h"
 #include "generation/sampler.h"
 #include "generation/stopping.h"
@@ -96,9 +95,8 @@ std::string_view to_string(FinishReason reason) noexcept {
   return "";
 }
 
-GenerationResult continue_sequence(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
-                                   std::span<const std::int64_t> before, std::span<const std::int64_t> ids,
-                                   const GenerationOptions& options) {
+GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
+                          std::span<const std::int64_t> ids, const GenerationOptions& options) {
   check_options(options);
   if (ids.empty())
     throw Error(ErrorKind::usage, "there is nothing to continue: the prompt has no tokens", {.field = "prompt"});
@@ -107,17 +105,20 @@ GenerationResult continue_sequence(Session& session, SequenceId sequence, const 
 
   GenerationResult result{.prompt_tokens = static_cast<std::int64_t>(ids.size()),
                           .seed = options.seed ? *options.seed : system_seed()};
+  if (options.cache_prompt) result.reused_tokens = session.keep_prefix(sequence, ids);
+  const auto rest = ids.subspan(static_cast<std::size_t>(result.reused_tokens));
   const Random random(result.seed, RandomStream::sampling);
-  std::vector<std::int64_t> history(before.begin(), before.end());
-  history.insert(history.end(), ids.begin(), ids.end());
+  const auto past = session.tokens(sequence);
+  std::vector<std::int64_t> history(past.begin(), past.end());
+  history.insert(history.end(), rest.begin(), rest.end());
   const auto prompt_length = static_cast<std::int64_t>(history.size());
   TextOutput output(tokenizer, options);
 
   const auto begin = Clock::now();
   // The sequence may grow until the model's context is full; the last token need not be computed on.
-  const std::int64_t room = longest_sequence(config) - session.length(sequence) - result.prompt_tokens + 1;
+  const std::int64_t room = longest_sequence(config) - prompt_length + 1;
   const std::int64_t limit = std::min(options.max_new_tokens, room);
-  at::Tensor logits = prefill(session, sequence, ids, options.cancel);
+  at::Tensor logits = prefill(session, sequence, rest, options.cancel);
   result.prompt_seconds = seconds_since(begin);
   if (limit == 0 && logits.defined()) return result;
   auto first_token = begin;
@@ -150,11 +151,6 @@ GenerationResult continue_sequence(Session& session, SequenceId sequence, const 
   result.generation_seconds = result.ids.empty() ? 0 : seconds_since(first_token);
   result.text = output.take();
   return result;
-}
-
-GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
-                          std::span<const std::int64_t> ids, const GenerationOptions& options) {
-  return continue_sequence(session, sequence, tokenizer, {}, ids, options);
 }
 
 GenerationResult generate(const CausalLM& model, const Tokenizer& tokenizer, std::string_view prompt,

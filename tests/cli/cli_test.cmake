@@ -197,6 +197,21 @@ foreach(bad IN ITEMS "--temperature;nan" "--temperature;-1" "--top-p;0" "--top-p
   expect(2 "^$" "" generate --model ${model} --prompt x ${bad})
 endforeach()
 expect(1 "^$" "adapter" generate --model ${model} --prompt x --adapter a)
+foreach(reused IN ITEMS 0 4)  # of five tokens
+  expect(0 "\"reused_tokens\": ${reused}," "" generate --model ${model} --prompt "The capital of France is" --json
+    --max-new-tokens 4 --prompt-cache prompt.cache)
+endforeach()
+foreach(reused IN ITEMS 0 4)
+  expect(0 "\"reused_tokens\": ${reused}," "" generate --model ${model} --prompt "The capital of France is" --json
+    --max-new-tokens 4 --prompt-cache blocks.cache --kv-type q8_0)
+endforeach()
+expect(1 "^$" "kv_type" generate --model ${model} --prompt x --prompt-cache blocks.cache --kv-type q4_0)
+foreach(told IN ITEMS " tokens, " "from the cache")
+  expect(0 "." "${told}" chat --model ${model} --message "Hi" --max-new-tokens 4 --system "Be brief."
+    --prompt-cache chat.cache)
+endforeach()
+expect(1 "^$" "text.txt" generate --model ${model} --prompt x --prompt-cache text.txt)
+expect(2 "^$" "prompt-cache" generate --model ${model} --prompt x --prompt-cache "")
 expect(2 "^$" "" generate --model ${model})
 string(REPEAT "many words here " 4000 long)
 file(WRITE ${SCRATCH}/long.txt "${long}")
