@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "generation/processors.h"
+#include "generation/row_sampler.h"
 #include "generation/sampler.h"
 #include "generation/stopping.h"
 #include "powerhouse/error.h"
@@ -67,9 +68,9 @@ std::int64_t choose(const at::Tensor& logits, const GenerationOptions& options, 
                     const Random& random) {
   const at::Tensor row = logits.contiguous();
   const std::span<float> values(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
-  process_logits(values, options, context);
+  apply_penalties(values, options, context);
   if (options.temperature == 0.0f) return greedy_token(values);
-  return sample_token(values, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
+  return sample_row(values, options, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
 }
 
 // Logits of the last token, or an undefined tensor where `cancel` came first.

@@ -131,15 +131,22 @@ void check_options(const GenerationOptions& options) {
   }
 }
 
-void process_logits(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context) {
+void apply_penalties(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context) {
   apply_repetition_penalty(logits, context.ids, options.repetition_penalty);
   for (const LogitsProcessor& processor : options.processors) processor(logits, context);
   if (!options.processors.empty() || options.repetition_penalty != 1.0f) check_numbers(logits);
-  if (options.temperature == 0.0f) return;
+}
+
+void apply_warpers(std::span<float> logits, const GenerationOptions& options) {
   apply_temperature(logits, options.temperature);
   apply_top_k(logits, options.top_k);
   apply_top_p(logits, options.top_p);
   apply_min_p(logits, options.min_p);
+}
+
+void process_logits(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context) {
+  apply_penalties(logits, options, context);
+  if (options.temperature != 0.0f) apply_warpers(logits, options);
 }
 
 }  // namespace powerhouse

@@ -25,6 +25,13 @@ void apply_min_p(std::span<float> logits, float min_p);
 /// Error{usage} naming the first option outside its bounds.
 void check_options(const GenerationOptions& options);
 
+/// Repetition penalty and the user's own processors: what greedy decoding takes too. Error{numeric} where they leave
+/// NaN or infinity.
+void apply_penalties(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context);
+
+/// Temperature (not 0), top_k, top_p, min_p.
+void apply_warpers(std::span<float> logits, const GenerationOptions& options);
+
 /// The whole chain of `options` in transformers' order. Greedy decoding takes the penalties and the user's own only.
 void process_logits(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context);
 

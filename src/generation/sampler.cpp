@@ -1,20 +1,20 @@
 #include "generation/sampler.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "ops/vocabulary.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 
 std::int64_t greedy_token(std::span<const float> logits) {
-  const auto best = std::max_element(logits.begin(), logits.end());
-  if (best == logits.end() || *best == -std::numeric_limits<float>::infinity()) {
+  const std::int64_t best = logits.empty() ? -1 : ops::argmax(logits);
+  if (best < 0 || logits[static_cast<std::size_t>(best)] == -std::numeric_limits<float>::infinity()) {
     throw Error(ErrorKind::numeric, "every token is forbidden", {.field = "logits"});
   }
-  return best - logits.begin();
+  return best;
 }
 
 std::int64_t sample_token(std::span<const float> logits, const Random& random, std::uint64_t counter) {

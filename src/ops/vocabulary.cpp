@@ -1,0 +1,11 @@
+#include "ops/vocabulary.h"
+
+#include "kernels/cpu/kernels.h"
+
+namespace powerhouse::ops {
+
+std::int64_t argmax(std::span<const float> row) { return cpu::kernels().argmax_f32(row.data(), std::ssize(row)).index; }
+
+float log_sum_exp(std::span<const float> row) { return cpu::kernels().log_sum_exp_f32(row.data(), std::ssize(row)); }
+
+}  // namespace powerhouse::ops
