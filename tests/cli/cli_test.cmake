@@ -205,7 +205,7 @@ foreach(reused IN ITEMS 0 4)
   expect(0 "\"reused_tokens\": ${reused}," "" generate --model ${model} --prompt "The capital of France is" --json
     --max-new-tokens 4 --prompt-cache blocks.cache --kv-type q8_0)
 endforeach()
-expect(1 "^$" "kv_type" generate --model ${model} --prompt x --prompt-cache blocks.cache --kv-type q4_0)
+expect(2 "^$" "kv_type" generate --model ${model} --prompt x --prompt-cache blocks.cache --kv-type q4_0)
 foreach(told IN ITEMS " tokens, " "from the cache")
   expect(0 "." "${told}" chat --model ${model} --message "Hi" --max-new-tokens 4 --system "Be brief."
     --prompt-cache chat.cache)
