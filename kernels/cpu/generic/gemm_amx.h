@@ -36,6 +36,8 @@ struct AmxSums {
 template <int kPanels>
 inline void amx_multiply(const bfloat16* x, std::int64_t x_stride, const bfloat16* tile, std::int64_t groups,
                          bool lower, bool begin, AmxSums sums) {
+  // g++ 12 does not know that tiles are loaded from memory: what was written to it must be there.
+  __asm__ volatile("" ::: "memory");
   const std::int64_t bytes = sums.stride * 4;
   float* const low = sums.to + kAmxRows * sums.stride;
   if (begin) {
