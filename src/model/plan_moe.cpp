@@ -49,11 +49,6 @@ void add_experts(PanelMemory& memory, const Weight& weight, const Weight& bias, 
   all.matrices.push_back(std::move(whole));
 }
 
-template <typename T>
-void grow(std::vector<T>& values, std::int64_t size) {
-  if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
-}
-
 std::int64_t width_of_up(const Moe& moe) { return 2 * moe.intermediate_size; }
 
 // What an expert does to gate and up before they meet, to the columns [begin, end) of [gate, up].

@@ -7,15 +7,6 @@
 #include "ops/tensors.h"
 
 namespace powerhouse {
-namespace {
-
-template <typename T>
-void grow(std::vector<T>& values, std::int64_t size) {
-  if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
-}
-
-}  // namespace
-
 PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, float* logits)
     : plan_(plan),
       batch_(batch),

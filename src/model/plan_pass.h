@@ -11,6 +11,12 @@
 
 namespace powerhouse {
 
+/// Room for `size` values; what there is stays.
+template <typename T>
+void grow(std::vector<T>& values, std::int64_t size) {
+  if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
+}
+
 /// Rows as products read them. Vectors grow and are kept.
 struct PlanInput {
   std::vector<float> floats{};

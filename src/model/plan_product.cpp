@@ -22,11 +22,6 @@ cpu::ActivationKind kind_of(Activation activation) {
 }
 
 template <typename T>
-void grow(std::vector<T>& values, std::int64_t size) {
-  if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
-}
-
-template <typename T>
 const T* data_or_null(const std::vector<T>& values) {
   return values.empty() ? nullptr : values.data();
 }
