@@ -2,9 +2,8 @@
 //
 // One (row, feature) dot product goes through Dot<T>::kChains vector accumulators in order of k and one fixed tree at
 // the end, whatever the block around it: a row's bits do not depend on its neighbours.
-// One or two rows read W strictly in order, one feature after the other: hardware prefetchers then reach the speed of a
-// plain sum over W, while four or eight rows of W side by side reach half of it (Zen 4, rows of 576 to 2048 bf16).
-// Four rows are bound by arithmetic: they take several features at once, and W is prefetched in order, 8 KiB ahead.
+// W is prefetched in order, 8 KiB ahead, by the first rows that read it. One or two rows take one feature after the other
+// (four or eight rows of W side by side halve the speed on Zen 4); four are bound by arithmetic and take several at once.
 #pragma once
 
 #include <cstdint>
@@ -136,18 +135,17 @@ inline void linear_features(const LinearParams& params, std::int64_t begin, std:
   constexpr int kWide = kRegisters / 2 / (4 * Reader<X, T>::kChains);
   static_assert(kGroup % kWide == 0);
   std::int64_t m = 0;
-  for (; m + 4 <= params.rows; m += 4) {
+  const auto rows = [&]<int kRows, int kFeatures>() {
     if (m == 0) {
-      linear_rows<X, T, Y, 4, kWide, true>(params, m, begin, end);
+      linear_rows<X, T, Y, kRows, kFeatures, true>(params, m, begin, end);
     } else {
-      linear_rows<X, T, Y, 4, kWide, false>(params, m, begin, end);
+      linear_rows<X, T, Y, kRows, kFeatures, false>(params, m, begin, end);
     }
-  }
-  if (m + 2 <= params.rows) {
-    linear_rows<X, T, Y, 2, 1, false>(params, m, begin, end);
-    m += 2;
-  }
-  if (m < params.rows) linear_rows<X, T, Y, 1, 1, false>(params, m, begin, end);
+    m += kRows;
+  };
+  while (m + 4 <= params.rows) rows.template operator()<4, kWide>();
+  if (m + 2 <= params.rows) rows.template operator()<2, 1>();
+  if (m < params.rows) rows.template operator()<1, 1>();
 }
 
 void linear(const LinearParams& params, std::int64_t begin, std::int64_t end) {
