@@ -13,7 +13,7 @@
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kBf16Prefetch = 4096;
+constexpr std::int64_t kBf16Prefetch = 8192;
 
 /// Calls op(pair, even elements, odd elements) for the pairs of a unit in order.
 template <typename Op>
