@@ -52,7 +52,7 @@ class Context:
     def __init__(self, tools, arguments):
         self.tools, self.runs = tools, 1 if arguments.quick else arguments.runs
         self.models, self.quick, self.folder = arguments.models, arguments.quick, work_folder(tools.root)
-        self.types = arguments.types
+        self.types, self.commit = arguments.types, cpu_report.commit(tools)
 
     def path(self, name):
         return os.path.join(self.models, name + ".gguf")
@@ -62,8 +62,8 @@ class Context:
         return [(kind, self.path(f"{stem}-{kind}")) for kind in (kept[:1] if self.quick else kept)]
 
     def row(self, **fields):
-        print("  " + "  ".join(f"{k} {v}" for k, v in fields.items() if k in ("work", "file")), file=sys.stderr, flush=True)
-        return fields
+        print(f"  {fields['work']}  {fields['file']}", file=sys.stderr, flush=True)
+        return {**fields, "commit": self.commit}
 
     def llama_bench(self, model, prompt=512, new=128, extra=()):
         program = os.path.join(self.tools.llama, "llama-bench")
@@ -72,7 +72,6 @@ class Context:
 
 def speeds(context, stem, types, new):
     """Prefill and decode of each file by us and llama.cpp, and of 4-bit files by the other peers."""
-    rows = []
     for kind, model in context.files(stem, types):
         calls = {"ours": lambda: context.tools.ours(model, new=new, limits=True),
                  "llama.cpp": lambda: context.llama_bench(model, new=new)}
@@ -88,11 +87,10 @@ def speeds(context, stem, types, new):
         for name in list(calls)[1:]:
             common = {"file": f"{stem}-{kind}", "peer": name, "unit": "tokens/s", "limits": fractions,
                       "weights_read": read, "weights_in_file": weights_in_file(context, model)}
-            rows.append(context.row(work=f"decode {new}", ours=[one["new_tokens_per_second"] for one in found["ours"]],
-                                    theirs=[one["new"] for one in found[name]], **common))
-            rows.append(context.row(work="prefill 512", ours=[one["prompt_tokens_per_second"] for one in found["ours"]],
-                                    theirs=[one["prompt"] for one in found[name]], **common))
-    return rows
+            yield context.row(work=f"decode {new}", ours=[one["new_tokens_per_second"] for one in found["ours"]],
+                              theirs=[one["new"] for one in found[name]], **common)
+            yield context.row(work="prefill 512", ours=[one["prompt_tokens_per_second"] for one in found["ours"]],
+                              theirs=[one["prompt"] for one in found[name]], **common)
 
 
 def weights_in_file(context, model):
@@ -117,33 +115,28 @@ def transformers(context):
         "ours": lambda: tools.ours(model, new=0, limits=True),
         "theirs": lambda: compare_transformers.measure(run, tools.python, folder, 512, 1, int(tools.threads))})
     one = found["theirs"][0]
-    return [context.row(work="prefill 512", file="smollm2-bf16", unit="tokens/s",
-                        peer=f"transformers {one['version']}, bf16, logits_to_keep=1",
-                        ours=[one["prompt_tokens_per_second"] for one in found["ours"]],
-                        theirs=[one["prompt_tokens_per_second"] for one in found["theirs"]],
-                        limits={"fraction_of_gemm_limit": [one["fraction_of_gemm_limit"] for one in found["ours"]]})]
+    yield context.row(work="prefill 512", file="smollm2-bf16", unit="tokens/s",
+                      peer=f"transformers {one['version']}, bf16, logits_to_keep=1",
+                      ours=[one["prompt_tokens_per_second"] for one in found["ours"]],
+                      theirs=[one["prompt_tokens_per_second"] for one in found["theirs"]],
+                      limits={"fraction_of_gemm_limit": [one["fraction_of_gemm_limit"] for one in found["ours"]]})
 
 
 def batch(context):
-    rows = []
     for kind, model in context.files("smollm2", ["q4_1", "q4_0", "q8_0", "bf16"]):
         found = alternate(context.runs, {
             "ours": lambda: context.tools.ours(model, 0, 64, extra=("--batch", "8", "--depth", "16"))["new_tokens_per_second"],
             "theirs": lambda: context.tools.batched_bench(model, 8, 16, 64)})
-        rows.append(context.row(work="decode, 8 sequences", file=f"smollm2-{kind}", unit="tokens/s",
-                                peer="llama-batched-bench", **found))
-    return rows
+        yield context.row(work="decode, 8 sequences", file=f"smollm2-{kind}", unit="tokens/s", peer="llama-batched-bench",
+                          **found)
 
 
 def depth(context):
-    rows = []
     for kind, model in context.files("smollm2", ["q4_1", "q4_0", "q8_0"]):
         found = alternate(context.runs, {
             "ours": lambda: context.tools.ours(model, 0, 64, extra=("--depth", "4096"))["new_tokens_per_second"],
             "theirs": lambda: context.llama_bench(model, 0, 64, ("-d", "4096"))["new"]})
-        rows.append(context.row(work="decode at 4,096 tokens", file=f"smollm2-{kind}", unit="tokens/s", peer="llama.cpp",
-                                **found))
-    return rows
+        yield context.row(work="decode at 4,096 tokens", file=f"smollm2-{kind}", unit="tokens/s", peer="llama.cpp", **found)
 
 
 def timed(context, work, new, model, runs):
@@ -155,7 +148,7 @@ def timed(context, work, new, model, runs):
 def start(context):
     model = context.path("smollm2-q4_1")
     wall(context.tools.generate(model, 1, PROMPT)), wall(context.tools.completion(model, 1, PROMPT))
-    return [timed(context, "load to first token", 1, model, max(context.runs, 1 if context.quick else 9))]
+    yield timed(context, "load to first token", 1, model, max(context.runs, 1 if context.quick else 9))
 
 
 def wall_time(context):
@@ -163,7 +156,8 @@ def wall_time(context):
     made = json.loads(run(context.tools.generate(model, 256, PROMPT) + ["--json"]))
     if made["new_tokens"] != 256:
         sys.exit(f"compare: the prompt of the wall time ends after {made['new_tokens']} tokens")
-    return [timed(context, f"generate {new} tokens, wall time", new, model, context.runs) for new in (16, 256)]
+    for new in (16, 256):
+        yield timed(context, f"generate {new} tokens, wall time", new, model, max(context.runs, 1 if context.quick else 5))
 
 
 def memory(context):
@@ -172,24 +166,52 @@ def memory(context):
                                      "ours": lambda: wall(tools.generate(model, 128, PROMPT))[1],
                                      "theirs": lambda: wall(tools.completion(model, 128, PROMPT))[1]})
     less = [whole - bare for whole, bare in zip(found["ours"], found["bare"])]
-    return [context.row(work="peak memory, less bare LibTorch", file="smollm2-q4_1", unit="MB", peer="llama-completion",
-                        ours=[x / 1e6 for x in less], theirs=[x / 1e6 for x in found["theirs"]],
-                        whole=[x / 1e6 for x in found["ours"]])]
+    yield context.row(work="peak memory, less bare LibTorch", file="smollm2-q4_1", unit="MB", peer="llama-completion",
+                      ours=[x / 1e6 for x in less], theirs=[x / 1e6 for x in found["theirs"]],
+                      whole=[x / 1e6 for x in found["ours"]])
 
 
 def quality(context):
-    rows = []
     stems = [("smollm2", cpu_build.SMOLLM2)] if context.quick else [("smollm2", cpu_build.SMOLLM2), ("proxy-1b", ["q4_0"])]
     for stem, types in stems:
         for kind, model in context.files(stem, types):
             with tempfile.TemporaryDirectory(dir=context.folder) as scratch:
-                rows.append(context.row(work="quality", file=f"{stem}-{kind}",
-                                        found=cpu_quality.measure(context.tools, run, model, scratch)))
-    return rows
+                yield context.row(work="quality", file=f"{stem}-{kind}",
+                                  found=cpu_quality.measure(context.tools, run, model, scratch))
 
 
 SECTIONS = {"smollm2": smollm2, "proxy": proxy, "transformers": transformers, "batch": batch, "depth": depth, "start": start,
             "memory": memory, "wall": wall_time, "quality": quality}
+
+
+class Results:
+    """The figures of all runs on this machine, written to a file after each."""
+
+    def __init__(self, tools, path, content):
+        self.tools, self.path, self.content = tools, path, content
+
+    def add(self, section, row):
+        rows = self.content["rows"].setdefault(section, [])
+        what = (row["work"], row["file"], row.get("peer"))
+        rows[:] = [one for one in rows if (one["work"], one["file"], one.get("peer")) != what] + [row]
+        self.content["commands"].update(self.tools.commands)
+        with open(self.path + ".new", "w") as file:
+            json.dump(self.content, file, indent=1)
+        os.replace(self.path + ".new", self.path)
+
+
+def kept_results(tools, path, fresh):
+    machine = cpu_report.machine(tools)
+    content = {"rows": {}, "commands": {}, "machine": machine, "peers": {}}
+    if os.path.exists(path) and not fresh:
+        with open(path) as file:
+            content = json.load(file)
+    if content["machine"] != machine:
+        sys.exit(f"compare: {path} holds figures of another machine or of other threads; --fresh forgets them")
+    content["llama.cpp"] = cpu_report.llama_version(tools)
+    content["peers"].update(
+        {name: " ".join([os.path.basename(program), *flags]) for name, (program, flags) in tools.peers.items()})
+    return Results(tools, path, content)
 
 
 def cpu(tools, arguments):
@@ -207,25 +229,15 @@ def cpu(tools, arguments):
         name, rest = peer.split("=", 1)
         program, _, flags = rest.partition(":")
         tools.peers[name] = (program, tuple(flags.split()))
-    kept = os.path.join(folder, "results.json")
-    results = {"rows": {}, "commands": {}}
-    if os.path.exists(kept) and not arguments.fresh:
-        with open(kept) as file:
-            results = json.load(file)
+    results = kept_results(tools, os.path.join(folder, "results.json"), arguments.fresh)
     context = Context(tools, arguments)
     for section in arguments.sections:
         print(section, file=sys.stderr, flush=True)
-        made = SECTIONS[section](context)
-        renewed = {(row["work"], row["file"], row.get("peer")) for row in made}
-        others = [row for row in results["rows"].get(section, []) if (row["work"], row["file"], row.get("peer")) not in renewed]
-        results["rows"][section] = others + made
-        results["commands"].update(tools.commands)
-        results["machine"] = cpu_report.machine(tools, context.runs, arguments.llama or tools.llama)
-        with open(kept, "w") as file:
-            json.dump(results, file, indent=1)
+        for row in SECTIONS[section](context):
+            results.add(section, row)
     report = arguments.report or os.path.join(tools.root, "bench", "results", "cpu.md")
     os.makedirs(os.path.dirname(os.path.abspath(report)), exist_ok=True)
-    text = cpu_report.write(results)
+    text = cpu_report.write(results.content)
     with open(report, "w") as file:
         file.write(text)
     print(text, flush=True)

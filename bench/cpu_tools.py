@@ -43,7 +43,7 @@ class Tools:
     def note(self, what, command):
         """Remembers how a tool was called, for the report."""
         shown = [os.path.basename(command[0])] + [os.path.basename(c) if os.sep in c else c for c in command[1:]]
-        self.commands.setdefault(what, shlex.join(shown))
+        self.commands[what] = shlex.join(shown)
         return command
 
     def ours(self, model, prompt=512, new=128, limits=False, extra=()):
