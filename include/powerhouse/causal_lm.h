@@ -113,6 +113,7 @@ class POWERHOUSE_API CausalLM {
   const Impl& impl() const { return *impl_; }
 
  private:
+  friend class Session;  // holds a handle to the same model and hooks
   explicit CausalLM(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };

@@ -54,7 +54,7 @@ struct SequenceInput {
   LogitsOf logits = LogitsOf::last;
 };
 
-/// Owns sequences and cache; the model must outlive it. One session is used by one thread at a time; several sessions
+/// Owns sequences and cache, and keeps the model and its hooks alive. One session is used by one thread at a time; several sessions
 /// may run on one model.
 class POWERHOUSE_API Session {
  public:
@@ -86,7 +86,8 @@ class POWERHOUSE_API Session {
   void save(SequenceId sequence, const std::string& path) const;
   /// A new sequence from such a file: what is appended gives the same bits as without the detour, also where
   /// page_tokens differs. Error{format} where the file is no saved sequence or is damaged, Error{usage} where it was
-  /// saved with another model (its config, or a sample of its weights) or another type of cache. Hooks are the caller's
+  /// saved with another model (its config, or a sample of its weights) or another type of cache, or, in exact numerics,
+  /// computed by other numerics, in another compute type or by another instruction set. Hooks are the caller's
   /// affair.
   SequenceId restore(const std::string& path);
 

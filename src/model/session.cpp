@@ -67,7 +67,7 @@ class Reservation {
 }  // namespace
 
 struct Session::Impl {
-  const CausalLM* model;
+  CausalLM model;  // a handle of its own: the caller's may move or end
   SessionOptions options;
   KvCache cache;
   SequenceRecords records;
@@ -96,8 +96,8 @@ void Session::Impl::check(std::span<const SequenceInput> batch) const {
     const SequenceInput& input = batch[i];
     const std::int64_t before = cache.length(input.sequence);
     if (input.ids.empty()) throw Error(ErrorKind::usage, "a pass needs at least one token", {.field = "ids"});
-    check_ids(model->config(), input.ids);
-    check_length(model->config(), before + static_cast<std::int64_t>(input.ids.size()));
+    check_ids(model.config(), input.ids);
+    check_length(model.config(), before + static_cast<std::int64_t>(input.ids.size()));
     for (const SequenceInput& other : batch.first(i)) {
       if (other.sequence == input.sequence) {
         throw Error(ErrorKind::usage, "a sequence stands twice in one batch",
@@ -137,7 +137,7 @@ at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector
       packed.logits_rows.push_back(last);
     }
   }
-  at::Tensor logits = model->impl().forward(packed, &cache);
+  at::Tensor logits = model.impl().forward(packed, &cache);
   reservation.commit();
   return logits;
 }
@@ -161,7 +161,7 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
     }
     for (std::size_t i = 0; i < batch.size(); ++i) records.append(batch[i].sequence, batch[i].ids, rope_lengths[i]);
     if (parts.empty()) return {};
-    return parts.size() == 1 ? parts[0] : guarded([&] { return concatenate(parts, 0); });
+    return parts.size() == 1 ? parts[0] : concatenate(parts, 0);
   } catch (...) {
     for (std::size_t i = 0; i < before.size(); ++i) {
       cache.truncate(batch[i].sequence, before[i]);
@@ -212,7 +212,7 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
                 {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
   }
   impl_ = std::make_unique<Impl>(Impl{
-      &model, options, KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
+      CausalLM(model.impl_), options, KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
       SequenceRecords(model.config())});
 }
 Session::Session(Session&&) noexcept = default;
@@ -246,11 +246,11 @@ std::int64_t Session::keep_prefix(SequenceId sequence, std::span<const std::int6
 
 void Session::save(SequenceId sequence, const std::string& path) const {
   tokens(sequence);
-  guarded([&] { save_sequence(path, *impl_->model, impl_->cache, sequence, impl_->records.at(sequence)); });
+  guarded([&] { save_sequence(path, impl_->model, impl_->cache, sequence, impl_->records.at(sequence)); });
 }
 
 SequenceId Session::restore(const std::string& path) {
-  return guarded([&] { return restore_sequence(path, *impl_->model, impl_->cache, impl_->records); });
+  return guarded([&] { return restore_sequence(path, impl_->model, impl_->cache, impl_->records); });
 }
 
 at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits,
@@ -269,11 +269,11 @@ at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::sto
     lengths.push_back(impl_->rope_length(input));
     again = again || impl_->records.outgrown(input.sequence, lengths.back());
   }
-  return again ? impl_->run_again(batch, cancel) : impl_->run(batch, lengths, cancel);
+  return guarded([&] { return again ? impl_->run_again(batch, cancel) : impl_->run(batch, lengths, cancel); });
 }
 
 std::size_t Session::cache_bytes() const { return impl_->cache.bytes(); }
 std::size_t Session::cache_bytes_per_token() const { return impl_->cache.bytes_per_token(); }
-const CausalLM& Session::model() const { return *impl_->model; }
+const CausalLM& Session::model() const { return impl_->model; }
 
 }  // namespace powerhouse

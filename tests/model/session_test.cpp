@@ -148,6 +148,18 @@ TEST(Session, GivesTheSameOnOneThreadAndTwo) {
   EXPECT_LT(relative_error(one, two), 1e-5);
 }
 
+TEST(Session, KeepsAModelThatMovesOrEnds) {
+  const at::Tensor expected = fresh(tiny(), some(9, 1));
+  auto model = std::make_unique<CausalLM>(tiny());
+  Session session(*model);
+  CausalLM elsewhere = std::move(*model);
+  model.reset();
+  EXPECT_TRUE(session.forward(session.create(), some(9, 1)).equal(expected));
+  elsewhere = tiny();
+  EXPECT_TRUE(session.forward(session.create(), some(9, 1)).equal(expected));
+  EXPECT_EQ(session.model().config().vocab_size, 97);
+}
+
 TEST(Session, SessionsOfOneModelRunInParallel) {
   const CausalLM model = tiny();
   const at::Tensor expected = fresh(model, some(25, 1));
