@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "formats/safetensors.h"
+#include "kernels/cpu/kernels.h"
 #include "model/model_fingerprint.h"
 #include "powerhouse/error.h"
 
@@ -93,11 +94,17 @@ std::vector<Part> parts_of(const KvCache& cache, std::int64_t length) {
   return parts;
 }
 
+// What else than the model decides a cache's bits.
+std::string arithmetic_of(const CausalLM& model) {
+  std::string text(to_string(model.numerics()));
+  return text.append(" ").append(to_string(model.dtype())).append(" ").append(cpu::kernels().name);
+}
+
 // Of what the metadata say and of all bytes.
-Checksum begin_checksum(std::string_view model, std::string_view kv_type, std::int64_t length,
-                        std::int64_t rope_length) {
+Checksum begin_checksum(std::string_view model, std::string_view arithmetic, std::string_view kv_type,
+                        std::int64_t length, std::int64_t rope_length) {
   std::string text(model);
-  text.append(" ").append(kv_type).append(" ");
+  text.append(" ").append(arithmetic).append(" ").append(kv_type).append(" ");
   text += std::to_string(length) + ' ' + std::to_string(rope_length) + '\n';
   Checksum checksum;
   checksum.add(text.data(), text.size());
@@ -128,7 +135,8 @@ std::int64_t number_of(const SafetensorsFile& file, std::string_view key) {
 }
 
 // What the file says it is, before its bytes are looked at.
-void check_origin(const SafetensorsFile& file, const std::string& model, const KvCache& cache) {
+void check_origin(const SafetensorsFile& file, const std::string& fingerprint, const CausalLM& model,
+                  const KvCache& cache) {
   if (const std::string& format = metadata_of(file, "format"); format != kFormat) {
     fail(file.path, "format", "not a saved sequence", std::string(kFormat), format);
   }
@@ -136,9 +144,15 @@ void check_origin(const SafetensorsFile& file, const std::string& model, const K
     fail(file.path, "version", "a version that this library does not read", std::string(kVersion), version,
          ErrorKind::unsupported);
   }
-  if (const std::string& found = metadata_of(file, "model"); found != model) {
-    fail(file.path, "model", "the sequence was saved with another model", model.substr(0, 16), found.substr(0, 16),
-         ErrorKind::usage);
+  if (const std::string& found = metadata_of(file, "model"); found != fingerprint) {
+    fail(file.path, "model", "the sequence was saved with another model", fingerprint.substr(0, 16),
+         found.substr(0, 16), ErrorKind::usage);
+  }
+  const std::string arithmetic = arithmetic_of(model);
+  if (const std::string& found = metadata_of(file, "arithmetic");
+      model.numerics() == Numerics::exact && found != arithmetic) {
+    fail(file.path, "arithmetic", "exact numerics take no keys and values that were computed otherwise", arithmetic,
+         found, ErrorKind::usage);
   }
   const std::string expected = block_info(cache.format()).name;
   if (const std::string& found = metadata_of(file, "kv_type"); found != expected) {
@@ -176,7 +190,8 @@ void save_sequence(const std::string& path, const CausalLM& model, const KvCache
       visit_pages(cache, part.layer, sequence, length, part.value, sink);
     }
   };
-  Checksum checksum = begin_checksum(fingerprint, kv_type, length, record.rope_length);
+  const std::string arithmetic = arithmetic_of(model);
+  Checksum checksum = begin_checksum(fingerprint, arithmetic, kv_type, length, record.rope_length);
   std::vector<TensorSource> sources;
   for (const Part& part : parts_of(cache, length)) {
     visit(part, [&](const void* data, std::size_t size) { checksum.add(data, size); });
@@ -187,6 +202,7 @@ void save_sequence(const std::string& path, const CausalLM& model, const KvCache
       {"format", std::string(kFormat)},
       {"version", std::string(kVersion)},
       {"model", fingerprint},
+      {"arithmetic", arithmetic},
       {"kv_type", kv_type},
       {"length", std::to_string(length)},
       {"rope_length", std::to_string(record.rope_length)},
@@ -199,14 +215,15 @@ std::int64_t restore_sequence(const std::string& path, const CausalLM& model, Kv
                               SequenceRecords& records) {
   const SafetensorsFile file = read_safetensors(path);
   const std::string fingerprint = model_fingerprint(*model.impl().model);
-  check_origin(file, fingerprint, cache);
+  check_origin(file, fingerprint, model, cache);
   const std::int64_t length = number_of(file, "length");
   SequenceRecord record{.rope_length = number_of(file, "rope_length")};
   // A length beyond the file's own bytes would not fit its shapes; a bound keeps their products from overflowing.
   if (length > (std::int64_t{1} << 40)) fail(path, "length", "out of range");
   const std::vector<Part> parts = parts_of(cache, length);
   const std::vector<const TensorView*> views = find_parts(file, parts);
-  Checksum checksum = begin_checksum(fingerprint, block_info(cache.format()).name, length, record.rope_length);
+  Checksum checksum = begin_checksum(fingerprint, metadata_of(file, "arithmetic"), block_info(cache.format()).name,
+                                     length, record.rope_length);
   for (const TensorView* view : views) checksum.add(view->data, view->bytes);
   const std::string& expected = metadata_of(file, "checksum");
   if (const std::string found = checksum.text(); found != expected) {

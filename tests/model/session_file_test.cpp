@@ -167,6 +167,24 @@ TEST_F(SessionFile, OfAnotherModelIsRefused) {
   refused(trained, "model");
 }
 
+TEST_F(SessionFile, OfOtherArithmeticIsRefusedByExactNumerics) {
+  const auto of = [](Numerics numerics, Dtype dtype) {
+    return CausalLM::from_pretrained(fixture("tiny_gqa"), {.dtype = dtype, .numerics = numerics});
+  };
+  const SessionOptions f32{.kv_type = KvType::f32};
+  const CausalLM exact = of(Numerics::exact, Dtype::f32);
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const std::string path = saved(of(Numerics::fast, dtype), some(11), f32);
+    Session session(exact);
+    expect_error(ErrorKind::usage, "arithmetic", [&] { session.restore(path); });
+  }
+  const std::string path = saved(exact, some(11));
+  Session same(exact);
+  EXPECT_EQ(same.length(same.restore(path)), 11);
+  Session fast(of(Numerics::fast, Dtype::f32), f32);
+  EXPECT_EQ(fast.length(fast.restore(path)), 11);
+}
+
 TEST_F(SessionFile, DamageIsAnErrorAndChangesNothing) {
   const std::string path = saved(model_, some(11));
   const std::string whole = bytes_of(path);
