@@ -9,6 +9,11 @@
 #include <set>
 #include <sstream>
 #include <utility>
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 namespace powerhouse {
 namespace {
@@ -44,6 +49,27 @@ double cgroup_cores() {
   return cores;
 }
 
+// The processors that the process may run on.
+std::vector<int> usable_processors() {
+  std::vector<int> processors;
+#ifdef _OPENMP
+  // With OMP_PLACES or OMP_PROC_BIND libgomp has bound this thread to one place before anyone asks: the places know all.
+  for (int place = 0; place < omp_get_num_places(); ++place) {
+    std::vector<int> ids(static_cast<std::size_t>(omp_get_place_num_procs(place)));
+    omp_get_place_proc_ids(place, ids.data());
+    processors.insert(processors.end(), ids.begin(), ids.end());
+  }
+  if (!processors.empty()) return processors;
+#endif
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return processors;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) processors.push_back(cpu);
+  }
+  return processors;
+}
+
 }  // namespace
 
 std::string processor_name() {
@@ -57,20 +83,14 @@ std::string processor_name() {
 }
 
 int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int cores = 1;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    // Hyper-thread siblings share a list such as "0,64": one core each.
-    std::set<std::string> siblings;
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (!CPU_ISSET(cpu, &set)) continue;
-      std::string line =
-          first_line("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list");
-      siblings.insert(line.empty() ? std::to_string(cpu) : std::move(line));
-    }
-    cores = std::max(1, static_cast<int>(siblings.size()));
+  // Hyper-thread siblings share a list such as "0,64": one core each.
+  std::set<std::string> siblings;
+  for (const int cpu : usable_processors()) {
+    std::string line =
+        first_line("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list");
+    siblings.insert(line.empty() ? std::to_string(cpu) : std::move(line));
   }
+  int cores = std::max(1, static_cast<int>(siblings.size()));
   const double limit = cgroup_cores();
   if (limit < cores) cores = std::max(1, static_cast<int>(std::ceil(limit)));
   return cores;

@@ -120,6 +120,12 @@ expect(0 "weights_bytes" "" benchmark --model ${tiny} --prompt-tokens 4 --new-to
 if(stdout MATCHES "bandwidth")
   message(SEND_ERROR "benchmark --no-limits: ${stdout}")
 endif()
+# Places that bind threads don't change how many there are: the loader's libgomp has bound the first by then.
+expect(0 "threads: " "" benchmark --model ${tiny} --prompt-tokens 4 --new-tokens 1 --repetitions 1 --no-limits)
+string(REGEX MATCH "threads: [0-9]+" threads "${stdout}")
+set(ENV{OMP_PLACES} cores)
+expect(0 "${threads}\n" "" benchmark --model ${tiny} --prompt-tokens 4 --new-tokens 1 --repetitions 1 --no-limits)
+unset(ENV{OMP_PLACES})
 expect(0 "" "" benchmark --model ${tiny} --prompt-tokens 16 --new-tokens 4 --depth 8 --batch 2 --kv-type bf16
   --repetitions 2 --threads 1 --json)
 foreach(key IN ITEMS prompt_tokens_per_second new_tokens_per_second load_seconds first_token_seconds peak_memory_bytes
