@@ -33,6 +33,8 @@ struct Flags {
   bool json = false;
 };
 
+constexpr std::int64_t kMostTokens = 1 << 30;
+
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 double median(std::vector<double> values) {
@@ -44,6 +46,7 @@ double median(std::vector<double> values) {
 // Ids without structure: what they are does not matter to the speed.
 std::vector<std::int64_t> some_ids(const powerhouse::CausalLM& model, std::int64_t count) {
   std::vector<std::int64_t> ids;
+  ids.reserve(static_cast<std::size_t>(count));  // what is too much fails here, not when memory is full
   for (std::int64_t i = 0; i < count; ++i) ids.push_back((i * 7919 + 13) % model.config().vocab_size);
   return ids;
 }
@@ -201,13 +204,13 @@ void add_benchmark(CLI::App& app, Action& action) {
   flags->model.add(command, "auto");
   command.add_option("--prompt-tokens", flags->prompt_tokens, "tokens of the prefill; 0 leaves it out")
       ->capture_default_str()
-      ->transform(integer(0));
+      ->transform(integer(0, kMostTokens));
   command.add_option("--new-tokens", flags->new_tokens, "single-token passes; 0 leaves them out")
       ->capture_default_str()
-      ->transform(integer(0));
+      ->transform(integer(0, kMostTokens));
   command.add_option("--depth", flags->depth, "tokens in the cache before the first pass")
       ->capture_default_str()
-      ->transform(integer(0));
+      ->transform(integer(0, kMostTokens));
   command.add_option("--batch", flags->batch, "sequences decoded at once")
       ->capture_default_str()
       ->transform(integer(1, 1024));

@@ -46,13 +46,14 @@ void run(const Flags& flags) {
   const auto sequence = cached ? session.restore(flags.prompt_cache) : session.create();
   options.cache_prompt = true;
   const auto result = powerhouse::generate(session, sequence, tokenizer, ids, options);
-  if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
   if (flags.json) {
     write_out(to_json(result).dump(2) + "\n");
   } else {
     end_text();
     report_speed(result);
   }
+  // Last: where it fails, the text is there.
+  if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
 }
 
 }  // namespace

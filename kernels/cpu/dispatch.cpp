@@ -105,7 +105,7 @@ const CpuKernels* find(std::string_view name) noexcept {
 }
 
 const CpuKernels* select() noexcept {
-  if (const char* name = std::getenv("POWERHOUSE_ISA")) return find(name);
+  if (const char* name = std::getenv("POWERHOUSE_ISA"); name != nullptr && *name != '\0') return find(name);
   const CpuKernels* best = nullptr;
   for (const char* name : kNames) {
     if (name == nullptr) break;

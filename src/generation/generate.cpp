@@ -120,7 +120,7 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
   const std::int64_t room = longest_sequence(config) - prompt_length + 1;
   const std::int64_t limit = std::min(options.max_new_tokens, room);
   at::Tensor logits = prefill(session, sequence, rest, options.cancel);
-  result.prompt_seconds = seconds_since(begin);
+  if (logits.defined()) result.prompt_seconds = seconds_since(begin);  // of a part of the prompt it would be no speed
   if (limit == 0 && logits.defined()) return result;
   auto first_token = begin;
   while (true) {
