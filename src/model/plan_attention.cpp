@@ -9,8 +9,8 @@ namespace {
 
 // A sequence with more new rows is taken in tiles of them.
 constexpr std::int64_t kSingleRows = 4;
-// Attention over more positions is a large share of a prompt's time: it goes by products of bf16, where those of the
-// weights do too.
+// Attention over more positions is a large share of a prompt's time: it goes by products of bf16 where weights are
+// quantized. Whoever keeps them in bf16 gets float32: pairs of bf16 cost twice what rounding the products' rows does.
 constexpr std::int64_t kExactLength = 256;
 
 }  // namespace
@@ -201,7 +201,7 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     params.value_pages = buffers_.pages[i].values.data();
     params.rows = count;
     params.length = cache_.length(batch_.sequences[i]) + count;
-    params.bf16_products = params.length > kExactLength && layer.qkv.reads_bf16();
+    params.bf16_products = params.length > kExactLength && layer.qkv.reads_codes();
     params.window = layer.block->attention.sliding_window.value_or(0);
     params.q_row_stride = layer.qkv.width();
     params.out_row_stride = layer.query_width();
