@@ -6,6 +6,7 @@
 #include <new>
 
 #include "common.h"
+#include "process.h"
 
 namespace {
 
@@ -46,12 +47,7 @@ int run(int argc, char** argv) {
   return 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  // A closed pipe and a file-size limit are errors of the write that meets them.
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);
+int exit_code(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const powerhouse::Error& error) {
@@ -65,4 +61,13 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "powerhouse: an unknown failure\n");
   }
   return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A closed pipe and a file-size limit are errors of the write that meets them.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  cli::leave(exit_code(argc, argv));
 }
