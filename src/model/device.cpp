@@ -78,8 +78,11 @@ Device parse_device(std::string_view text) {
 }
 
 void set_threads(int count) {
+  // LibTorch's pool and ours are one libgomp; both are told the same number. Telling LibTorch starts one more pool,
+  // whose threads spin for 30 ms before they sleep: it is asked first whether it has this number anyway.
+  const bool same = at::get_num_threads() == count;
   set_team_threads(count);
-  at::set_num_threads(count);  // LibTorch's pool and ours are one libgomp; both are told the same number
+  if (!same) at::set_num_threads(count);
 }
 
 int threads() noexcept { return team_threads(); }
