@@ -4,6 +4,7 @@
 
 #include "kernels/common/float16.h"
 #include "kernels/reference/block_parts.h"
+#include "kernels/reference/packed_words.h"
 
 namespace powerhouse {
 namespace {
@@ -81,6 +82,7 @@ const PackedLayout* packed_layout(BlockFormat format) noexcept {
 }
 
 void pack_panel(const PackedLayout& layout, const void* const* rows, std::int64_t inputs, void* panel) noexcept {
+  if (!layout.two_levels()) return pack_words(layout, rows, inputs, panel);
   std::memset(panel, 0, static_cast<std::size_t>(panel_bytes(layout, inputs)));
   const BlockInfo info = block_info(layout.format);
   const int groups = 32 / layout.group;
