@@ -45,11 +45,11 @@ at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& 
 
 }  // namespace
 
-PlanMatrix matrix_of(PanelMemory& memory, const Weight& weight, const Weight& bias, std::int64_t outputs,
+PlanMatrix matrix_of(PanelPacker& packer, const Weight& weight, const Weight& bias, std::int64_t outputs,
                      const RowOrder& order) {
   const RowOrder rows = order ? order : [](std::int64_t row) { return row; };
-  PlanMatrix matrix{.packed = PackedMatrix::pack(weight, outputs, rows, memory), .outputs = outputs};
-  if (!matrix.packed) matrix.bf16 = PackedBf16::pack(weight, outputs, rows, memory);
+  PlanMatrix matrix{.packed = PackedMatrix::pack(weight, outputs, rows, packer), .outputs = outputs};
+  if (!matrix.packed) matrix.bf16 = PackedBf16::pack(weight, outputs, rows, packer);
   if (matrix.packed) {
     matrix.inputs = weight.stored()->shape.back();
   } else if (matrix.bf16) {
@@ -103,7 +103,7 @@ std::optional<PlanNorm> norm_of(const Norm& choice, const LayerWeights& weights,
   return norm;
 }
 
-PlanProduct qkv_of(PanelMemory& memory, const Attention& attention, const LayerWeights& weights) {
+PlanProduct qkv_of(PanelPacker& packer, const Attention& attention, const LayerWeights& weights) {
   const std::int64_t sizes[] = {attention.num_heads * attention.head_dim,
                                 attention.num_key_value_heads * attention.head_dim,
                                 attention.num_key_value_heads * attention.head_dim};
@@ -112,24 +112,24 @@ PlanProduct qkv_of(PanelMemory& memory, const Attention& attention, const LayerW
   for (int part = 0; part < 3; ++part) {
     const Role role = attention.qkv == QkvLayout::separate ? roles[part] : Role::qkv_proj;
     product.matrices.push_back(
-        matrix_of(memory, weights.weight(role), weights.bias_weight(role), sizes[part],
+        matrix_of(packer, weights.weight(role), weights.bias_weight(role), sizes[part],
                   [&attention, part](std::int64_t row) { return fused_row(attention, part, row); }));
   }
   return product;
 }
 
-PlanProduct one(PanelMemory& memory, const LayerWeights& weights, Role role, std::int64_t outputs) {
+PlanProduct one(PanelPacker& packer, const LayerWeights& weights, Role role, std::int64_t outputs) {
   PlanProduct product;
-  product.matrices.push_back(matrix_of(memory, weights.weight(role), weights.bias_weight(role), outputs));
+  product.matrices.push_back(matrix_of(packer, weights.weight(role), weights.bias_weight(role), outputs));
   return product;
 }
 
-PlanProduct up_of(PanelMemory& memory, const Mlp& mlp, const LayerWeights& weights) {
-  if (mlp.fused_gate_up) return one(memory, weights, Role::gate_up_proj, 2 * mlp.intermediate_size);
+PlanProduct up_of(PanelPacker& packer, const Mlp& mlp, const LayerWeights& weights) {
+  if (mlp.fused_gate_up) return one(packer, weights, Role::gate_up_proj, 2 * mlp.intermediate_size);
   PlanProduct product;
-  if (mlp.gated) product = one(memory, weights, Role::gate_proj, mlp.intermediate_size);
+  if (mlp.gated) product = one(packer, weights, Role::gate_proj, mlp.intermediate_size);
   product.matrices.push_back(
-      matrix_of(memory, weights.weight(Role::up_proj), weights.bias_weight(Role::up_proj), mlp.intermediate_size));
+      matrix_of(packer, weights.weight(Role::up_proj), weights.bias_weight(Role::up_proj), mlp.intermediate_size));
   return product;
 }
 
@@ -179,7 +179,7 @@ Plan::Plan(const ModelConfig& config, const DecoderWeights& weights, Numerics nu
     : config_(config), weights_(weights), numerics_(numerics) {}
 
 void Plan::compile_layers() {
-  PanelMemory memory;
+  PanelPacker packer;
   for (std::size_t i = 0; i < config_.layers.size(); ++i) {
     const Block& block = config_.layers[i];
     const Attention& attention = block.attention;
@@ -205,13 +205,13 @@ void Plan::compile_layers() {
       layer.q_norm = norm_of(attention.qk_norm->norm, weights, Role::q_norm);
       layer.k_norm = norm_of(attention.qk_norm->norm, weights, Role::k_norm);
     }
-    layer.qkv = qkv_of(memory, attention, weights);
-    layer.output = one(memory, weights, Role::o_proj, config_.hidden_size);
+    layer.qkv = qkv_of(packer, attention, weights);
+    layer.output = one(packer, weights, Role::o_proj, config_.hidden_size);
     if (block.mlp.moe) {
-      layer.moe = moe_of(memory, config_, block.mlp, weights);
+      layer.moe = moe_of(packer, config_, block.mlp, weights);
     } else {
-      layer.up = up_of(memory, block.mlp, weights);
-      layer.down = one(memory, weights, Role::down_proj, config_.hidden_size);
+      layer.up = up_of(packer, block.mlp, weights);
+      layer.down = one(packer, weights, Role::down_proj, config_.hidden_size);
     }
     layer.scale = attention.scale.value_or(1.0f / std::sqrt(static_cast<float>(attention.head_dim)));
     if (block.position == PositionKind::alibi) {
@@ -231,12 +231,13 @@ void Plan::compile_layers() {
   if (config_.embedding_norm) embedding_norm_ = norm_of(*config_.embedding_norm, outside, Role::embedding_norm);
   if (config_.final_norm) final_norm_ = norm_of(*config_.final_norm, outside, Role::final_norm);
   if (config_.embedding_size > 0) {
-    project_in_ = one(memory, outside, Role::project_in, config_.hidden_size);
-    project_out_ = one(memory, outside, Role::project_out, config_.embedding_size);
+    project_in_ = one(packer, outside, Role::project_in, config_.hidden_size);
+    project_out_ = one(packer, outside, Role::project_out, config_.embedding_size);
   }
   const Role head = config_.tie_word_embeddings ? Role::embed_tokens : Role::lm_head;
   head_.matrices.push_back(
-      matrix_of(memory, outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
+      matrix_of(packer, outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
+  packer.run();
 }
 
 Plan::~Plan() = default;

@@ -19,11 +19,11 @@ constexpr std::int64_t kOwnSlots = 8;
 constexpr std::int64_t kPanelCost = 4;
 
 // The router decides: its numbers stay float32 whatever the others are computed in.
-PlanMatrix in_float32(PanelMemory& memory, const Weight& weight, const Weight& bias, std::int64_t outputs) {
+PlanMatrix in_float32(PanelPacker& packer, const Weight& weight, const Weight& bias, std::int64_t outputs) {
   const std::vector<float> values = weight.floats();
   at::Tensor dense = empty_tensor({outputs, static_cast<std::int64_t>(values.size()) / outputs}, at::kFloat);
   std::copy(values.begin(), values.end(), dense.data_ptr<float>());
-  return matrix_of(memory, Weight::dense(weight.name(), std::move(dense)), bias, outputs);
+  return matrix_of(packer, Weight::dense(weight.name(), std::move(dense)), bias, outputs);
 }
 
 // Rows of one expert within all experts', its own beginning at a panel.
@@ -37,11 +37,11 @@ PlanMatrix part_of(const PlanMatrix& all, std::int64_t first, std::int64_t count
 }
 
 // All experts' matrices of `rows` outputs each, row i being row order(i) of its expert.
-void add_experts(PanelMemory& memory, const Weight& weight, const Weight& bias, std::int64_t experts, std::int64_t rows,
+void add_experts(PanelPacker& packer, const Weight& weight, const Weight& bias, std::int64_t experts, std::int64_t rows,
                  const RowOrder& order, PlanProduct& all, std::vector<PlanMatrix>& parts) {
   const std::int64_t padded = panel_count(rows) * kPanelRows;
   // The padding repeats an expert's last row; nobody reads what comes of it.
-  PlanMatrix whole = matrix_of(memory, weight, bias, experts * padded, [&](std::int64_t row) {
+  PlanMatrix whole = matrix_of(packer, weight, bias, experts * padded, [=](std::int64_t row) {
     return row / padded * rows + order(std::min(row % padded, rows - 1));
   });
   for (std::int64_t expert = 0; expert < experts; ++expert) parts.push_back(part_of(whole, expert * padded, rows));
@@ -104,25 +104,25 @@ void sort_slots(PlanRoutes& routes, std::int64_t slots, std::int64_t experts) {
 
 }  // namespace
 
-PlanMoe moe_of(PanelMemory& memory, const ModelConfig& config, const Mlp& mlp, const LayerWeights& weights) {
+PlanMoe moe_of(PanelPacker& packer, const ModelConfig& config, const Mlp& mlp, const LayerWeights& weights) {
   const Moe& choice = *mlp.moe;
   const std::int64_t inner = choice.intermediate_size;
   PlanMoe moe;
   moe.router.matrices.push_back(
-      in_float32(memory, weights.weight(Role::router), weights.bias_weight(Role::router), choice.num_experts));
-  const auto gate_up_row = [&](std::int64_t row) {
+      in_float32(packer, weights.weight(Role::router), weights.bias_weight(Role::router), choice.num_experts));
+  const auto gate_up_row = [&choice, inner](std::int64_t row) {
     return choice.interleaved_gate_up ? row % inner * 2 + row / inner : row;
   };
-  add_experts(memory, weights.weight(Role::experts_gate_up), weights.bias_weight(Role::experts_gate_up),
+  add_experts(packer, weights.weight(Role::experts_gate_up), weights.bias_weight(Role::experts_gate_up),
               choice.num_experts, width_of_up(choice), gate_up_row, moe.up, moe.ups);
   add_experts(
-      memory, weights.weight(Role::experts_down), weights.bias_weight(Role::experts_down), choice.num_experts,
+      packer, weights.weight(Role::experts_down), weights.bias_weight(Role::experts_down), choice.num_experts,
       config.hidden_size, [](std::int64_t row) { return row; }, moe.down, moe.downs);
   if (const std::int64_t shared = choice.shared_intermediate_size; shared > 0) {
     const auto matrix = [&](Role role, std::int64_t outputs) {
-      return matrix_of(memory, weights.weight(role), {}, outputs);
+      return matrix_of(packer, weights.weight(role), {}, outputs);
     };
-    moe.router.matrices.push_back(in_float32(memory, weights.weight(Role::shared_expert_gate), {}, 1));
+    moe.router.matrices.push_back(in_float32(packer, weights.weight(Role::shared_expert_gate), {}, 1));
     moe.router.matrices.push_back(matrix(Role::shared_gate_proj, shared));
     moe.router.matrices.push_back(matrix(Role::shared_up_proj, shared));
     moe.shared_down.matrices.push_back(matrix(Role::shared_down_proj, config.hidden_size));

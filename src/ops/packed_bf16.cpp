@@ -2,7 +2,6 @@
 
 #include "kernels/common/packed.h"
 #include "kernels/reference/packed_bf16.h"
-#include "support/thread_team.h"
 
 namespace powerhouse {
 namespace {
@@ -13,23 +12,22 @@ constexpr std::int64_t kElementsAnOutlier = 256;
 }  // namespace
 
 std::optional<PackedBf16> PackedBf16::pack(const Weight& weight, std::int64_t count,
-                                           const std::function<std::int64_t(std::int64_t)>& rows, PanelMemory& memory) {
+                                           const std::function<std::int64_t(std::int64_t)>& rows, PanelPacker& packer) {
   const Weight::FileRows source = weight.file_rows();
   if (!source.row || source.format != BlockFormat::bf16 || source.columns % kBf16Unit != 0) return {};
   PackedBf16 matrix;
   matrix.inputs_ = source.columns;
   const std::int64_t stride = bf16_panel_bytes(source.columns);
   const std::int64_t count_of_panels = panel_count(count);
-  std::vector<std::vector<Bf16Outlier>> found(static_cast<std::size_t>(count_of_panels));
-  // Tried on a few panels first: where it is not worth it, nothing is held.
-  std::vector<char> scratch(static_cast<std::size_t>(stride));
-  const auto pack_one = [&](std::int64_t panel, void* to, std::vector<Bf16Outlier>& outliers) {
+  const auto pack_one = [source, rows, count](std::int64_t panel, void* to, std::vector<Bf16Outlier>& outliers) {
     const std::uint16_t* sources[kPanelRows] = {};
     for (std::int64_t i = 0; i < kPanelRows && panel * kPanelRows + i < count; ++i) {
       sources[i] = reinterpret_cast<const std::uint16_t*>(source.row(rows(panel * kPanelRows + i)));
     }
     pack_bf16_panel(sources, source.columns, to, outliers);
   };
+  // Tried on a few panels first: where it is not worth it, nothing is held.
+  std::vector<char> scratch(static_cast<std::size_t>(stride));
   std::vector<Bf16Outlier> tried;
   std::int64_t panels_tried = 0;
   for (std::int64_t panel = 0; panel < count_of_panels; panel += count_of_panels / 8 + 1, ++panels_tried) {
@@ -38,23 +36,25 @@ std::optional<PackedBf16> PackedBf16::pack(const Weight& weight, std::int64_t co
   const std::int64_t elements_tried = panels_tried * kPanelRows * source.columns;
   if (static_cast<std::int64_t>(tried.size()) * kElementsAnOutlier > elements_tried) return {};
 
-  matrix.panels_ = memory.take(static_cast<std::size_t>(count_of_panels * stride), weight.name());
-  parallel_for(count_of_panels, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t panel = begin; panel < end; ++panel) {
-      pack_one(panel, static_cast<char*>(matrix.panels_.get()) + panel * stride,
-               found[static_cast<std::size_t>(panel)]);
-    }
-  });
-  std::vector<Bf16Outlier> outliers;
-  std::vector<std::int64_t> first{0};
-  for (const auto& panel : found) {
-    outliers.insert(outliers.end(), panel.begin(), panel.end());
-    first.push_back(static_cast<std::int64_t>(outliers.size()));
-  }
   matrix.bytes_ = static_cast<std::size_t>(count_of_panels * stride);
-  matrix.outliers_ = std::make_shared<const std::vector<Bf16Outlier>>(std::move(outliers));
-  matrix.first_outlier_ = std::make_shared<const std::vector<std::int64_t>>(std::move(first));
-  weight.release_file();
+  matrix.panels_ = packer.take(matrix.bytes_, weight.name());
+  const auto outliers = std::make_shared<std::vector<Bf16Outlier>>();
+  const auto first = std::make_shared<std::vector<std::int64_t>>(1, 0);
+  matrix.outliers_ = outliers;
+  matrix.first_outlier_ = first;
+  const auto found = std::make_shared<std::vector<std::vector<Bf16Outlier>>>(static_cast<std::size_t>(count_of_panels));
+  packer.add(
+      count_of_panels,
+      [pack_one, found, stride, panels = matrix.panels_](std::int64_t panel) {
+        pack_one(panel, static_cast<char*>(panels.get()) + panel * stride, (*found)[static_cast<std::size_t>(panel)]);
+      },
+      [&weight, found, outliers, first] {
+        for (const auto& panel : *found) {
+          outliers->insert(outliers->end(), panel.begin(), panel.end());
+          first->push_back(static_cast<std::int64_t>(outliers->size()));
+        }
+        weight.release_file();
+      });
   return matrix;
 }
 

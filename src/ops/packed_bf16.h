@@ -8,18 +8,18 @@
 #include <vector>
 
 #include "kernels/common/packed_bf16.h"
-#include "ops/panel_memory.h"
+#include "ops/panel_packer.h"
 #include "ops/weight.h"
 
 namespace powerhouse {
 
 class PackedBf16 {
  public:
-  /// Packs `count` rows of a weight, row i being rows(i) of its matrix; on all threads. The file's pages are released.
-  /// Nothing where it is not a matrix of bf16 that lies in a file, or not worth it: with many numbers far smaller than
-  /// their neighbours.
+  /// `count` rows of a weight, row i being rows(i) of its matrix, as soon as `packer` has run, which holds `weight` and
+  /// a copy of `rows` till then. The file's pages are released. Nothing where it is not a matrix of bf16 that lies in a
+  /// file, or not worth it: with many numbers far smaller than their neighbours.
   static std::optional<PackedBf16> pack(const Weight& weight, std::int64_t count,
-                                        const std::function<std::int64_t(std::int64_t)>& rows, PanelMemory& memory);
+                                        const std::function<std::int64_t(std::int64_t)>& rows, PanelPacker& packer);
 
   /// `count` rows from `first` on, a multiple of 16; they share the memory.
   PackedBf16 part(std::int64_t first, std::int64_t count) const;

@@ -1,7 +1,6 @@
 #include "ops/packed_matrix.h"
 
 #include "kernels/reference/packed.h"
-#include "support/thread_team.h"
 
 namespace powerhouse {
 
@@ -12,7 +11,7 @@ bool can_pack(const StoredWeight& stored) {
 
 std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_t count,
                                                const std::function<std::int64_t(std::int64_t)>& rows,
-                                               PanelMemory& memory) {
+                                               PanelPacker& packer) {
   const StoredWeight* stored = weight.stored();
   if (stored == nullptr || !can_pack(*stored)) return {};
   const BlockFormat format = stored->views.front().format;
@@ -22,22 +21,23 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
   const std::int64_t stride = panel_bytes(*matrix.layout_, inputs);
   matrix.panel_stride_ = stride;
   matrix.bytes_ = static_cast<std::size_t>(panel_count(count) * stride);
-  matrix.panels_ = memory.take(matrix.bytes_, weight.name());
+  matrix.panels_ = packer.take(matrix.bytes_, weight.name());
 
   const BlockInfo info = block_info(format);
   const std::int64_t row_bytes = inputs / info.block_elements * info.block_bytes;
-  parallel_for(panel_count(count), 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t panel = begin; panel < end; ++panel) {
-      const void* sources[kPanelRows] = {};
-      for (std::int64_t i = 0; i < kPanelRows && panel * kPanelRows + i < count; ++i) {
-        const std::int64_t row = rows(panel * kPanelRows + i);
-        const RowPlace place = stored->place ? stored->place(row) : RowPlace{0, row};
-        sources[i] = stored->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
-      }
-      pack_panel(*matrix.layout_, sources, inputs, static_cast<char*>(matrix.panels_.get()) + panel * stride);
-    }
-  });
-  weight.release_file();
+  packer.add(
+      panel_count(count),
+      [stored, rows, count, inputs, stride, row_bytes, layout = matrix.layout_,
+       panels = matrix.panels_](std::int64_t panel) {
+        const void* sources[kPanelRows] = {};
+        for (std::int64_t i = 0; i < kPanelRows && panel * kPanelRows + i < count; ++i) {
+          const std::int64_t row = rows(panel * kPanelRows + i);
+          const RowPlace place = stored->place ? stored->place(row) : RowPlace{0, row};
+          sources[i] = stored->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
+        }
+        pack_panel(*layout, sources, inputs, static_cast<char*>(panels.get()) + panel * stride);
+      },
+      [&weight] { weight.release_file(); });
   return matrix;
 }
 

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "kernels/common/packed.h"
-#include "ops/panel_memory.h"
+#include "ops/panel_packer.h"
 #include "ops/weight.h"
 
 namespace powerhouse {
@@ -16,10 +16,11 @@ bool can_pack(const StoredWeight& stored);
 
 class PackedMatrix {
  public:
-  /// Packs `count` rows of a weight, row i of the result being rows(i) of the weight's (of the first expert's, then of
-  /// the second's ...); on all threads. The file's pages are released. Nothing where the weight can't be packed.
+  /// `count` rows of a weight, row i of the result being rows(i) of the weight's (of the first expert's, then of the
+  /// second's ...), as soon as `packer` has run, which holds `weight` and a copy of `rows` till then. The file's pages
+  /// are released. Nothing where the weight can't be packed.
   static std::optional<PackedMatrix> pack(const Weight& weight, std::int64_t count,
-                                          const std::function<std::int64_t(std::int64_t)>& rows, PanelMemory& memory);
+                                          const std::function<std::int64_t(std::int64_t)>& rows, PanelPacker& packer);
 
   /// `count` rows from `first` on, a multiple of kPanelRows; they share the memory.
   PackedMatrix part(std::int64_t first, std::int64_t count) const;
