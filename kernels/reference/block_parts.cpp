@@ -24,46 +24,23 @@ void nibbles(const u8* bytes, u8* codes) {
   }
 }
 
-void fifth_bits(const u8* bytes, u8* codes) {
-  for (int i = 0; i < 32; ++i) codes[i] = static_cast<u8>(codes[i] | (bytes[i / 8] >> i % 8 & 1) << 4);
-}
-
-// --- legacy: 32 elements ---
-
-void q4_0(const u8* block, Parts& parts) {
-  parts.d = word(block);
-  nibbles(block + 2, parts.codes);
-}
-
-void q4_1(const u8* block, Parts& parts) {
-  parts.d = word(block);
-  parts.m = word(block + 2);
-  nibbles(block + 4, parts.codes);
-}
-
-void q5_0(const u8* block, Parts& parts) {
-  parts.d = word(block);
-  nibbles(block + 6, parts.codes);
-  fifth_bits(block + 2, parts.codes);
-}
-
-void q5_1(const u8* block, Parts& parts) {
-  parts.d = word(block);
-  parts.m = word(block + 2);
-  nibbles(block + 8, parts.codes);
-  fifth_bits(block + 4, parts.codes);
-}
-
-void q8_0(const u8* block, Parts& parts) {
-  parts.d = word(block);
-  for (int i = 0; i < 32; ++i) parts.codes[i] = block[2 + i] ^ 0x80;  // value + 128
-}
-
 // --- k-quants: 256 elements ---
 
 // 2-bit fields of 64 bytes, 128 elements a half.
 void low_two_bits(const u8* values, u8* codes) {
-  for (int i = 0; i < 256; ++i) codes[i] = values[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
+  for (int part = 0; part < 8; ++part) {
+    const u8* const from = values + part / 4 * 32;
+    for (int i = 0; i < 32; ++i) codes[32 * part + i] = from[i] >> part % 4 * 2 & 3;
+  }
+}
+
+// Bit `part` of 32 bytes belongs to element 32 part + i, where it is bit `value`.
+void high_bits(const u8* bytes, int value, u8* codes) {
+  for (int part = 0; part < 8; ++part) {
+    for (int i = 0; i < 32; ++i) {
+      codes[32 * part + i] = static_cast<u8>(codes[32 * part + i] | (bytes[i] >> part & 1) << value);
+    }
+  }
 }
 
 void q2_k(const u8* block, Parts& parts) {
@@ -85,7 +62,7 @@ void q3_k(const u8* block, Parts& parts) {
     parts.scales[group] = static_cast<std::int8_t>((low | top << 4) - 32);
   }
   low_two_bits(block + 32, parts.codes);
-  for (int i = 0; i < 256; ++i) parts.codes[i] = static_cast<u8>(parts.codes[i] | (block[i % 32] >> i / 32 & 1) << 2);
+  high_bits(block, 2, parts.codes);
 }
 
 // The 6-bit scales and minima of Q4_K and Q5_K, packed into 12 bytes.
@@ -100,7 +77,10 @@ void scales_and_mins(const u8* packed, Parts& parts) {
 
 // Thirty-two bytes hold elements i and i + 32.
 void wide_nibbles(const u8* bytes, u8* codes) {
-  for (int i = 0; i < 256; ++i) codes[i] = bytes[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4) & 15;
+  for (int part = 0; part < 8; ++part) {
+    const u8* const from = bytes + part / 2 * 32;
+    for (int i = 0; i < 32; ++i) codes[32 * part + i] = from[i] >> part % 2 * 4 & 15;
+  }
 }
 
 void q4_k(const u8* block, Parts& parts) {
@@ -115,18 +95,19 @@ void q5_k(const u8* block, Parts& parts) {
   parts.m = negated(block + 2);
   scales_and_mins(block + 4, parts);
   wide_nibbles(block + 48, parts.codes);
-  for (int i = 0; i < 256; ++i) {
-    parts.codes[i] = static_cast<u8>(parts.codes[i] | (block[16 + i % 32] >> i / 32 & 1) << 4);
-  }
+  high_bits(block + 16, 4, parts.codes);
 }
 
 void q6_k(const u8* block, Parts& parts) {
   parts.d = word(block + 208);
   std::memcpy(parts.scales, block + 192, 16);
-  for (int i = 0; i < 256; ++i) {
-    const int low = block[i / 128 * 64 + i % 64] >> (i % 128 / 64 * 4) & 15;
-    const int high = block[128 + i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
-    parts.codes[i] = static_cast<u8>(low | high << 4);
+  for (int part = 0; part < 8; ++part) {
+    const u8* const low = block + part / 4 * 64 + part % 2 * 32;
+    const u8* const high = block + 128 + part / 4 * 32;
+    for (int i = 0; i < 32; ++i) {
+      parts.codes[32 * part + i] =
+          static_cast<u8>((low[i] >> part % 4 / 2 * 4 & 15) | (high[i] >> part % 4 * 2 & 3) << 4);
+    }
   }
 }
 
@@ -146,12 +127,6 @@ void iq4_xs(const u8* block, Parts& parts) {
 
 void split_block(BlockFormat format, const std::uint8_t* block, BlockParts& parts) noexcept {
   switch (format) {
-    case BlockFormat::q4_0:
-    case BlockFormat::iq4_nl: return q4_0(block, parts);
-    case BlockFormat::q4_1: return q4_1(block, parts);
-    case BlockFormat::q5_0: return q5_0(block, parts);
-    case BlockFormat::q5_1: return q5_1(block, parts);
-    case BlockFormat::q8_0: return q8_0(block, parts);
     case BlockFormat::q2_k: return q2_k(block, parts);
     case BlockFormat::q3_k: return q3_k(block, parts);
     case BlockFormat::q4_k: return q4_k(block, parts);

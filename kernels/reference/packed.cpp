@@ -10,6 +10,7 @@ namespace powerhouse {
 namespace {
 
 using u8 = std::uint8_t;
+using u32 = std::uint32_t;
 
 constexpr std::int8_t kIq4Levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
@@ -28,30 +29,27 @@ constexpr PackedLayout kLayouts[] = {
     {.format = BlockFormat::iq4_xs, .code_bits = 4, .table = kIq4Levels, .unit = 256},
 };
 
-// Codes of 32 elements of one row into their places among sixteen rows; places hold zeros before.
-void put_codes(const PackedLayout& layout, const u8* codes, std::int64_t row, u8* out) {
-  u8* const at = out + 4 * row;
-  if (layout.code_bits == 8) {
-    for (int quad = 0; quad < 8; ++quad) std::memcpy(at + 64 * quad, codes + 4 * quad, 4);
-    return;
-  }
+u32 load(const u8* bytes) {
+  u32 word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+void store(u8* bytes, u32 word) { std::memcpy(bytes, &word, sizeof word); }
+
+// Codes of 32 elements of one row into their places among sixteen rows, a quad at a time.
+void put_codes(int code_bits, const u8* codes, u8* at) {
   for (int i = 0; i < 4; ++i) {
-    for (int e = 0; e < 4; ++e) {
-      at[64 * i + e] = static_cast<u8>((codes[8 * i + e] & 15) | (codes[8 * i + 4 + e] & 15) << 4);
-    }
+    store(at + 64 * i, (load(codes + 8 * i) & 0x0F0F0F0Fu) | (load(codes + 8 * i + 4) & 0x0F0F0F0Fu) << 4);
   }
-  if (layout.code_bits == 4) return;
-  u8* const high = at + 256;
-  for (int quad = 0; quad < 8; ++quad) {
-    for (int e = 0; e < 4; ++e) {
-      const int bits = codes[4 * quad + e] >> 4;
-      if (layout.code_bits == 5) {
-        high[e] = static_cast<u8>(high[e] | bits << quad);
-      } else {
-        u8& byte = high[64 * (quad / 4) + e];
-        byte = static_cast<u8>(byte | bits << 2 * (quad % 4));
-      }
-    }
+  if (code_bits == 4) return;
+  const int high_bits = code_bits - 4;
+  const int quads = 8 / high_bits;  // that share a vector of high bits
+  const u32 mask = high_bits == 1 ? 0x01010101u : 0x03030303u;
+  for (int i = 0; i < high_bits; ++i) {
+    u32 high = 0;
+    for (int q = 0; q < quads; ++q) high |= (load(codes + 4 * (quads * i + q)) >> 4 & mask) << high_bits * q;
+    store(at + 256 + 64 * i, high);
   }
 }
 
@@ -83,27 +81,26 @@ const PackedLayout* packed_layout(BlockFormat format) noexcept {
 
 void pack_panel(const PackedLayout& layout, const void* const* rows, std::int64_t inputs, void* panel) noexcept {
   if (!layout.two_levels()) return pack_words(layout, rows, inputs, panel);
-  std::memset(panel, 0, static_cast<std::size_t>(panel_bytes(layout, inputs)));
   const BlockInfo info = block_info(layout.format);
   const int groups = 32 / layout.group;
   u8* unit = static_cast<u8*>(panel);
   for (std::int64_t k = 0; k < inputs; k += layout.unit, unit += layout.unit_bytes()) {
     for (std::int64_t row = 0; row < kPanelRows; ++row) {
-      if (rows[row] == nullptr) continue;
-      BlockParts parts;
-      split_block(layout.format, static_cast<const u8*>(rows[row]) + k / info.block_elements * info.block_bytes, parts);
+      BlockParts parts{};
+      if (rows[row] != nullptr) {
+        split_block(layout.format, static_cast<const u8*>(rows[row]) + k / info.block_elements * info.block_bytes,
+                    parts);
+      }
       std::memcpy(unit + 2 * row, &parts.d, 2);
       if (layout.has_min) std::memcpy(unit + 32 + 2 * row, &parts.m, 2);
       u8* at = unit + layout.head_bytes();
       for (int part = 0; part < layout.unit / 32; ++part) {
-        if (layout.two_levels()) {
-          for (int g = 0; g < groups; ++g) {
-            at[16 * g + row] = static_cast<u8>(parts.scales[part * groups + g]);
-            if (layout.has_min) at[16 * (groups + g) + row] = parts.mins[part * groups + g];
-          }
-          at += layout.scale_bytes();
+        for (int g = 0; g < groups; ++g) {
+          at[16 * g + row] = static_cast<u8>(parts.scales[part * groups + g]);
+          if (layout.has_min) at[16 * (groups + g) + row] = parts.mins[part * groups + g];
         }
-        put_codes(layout, parts.codes + 32 * part, row, at);
+        at += layout.scale_bytes();
+        put_codes(layout.code_bits, parts.codes + 32 * part, at + 4 * row);
         at += layout.code_bytes();
       }
     }
