@@ -26,7 +26,7 @@ struct Shape {
   std::int64_t kv_heads = 2, group = 3, head_dim = 20, page_tokens = 16, tokens = 140;
 };
 
-/// A cache whose pages lie in a shuffled pool, two layers a page, at addresses that are multiples of two only.
+/// A cache whose pages lie in a shuffled pool, two layers a page, aligned no better than a cell or a block.
 struct Cache {
   Cache(const Shape& cache_shape, const Buffer& k, const Buffer& v, std::mt19937& engine) : shape(cache_shape) {
     const std::int64_t pages = (shape.tokens + shape.page_tokens - 1) / shape.page_tokens;
@@ -36,10 +36,11 @@ struct Cache {
     std::shuffle(order.begin(), order.end(), engine);
     // Every cell is NaN at first: 0xFFFF in f16 and bf16, and so in the scales of blocks.
     const std::int64_t bytes = cpu::cache_bytes(shape.cache_type, layer);
-    pool.assign(order.size(), std::vector<std::uint8_t>(2 * bytes + 2, 0xFF));
+    const std::int64_t shift = shape.cache_type == BlockFormat::f32 ? 4 : 2;
+    pool.assign(order.size(), std::vector<std::uint8_t>(2 * bytes + shift, 0xFF));
     for (std::int64_t page = 0; page < pages; ++page) {
       for (const bool value : {false, true}) {
-        std::uint8_t* const base = pool[order[2 * page + (value ? 1 : 0)]].data() + 2;
+        std::uint8_t* const base = pool[order[2 * page + (value ? 1 : 0)]].data() + shift;
         (value ? value_pages : key_pages).push_back(base);
         const Buffer& from = value ? v : k;
         const std::int64_t begin = page * layer;
