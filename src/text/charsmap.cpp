@@ -12,7 +12,8 @@ namespace powerhouse {
 namespace {
 
 constexpr std::size_t kMaxUnits = std::size_t{1} << 20;  // nmt_nfkc's table has 60,000
-constexpr std::size_t kShortCluster = 6;                 // bytes: clusters below are replaced as wholes
+constexpr std::size_t kLongestKey = 512;  // bytes: a walk ends there, though the table lead round and round
+constexpr std::size_t kShortCluster = 6;  // bytes: clusters below are replaced as wholes
 
 // A unit of the double array: the byte that leads to it, the offset to its children, whether its leaf holds a value.
 std::uint32_t label(std::uint32_t unit) { return unit & (1u << 31 | 0xFF); }
@@ -88,7 +89,7 @@ template <typename Visit>
 void Charsmap::walk(std::string_view text, Visit visit) const {
   if (units_.empty()) return;
   std::uint64_t at = offset(units_[0]);
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = 0; i < std::min(text.size(), kLongestKey); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     at ^= byte;
     if (byte == 0 || at >= units_.size() || label(units_[at]) != byte) return;
@@ -121,6 +122,18 @@ Charsmap::Prefix Charsmap::longest(std::string_view text) const {
     return true;
   });
   return found;
+}
+
+bool Charsmap::begins_key(std::string_view text) const {
+  if (units_.empty()) return false;
+  std::uint64_t at = offset(units_[0]);
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    at ^= byte;
+    if (byte == 0 || at >= units_.size() || label(units_[at]) != byte) return false;
+    at ^= offset(units_[at]);
+  }
+  return true;
 }
 
 void Charsmap::require_sound() const {

@@ -30,8 +30,10 @@ class Charsmap {
   };
   /// The longest key that begins `text`, as SentencePiece replaces.
   Prefix longest(std::string_view text) const;
-  /// Error{format} where a walk may leave the table, or find more than 32 keys one inside the other: for readers that
-  /// trust the table.
+  /// Whether some key begins with all of `text`.
+  bool begins_key(std::string_view text) const;
+  /// Error{format} where a walk may leave the table, or find more than 32 keys one inside the other, as SentencePiece
+  /// itself takes for granted.
   void require_sound() const;
 
  private:

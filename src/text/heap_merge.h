@@ -14,7 +14,8 @@ inline constexpr std::uint32_t kNeverMerges = 0xFFFFFFFF;  // the order of a pai
 
 /// Merges symbols 0 .. count - 1 (fewer than kNoSymbol of them) as far as they merge, and returns those that are left.
 /// `order_of(at, next, after)` is the order in which symbol `at` and its neighbour `next` merge, `after` being the one
-/// behind them or kNoSymbol; `join(at, next)` tells that `next` has become a part of `at`.
+/// behind them or kNoSymbol; `join(at, next)` tells that `next` has become a part of `at`. Each pair is asked for when
+/// it comes about, the left one of two first.
 template <typename OrderOf, typename Join>
 std::vector<std::uint32_t> merge_by_heap(std::uint32_t count, OrderOf order_of, Join join) {
   struct Link {
@@ -47,9 +48,9 @@ std::vector<std::uint32_t> merge_by_heap(std::uint32_t count, OrderOf order_of, 
     link.next = links[merged].next;
     links[merged].order = kNeverMerges;
     if (link.next != kNoSymbol) links[link.next].previous = at;
-    if (refresh(at)) queue.push(entry(link.order, at));
     const std::uint32_t before = link.previous;
     if (before != kNoSymbol && refresh(before)) queue.push(entry(links[before].order, before));
+    if (refresh(at)) queue.push(entry(link.order, at));
   }
   std::vector<std::uint32_t> left;
   for (std::uint32_t at = count == 0 ? kNoSymbol : 0; at != kNoSymbol; at = links[at].next) left.push_back(at);

@@ -117,7 +117,7 @@ void read_normalizer(std::string_view bytes, SentencePieceFile& out) {
   }
 }
 
-// The library looks for user-defined pieces with room for 64 of them one inside the other.
+// SentencePiece looks for user-defined pieces with room for 64 of them one inside the other.
 void require_shallow(const SentencePieceFile& file) {
   std::vector<ByteTrie::Key> keys;
   for (const auto& piece : file.pieces) {

@@ -1,6 +1,5 @@
 // What a SentencePiece model file (a ModelProto of protocol buffers) says of itself: its pieces, how it normalizes and
-// which of its pieces have a role. Read apart from the SentencePiece library, which keeps most of this to itself and
-// trusts the file's tables.
+// which of its pieces have a role.
 #pragma once
 
 #include <cstdint>

@@ -9,14 +9,6 @@
 namespace powerhouse {
 namespace {
 
-// Whether a blank stands in the token after something else: then a merge may reach over the beginning of a word.
-bool reaches_over(std::string_view token) {
-  for (std::size_t at = token.find(kBlank); at != std::string_view::npos; at = token.find(kBlank, at + kBlank.size())) {
-    if (at > 0 && !token.substr(0, at).ends_with(kBlank)) return true;
-  }
-  return false;
-}
-
 // Scores as orders: the highest is 0, equal ones are equal.
 std::vector<std::uint32_t> orders_of(const Vocabulary& vocabulary, const std::vector<double>& scores) {
   if (scores.size() < vocabulary.size()) {
@@ -49,7 +41,7 @@ Spm::Spm(const Vocabulary& vocabulary, const std::vector<double>& scores, std::o
     : vocabulary_(vocabulary), merger_(vocabulary, orders_of(vocabulary, scores)) {
   for (std::size_t id = 0; id < vocabulary.size(); ++id) {
     const auto number = static_cast<std::int64_t>(id);
-    if (vocabulary.contains(number) && reaches_over(vocabulary.text(number))) words_ = false;
+    if (vocabulary.contains(number)) words_.add(vocabulary.text(number));
   }
   bytes_ = find_byte_tokens(vocabulary);
   std::replace(bytes_.begin(), bytes_.end(), -1, unk_id.value_or(-1));
@@ -73,18 +65,7 @@ void Spm::run_word(std::string_view piece, std::size_t begin, std::size_t end, E
 
 template <typename Emit>
 void Spm::run(std::string_view piece, Emit emit) const {
-  std::size_t begin = 0;
-  while (begin < piece.size()) {
-    std::size_t end = piece.size();
-    if (words_) {
-      // The blanks that open the word, then everything up to the next blank.
-      std::size_t at = begin;
-      while (piece.substr(at).starts_with(kBlank)) at += kBlank.size();
-      end = std::min(piece.find(kBlank, at), piece.size());
-    }
-    run_word(piece, begin, end, emit);
-    begin = end;
-  }
+  words_.each(piece, [&](std::size_t begin, std::size_t end) { run_word(piece, begin, end, emit); });
 }
 
 void Spm::encode(std::string_view piece, std::vector<std::int64_t>& out) const {

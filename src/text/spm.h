@@ -1,7 +1,7 @@
 // Spm: SentencePiece's BPE as llama.cpp runs it (`tokenizer.ggml.model` "llama"): characters merge while two neighbours
 // make a token, the token of the highest score first; a character that is no token becomes its bytes' tokens <0xNN>.
 //
-// Blanks come spelled as U+2581. Where no token goes on over the beginning of a word, words are merged one by one.
+// Blanks come spelled as U+2581. Where no token reaches from word to word, words are merged one by one.
 #pragma once
 
 #include <array>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/blank_words.h"
 #include "text/text_merger.h"
 #include "text/token_span.h"
 #include "text/vocabulary.h"
@@ -34,7 +35,7 @@ class Spm {
   const Vocabulary& vocabulary_;
   TextMerger merger_;
   std::array<std::int32_t, 256> bytes_{};  // the token of each byte, or the unknown token, or -1
-  bool words_ = true;                      // whether words may be merged one by one
+  BlankWords words_;
 };
 
 }  // namespace powerhouse

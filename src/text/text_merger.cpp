@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "powerhouse/error.h"
-#include "text/heap_merge.h"
 #include "text/unicode.h"
 
 namespace powerhouse {

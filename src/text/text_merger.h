@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/heap_merge.h"
 #include "text/scratch.h"
 #include "text/vocabulary.h"
 
@@ -16,7 +17,8 @@ namespace powerhouse {
 
 class TextMerger {
  public:
-  /// `vocabulary` must outlive this; `orders` by id, as many as the vocabulary has ids.
+  /// `vocabulary` must outlive this; `orders` by id, as many as the vocabulary has ids, kNeverMerges for tokens that
+  /// merging never gives. Error{format} for a token of more than 4096 bytes.
   TextMerger(const Vocabulary& vocabulary, std::vector<std::uint32_t> orders);
 
   /// Merges the characters of `text` as far as they merge, and calls `visit(begin, end)` for what is left, one after
@@ -31,9 +33,11 @@ class TextMerger {
     give_back_if_large(starts);
   }
 
+  /// The order of the token that text[begin, end) is, kNeverMerges where it is none.
+  std::uint32_t order_of(std::string_view text, std::size_t begin, std::size_t end) const;
+
  private:
   void merge(std::string_view text, std::vector<std::uint32_t>& starts) const;
-  std::uint32_t order_of(std::string_view text, std::size_t begin, std::size_t end) const;
   void merge_short(std::string_view text, std::vector<std::uint32_t>& starts) const;
   void merge_long(std::string_view text, std::vector<std::uint32_t>& starts) const;
 

@@ -46,7 +46,7 @@ std::shared_ptr<Tokenizer::Impl> load(std::string_view bytes, bool legacy) {
   out->eos = role("eos_token", file.eos_piece, Kind::control);
   out->unk = role("unk_token", file.unk_piece, Kind::unknown);
   out->pad = role("pad_token", file.pad_piece, Kind::control);
-  out->model.emplace<SentencePieceModel>(bytes, file, legacy);
+  out->model.emplace<SentencePieceModel>(out->vocabulary, file, legacy);
   return out;
 }
 

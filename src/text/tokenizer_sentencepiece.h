@@ -1,7 +1,7 @@
 // The tokenizer of a SentencePiece model file: tokenizer.model of older folders, or such a file alone.
 //
-// Text goes to the SentencePiece library (text/sentencepiece_model.h). Before that, control pieces and the unknown one
-// are found in the text as transformers finds them, which the library by itself never does.
+// The model is text/sentencepiece_model.h. Before it, control pieces and the unknown one are found in the text as
+// transformers finds them, which SentencePiece by itself never does.
 #pragma once
 
 #include <memory>
