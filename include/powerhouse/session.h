@@ -54,8 +54,8 @@ struct SequenceInput {
   LogitsOf logits = LogitsOf::last;
 };
 
-/// Owns sequences and cache, and keeps the model and its hooks alive. One session is used by one thread at a time; several sessions
-/// may run on one model.
+/// Owns sequences and cache, and keeps the model and its hooks alive. One session is used by one thread at a time;
+/// several sessions may run on one model.
 class POWERHOUSE_API Session {
  public:
   explicit Session(const CausalLM& model, const SessionOptions& options = {});
