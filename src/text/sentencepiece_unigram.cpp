@@ -39,7 +39,7 @@ SentencePieceUnigram::SentencePieceUnigram(const SentencePieceFile& file, std::i
   for (const auto& piece : file.pieces) {
     // User-defined pieces win over all others: a tenth less than the best score for each of their bytes.
     const bool user_defined = piece.kind == Kind::user_defined;
-    const float length = static_cast<float>(piece.text.size());
+    const auto length = static_cast<float>(piece.text.size());
     scores_.push_back(user_defined ? length * most - 0.1 : piece.score);
     if (user_defined || piece.kind == Kind::normal) {
       keys.emplace_back(piece.text, static_cast<std::int32_t>(scores_.size() - 1));

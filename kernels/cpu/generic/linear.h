@@ -2,8 +2,9 @@
 //
 // One (row, feature) dot product goes through Dot<T>::kChains vector accumulators in order of k and one fixed tree at
 // the end, whatever the block around it: a row's bits do not depend on its neighbours.
-// W is prefetched in order, 8 KiB ahead, by the first rows that read it. One or two rows take one feature after the other
-// (four or eight rows of W side by side halve the speed on Zen 4); four are bound by arithmetic and take several at once.
+// W is prefetched in order, 8 KiB ahead, by the first rows that read it. One or two rows take one feature after the
+// other (four or eight rows of W side by side halve the speed on Zen 4); four are bound by arithmetic and take several
+// at once.
 #pragma once
 
 #include <cstdint>
