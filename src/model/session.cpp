@@ -211,9 +211,10 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
     throw Error(ErrorKind::range, "a pass needs rows",
                 {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
   }
-  impl_ = std::make_unique<Impl>(Impl{
-      CausalLM(model.impl_), options, KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
-      SequenceRecords(model.config())});
+  impl_ = std::make_unique<Impl>(
+      Impl{CausalLM(model.impl_), options,
+           KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
+           SequenceRecords(model.config())});
 }
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
