@@ -53,7 +53,7 @@ double cgroup_cores() {
 std::vector<int> usable_processors() {
   std::vector<int> processors;
 #ifdef _OPENMP
-  // With OMP_PLACES or OMP_PROC_BIND libgomp has bound this thread to one place before anyone asks: the places know all.
+  // With OMP_PLACES or OMP_PROC_BIND libgomp has bound this thread to one place before anyone asks: places know all.
   for (int place = 0; place < omp_get_num_places(); ++place) {
     std::vector<int> ids(static_cast<std::size_t>(omp_get_place_num_procs(place)));
     omp_get_place_proc_ids(place, ids.data());
