@@ -258,7 +258,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), all.key, all.value, rule));
     }
     if (by_kernel) {
-      pages[i] = pass.cache != nullptr ? pass.cache->pages(layer, pass.batch.sequences[i])
+      pages[i] = pass.cache != nullptr ? pass.cache->pages(pass.batch.sequences[i])
                                        : KvCache::Pages{{seen.key.const_data_ptr()}, {seen.value.const_data_ptr()}};
       paged.push_back({.key_pages = pages[i].keys,
                        .value_pages = pages[i].values,
@@ -276,7 +276,8 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
                            {.type = cached ? pass.cache->format() : to_block_format(key.scalar_type()),
                             .num_key_value_heads = choice.num_key_value_heads,
                             // Without a cache each sequence is one page, as long as any.
-                            .page_tokens = cached ? pass.cache->page_tokens() : query.size(0)},
+                            .page_tokens = cached ? pass.cache->page_tokens() : query.size(0),
+                            .page_offset = cached ? pass.cache->page_offset(layer) : 0},
                            rule, pass.arithmetic.numerics);
   return by_library ? ops::with_value(differentiable, attended) : attended;
 }

@@ -1,5 +1,6 @@
 #include "model/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -11,12 +12,22 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::int32_t kSlabPages = 32;
+// Tokens of a slab, or one page where that holds more.
+constexpr std::int64_t kSlabTokens = 512;
+
+// Room for some more elements, growing by doubling.
+template <typename T>
+void reserve_more(std::vector<T>& values, std::size_t count) {
+  if (values.capacity() < values.size() + count) values.reserve(std::max(values.size() + count, 2 * values.size()));
+}
 
 }  // namespace
 
 KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens)
-    : layers_(std::move(layers)), format_(format), page_tokens_(page_tokens) {
+    : layers_(std::move(layers)),
+      format_(format),
+      page_tokens_(page_tokens),
+      slab_pages_(static_cast<std::int32_t>(std::max<std::int64_t>(1, kSlabTokens / page_tokens))) {
   const std::int64_t block = block_info(format).block_elements;
   for (const LayerShape& shape : layers_) {
     if (shape.head_dim % block == 0) continue;
@@ -25,6 +36,12 @@ KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_
                  .expected = "a head_dim that is a multiple of " + std::to_string(block),
                  .found = std::to_string(shape.head_dim)});
   }
+  std::int64_t elements = 0;
+  for (const LayerShape& shape : layers_) {
+    offsets_.push_back(elements);
+    elements += page_tokens_ * shape.num_key_value_heads * shape.head_dim;
+  }
+  half_page_ = bytes_of(elements);
 }
 
 KvCache::Sequence& KvCache::at(std::int64_t sequence) {
@@ -76,18 +93,24 @@ std::int64_t KvCache::length(std::int64_t sequence) const { return at(sequence).
 
 void KvCache::reserve(std::int64_t sequence, std::int64_t tokens) {
   Sequence& state = at(sequence);
-  // The page that the next token falls into may be shared with a fork: from here on it is ours alone.
-  if (const std::int64_t inside = state.length % page_tokens_; inside != 0) {
-    std::int32_t& last = state.table[static_cast<std::size_t>(state.length / page_tokens_)];
-    if (references_[static_cast<std::size_t>(last)] > 1) {
-      const std::int32_t copy = take_page();
-      copy_page(last, copy);
-      drop_page(last);
-      last = copy;
-    }
-  }
   const auto wanted = static_cast<std::size_t>(pages_for(state.length + tokens));
-  while (state.table.size() < wanted) state.table.push_back(take_page());
+  const std::size_t more = wanted > state.table.size() ? wanted - state.table.size() : 0;
+  reserve_more(state.table, more);
+  // The page that the next token falls into may be shared with a fork: from here on it is ours alone.
+  std::int32_t* shared = nullptr;
+  if (state.length % page_tokens_ != 0) {
+    shared = &state.table[static_cast<std::size_t>(state.length / page_tokens_)];
+    if (references_[static_cast<std::size_t>(*shared)] == 1) shared = nullptr;
+  }
+  while (free_.size() < more + (shared != nullptr ? 1 : 0)) add_slab();
+  // Nothing fails from here on.
+  if (shared != nullptr) {
+    const std::int32_t copy = take_page();
+    std::memcpy(page_base(copy, false), page_base(*shared, false), 2 * half_page_);
+    drop_page(*shared);
+    *shared = copy;
+  }
+  for (std::size_t i = 0; i < more; ++i) state.table.push_back(take_page());
 }
 
 void KvCache::commit(std::int64_t sequence, std::int64_t tokens) { at(sequence).length += tokens; }
@@ -114,7 +137,7 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
       const std::int64_t position = state.length + row;
       const std::int64_t inside = position % page_tokens_;
       const std::int64_t run = std::min(rows - row, page_tokens_ - inside);
-      char* base = page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value);
+      char* base = layer_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value);
       cpu::kernels().store_cache({.source_type = to_element(source.scalar_type()),
                                   .cache_type = format_,
                                   .source = from + row * width * static_cast<std::int64_t>(source.element_size()),
@@ -125,21 +148,20 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
   }
 }
 
-KvCache::Pages KvCache::pages(std::int64_t layer, std::int64_t sequence) const {
+KvCache::Pages KvCache::pages(std::int64_t sequence) const {
   Pages out;
-  pages(layer, sequence, out);
+  pages(sequence, out);
   return out;
 }
 
-void KvCache::pages(std::int64_t layer, std::int64_t sequence, Pages& out) const {
+void KvCache::pages(std::int64_t sequence, Pages& out) const {
   const std::vector<std::int32_t>& table = at(sequence).table;
-  const std::size_t to_values = kSlabPages * page_bytes(layer);
   out.keys.resize(table.size());
   out.values.resize(table.size());
   for (std::size_t i = 0; i < table.size(); ++i) {
-    const char* const base = page_base(layer, table[i], false);
+    const char* const base = page_base(table[i], false);
     out.keys[i] = base;
-    out.values[i] = base + to_values;
+    out.values[i] = base + half_page_;
   }
 }
 
@@ -155,7 +177,7 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
     for (std::int64_t position = 0; position < length; position += page_tokens_) {
       const std::int64_t run = std::min(page_tokens_, length - position);
       dequantize_row(format_,
-                     page_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value),
+                     layer_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value),
                      to + position * width, run * width);
     }
     (is_value ? out.value : out.key) = whole.to(type);
@@ -163,13 +185,7 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
   return out;
 }
 
-std::size_t KvCache::bytes() const {
-  std::size_t total = 0;
-  for (const auto& slab : slabs_) {
-    for (const at::Tensor& layer : slab) total += layer.nbytes();
-  }
-  return total;
-}
+std::size_t KvCache::bytes() const { return slabs_.size() * static_cast<std::size_t>(slab_pages_) * 2 * half_page_; }
 
 std::size_t KvCache::bytes_per_token() const {
   std::size_t total = 0;
@@ -180,52 +196,38 @@ std::size_t KvCache::bytes_per_token() const {
 
 std::int64_t KvCache::used_pages() const { return static_cast<std::int64_t>(references_.size() - free_.size()); }
 
-std::int32_t KvCache::take_page() {
-  if (free_.empty()) {
-    std::vector<at::Tensor> slab;
-    slab.reserve(layers_.size());
-    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-      const auto bytes = static_cast<std::int64_t>(page_bytes(static_cast<std::int64_t>(layer)));
-      slab.push_back(empty_tensor({2 * kSlabPages * bytes}, at::kByte));
-      bases_.push_back(static_cast<char*>(slab.back().mutable_data_ptr()));
-    }
-    const auto first = static_cast<std::int32_t>(slabs_.size()) * kSlabPages;
-    free_.reserve(free_.size() + kSlabPages);
-    references_.resize(references_.size() + kSlabPages, 0);
-    slabs_.push_back(std::move(slab));
-    for (std::int32_t page = kSlabPages - 1; page >= 0; --page) free_.push_back(first + page);
-  }
+void KvCache::add_slab() {
+  const auto pages = static_cast<std::size_t>(slab_pages_);
+  Slab slab{.memory = empty_tensor({static_cast<std::int64_t>(2 * pages * half_page_)}, at::kByte), .base = nullptr};
+  slab.base = static_cast<char*>(slab.memory.mutable_data_ptr());
+  // All that may fail comes before anything changes. Pages that are dropped find their room in `free_`.
+  reserve_more(references_, pages);
+  free_.reserve(std::max(references_.capacity(), references_.size() + pages));
+  reserve_more(slabs_, 1);
+  const auto first = static_cast<std::int32_t>(references_.size());
+  references_.resize(references_.size() + pages, 0);
+  for (std::int32_t page = slab_pages_ - 1; page >= 0; --page) free_.push_back(first + page);
+  slabs_.push_back(std::move(slab));
+}
+
+std::int32_t KvCache::take_page() noexcept {
   const std::int32_t page = free_.back();
   free_.pop_back();
   references_[static_cast<std::size_t>(page)] = 1;
   return page;
 }
 
-void KvCache::drop_page(std::int32_t page) {
+void KvCache::drop_page(std::int32_t page) noexcept {
   if (--references_[static_cast<std::size_t>(page)] == 0) free_.push_back(page);
 }
 
-void KvCache::copy_page(std::int32_t from, std::int32_t to) {
-  for (std::int64_t layer = 0; layer < static_cast<std::int64_t>(layers_.size()); ++layer) {
-    for (const bool value : {false, true}) {
-      std::memcpy(page_base(layer, to, value), page_base(layer, from, value), page_bytes(layer));
-    }
-  }
+std::size_t KvCache::bytes_of(std::int64_t elements) const {
+  return static_cast<std::size_t>(cpu::cache_bytes(format_, elements));
 }
 
 std::size_t KvCache::token_bytes(std::int64_t layer) const {
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
-  return static_cast<std::size_t>(cpu::cache_bytes(format_, shape.num_key_value_heads * shape.head_dim));
-}
-
-std::size_t KvCache::page_bytes(std::int64_t layer) const {
-  return static_cast<std::size_t>(page_tokens_) * token_bytes(layer);
-}
-
-char* KvCache::page_base(std::int64_t layer, std::int32_t page, bool value) const {
-  char* const base =
-      bases_[static_cast<std::size_t>(page / kSlabPages) * layers_.size() + static_cast<std::size_t>(layer)];
-  return base + static_cast<std::size_t>((value ? kSlabPages : 0) + page % kSlabPages) * page_bytes(layer);
+  return bytes_of(shape.num_key_value_heads * shape.head_dim);
 }
 
 }  // namespace powerhouse

@@ -2,8 +2,11 @@
 //
 // A page holds `page_tokens` tokens of every layer; a sequence is a table of pages and a length. Forked sequences share
 // pages until one writes: `reserve` then copies the page that both would write to. Memory comes in slabs of pages, so
-// that growing moves nothing. K and V lie apart: [page_tokens, num_key_value_heads, head_dim] each, as float types or
-// as ggml's blocks of 32 elements of a head.
+// that growing moves nothing. In a page the keys of all layers lie one behind the other, and behind them the values,
+// [page_tokens, num_key_value_heads, head_dim] of each layer, as float types or as ggml's blocks of 32 elements of a
+// head: so one table of a sequence's pages serves all layers.
+//
+// Where memory runs out, what was asked for leaves everything as it was.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -43,12 +46,14 @@ class KvCache {
   /// room.
   void write(std::int64_t layer, std::int64_t sequence, const at::Tensor& key, const at::Tensor& value);
 
-  /// Base pointers of the sequence's pages in a layer, reserved ones included.
+  /// Where keys and values of the sequence's pages begin, reserved pages included.
   struct Pages {
     std::vector<const void*> keys, values;
   };
-  Pages pages(std::int64_t layer, std::int64_t sequence) const;
-  void pages(std::int64_t layer, std::int64_t sequence, Pages& out) const;
+  Pages pages(std::int64_t sequence) const;
+  void pages(std::int64_t sequence, Pages& out) const;
+  /// Elements from there to those of a layer.
+  std::int64_t page_offset(std::int64_t layer) const { return offsets_[static_cast<std::size_t>(layer)]; }
 
   /// The first `length` tokens as contiguous tensors [length, num_key_value_heads, head_dim] of `type`.
   struct KeyValue {
@@ -73,25 +78,38 @@ class KvCache {
     std::int64_t length = 0;
   };
 
+  // Pages that come at once.
+  struct Slab {
+    at::Tensor memory;
+    char* base;  // of its bytes: a tensor takes long to say
+  };
+
   Sequence& at(std::int64_t sequence);
   const Sequence& at(std::int64_t sequence) const;
-  std::int32_t take_page();
-  void drop_page(std::int32_t page);
-  void copy_page(std::int32_t from, std::int32_t to);
-  std::size_t page_bytes(std::int64_t layer) const;
-  char* page_base(std::int64_t layer, std::int32_t page, bool value) const;
+  void add_slab();
+  std::int32_t take_page() noexcept;  // one that is free
+  void drop_page(std::int32_t page) noexcept;
+  std::size_t bytes_of(std::int64_t elements) const;
+  char* page_base(std::int32_t page, bool value) const {
+    const Slab& slab = slabs_[static_cast<std::size_t>(page / slab_pages_)];
+    return slab.base + static_cast<std::size_t>(2 * (page % slab_pages_) + (value ? 1 : 0)) * half_page_;
+  }
+  char* layer_base(std::int64_t layer, std::int32_t page, bool value) const {
+    return page_base(page, value) + bytes_of(page_offset(layer));
+  }
   std::int64_t pages_for(std::int64_t tokens) const { return (tokens + page_tokens_ - 1) / page_tokens_; }
 
   std::vector<LayerShape> layers_;
   BlockFormat format_;
   std::int64_t page_tokens_;
+  std::int32_t slab_pages_;
+  std::vector<std::int64_t> offsets_;  // of each layer, in elements
+  std::size_t half_page_ = 0;          // bytes of a page's keys, and of its values
   std::map<std::int64_t, Sequence> sequences_;
   std::int64_t next_sequence_ = 0;
   std::vector<std::int32_t> references_;  // of each page
-  std::vector<std::int32_t> free_;
-  // [slab][layer] -> bytes of K's kSlabPages pages, then of V's.
-  std::vector<std::vector<at::Tensor>> slabs_;
-  std::vector<char*> bases_;  // where each of them begins, [slab * layers + layer]: a tensor takes long to say
+  std::vector<std::int32_t> free_;        // with room for all pages
+  std::vector<Slab> slabs_;
 };
 
 }  // namespace powerhouse

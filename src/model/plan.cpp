@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/plan_buffers.h"
 #include "model/plan_compile.h"
-#include "model/plan_pass.h"
 #include "ops/attention.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
@@ -237,6 +237,9 @@ void Plan::compile_layers() {
   const Role head = config_.tie_word_embeddings ? Role::embed_tokens : Role::lm_head;
   head_.matrices.push_back(
       matrix_of(packer, outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
+  for (const PlanLayer& layer : layers_) sizes_.include(layer);
+  for (const PlanProduct* product : {&project_in_, &project_out_, &head_}) sizes_.input.include(*product);
+  for (const Role role : {Role::embed_tokens, Role::position_embeddings}) outside.weight(role).prepare_rows();
   packer.run();
 }
 
@@ -326,15 +329,16 @@ std::size_t Plan::mapped_bytes() const {
 
 std::unique_ptr<PlanBuffers> Plan::take_buffers() const {
   const std::lock_guard lock(mutex_);
-  if (free_buffers_.empty()) return std::make_unique<PlanBuffers>();
-  std::unique_ptr<PlanBuffers> buffers = std::move(free_buffers_.back());
-  free_buffers_.pop_back();
+  if (!free_buffers_) return std::make_unique<PlanBuffers>();
+  std::unique_ptr<PlanBuffers> buffers = std::move(free_buffers_);
+  free_buffers_ = std::move(buffers->next);
   return buffers;
 }
 
-void Plan::give_back(std::unique_ptr<PlanBuffers> buffers) const {
+void Plan::give_back(std::unique_ptr<PlanBuffers> buffers) const noexcept {
   const std::lock_guard lock(mutex_);
-  free_buffers_.push_back(std::move(buffers));
+  buffers->next = std::move(free_buffers_);
+  free_buffers_ = std::move(buffers);
 }
 
 }  // namespace powerhouse

@@ -51,17 +51,18 @@ class Plan {
   void compile_layers();
   std::size_t bytes_in_file() const;  // of matrices
   std::unique_ptr<PlanBuffers> take_buffers() const;
-  void give_back(std::unique_ptr<PlanBuffers> buffers) const;
+  void give_back(std::unique_ptr<PlanBuffers> buffers) const noexcept;
 
   const ModelConfig& config_;
   const DecoderWeights& weights_;
   Numerics numerics_;
   std::vector<PlanLayer> layers_;
   std::vector<PlanRope> ropes_;
+  PlanSizes sizes_;
   std::optional<PlanNorm> embedding_norm_, final_norm_;
   PlanProduct project_in_, project_out_, head_;
   mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<PlanBuffers>> free_buffers_;
+  mutable std::unique_ptr<PlanBuffers> free_buffers_;  // and behind each the next
 };
 
 }  // namespace powerhouse

@@ -7,8 +7,6 @@
 namespace powerhouse {
 namespace {
 
-// A sequence with more new rows is taken in tiles of them.
-constexpr std::int64_t kSingleRows = 4;
 // Attention over more positions is a large share of a prompt's time: it goes by products of bf16 where weights are
 // quantized. Whoever keeps them in bf16 gets float32: pairs of bf16 cost twice what rounding the products' rows does.
 constexpr std::int64_t kExactLength = 256;
@@ -19,7 +17,7 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
   const PlanLayer& layer = plan_.layers_[index];
   const std::int64_t hidden = plan_.config_.hidden_size;
   PlanInput& input = prepare(worker, layer.qkv, {buffers_.x.data(), hidden, &layer.attention_norm});
-  if (worker.index == 0) find_pages(layer, static_cast<std::int64_t>(index));
+  if (worker.index == 0) cut_rows(layer);
   multiply(worker, layer.qkv, input, rows_, buffers_.qkv.data());
   // Side by side, the MLP reads x before attention is added to it.
   if (layer.block->residual != Residual::sequential) {
@@ -41,14 +39,12 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
   add_branch(worker, layer.output, context, *layer.block, layer.attention_post_norm);
 }
 
-void PlanPass::find_pages(const PlanLayer& layer, std::int64_t index) {
+void PlanPass::cut_rows(const PlanLayer& layer) {
   const Attention& attention = layer.block->attention;
   buffers_.parts.begin(attention.num_key_value_heads, attention.num_heads, attention.head_dim);
-  for (std::size_t i = 0; i < buffers_.pages.size(); ++i) {
-    KvCache::Pages& pages = buffers_.pages[i];
-    cache_.pages(index, batch_.sequences[i], pages);
+  for (std::size_t i = 0; i < buffers_.sequences.size(); ++i) {
     const std::int64_t count = batch_.cu_seqlens[i + 1] - batch_.cu_seqlens[i];
-    if (count > kSingleRows) continue;
+    if (count > ops::kSingleRows) continue;
     for (std::int64_t k = 0; k < count; ++k) buffers_.parts.add(row_of(layer, i, k));
   }
   buffers_.parts.end();
@@ -56,16 +52,14 @@ void PlanPass::find_pages(const PlanLayer& layer, std::int64_t index) {
 
 // The k-th new row of a sequence.
 cpu::AttentionRow PlanPass::row_of(const PlanLayer& layer, std::size_t sequence, std::int64_t k) const {
-  const std::int64_t window = layer.block->attention.sliding_window.value_or(0);
-  const std::int64_t row = batch_.cu_seqlens[sequence] + k;
-  const std::int64_t end = cache_.length(batch_.sequences[sequence]) + k + 1;
-  return {.q = buffers_.qkv.data() + row * layer.qkv.width(),
-          .out = buffers_.context.data() + row * layer.query_width(),
-          .key_pages = buffers_.pages[sequence].keys.data(),
-          .value_pages = buffers_.pages[sequence].values.data(),
-          .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
-          .end = end,
-          .position = end - 1};
+  const PlanSequence& from = buffers_.sequences[sequence];
+  const std::int64_t number = batch_.cu_seqlens[sequence] + k;
+  cpu::AttentionRow row = ops::row_at(from.before + k, layer.block->attention.sliding_window.value_or(0));
+  row.q = buffers_.qkv.data() + number * layer.qkv.width();
+  row.out = buffers_.context.data() + number * layer.query_width();
+  row.key_pages = from.pages.keys.data();
+  row.value_pages = from.pages.values.data();
+  return row;
 }
 
 // Norms over all heads of a row together.
@@ -140,17 +134,19 @@ void PlanPass::write_key_value(const PlanLayer& layer, std::int64_t row, std::in
   const std::int64_t dim = layer.block->attention.head_dim;
   const float* const key = buffers_.qkv.data() + row * layer.qkv.width() + layer.query_width() + kv_head * dim;
   const float* const value = key + layer.key_value_width();
-  const auto sequence = static_cast<std::size_t>(buffers_.sequence_of[static_cast<std::size_t>(row)]);
-  const std::int64_t position = cache_.length(batch_.sequences[sequence]) + row - batch_.cu_seqlens[sequence];
+  const auto number = static_cast<std::size_t>(buffers_.sequence_of[static_cast<std::size_t>(row)]);
+  const PlanSequence& sequence = buffers_.sequences[number];
+  const std::int64_t position = sequence.before + row - batch_.cu_seqlens[number];
   const auto page = static_cast<std::size_t>(position / cache_.page_tokens());
-  const std::int64_t place = position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
+  const std::int64_t place =
+      page_offset(layer) + position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
   const BlockFormat type = cache_.format();
   const auto write = [&](const float* from, const void* base) {
     auto* const to = static_cast<char*>(const_cast<void*>(base)) + cpu::cache_bytes(type, place);
     kernels_.store_cache({.cache_type = type, .source = from, .destination = to}, 0, dim);
   };
-  write(key, buffers_.pages[sequence].keys[page]);
-  write(value, buffers_.pages[sequence].values[page]);
+  write(key, sequence.pages.keys[page]);
+  write(value, sequence.pages.values[page]);
 }
 
 void PlanPass::norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count,
@@ -169,6 +165,7 @@ cpu::AttentionShape PlanPass::shape_of(const PlanLayer& layer) const {
           .group = attention.num_heads / attention.num_key_value_heads,
           .head_dim = attention.head_dim,
           .page_tokens = cache_.page_tokens(),
+          .page_offset = page_offset(layer),
           .token_stride = layer.key_value_width(),
           .kv_head_stride = attention.head_dim,
           .q_head_stride = attention.head_dim,
@@ -183,10 +180,11 @@ cpu::AttentionShape PlanPass::shape_of(const PlanLayer& layer) const {
 void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
   const cpu::AttentionShape shape = shape_of(layer);
   float* const scratch = worker.own.scratch.data();
-  for (std::size_t i = 0; i < buffers_.pages.size(); ++i) {
+  for (std::size_t i = 0; i < buffers_.sequences.size(); ++i) {
+    const PlanSequence& sequence = buffers_.sequences[i];
     const std::int64_t first = batch_.cu_seqlens[i];
     const std::int64_t count = batch_.cu_seqlens[i + 1] - first;
-    if (count <= kSingleRows) continue;
+    if (count <= ops::kSingleRows) continue;
     if (plan_.numerics_ == Numerics::exact) {
       // Later rows see more: they take turns.
       for (std::int64_t k = worker.index; k < count; k += worker.count) {
@@ -197,10 +195,10 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     cpu::PrefillParams params{shape};
     params.q = buffers_.qkv.data() + first * layer.qkv.width();
     params.out = buffers_.context.data() + first * layer.query_width();
-    params.key_pages = buffers_.pages[i].keys.data();
-    params.value_pages = buffers_.pages[i].values.data();
+    params.key_pages = sequence.pages.keys.data();
+    params.value_pages = sequence.pages.values.data();
     params.rows = count;
-    params.length = cache_.length(batch_.sequences[i]) + count;
+    params.length = sequence.before + count;
     params.bf16_products = params.length > kExactLength && layer.qkv.reads_codes();
     params.window = layer.block->attention.sliding_window.value_or(0);
     params.q_row_stride = layer.qkv.width();

@@ -13,8 +13,6 @@
 namespace powerhouse {
 namespace {
 
-// Up to this many slots are prepared by every worker for itself.
-constexpr std::int64_t kOwnSlots = 8;
 // Reading a panel costs about as much as multiplying this many rows by it.
 constexpr std::int64_t kPanelCost = 4;
 
@@ -89,7 +87,7 @@ void for_experts(const PlanRoutes& routes, std::int64_t panels, const Worker& wo
 
 void sort_slots(PlanRoutes& routes, std::int64_t slots, std::int64_t experts) {
   std::vector<std::int64_t>& first = routes.first;
-  first.assign(static_cast<std::size_t>(experts) + 1, 0);
+  first.assign(static_cast<std::size_t>(experts) + 1, 0);  // within what is reserved
   const auto expert_of = [&](std::int64_t place) {
     return static_cast<std::size_t>(routes.experts[static_cast<std::size_t>(place)]);
   };
@@ -140,23 +138,6 @@ std::size_t bytes_of(const PlanMoe& moe) {
   return bytes;
 }
 
-void PlanPass::reserve_experts(const Moe& moe, std::int64_t router_width) {
-  const std::int64_t slots = rows_ * moe.num_experts_per_tok;
-  grow(buffers_.router, rows_ * router_width);
-  grow(buffers_.expert, rows_ * plan_.config_.hidden_size);
-  grow(buffers_.up, slots * width_of_up(moe));
-  const auto reserve = [&](PlanRoutes& routes) {
-    grow(routes.experts, slots);
-    grow(routes.weights, slots);
-    grow(routes.places, slots);
-  };
-  if (rows_ > kOwnRows) reserve(buffers_.routes);
-  for (PlanBuffers::Own& own : buffers_.own) {
-    grow(own.probabilities, moe.num_experts);
-    if (rows_ <= kOwnRows) reserve(own.routes);
-  }
-}
-
 void PlanPass::route_row(const PlanLayer& layer, PlanRoutes& routes, std::int64_t row,
                          std::vector<float>& probabilities) const {
   const Moe& moe = *layer.block->mlp.moe;
@@ -187,7 +168,7 @@ PlanInput& PlanPass::prepare_slots(const Worker& worker, const PlanProduct& prod
   const bool own = count <= kOwnSlots;
   PlanInput& input = own ? worker.own.routed : buffers_.routed;
   if (!own) worker.wait();  // others may still read it
-  if (own || worker.index == 0) input.reserve(count, product.matrices.front().inputs, product);
+  if (own || worker.index == 0) input.begin(product.matrices.front().inputs);
   if (!own) worker.wait();
   const Range range = own ? Range{0, count} : worker.share_of(count);
   for (std::int64_t slot = range.begin; slot < range.end; ++slot) prepare_row(input, product, slot, source_of(slot));

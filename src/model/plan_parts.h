@@ -70,6 +70,31 @@ struct PlanLayer {
   std::int64_t key_value_width() const { return block->attention.num_key_value_heads * block->attention.head_dim; }
 };
 
+/// Elements that a row takes as products read it, in floats, in codes and in bf16.
+struct PlanRowSize {
+  std::int64_t floats = 0, codes = 0, bf16 = 0;
+
+  /// A row with zeros up to a multiple of kGemmPad behind it. Rows that lie a multiple of 4096 bytes apart would take
+  /// each other's place in the first-level cache: a step more.
+  static constexpr std::int64_t stride(std::int64_t width) {
+    return (width + cpu::kGemmPad - 1) / cpu::kGemmPad * cpu::kGemmPad + cpu::kGemmPad;
+  }
+  /// From now on a row that `product` reads has room too.
+  void include(const PlanProduct& product);
+};
+
+/// What the widest of a plan's layers takes, so that a pass has all its room before its first step.
+struct PlanSizes {
+  PlanRowSize input{}, routed{};              // of a row in PlanBuffers::input and ::routed
+  std::int64_t qkv = 0, context = 0, up = 0;  // floats of a row; of `up` with a row's experts side by side
+  std::int64_t router = 0, chosen = 0;        // logits of a row, and the experts that it goes to
+  std::int64_t experts = 0;                   // of a layer
+  std::int64_t partial = 0;                   // floats of a part of a row that attends alone
+  std::int64_t scratch = 0;                   // floats of a worker
+
+  void include(const PlanLayer& layer);
+};
+
 /// A RoPE that some layers share. Where it depends on the length, frequencies are computed for each sequence.
 struct PlanRope {
   const Rope* rope = nullptr;

@@ -7,7 +7,9 @@
 #include "ops/tensors.h"
 
 namespace powerhouse {
-PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, float* logits)
+
+PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, int workers,
+                   float* logits)
     : plan_(plan),
       batch_(batch),
       cache_(cache),
@@ -15,60 +17,11 @@ PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, P
       logits_(logits),
       kernels_(cpu::kernels()),
       rows_(static_cast<std::int64_t>(batch.ids.size())) {
-  const std::int64_t hidden = plan.config_.hidden_size;
-  std::int64_t qkv = 0, context = 0, up = 0, scratch = 0;
-  for (const PlanLayer& layer : plan.layers_) {
-    const Attention& attention = layer.block->attention;
-    const std::int64_t group = attention.num_heads / attention.num_key_value_heads;
-    qkv = std::max(qkv, layer.qkv.width());
-    context = std::max(context, layer.query_width());
-    up = std::max(up, layer.up.width());
-    scratch = std::max({scratch, cpu::attention_scratch_floats(group, attention.head_dim),
-                        cpu::prefill_scratch_floats(group, attention.head_dim)});
-  }
-  grow(buffers.x, rows_ * hidden);
-  grow(buffers.branch, rows_ * hidden);
-  grow(buffers.qkv, rows_ * qkv);
-  grow(buffers.context, rows_ * context);
-  grow(buffers.up, rows_ * up);
-  buffers.own.resize(static_cast<std::size_t>(team_threads()));
   mark_many();
-  const auto is_many = [](char many) { return many != 0; };
-  if (std::any_of(buffers.many.begin(), buffers.many.end(), is_many)) {
-    scratch = std::max(scratch, cpu::kGemmScratchFloats);
-  }
-  for (PlanBuffers::Own& own : buffers.own) grow(own.scratch, scratch);
-  grow(buffers.embedded, rows_ * plan.config_.embedding_size);
-  for (const PlanLayer& layer : plan.layers_) {
-    if (layer.moe) reserve_experts(*layer.block->mlp.moe, layer.moe->router.width());
-  }
-
-  const std::size_t sequences = batch.cu_seqlens.size() - 1;
-  buffers.pages.resize(sequences);
-  buffers.sequence_of.clear();
-  for (std::size_t i = 0; i < sequences; ++i) {
-    const std::int64_t count = batch.cu_seqlens[i + 1] - batch.cu_seqlens[i];
-    alone_ = alone_ && count == 1;
-    buffers.sequence_of.insert(buffers.sequence_of.end(), static_cast<std::size_t>(count),
-                               static_cast<std::int64_t>(i));
-  }
-  buffers.cos.resize(plan.ropes_.size());
-  buffers.sin.resize(plan.ropes_.size());
-  for (std::size_t i = 0; i < plan.ropes_.size(); ++i) {
-    const auto& [rope, frequencies] = plan.ropes_[i];
-    const std::int64_t pairs = rope->rotary_dim / 2;
-    grow(buffers.cos[i], rows_ * pairs);
-    grow(buffers.sin[i], rows_ * pairs);
-    std::vector<float> own;
-    for (std::int64_t row = 0; row < rows_; ++row) {
-      const auto at = static_cast<std::size_t>(row);
-      const auto sequence = static_cast<std::size_t>(buffers.sequence_of[at]);
-      const bool first = row == batch.cu_seqlens[sequence];
-      if (frequencies.empty() && first) own = ops::rope_frequencies(*rope, batch.rope_lengths[sequence]);
-      ops::rope_angles(*rope, frequencies.empty() ? own : frequencies, batch.position_ids[at],
-                       buffers.cos[i].data() + row * pairs, buffers.sin[i].data() + row * pairs);
-    }
-  }
+  find_sequences();
+  make_room(workers);
+  make_attention_room();
+  turn_positions();
 }
 
 void PlanPass::mark_many() {
@@ -90,7 +43,42 @@ void PlanPass::mark_many() {
   }
 }
 
-void PlanPass::run(int index, int workers, Barrier& barrier) {
+void PlanPass::find_sequences() {
+  const std::size_t sequences = batch_.cu_seqlens.size() - 1;
+  buffers_.sequences.resize(sequences);
+  buffers_.sequence_of.clear();
+  for (std::size_t i = 0; i < sequences; ++i) {
+    const std::int64_t count = batch_.cu_seqlens[i + 1] - batch_.cu_seqlens[i];
+    alone_ = alone_ && count == 1;
+    buffers_.sequence_of.insert(buffers_.sequence_of.end(), static_cast<std::size_t>(count),
+                                static_cast<std::int64_t>(i));
+    buffers_.sequences[i].before = cache_.length(batch_.sequences[i]);
+    cache_.pages(batch_.sequences[i], buffers_.sequences[i].pages);
+  }
+}
+
+// Angles of RoPE at the rows' positions.
+void PlanPass::turn_positions() {
+  buffers_.cos.resize(plan_.ropes_.size());
+  buffers_.sin.resize(plan_.ropes_.size());
+  for (std::size_t i = 0; i < plan_.ropes_.size(); ++i) {
+    const auto& [rope, frequencies] = plan_.ropes_[i];
+    const std::int64_t pairs = rope->rotary_dim / 2;
+    grow(buffers_.cos[i], rows_ * pairs);
+    grow(buffers_.sin[i], rows_ * pairs);
+    std::vector<float> own;
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      const auto at = static_cast<std::size_t>(row);
+      const auto sequence = static_cast<std::size_t>(buffers_.sequence_of[at]);
+      const bool first = row == batch_.cu_seqlens[sequence];
+      if (frequencies.empty() && first) own = ops::rope_frequencies(*rope, batch_.rope_lengths[sequence]);
+      ops::rope_angles(*rope, frequencies.empty() ? own : frequencies, batch_.position_ids[at],
+                       buffers_.cos[i].data() + row * pairs, buffers_.sin[i].data() + row * pairs);
+    }
+  }
+}
+
+void PlanPass::run(int index, int workers, Barrier& barrier) noexcept {
   const Worker worker{index, workers, barrier, buffers_.own[static_cast<std::size_t>(index)]};
   embed(worker);
   worker.wait();
@@ -125,13 +113,13 @@ void PlanPass::embed(const Worker& worker) {
     multiply(worker, plan_.project_in_, input, rows_, buffers_.x.data());
     worker.wait();
   }
-  std::vector<float> position(config.learned_positions > 0 ? static_cast<std::size_t>(config.hidden_size) : 0);
   for (std::int64_t row = range.begin; row < range.end; ++row) {
     float* const x = buffers_.x.data() + row * config.hidden_size;
     if (config.learned_positions > 0) {
       const std::int64_t at = batch_.position_ids[static_cast<std::size_t>(row)] + config.position_offset;
-      weights.weight(Role::position_embeddings).read_row(at, position.data());
-      for (std::int64_t i = 0; i < config.hidden_size; ++i) x[i] += position[static_cast<std::size_t>(i)];
+      float* const position = buffers_.branch.data() + row * config.hidden_size;
+      weights.weight(Role::position_embeddings).read_row(at, position);
+      for (std::int64_t i = 0; i < config.hidden_size; ++i) x[i] += position[i];
     }
     if (plan_.embedding_norm_) norm_row(kernels_, *plan_.embedding_norm_, x, x, config.hidden_size);
   }
@@ -227,8 +215,9 @@ at::Tensor Plan::forward(const PackedBatch& batch, KvCache& cache) const {
   at::Tensor logits;
   if (count > 0) logits = empty_tensor({count, config_.vocab_size}, at::kFloat);
   std::unique_ptr<PlanBuffers> buffers = take_buffers();
-  PlanPass pass(*this, batch, cache, *buffers, count > 0 ? logits.mutable_data_ptr<float>() : nullptr);
-  run_team([&](int worker, int workers, Barrier& barrier) { pass.run(worker, workers, barrier); });
+  const int threads = team_threads();  // once: another thread may set it meanwhile
+  PlanPass pass(*this, batch, cache, *buffers, threads, count > 0 ? logits.mutable_data_ptr<float>() : nullptr);
+  run_team(threads, [&](int worker, int workers, Barrier& barrier) noexcept { pass.run(worker, workers, barrier); });
   give_back(std::move(buffers));
   return logits;
 }

@@ -1,73 +1,13 @@
 // PlanPass: one pass of a plan over a batch, as every worker of the team runs it.
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "model/few_rows.h"
 #include "model/plan.h"
-#include "ops/attention_parts.h"
-#include "support/thread_team.h"
+#include "model/plan_buffers.h"
 
 namespace powerhouse {
-
-/// Room for `size` values; what there is stays.
-template <typename T>
-void grow(std::vector<T>& values, std::int64_t size) {
-  if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
-}
-
-/// Rows as products read them. Vectors grow and are kept.
-struct PlanInput {
-  std::vector<float> floats{};
-  std::vector<std::int8_t> codes{}, rests{};
-  std::vector<float> scales{};
-  std::vector<std::int32_t> sums{};
-  std::vector<std::uint16_t> bf16{};
-  std::vector<char> many{};  // of each row: it is multiplied as a row of many, not by codes
-  std::int64_t width = 0;
-  std::int64_t stride = 0;  // width and zeros up to a multiple of kGemmPad, and a step aside in the caches
-
-  void reserve(std::int64_t count, std::int64_t row_width, const PlanProduct& product);
-  cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), stride}; }
-};
-
-/// Which experts the rows go to. A slot is a row at one of its experts; slots are sorted by expert, then by row.
-struct PlanRoutes {
-  std::vector<std::int64_t> experts{};  // [rows, chosen], the most probable first
-  std::vector<float> weights{};         // [rows, chosen]
-  std::vector<std::int64_t> first{};    // [experts + 1], the first slot of each expert
-  std::vector<std::int64_t> places{};   // of each slot, its place in the two tables above
-
-  Range slots_of(std::size_t expert) const { return {first[expert], first[expert + 1]}; }
-};
-
-/// What a pass needs beside the weights; kept from pass to pass.
-struct PlanBuffers {
-  std::vector<float> x{}, qkv{}, context{}, up{}, branch{};
-  PlanInput input{};  // of many rows, shared by the workers
-  struct Own {
-    PlanInput input{};  // of few rows: each worker prepares all of them itself, which costs less than waiting
-    std::vector<float> scratch{};
-    PlanInput routed{};  // rows of few slots
-    PlanRoutes routes{};
-    std::vector<float> probabilities{};
-    ops::AttentionParts parts{};  // of one row, in exact numerics
-  };
-  std::vector<Own> own{};
-  std::vector<std::vector<float>> cos{}, sin{};  // of each distinct RoPE: [rows, rotary_dim / 2]
-  std::vector<std::int64_t> sequence_of{};       // of each row
-  std::vector<char> many{}, many_logits{};       // of each row, and of each row of logits: see kManyRows
-  std::vector<KvCache::Pages> pages{};           // of each sequence, in the layer at hand
-  ops::AttentionParts parts{};                   // rows that are attended one by one, likewise
-  std::vector<float> embedded{};                 // rows as wide as embeddings that are projected
-  std::vector<float> router{}, expert{};         // products of PlanMoe::router and of one expert
-  PlanInput routed{};                            // rows of slots
-  PlanRoutes routes{};
-};
-
-/// Up to this many rows are prepared by every worker for itself.
-inline constexpr std::int64_t kOwnRows = 4;
 
 /// More new rows of one sequence than this are multiplied by weights that are made plain numbers in passing, which
 /// costs about as much as multiplying so many rows. A row's bits depend on how many its own sequence brings, never on
@@ -80,9 +20,11 @@ void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float*
 
 class PlanPass {
  public:
-  /// `logits` has room for [logits_rows, vocab_size]; null where none are wanted.
-  PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, float* logits);
-  void run(int worker, int workers, Barrier& barrier);
+  /// Makes all room that up to `workers` need. `logits` has room for [logits_rows, vocab_size]; null where none are
+  /// wanted.
+  PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, int workers,
+           float* logits);
+  void run(int worker, int workers, Barrier& barrier) noexcept;
 
  private:
   struct Worker {
@@ -103,9 +45,13 @@ class PlanPass {
   };
 
   void mark_many();
+  void find_sequences();
+  void make_room(int workers);
+  void make_attention_room();
+  void turn_positions();
   void embed(const Worker& worker);
   void attention(const Worker& worker, std::size_t index);
-  void find_pages(const PlanLayer& layer, std::int64_t index);
+  void cut_rows(const PlanLayer& layer);
   void turn_heads(const Worker& worker, const PlanLayer& layer);
   void turn_head(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head);
   void write_key_value(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head);
@@ -115,6 +61,8 @@ class PlanPass {
   cpu::AttentionRow row_of(const PlanLayer& layer, std::size_t sequence, std::int64_t k) const;
   void merge(const Worker& worker, const PlanLayer& layer);
   cpu::AttentionShape shape_of(const PlanLayer& layer) const;
+  std::int64_t page_offset(const PlanLayer& layer) const { return cache_.page_offset(&layer - plan_.layers_.data()); }
+
   void mlp(const Worker& worker, const PlanLayer& layer);
   void up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);
   void norm_x(const Worker& worker, const std::optional<PlanNorm>& norm);
@@ -127,7 +75,6 @@ class PlanPass {
   const PlanRoutes& route(const Worker& worker, const PlanLayer& layer);
   void route_row(const PlanLayer& layer, PlanRoutes& routes, std::int64_t row, std::vector<float>& probabilities) const;
   PlanRoutes& routes_of(const Worker& worker) const;
-  void reserve_experts(const Moe& moe, std::int64_t router_width);
   template <typename SourceOf>
   PlanInput& prepare_slots(const Worker& worker, const PlanProduct& product, std::int64_t count, SourceOf source_of);
 

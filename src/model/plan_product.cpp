@@ -52,21 +52,6 @@ void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float*
   kernels.rms_norm(params, 0, 1);
 }
 
-void PlanInput::reserve(std::int64_t count, std::int64_t row_width, const PlanProduct& product) {
-  width = row_width;
-  // Rows that lie a multiple of 4096 bytes apart would take each other's place in the first-level cache.
-  stride = (width + cpu::kGemmPad - 1) / cpu::kGemmPad * cpu::kGemmPad + cpu::kGemmPad;
-  many.resize(static_cast<std::size_t>(count));
-  grow(floats, count * stride);
-  if (product.reads_codes()) {
-    grow(codes, count * stride);
-    grow(rests, count * stride);
-    grow(scales, count * stride / 32);
-    grow(sums, count * stride / 16);
-  }
-  if (product.reads_bf16()) grow(bf16, count * stride);
-}
-
 void PlanPass::prepare_row(PlanInput& input, const PlanProduct& product, std::int64_t row, const Source& source) {
   input.many[static_cast<std::size_t>(row)] = source.many ? 1 : 0;
   float* const floats = input.floats.data() + row * input.stride;
@@ -103,7 +88,7 @@ PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, c
   const std::int64_t width = product.matrices.front().inputs;
   const bool own = rows <= kOwnRows;
   PlanInput& input = own ? worker.own.input : buffers_.input;
-  if (own || worker.index == 0) input.reserve(rows, width, product);
+  if (own || worker.index == 0) input.begin(width);
   if (!own) worker.wait();
   const Range range = own ? Range{0, rows} : worker.share_of(rows);
   for (std::int64_t row = range.begin; row < range.end; ++row) {

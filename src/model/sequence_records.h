@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "powerhouse/model_config.h"
@@ -32,6 +33,8 @@ class SequenceRecords {
   void put(std::int64_t sequence, SequenceRecord record) { records_[sequence] = std::move(record); }
   void append(std::int64_t sequence, std::span<const std::int64_t> ids, std::int64_t rope_length);
   void fork(std::int64_t from, std::int64_t to) { put(to, at(from)); }
+  /// Of two that have records.
+  void swap(std::int64_t a, std::int64_t b) { std::swap(records_.at(a), records_.at(b)); }
   void truncate(std::int64_t sequence, std::int64_t length);
   void remove(std::int64_t sequence) { records_.erase(sequence); }
 

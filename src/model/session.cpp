@@ -192,7 +192,7 @@ at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const 
     at::Tensor logits = run(inputs, lengths, cancel);
     for (const auto& [old, fresh] : replaced) {
       cache.swap(old, fresh);
-      records.fork(fresh, old);
+      records.swap(old, fresh);
       drop(fresh);
     }
     return logits;
@@ -220,11 +220,20 @@ Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
-SequenceId Session::create() { return impl_->cache.create(); }
+SequenceId Session::create() {
+  return guarded([&] { return impl_->cache.create(); });
+}
 SequenceId Session::fork(SequenceId sequence) {
-  const SequenceId copy = impl_->cache.fork(sequence);
-  impl_->records.fork(sequence, copy);
-  return copy;
+  return guarded([&] {
+    const SequenceId copy = impl_->cache.fork(sequence);
+    try {
+      impl_->records.fork(sequence, copy);
+    } catch (...) {
+      impl_->drop(copy);
+      throw;
+    }
+    return copy;
+  });
 }
 void Session::truncate(SequenceId sequence, std::int64_t length) {
   impl_->cache.truncate(sequence, length);
@@ -264,13 +273,15 @@ at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::sto
   impl_->check(batch);
   if (batch.empty()) return {};
   const c10::AutoGradMode no_grad(false);
-  std::vector<std::int64_t> lengths;
-  bool again = false;
-  for (const SequenceInput& input : batch) {
-    lengths.push_back(impl_->rope_length(input));
-    again = again || impl_->records.outgrown(input.sequence, lengths.back());
-  }
-  return guarded([&] { return again ? impl_->run_again(batch, cancel) : impl_->run(batch, lengths, cancel); });
+  return guarded([&] {
+    std::vector<std::int64_t> lengths;
+    bool again = false;
+    for (const SequenceInput& input : batch) {
+      lengths.push_back(impl_->rope_length(input));
+      again = again || impl_->records.outgrown(input.sequence, lengths.back());
+    }
+    return again ? impl_->run_again(batch, cancel) : impl_->run(batch, lengths, cancel);
+  });
 }
 
 std::size_t Session::cache_bytes() const { return impl_->cache.bytes(); }

@@ -54,12 +54,14 @@ class Checksum {
 template <typename Visit>
 void visit_pages(const KvCache& cache, std::int64_t layer, std::int64_t sequence, std::int64_t length, bool value,
                  Visit visit) {
-  const KvCache::Pages pages = cache.pages(layer, sequence);
+  const KvCache::Pages pages = cache.pages(sequence);
   const std::size_t token = cache.token_bytes(layer);
+  const std::int64_t offset = cpu::cache_bytes(cache.format(), cache.page_offset(layer));
   for (std::int64_t first = 0; first < length; first += cache.page_tokens()) {
     const std::int64_t count = std::min(cache.page_tokens(), length - first);
     const auto page = static_cast<std::size_t>(first / cache.page_tokens());
-    visit((value ? pages.values : pages.keys)[page], static_cast<std::size_t>(count) * token);
+    visit(static_cast<const char*>((value ? pages.values : pages.keys)[page]) + offset,
+          static_cast<std::size_t>(count) * token);
   }
 }
 
@@ -245,8 +247,8 @@ std::int64_t restore_sequence(const std::string& path, const CausalLM& model, Kv
     cache.reserve(sequence, length);
     for (std::size_t i = 1; i < parts.size(); ++i) {
       const std::byte* from = views[i]->data;
-      visit_pages(cache, parts[i].layer, sequence, length, parts[i].value, [&](const void* page, std::size_t size) {
-        std::memcpy(const_cast<void*>(page), from, size);  // pages of our own, just reserved
+      visit_pages(cache, parts[i].layer, sequence, length, parts[i].value, [&](const char* page, std::size_t size) {
+        std::memcpy(const_cast<char*>(page), from, size);  // pages of our own, just reserved
         from += size;
       });
     }

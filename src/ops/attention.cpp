@@ -37,9 +37,6 @@ at::Tensor heads_first(const at::Tensor& x, std::int64_t heads) {
   return out.unsqueeze(0);
 }
 
-// A sequence with more new rows is taken in tiles of them; up to this many are taken one by one.
-constexpr std::int64_t kSingleRows = 4;
-
 template <typename T>
 T* offset(T* base, std::int64_t elements, const at::Tensor& of) {
   using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
@@ -88,6 +85,7 @@ cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, 
           .group = query.size(1) / layout.num_key_value_heads,
           .head_dim = head_dim,
           .page_tokens = layout.page_tokens,
+          .page_offset = layout.page_offset,
           .token_stride = layout.num_key_value_heads * head_dim,
           .kv_head_stride = head_dim,
           .q_head_stride = query.stride(1),
@@ -111,15 +109,13 @@ void attend(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*), c
 
 cpu::AttentionRow row_of(const at::Tensor& query, const PagedSequence& sequence, std::int64_t i, std::int64_t window,
                          at::Tensor& out) {
-  const std::int64_t row = sequence.first_row + i;
-  const std::int64_t end = sequence.length - sequence.rows + i + 1;
-  return {.q = offset(query.const_data_ptr(), row * query.stride(0), query),
-          .out = offset(out.mutable_data_ptr(), row * out.stride(0), out),
-          .key_pages = sequence.key_pages.data(),
-          .value_pages = sequence.value_pages.data(),
-          .begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0,
-          .end = end,
-          .position = end - 1};
+  const std::int64_t number = sequence.first_row + i;
+  cpu::AttentionRow row = row_at(sequence.length - sequence.rows + i, window);
+  row.q = offset(query.const_data_ptr(), number * query.stride(0), query);
+  row.out = offset(out.mutable_data_ptr(), number * out.stride(0), out);
+  row.key_pages = sequence.key_pages.data();
+  row.value_pages = sequence.value_pages.data();
+  return row;
 }
 
 // Every row by itself: of all rows at once the parts would take much room.

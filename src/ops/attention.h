@@ -45,6 +45,7 @@ struct PageLayout {
   BlockFormat type = BlockFormat::f32;  // cpu::is_cache_type
   std::int64_t num_key_value_heads = 0;
   std::int64_t page_tokens = 0;
+  std::int64_t page_offset = 0;  // elements from where a page begins to this layer's part of it
 };
 
 /// Whether our own CPU kernels know all of the rule.

@@ -4,6 +4,14 @@
 
 namespace powerhouse::ops {
 
+void AttentionParts::reserve(std::size_t rows, std::size_t parts, std::int64_t partial_floats) {
+  parts_.reserve(parts);
+  ends_.reserve(parts);
+  merges_.reserve(rows);
+  const std::size_t floats = parts > rows ? parts * static_cast<std::size_t>(partial_floats) : 0;
+  if (partials_.size() < floats) partials_.resize(floats);
+}
+
 void AttentionParts::begin(std::int64_t num_kv_heads, std::int64_t num_heads, std::int64_t head_dim) {
   num_kv_heads_ = num_kv_heads;
   num_heads_ = num_heads;

@@ -9,10 +9,27 @@
 
 namespace powerhouse::ops {
 
+/// A sequence with more new rows than this is attended in tiles of them, others row by row.
+inline constexpr std::int64_t kSingleRows = 4;
+
+/// What a row sees that stands at `position`: all up to itself, with a window only so many of the last.
+inline cpu::AttentionRow row_at(std::int64_t position, std::int64_t window) {
+  const std::int64_t end = position + 1;
+  return {.begin = window > 0 && window < end ? end - window : 0, .end = end, .position = position};
+}
+
 /// A long row is cut where positions say so (cpu::kAttentionPart): what comes out depends neither on the batch nor on
 /// the threads. Short rows stay whole and need no second step.
 class AttentionParts {
  public:
+  /// Room for so many rows of together so many parts, each of `partial_floats` (cpu::attention_partial_floats): up to
+  /// there `add`, `end` and `attend` allocate nothing.
+  void reserve(std::size_t rows, std::size_t parts, std::int64_t partial_floats);
+  /// At most so many parts has a row that ends there.
+  static std::size_t parts_up_to(std::int64_t end) {
+    return static_cast<std::size_t>((end + cpu::kAttentionPart - 1) / cpu::kAttentionPart);
+  }
+
   /// Forgets the rows before; the room stays.
   void begin(std::int64_t num_kv_heads, std::int64_t num_heads, std::int64_t head_dim);
   /// A whole row.

@@ -69,8 +69,12 @@ class Weight {
 
   /// The file's rows while they are canonical, or null.
   const StoredWeight* stored() const { return stored_ ? &*stored_ : nullptr; }
-  /// One row of outputs (or of embeddings) in float32, of a matrix that is not handed out transposed.
+  /// One row of outputs (or of embeddings) in float32, of a matrix that is not handed out transposed. Behind
+  /// `prepare_rows` it makes nothing and so can't fail.
   void read_row(std::int64_t row, float* values) const;
+  void prepare_rows() const {
+    if (stored_ && stored_->transposed) tensor();
+  }
   /// The same of some rows, float32 [rows, columns]; `rows` is int64 [rows].
   at::Tensor rows(const at::Tensor& rows) const;
   /// Where the rows of a matrix (of all experts' matrices, one behind the other) lie as plain numbers in the file, in

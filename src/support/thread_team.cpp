@@ -88,9 +88,8 @@ void Barrier::wait(int workers) noexcept {
   round_.wait(round, std::memory_order_acquire);  // returns only when the round has changed
 }
 
-void run_team(void (*body)(int, int, Barrier&, void*), void* state) {
+void run_team(int workers, void (*body)(int, int, Barrier&, void*) noexcept, void* state) {
   Barrier barrier;
-  const int workers = team_threads();
   if (workers <= 1 || omp_in_parallel() != 0) {
     body(0, 1, barrier, state);
     return;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 namespace powerhouse {
 
@@ -41,15 +42,20 @@ class Barrier {
   alignas(64) std::atomic<std::uint32_t> round_{0};
 };
 
-/// Runs body(worker, workers, barrier) once on every worker of the team, one fork: steps with a barrier between cost a
-/// tenth of a fork each. The body must not throw, and every worker must come to the same barriers.
-void run_team(void (*body)(int, int, Barrier&, void*), void* state);
+/// Runs body(worker, workers, barrier) once on each of `workers` threads of the team, or on fewer where OpenMP gives no
+/// more; one fork: steps with a barrier between cost a tenth of a fork each. Every worker must come to the same
+/// barriers, so that none may leave by an exception: what a body needs is made before.
+void run_team(int workers, void (*body)(int, int, Barrier&, void*) noexcept, void* state);
 
 template <typename Body>
-void run_team(Body&& body) {
-  run_team([](int worker, int workers, Barrier& barrier,
-              void* state) { (*static_cast<std::remove_reference_t<Body>*>(state))(worker, workers, barrier); },
-           const_cast<void*>(static_cast<const void*>(&body)));
+void run_team(int workers, Body&& body) {
+  static_assert(noexcept(body(0, workers, std::declval<Barrier&>())), "a worker's body must be noexcept");
+  run_team(
+      workers,
+      [](int worker, int count, Barrier& barrier, void* state) noexcept {
+        (*static_cast<std::remove_reference_t<Body>*>(state))(worker, count, barrier);
+      },
+      const_cast<void*>(static_cast<const void*>(&body)));
 }
 
 }  // namespace powerhouse

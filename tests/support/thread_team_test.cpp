@@ -60,12 +60,10 @@ TEST(CpuInfo, KnowsThisMachine) {
 
 // Every worker sees what all wrote before the barrier, with more workers than processors too.
 TEST(RunTeam, BarriersPartTheSteps) {
-  const int threads = team_threads();
   for (const int count : {1, 2, 5}) {
-    set_team_threads(count);
     std::vector<int> steps(16, 0);
     std::atomic<int> wrong{0};
-    run_team([&](int worker, int workers, Barrier& barrier) {
+    run_team(count, [&](int worker, int workers, Barrier& barrier) noexcept {
       for (int step = 1; step <= 200; ++step) {
         steps[static_cast<std::size_t>(worker)] = step;
         barrier.wait(workers);
@@ -76,6 +74,19 @@ TEST(RunTeam, BarriersPartTheSteps) {
     EXPECT_EQ(wrong, 0) << count;
     EXPECT_EQ(steps[0], 200);
   }
+}
+
+// Whoever sets the number of threads meanwhile changes nothing: buffers are made for the number that was asked for.
+TEST(RunTeam, TakesNoMoreWorkersThanAskedFor) {
+  const int threads = team_threads();
+  set_team_threads(5);
+  std::atomic<int> most{0}, runs{0};
+  run_team(2, [&](int, int workers, Barrier&) noexcept {
+    most = workers;
+    ++runs;
+  });
+  EXPECT_LE(most, 2);
+  EXPECT_EQ(runs, most);
   set_team_threads(threads);
 }
 

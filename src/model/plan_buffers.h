@@ -1,0 +1,87 @@
+// PlanBuffers: what a pass needs beside the weights. All room is made before the pass begins, on one thread: steps only
+// say which part of it they use.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "model/kv_cache.h"
+#include "model/plan_parts.h"
+#include "ops/attention_parts.h"
+#include "support/thread_team.h"
+
+namespace powerhouse {
+
+/// Room for `size` values; what there is stays.
+template <typename T>
+void grow(std::vector<T>& values, std::int64_t size) {
+  if (static_cast<std::int64_t>(values.size()) < size) values.resize(static_cast<std::size_t>(size));
+}
+
+/// Rows as products read them.
+struct PlanInput {
+  std::vector<float> floats{};
+  std::vector<std::int8_t> codes{}, rests{};
+  std::vector<float> scales{};
+  std::vector<std::int32_t> sums{};
+  std::vector<std::uint16_t> bf16{};
+  std::vector<char> many{};  // of each row: it is multiplied as a row of many, not by codes
+  std::int64_t width = 0;
+  std::int64_t stride = 0;  // PlanRowSize::stride(width)
+
+  void reserve(std::int64_t rows, const PlanRowSize& size);
+  /// Rows of this width from here on.
+  void begin(std::int64_t row_width) noexcept {
+    width = row_width;
+    stride = PlanRowSize::stride(row_width);
+  }
+  cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), stride}; }
+};
+
+/// Which experts the rows go to. A slot is a row at one of its experts; slots are sorted by expert, then by row.
+struct PlanRoutes {
+  std::vector<std::int64_t> experts{};  // [rows, chosen], the most probable first
+  std::vector<float> weights{};         // [rows, chosen]
+  std::vector<std::int64_t> first{};    // [experts + 1], the first slot of each expert
+  std::vector<std::int64_t> places{};   // of each slot, its place in the two tables above
+
+  void reserve(std::int64_t slots, std::int64_t expert_count);
+  Range slots_of(std::size_t expert) const { return {first[expert], first[expert + 1]}; }
+};
+
+/// A sequence of the batch: how much of it stands in the cache, and where.
+struct PlanSequence {
+  std::int64_t before = 0;  // tokens of earlier passes
+  KvCache::Pages pages{};
+};
+
+/// Kept from pass to pass.
+struct PlanBuffers {
+  std::vector<float> x{}, qkv{}, context{}, up{}, branch{};
+  PlanInput input{};  // of many rows, shared by the workers
+  struct Own {
+    PlanInput input{};  // of few rows: each worker prepares all of them itself, which costs less than waiting
+    std::vector<float> scratch{};
+    PlanInput routed{};  // rows of few slots
+    PlanRoutes routes{};
+    std::vector<float> probabilities{};
+    ops::AttentionParts parts{};  // of one row, in exact numerics
+  };
+  std::vector<Own> own{};                        // of each worker
+  std::vector<std::vector<float>> cos{}, sin{};  // of each distinct RoPE: [rows, rotary_dim / 2]
+  std::vector<std::int64_t> sequence_of{};       // of each row
+  std::vector<char> many{}, many_logits{};       // of each row, and of each row of logits: see kManyRows
+  std::vector<PlanSequence> sequences{};
+  ops::AttentionParts parts{};            // rows that are attended one by one, in the layer at hand
+  std::vector<float> embedded{};          // rows as wide as embeddings that are projected
+  std::vector<float> router{}, expert{};  // products of PlanMoe::router and of one expert
+  PlanInput routed{};                     // rows of slots
+  PlanRoutes routes{};
+  std::unique_ptr<PlanBuffers> next{};  // where a plan keeps them
+};
+
+/// Up to this many rows are prepared by every worker for itself, and so many slots.
+inline constexpr std::int64_t kOwnRows = 4;
+inline constexpr std::int64_t kOwnSlots = 8;
+
+}  // namespace powerhouse
