@@ -137,7 +137,7 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) con
     at::Tensor logits = planned ? model->plan->forward(batch, *cache)
                                 : model->decoder.forward(batch, cache, hooks, model->arithmetic());
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
-      report_not_finite(*model, batch, cache, hooks);
+      report_not_finite(*model, batch, cache, hooks, planned);
     }
     return logits;
   });

@@ -9,12 +9,31 @@
 namespace powerhouse {
 namespace {
 
-struct Found {
-  HookPoint point;
-  std::int64_t layer;
-};
-
 bool finite(const at::Tensor& tensor) { return at::_ops::isfinite::call(tensor).all().item<bool>(); }
+
+std::string name_of(const PlanPoint& at) {
+  const std::string name(to_string(at.point));
+  return at.layer >= 0 ? "layer " + std::to_string(at.layer) + " " + name : name;
+}
+
+// Where the decoder meets it first.
+std::optional<PlanPoint> first_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache,
+                                          const HookTable& hooks) {
+  HookTable watched = hooks;
+  for (int i = 0; i < kHookPointCount; ++i) {
+    const auto point = static_cast<HookPoint>(i);
+    watched.add({point, -1}, [](const at::Tensor& activation, const HookContext& context) -> at::Tensor {
+      if (!finite(activation)) throw PlanPoint{context.point, context.layer};
+      return {};
+    });
+  }
+  try {
+    model.decoder.forward(batch, cache, watched, model.arithmetic());
+  } catch (const PlanPoint& found) {
+    return found;
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -24,24 +43,12 @@ bool all_finite(const at::Tensor& logits) {
          0;
 }
 
-void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache, const HookTable& hooks) {
-  HookTable watched = hooks;
-  for (int i = 0; i < kHookPointCount; ++i) {
-    const auto point = static_cast<HookPoint>(i);
-    watched.add({point, -1}, [](const at::Tensor& activation, const HookContext& context) -> at::Tensor {
-      if (!finite(activation)) throw Found{context.point, context.layer};
-      return {};
-    });
-  }
-  std::string where = "logits";
-  try {
-    model.decoder.forward(batch, cache, watched, model.arithmetic());
-  } catch (const Found& found) {
-    where = to_string(found.point);
-    if (found.layer >= 0) where = "layer " + std::to_string(found.layer) + " " + where;
-  }
+void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
+                       bool planned) {
+  const std::optional<PlanPoint> found =
+      planned ? model.plan->first_not_finite(batch, *cache) : first_not_finite(model, batch, cache, hooks);
   throw Error(ErrorKind::numeric, "the logits are not finite; NaN or infinity begins here",
-              {.file = model.origin, .field = where});
+              {.file = model.origin, .field = name_of(found.value_or(PlanPoint{}))});
 }
 
 }  // namespace powerhouse

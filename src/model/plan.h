@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "model/decoder.h"
@@ -19,6 +20,12 @@
 namespace powerhouse {
 
 struct PlanBuffers;
+
+/// A point of a pass, as hooks name them; layer -1 outside layers.
+struct PlanPoint {
+  HookPoint point = HookPoint::logits;
+  std::int64_t layer = -1;
+};
 
 class Plan {
  public:
@@ -32,6 +39,10 @@ class Plan {
 
   /// As Decoder::forward with a cache and without hooks. From any thread.
   at::Tensor forward(const PackedBatch& batch, KvCache& cache) const;
+
+  /// Where the first number that is not finite comes up in the same pass, on one thread. The cache's reserved room is
+  /// written again with the same values.
+  std::optional<PlanPoint> first_not_finite(const PackedBatch& batch, KvCache& cache) const;
 
   /// The products of a layer, for who multiplies by them outside a pass (model/exact_product.h); -1: those outside
   /// layers. Null where they have no such matrix; where query, key and value are one, each has its part of it.

@@ -13,12 +13,13 @@ constexpr std::int64_t kExactLength = 256;
 
 }  // namespace
 
-void PlanPass::attention(const Worker& worker, std::size_t index) {
-  const PlanLayer& layer = plan_.layers_[index];
+void PlanPass::attention(const Worker& worker, const PlanLayer& layer) {
   const std::int64_t hidden = plan_.config_.hidden_size;
   PlanInput& input = prepare(worker, layer.qkv, {buffers_.x.data(), hidden, &layer.attention_norm});
+  look(HookPoint::attention_norm, index_of(layer), input);
   if (worker.index == 0) cut_rows(layer);
   multiply(worker, layer.qkv, input, rows_, buffers_.qkv.data());
+  look_at_heads(layer);
   // Side by side, the MLP reads x before attention is added to it.
   if (layer.block->residual != Residual::sequential) {
     const bool same = layer.block->residual == Residual::parallel_shared_norm;
@@ -27,6 +28,7 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
   }
   worker.wait();
   turn_heads(worker, layer);
+  look_at_heads(layer);
   // Where rows are cut, a worker attends to what others turned.
   if (!alone_ || buffers_.parts.cut()) worker.wait();
   attend(worker, layer);
@@ -35,6 +37,7 @@ void PlanPass::attention(const Worker& worker, std::size_t index) {
     merge(worker, layer);
     worker.wait();
   }
+  look(HookPoint::attention_context, index_of(layer), buffers_.context.data(), layer.query_width());
   PlanInput& context = prepare(worker, layer.output, {buffers_.context.data(), layer.query_width()});
   add_branch(worker, layer.output, context, *layer.block, layer.attention_post_norm);
 }
@@ -139,7 +142,7 @@ void PlanPass::write_key_value(const PlanLayer& layer, std::int64_t row, std::in
   const std::int64_t position = sequence.before + row - batch_.cu_seqlens[number];
   const auto page = static_cast<std::size_t>(position / cache_.page_tokens());
   const std::int64_t place =
-      page_offset(layer) + position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
+      cache_.page_offset(index_of(layer)) + position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
   const BlockFormat type = cache_.format();
   const auto write = [&](const float* from, const void* base) {
     auto* const to = static_cast<char*>(const_cast<void*>(base)) + cpu::cache_bytes(type, place);
@@ -165,7 +168,7 @@ cpu::AttentionShape PlanPass::shape_of(const PlanLayer& layer) const {
           .group = attention.num_heads / attention.num_key_value_heads,
           .head_dim = attention.head_dim,
           .page_tokens = cache_.page_tokens(),
-          .page_offset = page_offset(layer),
+          .page_offset = cache_.page_offset(index_of(layer)),
           .token_stride = layer.key_value_width(),
           .kv_head_stride = attention.head_dim,
           .q_head_stride = attention.head_dim,

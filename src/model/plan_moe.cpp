@@ -180,7 +180,12 @@ void PlanPass::experts_up(const Worker& worker, const PlanLayer& layer, const st
   const PlanMoe& moe = *layer.moe;
   const Moe& choice = *layer.block->mlp.moe;
   PlanInput& x = prepare(worker, moe.router, {buffers_.x.data(), plan_.config_.hidden_size, &norm});
+  look(HookPoint::mlp_norm, index_of(layer), x);
   multiply(worker, moe.router, x, rows_, buffers_.router.data());
+  if (watch_ != nullptr) {  // what stands beside the logits belongs to the MLP's output
+    watch_->look({HookPoint::router_logits, index_of(layer)}, buffers_.router.data(), rows_,
+                 moe.router.matrices.front().outputs, moe.router.width());
+  }
   worker.wait();
   const PlanRoutes& routes = route(worker, layer);
   const bool alone = rows_ == 1;  // then all slots read the same

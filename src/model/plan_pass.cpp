@@ -80,17 +80,23 @@ void PlanPass::turn_positions() {
 
 void PlanPass::run(int index, int workers, Barrier& barrier) noexcept {
   const Worker worker{index, workers, barrier, buffers_.own[static_cast<std::size_t>(index)]};
+  const std::int64_t hidden = plan_.config_.hidden_size;
   embed(worker);
   worker.wait();
-  for (std::size_t i = 0; i < plan_.layers_.size(); ++i) {
-    const PlanLayer& layer = plan_.layers_[i];
+  look(HookPoint::embeddings, -1, buffers_.x.data(), hidden);
+  for (const PlanLayer& layer : plan_.layers_) {
+    if (watch_ != nullptr && watch_->found()) return;
     norm_x(worker, layer.first_norm);
-    attention(worker, i);
+    attention(worker, layer);
     worker.wait();
+    look(HookPoint::attention_output, index_of(layer), buffers_.branch.data(), hidden);
+    look(HookPoint::attention_residual, index_of(layer), buffers_.x.data(), hidden);
     norm_x(worker, layer.middle_norm);
     mlp(worker, layer);
     worker.wait();
+    look(HookPoint::mlp_output, index_of(layer), buffers_.branch.data(), hidden);
     norm_x(worker, layer.last_norm);
+    look(HookPoint::layer_output, index_of(layer), buffers_.x.data(), hidden);
   }
   if (logits_ != nullptr) head(worker);
 }
@@ -165,6 +171,7 @@ void PlanPass::norm_x(const Worker& worker, const std::optional<PlanNorm>& norm)
 void PlanPass::up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm) {
   if (layer.moe) return experts_up(worker, layer, norm);
   PlanInput& input = prepare(worker, layer.up, {buffers_.x.data(), plan_.config_.hidden_size, &norm});
+  look(HookPoint::mlp_norm, index_of(layer), input);
   multiply(worker, layer.up, input, rows_, buffers_.up.data());
 }
 
@@ -176,6 +183,7 @@ void PlanPass::mlp(const Worker& worker, const PlanLayer& layer) {
   if (layer.moe) return experts_down(worker, layer);
   PlanInput& input = prepare(worker, layer.down,
                              {.rows = buffers_.up.data(), .width = layer.up.width(), .activation = &layer.block->mlp});
+  look(HookPoint::mlp_activation, index_of(layer), input);
   add_branch(worker, layer.down, input, *layer.block, layer.mlp_post_norm);
 }
 
@@ -196,6 +204,9 @@ void PlanPass::head(const Worker& worker) {
     source = {buffers_.embedded.data(), config.embedding_size};
   }
   PlanInput& input = prepare(worker, plan_.head_, buffers_.many_logits, count, source);
+  if (watch_ != nullptr) {
+    watch_->look({HookPoint::final_norm, -1}, input.floats.data(), count, input.width, input.stride);
+  }
   const Range columns = multiply(worker, plan_.head_, input, count, logits_);
   if (config.logit_scale == 1.0f && !config.final_softcap) return;
   for (std::int64_t row = 0; row < count; ++row) {

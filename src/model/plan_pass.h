@@ -18,6 +18,17 @@ inline constexpr std::int64_t kManyRows = 32;
 void norm_row(const cpu::CpuKernels& kernels, const PlanNorm& norm, const float* x, float* y, std::int64_t size,
               std::int64_t weight_offset = 0);
 
+/// Looks at the activations of a pass on one thread for the first point that is not finite.
+class PlanWatch {
+ public:
+  /// `rows` rows of `width` floats, `stride` apart. Within a layer, steps need not come in the order of their points.
+  void look(PlanPoint at, const float* values, std::int64_t rows, std::int64_t width, std::int64_t stride) noexcept;
+  const std::optional<PlanPoint>& found() const { return found_; }
+
+ private:
+  std::optional<PlanPoint> found_{};
+};
+
 class PlanPass {
  public:
   /// Makes all room that up to `workers` need. `logits` has room for [logits_rows, vocab_size]; null where none are
@@ -25,6 +36,8 @@ class PlanPass {
   PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, int workers,
            float* logits);
   void run(int worker, int workers, Barrier& barrier) noexcept;
+  /// Of a pass that one worker runs, up to the end of the layer where something is found.
+  void watch(PlanWatch& watch) { watch_ = &watch; }
 
  private:
   struct Worker {
@@ -50,7 +63,7 @@ class PlanPass {
   void make_attention_room();
   void turn_positions();
   void embed(const Worker& worker);
-  void attention(const Worker& worker, std::size_t index);
+  void attention(const Worker& worker, const PlanLayer& layer);
   void cut_rows(const PlanLayer& layer);
   void turn_heads(const Worker& worker, const PlanLayer& layer);
   void turn_head(const PlanLayer& layer, std::int64_t row, std::int64_t kv_head);
@@ -61,7 +74,7 @@ class PlanPass {
   cpu::AttentionRow row_of(const PlanLayer& layer, std::size_t sequence, std::int64_t k) const;
   void merge(const Worker& worker, const PlanLayer& layer);
   cpu::AttentionShape shape_of(const PlanLayer& layer) const;
-  std::int64_t page_offset(const PlanLayer& layer) const { return cache_.page_offset(&layer - plan_.layers_.data()); }
+  std::int64_t index_of(const PlanLayer& layer) const { return &layer - plan_.layers_.data(); }
 
   void mlp(const Worker& worker, const PlanLayer& layer);
   void up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);
@@ -77,6 +90,15 @@ class PlanPass {
   PlanRoutes& routes_of(const Worker& worker) const;
   template <typename SourceOf>
   PlanInput& prepare_slots(const Worker& worker, const PlanProduct& product, std::int64_t count, SourceOf source_of);
+
+  // What a watch is shown; nothing without one.
+  void look(HookPoint point, std::int64_t layer, const float* values, std::int64_t width) const {
+    if (watch_ != nullptr) watch_->look({point, layer}, values, rows_, width, width);
+  }
+  void look(HookPoint point, std::int64_t layer, const PlanInput& input) const {
+    if (watch_ != nullptr) watch_->look({point, layer}, input.floats.data(), rows_, input.width, input.stride);
+  }
+  void look_at_heads(const PlanLayer& layer) const;
 
   // `many`: of each row.
   PlanInput& prepare(const Worker& worker, const PlanProduct& product, const std::vector<char>& many, std::int64_t rows,
@@ -106,6 +128,7 @@ class PlanPass {
   float* logits_;
   const cpu::CpuKernels& kernels_;
   std::int64_t rows_;
+  PlanWatch* watch_ = nullptr;
   bool alone_ = true;  // no row reads a key of another row of this pass
 };
 
