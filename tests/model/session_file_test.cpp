@@ -1,7 +1,10 @@
 // A sequence saved and restored goes on with the same bits as one that was never interrupted; whatever is wrong with a
 // file is an Error, and the session stays as it was.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -49,6 +52,7 @@ class SavedSequence : public ::testing::TestWithParam<Case> {
 
 TEST_P(SavedSequence, GoesOnWithTheSameBits) {
   const CausalLM model = load(GetParam().path, GetParam().dtype);
+  if (GetParam().before > 64) model.impl().model->config.max_position_embeddings = 2048;
   const Ids before = some(GetParam().before);
   const Ids after = some(GetParam().after, GetParam().before);
   const std::string path = folder_.file("sequence.safetensors");
@@ -73,6 +77,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"float32", "tiny_gqa"}, Case{"bf16", "tiny_bf16", Dtype::bf16},
                       Case{"float16_cache", "tiny_gqa", Dtype::f32, KvType::f16},
                       Case{"plan", "tiny_blocks_q4_0.gguf", Dtype::automatic},
+                      Case{"plan_in_parts", "tiny_blocks_q4_0.gguf", Dtype::automatic, KvType::automatic, 555, 6},
+                      Case{"plan_in_parts_q8_0_cache", "tiny_blocks_q4_0.gguf", Dtype::automatic, KvType::q8_0, 555, 6},
                       Case{"q8_0_cache", "tiny_blocks", Dtype::f32, KvType::q8_0},
                       Case{"q4_0_cache", "tiny_blocks", Dtype::f32, KvType::q4_0},
                       Case{"plan_q8_0_cache", "tiny_blocks_q4_0.gguf", Dtype::automatic, KvType::q8_0},
@@ -126,6 +132,48 @@ TEST_F(SessionFile, HoldsBlocksAsBytes) {
                            0, exact.numel());
     EXPECT_TRUE(found.equal(expected)) << to_string(type);
   }
+}
+
+// As long as it lives no file grows beyond `bytes`: what a full disk says, but that the error is another.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    handler_ = std::signal(SIGXFSZ, SIG_IGN);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST_F(SessionFile, AFullDiskLeavesWhatWasThere) {
+  const CausalLM model = load("tiny_blocks_q4_0.gguf", Dtype::automatic);
+  const std::string path = saved(model, some(9));
+  const std::string before = bytes_of(path);
+  Session session(model);
+  const SequenceId sequence = session.create();
+  session.forward(sequence, some(40), LogitsOf::none);
+  for (const rlim_t size : {0, 100, 5000}) {
+    const FullDisk full(size);
+    expect_error(ErrorKind::io, path, [&] { session.save(sequence, path); });
+    expect_error(ErrorKind::io, "other", [&] { session.save(sequence, folder_.file("other")); });
+  }
+  EXPECT_EQ(bytes_of(path), before);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1) << "something is left behind";
+  session.save(sequence, path);
+  const SequenceId restored = session.restore(path);
+  const Ids more = some(5, 40);
+  EXPECT_TRUE(session.forward(restored, more).equal(session.forward(sequence, more)));
 }
 
 TEST_F(SessionFile, HoldsWhatWasNotCut) {
