@@ -258,7 +258,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), all.key, all.value, rule));
     }
     if (by_kernel) {
-      pages[i] = pass.cache != nullptr ? pass.cache->pages(pass.batch.sequences[i])
+      pages[i] = pass.cache != nullptr ? pass.cache->pages(layer, pass.batch.sequences[i])
                                        : KvCache::Pages{{seen.key.const_data_ptr()}, {seen.value.const_data_ptr()}};
       paged.push_back({.key_pages = pages[i].keys,
                        .value_pages = pages[i].values,

@@ -38,10 +38,13 @@ KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_
   }
   std::int64_t elements = 0;
   for (const LayerShape& shape : layers_) {
-    offsets_.push_back(elements);
-    elements += page_tokens_ * shape.num_key_value_heads * shape.head_dim;
+    const std::int64_t of_page = page_tokens_ * shape.num_key_value_heads * shape.head_dim;
+    const auto table = std::find(page_bytes_.begin(), page_bytes_.end(), bytes_of(of_page));
+    places_.push_back({.offset = elements, .table = static_cast<std::size_t>(table - page_bytes_.begin())});
+    if (table == page_bytes_.end()) page_bytes_.push_back(bytes_of(of_page));
+    elements += slab_pages_ * of_page;
   }
-  half_page_ = bytes_of(elements);
+  half_slab_ = bytes_of(elements);
 }
 
 KvCache::Sequence& KvCache::at(std::int64_t sequence) {
@@ -106,7 +109,7 @@ void KvCache::reserve(std::int64_t sequence, std::int64_t tokens) {
   // Nothing fails from here on.
   if (shared != nullptr) {
     const std::int32_t copy = take_page();
-    std::memcpy(page_base(copy, false), page_base(*shared, false), 2 * half_page_);
+    copy_page(*shared, copy);
     drop_page(*shared);
     *shared = copy;
   }
@@ -148,21 +151,26 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
   }
 }
 
-KvCache::Pages KvCache::pages(std::int64_t sequence) const {
+void KvCache::fill(const Sequence& sequence, std::size_t table, Pages& out) const {
+  out.keys.resize(sequence.table.size());
+  out.values.resize(sequence.table.size());
+  for (std::size_t i = 0; i < sequence.table.size(); ++i) {
+    const char* const base = page_base(table, sequence.table[i], false);
+    out.keys[i] = base;
+    out.values[i] = base + half_slab_;
+  }
+}
+
+KvCache::Pages KvCache::pages(std::int64_t layer, std::int64_t sequence) const {
   Pages out;
-  pages(sequence, out);
+  fill(at(sequence), table_of(layer), out);
   return out;
 }
 
-void KvCache::pages(std::int64_t sequence, Pages& out) const {
-  const std::vector<std::int32_t>& table = at(sequence).table;
-  out.keys.resize(table.size());
-  out.values.resize(table.size());
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    const char* const base = page_base(table[i], false);
-    out.keys[i] = base;
-    out.values[i] = base + half_page_;
-  }
+void KvCache::pages(std::int64_t sequence, std::vector<Pages>& out) const {
+  const Sequence& state = at(sequence);
+  out.resize(page_bytes_.size());
+  for (std::size_t table = 0; table < out.size(); ++table) fill(state, table, out[table]);
 }
 
 KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std::int64_t length,
@@ -185,7 +193,7 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
   return out;
 }
 
-std::size_t KvCache::bytes() const { return slabs_.size() * static_cast<std::size_t>(slab_pages_) * 2 * half_page_; }
+std::size_t KvCache::bytes() const { return slabs_.size() * 2 * half_slab_; }
 
 std::size_t KvCache::bytes_per_token() const {
   std::size_t total = 0;
@@ -198,7 +206,7 @@ std::int64_t KvCache::used_pages() const { return static_cast<std::int64_t>(refe
 
 void KvCache::add_slab() {
   const auto pages = static_cast<std::size_t>(slab_pages_);
-  Slab slab{.memory = empty_tensor({static_cast<std::int64_t>(2 * pages * half_page_)}, at::kByte), .base = nullptr};
+  Slab slab{.memory = empty_tensor({static_cast<std::int64_t>(2 * half_slab_)}, at::kByte), .base = nullptr};
   slab.base = static_cast<char*>(slab.memory.mutable_data_ptr());
   // All that may fail comes before anything changes. Pages that are dropped find their room in `free_`.
   reserve_more(references_, pages);
@@ -219,6 +227,14 @@ std::int32_t KvCache::take_page() noexcept {
 
 void KvCache::drop_page(std::int32_t page) noexcept {
   if (--references_[static_cast<std::size_t>(page)] == 0) free_.push_back(page);
+}
+
+void KvCache::copy_page(std::int32_t from, std::int32_t to) noexcept {
+  for (std::int64_t layer = 0; layer < static_cast<std::int64_t>(layers_.size()); ++layer) {
+    for (const bool value : {false, true}) {
+      std::memcpy(layer_base(layer, to, value), layer_base(layer, from, value), page_bytes_[table_of(layer)]);
+    }
+  }
 }
 
 std::size_t KvCache::bytes_of(std::int64_t elements) const {

@@ -60,8 +60,9 @@ cpu::AttentionRow PlanPass::row_of(const PlanLayer& layer, std::size_t sequence,
   cpu::AttentionRow row = ops::row_at(from.before + k, layer.block->attention.sliding_window.value_or(0));
   row.q = buffers_.qkv.data() + number * layer.qkv.width();
   row.out = buffers_.context.data() + number * layer.query_width();
-  row.key_pages = from.pages.keys.data();
-  row.value_pages = from.pages.values.data();
+  const KvCache::Pages& pages = from.pages[cache_.table_of(index_of(layer))];
+  row.key_pages = pages.keys.data();
+  row.value_pages = pages.values.data();
   return row;
 }
 
@@ -148,8 +149,9 @@ void PlanPass::write_key_value(const PlanLayer& layer, std::int64_t row, std::in
     auto* const to = static_cast<char*>(const_cast<void*>(base)) + cpu::cache_bytes(type, place);
     kernels_.store_cache({.cache_type = type, .source = from, .destination = to}, 0, dim);
   };
-  write(key, sequence.pages.keys[page]);
-  write(value, sequence.pages.values[page]);
+  const KvCache::Pages& pages = sequence.pages[cache_.table_of(index_of(layer))];
+  write(key, pages.keys[page]);
+  write(value, pages.values[page]);
 }
 
 void PlanPass::norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count,
@@ -198,8 +200,9 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     cpu::PrefillParams params{shape};
     params.q = buffers_.qkv.data() + first * layer.qkv.width();
     params.out = buffers_.context.data() + first * layer.query_width();
-    params.key_pages = sequence.pages.keys.data();
-    params.value_pages = sequence.pages.values.data();
+    const KvCache::Pages& pages = sequence.pages[cache_.table_of(index_of(layer))];
+    params.key_pages = pages.keys.data();
+    params.value_pages = pages.values.data();
     params.rows = count;
     params.length = sequence.before + count;
     params.bf16_products = params.length > kExactLength && layer.qkv.reads_codes();

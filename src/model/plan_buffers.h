@@ -51,8 +51,8 @@ struct PlanRoutes {
 
 /// A sequence of the batch: how much of it stands in the cache, and where.
 struct PlanSequence {
-  std::int64_t before = 0;  // tokens of earlier passes
-  KvCache::Pages pages{};
+  std::int64_t before = 0;              // tokens of earlier passes
+  std::vector<KvCache::Pages> pages{};  // of layers of each width
 };
 
 /// Kept from pass to pass.

@@ -54,7 +54,7 @@ class Checksum {
 template <typename Visit>
 void visit_pages(const KvCache& cache, std::int64_t layer, std::int64_t sequence, std::int64_t length, bool value,
                  Visit visit) {
-  const KvCache::Pages pages = cache.pages(sequence);
+  const KvCache::Pages pages = cache.pages(layer, sequence);
   const std::size_t token = cache.token_bytes(layer);
   const std::int64_t offset = cpu::cache_bytes(cache.format(), cache.page_offset(layer));
   for (std::int64_t first = 0; first < length; first += cache.page_tokens()) {
