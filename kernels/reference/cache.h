@@ -33,7 +33,7 @@ static inline void store_block(const float* x, BlockFormat type, std::uint8_t* b
   }
   const bool bytes = type == BlockFormat::q8_0;
   const float scale = bytes ? std::fabs(extreme) / 127.0f : extreme / -8.0f;
-  const float turn = scale != 0 ? 1.0f / scale : 0.0f;
+  const float turn = std::isfinite(1.0f / scale) ? 1.0f / scale : 0.0f;  // else f16 keeps nothing of the scale
   write_element(block, Element::f16, 0, finite ? scale : NAN);
   std::memset(block + 2, 0, bytes ? 32 : 16);
   for (int i = 0; i < 32 && finite; ++i) {

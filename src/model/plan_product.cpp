@@ -100,6 +100,7 @@ PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, c
 }
 
 cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row) {
+  if (codes.codes == nullptr) return codes;  // of matrices that read none
   codes.codes += row * codes.stride;
   codes.rests += row * codes.stride;
   codes.scales += row * (codes.stride / 32);

@@ -59,6 +59,32 @@ TEST_P(CacheStoreTest, SaysWhereABlockIsNotFinite) {
   }
 }
 
+// Numbers so small that their scale has no reciprocal are zeros, as f16 has them; what is not finite has no codes.
+TEST_P(CacheStoreTest, HasNoCodesForWhatNoScaleReaches) {
+  for (const BlockFormat type : {BlockFormat::q8_0, BlockFormat::q4_0}) {
+    for (const float number : {1e-37f, 1e-40f, -1e-44f, 0.0f, NAN, INFINITY}) {
+      Buffer x(Element::f32, 64, 0.0f);
+      x.set(3, number);
+      x.set(40, number);
+      x.set(41, -number / 2);
+      std::vector<std::uint8_t> found(static_cast<std::size_t>(cpu::cache_bytes(type, 64)), 0x55);
+      std::vector<std::uint8_t> expected = found;
+      kernels().store_cache({.cache_type = type, .source = x.data(), .destination = found.data()}, 0, 64);
+      reference::store_cache({.cache_type = type, .source = x.data(), .destination = expected.data()}, 0, 64);
+      for (std::int64_t i = 0; i < 64; ++i) {
+        const float value = reference::read_cell(found.data(), type, i);
+        EXPECT_EQ(std::isnan(value), !std::isfinite(number)) << number << " at " << i;
+        if (std::isfinite(number)) {
+          EXPECT_EQ(value, 0.0f) << number << " at " << i;
+        }
+      }
+      if (std::isfinite(number)) {
+        EXPECT_EQ(found, expected) << number;
+      }
+    }
+  }
+}
+
 TEST_P(CacheStoreTest, GivesTheBytesOfTheGgufPackage) {
   const Fixture fixture("cache_blocks.txt");
   const Buffer x = fixture.get("x");

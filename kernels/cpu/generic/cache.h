@@ -77,15 +77,29 @@ inline Vec read_cells(const Cell* head, std::int64_t d, int count) {
 
 constexpr int kCellVectors = 32 / kWidth;
 
-/// x[0, 32) as vectors. Returns zero, or NaN where x holds NaN or infinity.
+/// x[0, 32) as vectors. False where x holds NaN or infinity: those have no codes.
 template <typename T>
-inline float load_block(const T* x, Vec* part) {
+inline bool load_block(const T* x, Vec* part) {
   Vec nothing = zero();
   for (int i = 0; i < kCellVectors; ++i) {
     part[i] = load(x + i * kWidth);
     nothing = fma(part[i], zero(), nothing);
   }
-  return reduce_add(nothing);
+  return reduce_add(nothing) == 0.0f;
+}
+
+/// What elements are multiplied by to become codes: zero for scales that have no reciprocal, of which f16 keeps
+/// nothing.
+inline float turn_of(float scale) {
+  const float turn = 1.0f / scale;
+  return __builtin_isfinite(turn) ? turn : 0.0f;
+}
+
+/// A block that holds NaN or infinity.
+template <typename Cell>
+inline void store_nothing(Cell& cell) {
+  from_float(__builtin_nanf(""), cell.scale);
+  for (auto& code : cell.codes) code = 0;
 }
 
 /// The largest whole number that is not above x, |x| < 2^22.
@@ -97,12 +111,12 @@ inline Vec floor(Vec x) {
 template <typename T>
 inline void store_block(const T* x, Q8Cell& cell) {
   Vec part[kCellVectors];
-  const float nothing = load_block(x, part);
+  if (!load_block(x, part)) return store_nothing(cell);
   Vec largest = zero();
   for (const Vec& value : part) largest = max(largest, absolute(value));
   const float scale = reduce_max(largest) / 127.0f;
-  const float turn = scale != 0.0f ? 1.0f / scale : 0.0f;
-  from_float(nothing == 0.0f ? scale : nothing, cell.scale);
+  const float turn = turn_of(scale);
+  from_float(scale, cell.scale);
   float whole[32];
   for (int i = 0; i < kCellVectors; ++i) {
     // Halves go away from zero, as roundf has it.
@@ -118,7 +132,7 @@ inline void store_block(const T* x, Q8Cell& cell) {
 template <typename T>
 inline void store_block(const T* x, Q4Cell& cell) {
   Vec part[kCellVectors];
-  const float nothing = load_block(x, part);
+  if (!load_block(x, part)) return store_nothing(cell);
   // The first element of the largest magnitude becomes -8.
   float value[32];
   for (int i = 0; i < kCellVectors; ++i) store(value + i * kWidth, part[i]);
@@ -127,12 +141,11 @@ inline void store_block(const T* x, Q4Cell& cell) {
     if (__builtin_fabsf(one) > __builtin_fabsf(extreme)) extreme = one;
   }
   const float scale = extreme / -8.0f;
-  const float turn = scale != 0.0f ? 1.0f / scale : 0.0f;
-  from_float(nothing == 0.0f ? scale : nothing, cell.scale);
+  const float turn = turn_of(scale);
+  from_float(scale, cell.scale);
   for (int i = 0; i < kCellVectors; ++i) {
-    // From 0.5 to 16.5; bounded, so that what is not finite becomes some code.
-    const Vec shifted = add(mul(part[i], broadcast(turn)), broadcast(8.5f));
-    store(value + i * kWidth, floor(min(broadcast(15.0f), max(zero(), shifted))));
+    const Vec shifted = add(mul(part[i], broadcast(turn)), broadcast(8.5f));  // from 0.5 to 16.5
+    store(value + i * kWidth, floor(min(broadcast(15.0f), shifted)));
   }
   for (int i = 0; i < 16; ++i) {
     cell.codes[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(value[i] + 16.0f * value[i + 16]));

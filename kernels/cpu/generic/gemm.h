@@ -52,8 +52,12 @@ inline void gemm_rows(const GemmParams& params, const GemmBlock<Lane>& block, st
   for (int j = 0; j < kVectors; ++j) {
     const int count = lanes_at(j);
     for (int i = 0; i < kRows; ++i) {
+      if (block.first && params.bias == nullptr) {
+        sum[i][j] = zero();
+        continue;
+      }
       const float* const from = block.first ? params.bias + block.feature : y + i * params.y_stride;
-      sum[i][j] = block.first && params.bias == nullptr ? zero() : read(from + j * kWidth, count);
+      sum[i][j] = read(from + j * kWidth, count);
     }
   }
   const Lane* const x = block.x + m * params.x_stride;

@@ -1,6 +1,6 @@
 // Bytes on plain C++: what products of integer codes need beside Vec.
 //
-// The contract, which vec/bytes_avx2.h, bytes_avx512.h and bytes_vnni.h fulfil too: Bytes are 64 unsigned bytes, Sums
+// The contract, which vec/bytes_avx2.h and bytes_avx512.h fulfil too: Bytes are 64 unsigned bytes, Sums
 // 16 int32, Lanes 16 floats; lane i belongs to bytes 4i .. 4i + 3. `dot` adds to each lane the products of its four
 // bytes with four signed ones, exactly; the bytes are at most 63 there. `dot_wide` takes numbers of -128 to 127 as
 // `wide_codes` and `load_levels` make them: value + kWideShift.

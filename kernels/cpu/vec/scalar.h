@@ -74,7 +74,7 @@ inline Vec round_nearest(Vec a) {
 /// a * 2^n for integers n in [-240, 240], in two steps, so that neither factor leaves the range.
 inline Vec scale_by_power(Vec a, Vec n) {
   return map([&](int i) {
-    const int power = static_cast<int>(n.lane[i]);
+    const int power = n.lane[i] == n.lane[i] ? static_cast<int>(n.lane[i]) : 0;  // NaN: `a` is, too
     const int half = power / 2;
     const float first = bits_float(static_cast<std::uint32_t>(half + 127) << 23);
     return a.lane[i] * first * bits_float(static_cast<std::uint32_t>(power - half + 127) << 23);
