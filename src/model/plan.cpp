@@ -327,6 +327,15 @@ std::size_t Plan::mapped_bytes() const {
   return bytes;
 }
 
+std::size_t Plan::waiting_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::size_t bytes = 0;
+  for (const PlanBuffers* buffers = free_buffers_.get(); buffers != nullptr; buffers = buffers->next.get()) {
+    bytes += buffers->bytes();
+  }
+  return bytes;
+}
+
 std::unique_ptr<PlanBuffers> Plan::take_buffers() const {
   const std::lock_guard lock(mutex_);
   if (!free_buffers_) return std::make_unique<PlanBuffers>();
@@ -336,6 +345,7 @@ std::unique_ptr<PlanBuffers> Plan::take_buffers() const {
 }
 
 void Plan::give_back(std::unique_ptr<PlanBuffers> buffers) const noexcept {
+  if (buffers->bytes() > kKeptBytes) return;
   const std::lock_guard lock(mutex_);
   buffers->next = std::move(free_buffers_);
   free_buffers_ = std::move(buffers);

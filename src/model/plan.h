@@ -55,6 +55,8 @@ class Plan {
   std::size_t mapped_bytes() const;
   /// Of both, what the pass of one token reads: all matrices, but only the experts that it is given to.
   std::size_t bytes_per_token() const;
+  /// Bytes of the buffers that wait for the next passes.
+  std::size_t waiting_bytes() const;
 
  private:
   friend class PlanPass;
@@ -73,7 +75,9 @@ class Plan {
   std::optional<PlanNorm> embedding_norm_, final_norm_;
   PlanProduct project_in_, project_out_, head_;
   mutable std::mutex mutex_;
-  mutable std::unique_ptr<PlanBuffers> free_buffers_;  // and behind each the next
+  // Of passes that are over, and behind each the next; one for each pass that ever ran beside others. Those that grew
+  // beyond kKeptBytes, for the rows of a long prompt, are let go.
+  mutable std::unique_ptr<PlanBuffers> free_buffers_;
 };
 
 }  // namespace powerhouse

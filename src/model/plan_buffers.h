@@ -30,6 +30,7 @@ struct PlanInput {
   std::int64_t stride = 0;  // PlanRowSize::stride(width)
 
   void reserve(std::int64_t rows, const PlanRowSize& size);
+  std::size_t bytes() const;
   /// Rows of this width from here on.
   void begin(std::int64_t row_width) noexcept {
     width = row_width;
@@ -77,8 +78,14 @@ struct PlanBuffers {
   std::vector<float> router{}, expert{};  // products of PlanMoe::router and of one expert
   PlanInput routed{};                     // rows of slots
   PlanRoutes routes{};
+  /// Of what grows with the rows.
+  std::size_t bytes() const;
   std::unique_ptr<PlanBuffers> next{};  // where a plan keeps them
 };
+
+/// What a plan keeps for the next pass, at most: making it anew takes a share of a pass that is small where a pass
+/// needs more.
+inline constexpr std::size_t kKeptBytes = std::size_t{64} << 20;
 
 /// Up to this many rows are prepared by every worker for itself, and so many slots.
 inline constexpr std::int64_t kOwnRows = 4;

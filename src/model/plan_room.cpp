@@ -45,6 +45,22 @@ void PlanInput::reserve(std::int64_t rows, const PlanRowSize& size) {
   grow(bf16, rows * size.bf16);
 }
 
+std::size_t PlanInput::bytes() const {
+  return floats.size() * sizeof(float) + codes.size() + rests.size() + scales.size() * sizeof(float) +
+         sums.size() * sizeof(std::int32_t) + bf16.size() * sizeof(std::uint16_t);
+}
+
+std::size_t PlanBuffers::bytes() const {
+  std::size_t floats = 0;
+  for (const std::vector<float>* part : {&x, &qkv, &context, &up, &branch, &embedded, &router, &expert}) {
+    floats += part->size();
+  }
+  for (const auto* tables : {&cos, &sin}) {
+    for (const std::vector<float>& table : *tables) floats += table.size();
+  }
+  return floats * sizeof(float) + input.bytes() + routed.bytes();
+}
+
 void PlanRoutes::reserve(std::int64_t slots, std::int64_t expert_count) {
   grow(experts, slots);
   grow(weights, slots);

@@ -9,6 +9,7 @@
 #include "fixture.h"
 #include "kernels/cpu/kernels.h"
 #include "model/causal_lm_impl.h"
+#include "model/plan_buffers.h"
 #include "powerhouse/session.h"
 #include "support/thread_team.h"
 
@@ -129,6 +130,23 @@ INSTANTIATE_TEST_SUITE_P(Tiny, ManyRows,
                            const std::string name(info.param);
                            return name.substr(0, name.find('.'));
                          });
+
+// What a long prompt needed is let go; what fewer rows needed waits for the next pass.
+TEST(PlanBuffers, AreKeptUpToABound) {
+  const CausalLM model = load_long("tiny_blocks_q4_0.gguf", Dtype::automatic);
+  model.impl().model->config.max_position_embeddings = 1 << 20;
+  const Plan& plan = *model.impl().model->plan;
+  Session session(model, {.prefill_chunk = 1 << 20});
+  session.forward(session.create(), some(200), LogitsOf::last);
+  const std::size_t of_200 = plan.waiting_bytes();
+  EXPECT_GT(of_200, 200 * 64 * sizeof(float));
+  const auto too_many = static_cast<std::int64_t>(kKeptBytes / (of_200 / 200) + 100);
+  session.forward(session.create(), some(too_many), LogitsOf::last);
+  EXPECT_EQ(plan.waiting_bytes(), 0u);
+  session.forward(session.create(), some(1), LogitsOf::last);
+  EXPECT_GT(plan.waiting_bytes(), 0u);
+  EXPECT_LT(plan.waiting_bytes(), of_200);
+}
 
 struct Change {
   const char* name;
