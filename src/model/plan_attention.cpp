@@ -221,7 +221,7 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
 }
 
 // The rows that were cut.
-void PlanPass::merge(const Worker& worker, const PlanLayer& layer) {
+void PlanPass::merge(const Worker& worker, const PlanLayer& layer) const {
   const Range items = worker.share_of(buffers_.parts.merge_items());
   if (items.begin == items.end) return;
   const Attention& attention = layer.block->attention;

@@ -72,7 +72,7 @@ class PlanPass {
   void norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count, std::int64_t first);
   void attend(const Worker& worker, const PlanLayer& layer);
   cpu::AttentionRow row_of(const PlanLayer& layer, std::size_t sequence, std::int64_t k) const;
-  void merge(const Worker& worker, const PlanLayer& layer);
+  void merge(const Worker& worker, const PlanLayer& layer) const;
   cpu::AttentionShape shape_of(const PlanLayer& layer) const;
   std::int64_t index_of(const PlanLayer& layer) const { return &layer - plan_.layers_.data(); }
 
