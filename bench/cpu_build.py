@@ -26,8 +26,8 @@ def source(folder):
             return os.path.join(folder, name, "vendor", "llama.cpp")
     archives = [name for name in os.listdir(folder) if name.startswith("llama_cpp_python") and name.endswith(".tar.gz")]
     if not archives:
-        call([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-build-isolation", "--no-binary", ":all:",
-              PACKAGE, "-d", folder])
+        call([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "llama-cpp-python", PACKAGE, "-d",
+              folder])
         archives = [name for name in os.listdir(folder) if name.endswith(".tar.gz")]
     with tarfile.open(os.path.join(folder, archives[0])) as archive:
         archive.extractall(folder, filter="data")
