@@ -5,6 +5,7 @@
 #include "kernels/common/float16.h"
 #include "kernels/reference/block_parts.h"
 #include "kernels/reference/packed_words.h"
+#include "kernels/reference/words.h"
 
 namespace powerhouse {
 namespace {
@@ -29,18 +30,11 @@ constexpr PackedLayout kLayouts[] = {
     {.format = BlockFormat::iq4_xs, .code_bits = 4, .table = kIq4Levels, .unit = 256},
 };
 
-u32 load(const u8* bytes) {
-  u32 word;
-  std::memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
-void store(u8* bytes, u32 word) { std::memcpy(bytes, &word, sizeof word); }
-
 // Codes of 32 elements of one row into their places among sixteen rows, a quad at a time.
 void put_codes(int code_bits, const u8* codes, u8* at) {
   for (int i = 0; i < 4; ++i) {
-    store(at + 64 * i, (load(codes + 8 * i) & 0x0F0F0F0Fu) | (load(codes + 8 * i + 4) & 0x0F0F0F0Fu) << 4);
+    store_word(at + 64 * i, (load_word(codes + 8 * i) & 0x0F0F0F0Fu) | (load_word(codes + 8 * i + 4) & 0x0F0F0F0Fu)
+                                                                           << 4);
   }
   if (code_bits == 4) return;
   const int high_bits = code_bits - 4;
@@ -48,8 +42,8 @@ void put_codes(int code_bits, const u8* codes, u8* at) {
   const u32 mask = high_bits == 1 ? 0x01010101u : 0x03030303u;
   for (int i = 0; i < high_bits; ++i) {
     u32 high = 0;
-    for (int q = 0; q < quads; ++q) high |= (load(codes + 4 * (quads * i + q)) >> 4 & mask) << high_bits * q;
-    store(at + 256 + 64 * i, high);
+    for (int q = 0; q < quads; ++q) high |= (load_word(codes + 4 * (quads * i + q)) >> 4 & mask) << high_bits * q;
+    store_word(at + 256 + 64 * i, high);
   }
 }
 

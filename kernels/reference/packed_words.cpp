@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "kernels/reference/words.h"
+
 namespace powerhouse {
 namespace {
 
@@ -11,35 +13,27 @@ using u32 = std::uint32_t;
 constexpr u32 kLow = 0x0F0F0F0F;
 constexpr std::int64_t kVector = 64;  // bytes of a panel's vector: a word of each row
 
-u32 load(const u8* bytes) {
-  u32 word;
-  std::memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
-void store(u8* bytes, u32 word) { std::memcpy(bytes, &word, sizeof word); }
-
 // Sixteen bytes of elements i and i + 16 become the vectors of elements 8 i to 8 i + 7.
 void put_nibbles(const u8* from, u8* to) {
   for (int i = 0; i < 2; ++i) {
-    const u32 first = load(from + 8 * i);
-    const u32 second = load(from + 8 * i + 4);
-    store(to + kVector * i, (first & kLow) | (second & kLow) << 4);
-    store(to + kVector * (i + 2), (first >> 4 & kLow) | (second & ~kLow));
+    const u32 first = load_word(from + 8 * i);
+    const u32 second = load_word(from + 8 * i + 4);
+    store_word(to + kVector * i, (first & kLow) | (second & kLow) << 4);
+    store_word(to + kVector * (i + 2), (first >> 4 & kLow) | (second & ~kLow));
   }
 }
 
 // Bit 4 q + e of the block is bit q of byte e: four bits at a time are spread over the bytes of a word.
 void put_fifth_bits(const u8* from, u8* to) {
-  const u32 bits = load(from);
+  const u32 bits = load_word(from);
   u32 word = 0;
   for (int quad = 0; quad < 8; ++quad) word |= ((bits >> 4 * quad & 15) * 0x00204081u & 0x01010101u) << quad;
-  store(to, word);
+  store_word(to, word);
 }
 
 // Value + 128.
 void put_bytes(const u8* from, u8* to) {
-  for (int quad = 0; quad < 8; ++quad) store(to + kVector * quad, load(from + 4 * quad) ^ 0x80808080u);
+  for (int quad = 0; quad < 8; ++quad) store_word(to + kVector * quad, load_word(from + 4 * quad) ^ 0x80808080u);
 }
 
 // Rows are taken one behind the other, as they lie in the file: twice as fast as a block of each of the sixteen. kBits

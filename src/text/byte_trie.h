@@ -43,6 +43,13 @@ class ByteTrie {
     }
   }
 
+  /// Where the longest of them ends, and its value; {at, -1} where there is none.
+  std::pair<std::size_t, std::int32_t> longest_prefix(std::string_view text, std::size_t at) const {
+    std::pair<std::size_t, std::int32_t> found{at, -1};
+    each_prefix(text, at, [&](std::size_t end, std::int32_t value) { found = {end, value}; });
+    return found;
+  }
+
  private:
   struct Unit {
     std::uint32_t base = 1;

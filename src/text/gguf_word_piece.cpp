@@ -91,12 +91,7 @@ bool GgufWordPiece::cut(std::string_view word, Emit emit) const {
   marked.append(kBlank).append(word);
   const auto place = [](std::size_t at) { return at < kBlank.size() ? 0 : at - kBlank.size(); };
   for (std::size_t at = 0; at < marked.size();) {
-    std::size_t end = at;
-    std::int32_t found = -1;
-    trie_.each_prefix(marked, at, [&](std::size_t stop, std::int32_t id) {
-      end = stop;
-      found = id;
-    });
+    const auto [end, found] = trie_.longest_prefix(marked, at);
     if (found < 0) return false;
     emit(TokenSpan{found, place(at), place(end), false});
     at = end;

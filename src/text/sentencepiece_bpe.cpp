@@ -29,12 +29,7 @@ std::vector<std::uint32_t> orders_of(const SentencePieceFile& file) {
 template <typename Visit>
 void each_user_defined(const ByteTrie& pieces, std::string_view text, Visit visit) {
   for (std::size_t at = 0; at < text.size();) {
-    std::size_t end = at;
-    std::int32_t id = -1;
-    pieces.each_prefix(text, at, [&](std::size_t longer, std::int32_t value) {
-      end = longer;
-      id = value;
-    });
+    const auto [end, id] = pieces.longest_prefix(text, at);
     if (id >= 0) visit(at, end, id);
     at = id >= 0 ? end : at + unicode::sequence_length(text[at]);
   }

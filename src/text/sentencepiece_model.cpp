@@ -81,7 +81,7 @@ struct Characters {
 
   void cut(std::string_view text, SentencePieceCuts& out) const {
     for (std::size_t at = 0; at < text.size();) {
-      std::size_t size = longest_prefix(user_defined, text.substr(at));
+      std::size_t size = user_defined.longest_prefix(text, at).first - at;
       if (size == 0) size = unicode::sequence_length(text[at]);
       const auto id = vocabulary.find(text.substr(at, size));
       at += size;

@@ -9,12 +9,6 @@
 
 namespace powerhouse {
 
-std::size_t longest_prefix(const ByteTrie& keys, std::string_view text) {
-  std::size_t size = 0;
-  keys.each_prefix(text, 0, [&](std::size_t end, std::int32_t) { size = end; });
-  return size;
-}
-
 SentencePieceNormalizer::SentencePieceNormalizer(const SentencePieceFile& file, const ByteTrie& user_defined)
     : user_defined_(user_defined),
       adds_blank_(file.add_dummy_prefix),
@@ -34,7 +28,8 @@ SentencePieceNormalizer::SentencePieceNormalizer(const SentencePieceFile& file, 
 
 // What the beginning of the text becomes.
 Charsmap::Prefix SentencePieceNormalizer::prefix_of(std::string_view text) const {
-  if (const std::size_t size = longest_prefix(user_defined_, text); size > 0) return {size, text.substr(0, size)};
+  if (const std::size_t size = user_defined_.longest_prefix(text, 0).first; size > 0)
+    return {size, text.substr(0, size)};
   if (map_) {
     if (const Charsmap::Prefix found = map_->longest(text); found.size > 0) return found;
   }

@@ -16,9 +16,6 @@
 
 namespace powerhouse {
 
-/// The size of the longest key that begins `text`, 0 where none does.
-std::size_t longest_prefix(const ByteTrie& keys, std::string_view text);
-
 class SentencePieceNormalizer {
  public:
   /// `user_defined` must outlive this. Error{format} for a charsmap that is broken.

@@ -13,8 +13,6 @@
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kBf16Prefetch = 8192;
-
 /// Calls op(pair, even elements, odd elements) for the pairs of a unit in order.
 template <typename Op>
 inline void for_bf16_pairs(const std::uint8_t* unit, const std::uint8_t* bases, Op op) {
@@ -46,7 +44,7 @@ inline void bf16_rows(const Bf16LinearParams& params, std::int64_t panel, std::i
   Lanes odd[kRows];
   for (int r = 0; r < kRows; ++r) even[r] = odd[r] = lanes_of(0.0f);
   for (std::int64_t k = 0; k < params.inputs; k += kBf16Unit, unit += kBf16UnitBytes) {
-    for (std::int64_t i = 0; i < kBf16UnitBytes; i += 64) __builtin_prefetch(unit + kBf16Prefetch + i);
+    prefetch_weights<kBf16UnitBytes>(unit);
     for_bf16_pairs(unit, bases + k / kBf16Unit * 16, [&](int pair, Lanes first, Lanes second) {
       for (int r = 0; r < kRows; ++r) {
         const float* const at = x + r * params.x_stride + k + 2 * pair;

@@ -2,7 +2,7 @@
 //
 // One (row, feature) dot product goes through Dot<T>::kChains vector accumulators in order of k and one fixed tree at
 // the end, whatever the block around it: a row's bits do not depend on its neighbours.
-// W is prefetched in order, 8 KiB ahead, by the first rows that read it. One or two rows take one feature after the
+// W is prefetched in order by the first rows that read it. One or two rows take one feature after the
 // other (four or eight rows of W side by side halve the speed on Zen 4); four are bound by arithmetic and take several
 // at once.
 #pragma once
@@ -16,8 +16,6 @@ namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
 constexpr int kGroup = 4;  // features whose sums are reduced together
-constexpr std::int64_t kPrefetchBytes = 8192;
-constexpr std::int64_t kLine = 64;
 
 /// Rows in float32 whatever the type of the weights, which are widened.
 template <typename T>
@@ -71,14 +69,14 @@ inline void dot_block(const X* x, std::int64_t x_stride, const T* weight, std::i
   };
   const auto whole = [](const auto* from) __attribute__((always_inline)) { return Reading::read(from); };
 
-  const char* ahead = reinterpret_cast<const char*>(weight) + kPrefetchBytes;
+  const char* read = reinterpret_cast<const char*>(weight);
   constexpr auto kBytes = static_cast<std::int64_t>(kFeatures * kChains * kStep * sizeof(T));
   std::int64_t k = 0;
   for (; k + kChains * kStep <= inputs; k += kChains * kStep) {
     for (int chain = 0; chain < kChains; ++chain) step(k + chain * kStep, chain, whole);
     if constexpr (kPrefetch) {
-      for (std::int64_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(ahead + i);
-      ahead += kBytes;
+      prefetch_weights<kBytes>(read);
+      read += kBytes;
     }
   }
   for (; k + kStep <= inputs; k += kStep) step(k, 0, whole);

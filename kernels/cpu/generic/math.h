@@ -22,6 +22,14 @@ struct Count {
   static constexpr int kValue = kNumber;
 };
 
+/// Asks for kBytes of weights that are read some time after those at `from`. 8 KiB ahead is far enough for one row too:
+/// by itself a core looks ahead some 3 KiB, which memory answers at 20 to 34 GB/s (Zen 5) where 39 to 41 are to be had.
+template <std::int64_t kBytes>
+inline void prefetch_weights(const void* from) {
+  const char* const ahead = static_cast<const char*>(from) + 8192;
+  for (std::int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(ahead + i);
+}
+
 /// Calls op(Tag<T>) with the C++ type of an element type.
 template <typename Op>
 inline void visit(Element type, Op op) {

@@ -13,10 +13,6 @@
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
-/// Far enough for one row too: without it the processor looks ahead some 3 KiB, which memory answers at 20 to 34 GB/s a
-/// core (Zen 5) where 39 to 41 are to be had.
-constexpr std::int64_t kPanelPrefetch = 8192;
-
 /// What the compiler must know of a layout.
 template <int kBits_, int kGroup_, bool kTwoLevels_, bool kMin_, bool kTable_>
 struct Packing {
@@ -106,7 +102,7 @@ inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* pa
       }
       Bytes quads[8];
       unpack<P>(panel, levels, quads);
-      for (int i = 0; i < P::kCodeBytes; i += 64) __builtin_prefetch(panel + kPanelPrefetch + i);
+      prefetch_weights<P::kCodeBytes>(panel);
       panel += P::kCodeBytes;
 
       for (int r = 0; r < kRows; ++r) {
