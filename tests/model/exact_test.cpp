@@ -8,7 +8,6 @@
 #include "fixture.h"
 #include "model/causal_lm_impl.h"
 #include "powerhouse/session.h"
-#include "support/json.h"
 #include "support/thread_team.h"
 
 namespace powerhouse {
@@ -167,13 +166,6 @@ TEST(ExactNumerics, HoldWhereRowsAreCutIntoParts) {
     model.set_requires_grad(true);
     EXPECT_TRUE(padded(model, ids).equal(by_session(model, ids, 100))) << name;
   }
-}
-
-std::vector<std::string> family_names() {
-  std::vector<std::string> names;
-  const Json index = Json::parse_file(fixture("families/index.json"));
-  for (const Json& row : index.as_array()) names.push_back(row.at("name").as_string());
-  return names;
 }
 
 class ExactFamily : public ::testing::TestWithParam<std::string> {};

@@ -9,20 +9,12 @@
 #include "fixture.h"
 #include "model/causal_lm_impl.h"
 #include "powerhouse/session.h"
-#include "support/json.h"
 #include "temporary_folder.h"
 
 namespace powerhouse {
 namespace {
 
 using namespace testing;
-
-std::vector<std::string> family_names() {
-  std::vector<std::string> names;
-  const Json index = Json::parse_file(fixture("families/index.json"));
-  for (const Json& row : index.as_array()) names.push_back(row.at("name").as_string());
-  return names;
-}
 
 class Family : public ::testing::TestWithParam<std::string> {
  protected:

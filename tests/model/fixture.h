@@ -14,10 +14,19 @@
 #include "ops/tensors.h"
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/tensor_file.h"
+#include "support/json.h"
 
 namespace powerhouse::testing {
 
 inline std::string fixture(const std::string& name) { return POWERHOUSE_FIXTURES "/model/" + name; }
+
+/// The checkpoints in families/ that transformers wrote, one of each family and variant.
+inline std::vector<std::string> family_names() {
+  std::vector<std::string> names;
+  const Json index = Json::parse_file(fixture("families/index.json"));
+  for (const Json& row : index.as_array()) names.push_back(row.at("name").as_string());
+  return names;
+}
 
 /// A tiny checkpoint and what transformers computes with it; both inside tests/fixtures/model.
 struct TinyModel {

@@ -89,13 +89,6 @@ TEST_P(SaveGguf, ContinuesAsInLlamaCpp) {
 
 INSTANTIATE_TEST_SUITE_P(Tiny, SaveGguf, ::testing::ValuesIn(files()), [](const auto& info) { return info.param; });
 
-std::vector<std::string> folders() {
-  std::vector<std::string> names;
-  const Json index = Json::parse_file(fixture("families/index.json"));
-  for (const Json& row : index.as_array()) names.push_back(row.at("name").as_string());
-  return names;
-}
-
 class FolderAsGguf : public ::testing::TestWithParam<std::string> {};
 
 // A folder becomes a GGUF file of the same logits that llama.cpp loads, or an Error says why not.
@@ -118,7 +111,7 @@ TEST_P(FolderAsGguf, IsTheSameModelOrRefused) {
   expect_continuation(model, *continuation);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiny, FolderAsGguf, ::testing::ValuesIn(folders()),
+INSTANTIATE_TEST_SUITE_P(Tiny, FolderAsGguf, ::testing::ValuesIn(family_names()),
                          [](const auto& info) { return info.param; });
 
 // A vocabulary of letters, the blank (U+0120) and one merge.
