@@ -14,6 +14,7 @@
 #include "powerhouse/hooks.h"
 #include "powerhouse/model_config.h"
 #include "powerhouse/tensor.h"
+#include "powerhouse/token_batch.h"
 
 namespace powerhouse {
 
@@ -83,6 +84,16 @@ class POWERHOUSE_API CausalLM {
   at::Tensor forward(const at::Tensor& input_ids, const at::Tensor& attention_mask) const;
   /// The same without padding.
   at::Tensor forward(const at::Tensor& input_ids) const;
+
+  /// What the model says of a batch's targets. Differentiable for what requires gradients. Never holds the logits of
+  /// all rows at once, and of quantized weights that are frozen no dense form beyond a product. Error{usage} for an
+  /// empty batch and one without targets, Error{range} for ids and lengths that the model does not take.
+  TokenScores score(const TokenBatch& batch, const ScoreOptions& options = {}) const;
+  /// -sum(log_probs) / normalizer: with the number of targets of all micro batches of a step as `normalizer`, the sum
+  /// of their losses is that of the big batch. Cheaper than `score` where nothing but this loss is wanted.
+  TokenLoss loss(const TokenBatch& batch, double normalizer, const ScoreOptions& options = {}) const;
+  /// The tensors that require gradients, under their Hugging Face names. Leaves: `grad()` is theirs.
+  std::vector<std::pair<std::string, at::Tensor>> trainable_parameters() const;
 
   /// Parameters under their Hugging Face names, e.g. "model.layers.0.self_attn.q_proj.weight". A tied head is not
   /// repeated. The tensors are the model's own: what is written to them is what it computes with. A quantized weight

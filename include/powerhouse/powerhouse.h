@@ -17,6 +17,7 @@
 #include "powerhouse/session.h"
 #include "powerhouse/tensor.h"
 #include "powerhouse/tensor_file.h"
+#include "powerhouse/token_batch.h"
 #include "powerhouse/tokenizer.h"
 #include "powerhouse/tokenizer_training.h"
 #include "powerhouse/version.h"

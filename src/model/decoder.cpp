@@ -8,6 +8,7 @@
 #include "model/plan.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/checkpoint.h"
 #include "ops/exact.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
@@ -29,6 +30,7 @@ struct Decoder::Pass {
   KvCache* cache;
   const HookTable& hooks;
   const Arithmetic arithmetic;
+  const TrainingPass* training = nullptr;
   std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
@@ -37,6 +39,18 @@ struct Decoder::Pass {
         std::move(activation),
         {.point = point, .layer = layer, .position_ids = batch.position_ids, .cu_seqlens = batch.cu_seqlens});
   }
+};
+
+// A pass that runs again in the backward pass, with all that it refers to.
+struct Decoder::KeptPass {
+  PackedBatch batch;
+  TrainingPass training;
+  HookTable no_hooks;
+  Pass pass;
+
+  explicit KeptPass(const Pass& from)
+      : batch(from.batch), training(*from.training), pass{batch,           nullptr,   no_hooks,
+                                                          from.arithmetic, &training, from.rope_tables} {}
 };
 
 namespace {
@@ -107,21 +121,23 @@ at::Tensor Decoder::embed(const Pass& pass) const {
   return pass.hook(HookPoint::embeddings, -1, std::move(x));
 }
 
-at::Tensor Decoder::head(Pass& pass, at::Tensor x) const {
-  const LayerWeights& weights = weights_.outside();
+at::Tensor Decoder::final_hidden(Pass& pass, at::Tensor x) const {
   const PackedBatch& batch = pass.batch;
-  const Arithmetic& arithmetic = pass.arithmetic;
   if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, index_tensor(batch.logits_rows));
   if (config_.final_norm) x = norm(pass, -1, Role::final_norm, *config_.final_norm, x);
   x = pass.hook(HookPoint::final_norm, -1, std::move(x));
-  if (config_.embedding_size > 0) x = linear(pass, -1, Role::project_out, x);
+  return config_.embedding_size > 0 ? linear(pass, -1, Role::project_out, x) : x;
+}
+
+at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmetic) const {
+  const at::Tensor& bias = weights_.outside().bias(Role::lm_head);
   at::Tensor logits;
   if (arithmetic.planned()) {
-    logits =
-        ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), x), needs_autograd(x),
-                               [&] { return ops::linear_f32(x, weights_.lm_head(), weights.bias(Role::lm_head)); });
+    logits = ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), hidden),
+                                    needs_autograd(hidden),
+                                    [&] { return ops::linear_f32(hidden, weights_.lm_head(), bias); });
   } else {
-    logits = ops::linear_f32(x, weights_.lm_head(), weights.bias(Role::lm_head), arithmetic.numerics);
+    logits = ops::linear_f32(hidden, weights_.lm_head(), bias, arithmetic.numerics);
   }
   if (config_.final_softcap && arithmetic.numerics == Numerics::exact) {
     logits = ops::exact_softcap(logits, config_.logit_scale, *config_.final_softcap);
@@ -129,18 +145,38 @@ at::Tensor Decoder::head(Pass& pass, at::Tensor x) const {
     if (config_.logit_scale != 1.0f) logits = logits.mul(config_.logit_scale);
     if (config_.final_softcap) logits = logits.div(*config_.final_softcap).tanh().mul(*config_.final_softcap);
   }
-  return pass.hook(HookPoint::logits, -1, std::move(logits));
+  return logits;
 }
 
 at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
                             const Arithmetic& arithmetic) const {
   Pass pass{batch, cache, hooks, arithmetic};
+  at::Tensor x = layers(pass);
+  if (batch.logits_rows.empty()) return {};
+  return pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), arithmetic));
+}
+
+at::Tensor Decoder::hidden_states(const PackedBatch& batch, const HookTable& hooks, const Arithmetic& arithmetic,
+                                  const TrainingPass& training) const {
+  Pass pass{batch, nullptr, hooks, arithmetic, &training};
+  return final_hidden(pass, layers(pass));
+}
+
+at::Tensor Decoder::layers(Pass& pass) const {
   make_rope_tables(pass);
   at::Tensor x = embed(pass);
+  const bool may_checkpoint = pass.training != nullptr && pass.hooks.empty();
+  std::shared_ptr<KeptPass> kept;  // the backward pass comes when this one is over
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(config_.layers.size()); ++i) {
-    x = pass.hook(HookPoint::layer_output, i, layer(pass, i, x));
+    if (may_checkpoint && i < pass.training->checkpointed_layers) {
+      if (!kept) kept = std::make_shared<KeptPass>(pass);
+      x = ops::checkpoint([this, kept, i](const at::Tensor& input) { return layer(kept->pass, i, input); }, x,
+                          weights_.layer(i).trainable());
+    } else {
+      x = pass.hook(HookPoint::layer_output, i, layer(pass, i, x));
+    }
   }
-  return batch.logits_rows.empty() ? at::Tensor() : head(pass, std::move(x));
+  return x;
 }
 
 // The wiring of all families.

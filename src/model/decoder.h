@@ -7,6 +7,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "model/hook_table.h"
@@ -42,6 +44,14 @@ struct Arithmetic {
   bool planned() const { return numerics == Numerics::exact && plan != nullptr; }
 };
 
+/// What a training pass wants beside the values.
+struct TrainingPass {
+  at::ScalarType type = at::kFloat;      // of activations
+  std::int64_t checkpointed_layers = 0;  // these run again in the backward pass
+  std::optional<std::uint64_t> dropout_key{};
+  std::shared_ptr<const void> owner{};  // of the decoder, which lives until the backward pass is over
+};
+
 class Decoder {
  public:
   /// Both must outlive the decoder.
@@ -52,10 +62,19 @@ class Decoder {
   at::Tensor forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
                      const Arithmetic& arithmetic = {}) const;
 
+  /// What the head reads, [logits_rows, hidden]: behind the final norm and projection. Frozen weights of blocks are
+  /// made dense for each product alone.
+  at::Tensor hidden_states(const PackedBatch& batch, const HookTable& hooks, const Arithmetic& arithmetic,
+                           const TrainingPass& training) const;
+  /// Logits of such rows.
+  at::Tensor logits(const at::Tensor& hidden, const Arithmetic& arithmetic = {}) const;
+
  private:
   struct Pass;
+  struct KeptPass;
   at::Tensor embed(const Pass& pass) const;
-  at::Tensor head(Pass& pass, at::Tensor x) const;
+  at::Tensor layers(Pass& pass) const;
+  at::Tensor final_hidden(Pass& pass, at::Tensor x) const;
   at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;
   at::Tensor norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice, const at::Tensor& x) const;
   QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;

@@ -98,6 +98,8 @@ class Weight {
   /// As `materialize`, and copied first where it lies in a mapped file.
   at::Tensor& own();
   bool is_mapped() const { return mapped_; }
+  /// Whether the canonical form is a tensor that requires gradients.
+  bool requires_grad() const { return !stored_ && dense_.defined() && dense_.requires_grad(); }
 
   /// Changes with every write to the canonical form.
   std::uint64_t version() const;

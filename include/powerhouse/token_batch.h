@@ -1,0 +1,65 @@
+// TokenBatch: documents side by side, one row a token, without padding; and what a model says of them.
+//
+//     TokenBatch batch;
+//     batch.add(ids, labels);                                   // labels as Hugging Face has them, -100 where masked
+//     at::Tensor loss = model.score(batch).log_probs.mean().neg();
+//     loss.backward();
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "powerhouse/export.h"
+#include "powerhouse/tensor.h"
+
+namespace powerhouse {
+
+/// A target that counts for nothing, as in PyTorch's cross entropy.
+inline constexpr std::int64_t kIgnoredTarget = -100;
+
+struct POWERHOUSE_API TokenBatch {
+  std::vector<std::int64_t> input_ids{};
+  std::vector<std::int64_t> position_ids{};  ///< from 0 in each document
+  std::vector<std::int64_t> cu_seqlens{0};   ///< the row where each document begins, and the number of rows at the end
+  /// The token that each row predicts, shifted already: targets[i] is the label of row i + 1 of the same document, or
+  /// kIgnoredTarget. The last row of a document predicts nothing.
+  std::vector<std::int64_t> targets{};
+
+  /// One more document. `labels` has a label for each id, or is empty: then all ids are labels. No document sees
+  /// another, nor does a gradient pass between them. Error{usage} where the sizes differ.
+  void add(std::span<const std::int64_t> ids, std::span<const std::int64_t> labels = {});
+
+  std::int64_t rows() const { return static_cast<std::int64_t>(input_ids.size()); }
+  std::int64_t documents() const { return static_cast<std::int64_t>(cu_seqlens.size()) - 1; }
+  /// Targets that count.
+  std::int64_t target_count() const;
+};
+
+/// How a batch is scored.
+struct ScoreOptions {
+  /// Activation checkpointing (Chen et al. 2016): the first so many layers keep only their input for the backward pass,
+  /// which runs them again; -1 means all. Saves memory, costs a forward pass of those layers. Gradients are the same
+  /// bits. Where hooks are set, nothing is checkpointed: a hook sees each activation once.
+  std::int64_t checkpointed_layers = 0;
+  /// Keys the dropout of adapters in this pass; without it there is none, as in evaluation. Another number for every
+  /// micro batch.
+  std::optional<std::uint64_t> dropout_key{};
+};
+
+/// Of every row that has a target, in the order of rows.
+struct TokenScores {
+  at::Tensor rows;       ///< int64 [targets], rows of the batch
+  at::Tensor log_probs;  ///< float32 [targets], the log-probability of the target; differentiable
+  at::Tensor entropy;    ///< float32 [targets], of the whole distribution, in nats; no gradient
+};
+
+/// A loss, and what it was made of.
+struct TokenLoss {
+  at::Tensor loss;       ///< scalar float32; differentiable
+  at::Tensor log_probs;  ///< as in TokenScores, without a gradient
+  at::Tensor entropy;    ///< as in TokenScores
+};
+
+}  // namespace powerhouse

@@ -1,0 +1,127 @@
+// What a model says of a batch's targets: log-probabilities, entropy, loss; and the parameters that learn from them.
+#include <ATen/core/Tensor.h>
+
+#include "model/api_guard.h"
+#include "model/causal_lm_impl.h"
+#include "ops/tensors.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+void check_batch(const ModelConfig& config, const TokenBatch& batch) {
+  const std::size_t rows = batch.input_ids.size();
+  if (batch.position_ids.size() != rows || batch.targets.size() != rows || batch.cu_seqlens.empty() ||
+      batch.cu_seqlens.front() != 0 || batch.cu_seqlens.back() != batch.rows()) {
+    throw Error(ErrorKind::usage, "a batch whose parts differ in size", {.field = "batch"});
+  }
+  if (rows == 0) throw Error(ErrorKind::usage, "an empty batch", {.field = "batch"});
+  check_ids(config, batch.input_ids);
+  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
+    const std::int64_t length = batch.cu_seqlens[i + 1] - batch.cu_seqlens[i];
+    if (length <= 0) throw Error(ErrorKind::usage, "an empty document", {.field = "cu_seqlens"});
+    check_length(config, length);
+  }
+}
+
+// Rows that have a target, and their targets.
+struct Targets {
+  std::vector<std::int64_t> rows, ids;
+
+  Targets(const ModelConfig& config, const TokenBatch& batch) {
+    for (std::size_t row = 0; row < batch.targets.size(); ++row) {
+      if (batch.targets[row] == kIgnoredTarget) continue;
+      rows.push_back(static_cast<std::int64_t>(row));
+      ids.push_back(batch.targets[row]);
+    }
+    check_ids(config, ids);
+    if (rows.empty()) throw Error(ErrorKind::usage, "a batch without targets", {.field = "targets"});
+  }
+};
+
+PackedBatch packed(const TokenBatch& batch, const Targets& targets) {
+  PackedBatch out;
+  out.ids = batch.input_ids;
+  out.position_ids = batch.position_ids;
+  out.cu_seqlens = batch.cu_seqlens;
+  out.logits_rows = targets.rows;
+  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
+    out.rope_lengths.push_back(batch.cu_seqlens[i + 1] - batch.cu_seqlens[i]);
+  }
+  return out;
+}
+
+TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptions& options) {
+  const auto layers = static_cast<std::int64_t>(model->config.layers.size());
+  if (options.checkpointed_layers < -1 || options.checkpointed_layers > layers) {
+    throw Error(ErrorKind::range, "no so many layers",
+                {.field = "checkpointed_layers",
+                 .expected = "-1 to " + std::to_string(layers),
+                 .found = std::to_string(options.checkpointed_layers)});
+  }
+  return {.type = model->type,
+          .checkpointed_layers = options.checkpointed_layers < 0 ? layers : options.checkpointed_layers,
+          .dropout_key = options.dropout_key,
+          .owner = model};
+}
+
+}  // namespace
+
+void TokenBatch::add(std::span<const std::int64_t> ids, std::span<const std::int64_t> labels) {
+  if (!labels.empty() && labels.size() != ids.size()) {
+    throw Error(ErrorKind::usage, "a label for each id",
+                {.field = "labels", .expected = std::to_string(ids.size()), .found = std::to_string(labels.size())});
+  }
+  if (ids.empty()) throw Error(ErrorKind::usage, "an empty document", {.field = "ids"});
+  const std::span<const std::int64_t> all = labels.empty() ? ids : labels;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    input_ids.push_back(ids[i]);
+    position_ids.push_back(static_cast<std::int64_t>(i));
+    targets.push_back(i + 1 < ids.size() ? all[i + 1] : kIgnoredTarget);
+  }
+  cu_seqlens.push_back(rows());
+}
+
+std::int64_t TokenBatch::target_count() const {
+  return static_cast<std::int64_t>(targets.size()) - std::count(targets.begin(), targets.end(), kIgnoredTarget);
+}
+
+TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
+  check_batch(config(), batch);
+  const Targets targets(config(), batch);
+  const ModelGate::Reading reading_hooks(impl_->gate);
+  const ModelGate::Reading reading_model(impl_->model->gate);
+  return guarded([&] {
+    const Model& model = *impl_->model;
+    const at::Tensor hidden = model.decoder.hidden_states(packed(batch, targets), impl_->hooks, model.arithmetic(),
+                                                          training_pass(impl_->model, options));
+    const at::Tensor log_probs = model.decoder.logits(hidden, model.arithmetic()).log_softmax(-1);
+    const at::Tensor detached = log_probs.detach();
+    return TokenScores{.rows = index_tensor(targets.rows),
+                       .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
+                       .entropy = detached.exp().mul(detached).sum({-1}).neg()};
+  });
+}
+
+TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const ScoreOptions& options) const {
+  if (!(normalizer > 0)) {
+    throw Error(ErrorKind::range, "must be above 0", {.field = "normalizer", .found = std::to_string(normalizer)});
+  }
+  const TokenScores scores = score(batch, options);
+  return guarded([&] {
+    return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
+                     .log_probs = scores.log_probs.detach(),
+                     .entropy = scores.entropy};
+  });
+}
+
+std::vector<std::pair<std::string, at::Tensor>> CausalLM::trainable_parameters() const {
+  std::vector<std::pair<std::string, at::Tensor>> parameters;
+  for (const ParameterSpec& spec : impl_->model->weights.specs()) {
+    const Weight& weight = impl_->model->weights.weight(spec);
+    if (weight.requires_grad()) parameters.emplace_back(spec.name, weight.tensor());
+  }
+  return parameters;
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,139 @@
+// What a model says of packed documents: the numbers of its padded forward pass, document by document.
+#include <gtest/gtest.h>
+
+#include "../expect_error.h"
+#include "fixture.h"
+
+namespace powerhouse {
+namespace {
+
+using namespace testing;
+
+std::vector<std::int64_t> some_ids(std::int64_t vocabulary, std::int64_t count, std::int64_t salt) {
+  std::vector<std::int64_t> ids;
+  for (std::int64_t i = 0; i < count; ++i) ids.push_back((i * 7919 + salt * 104729 + i * i) % vocabulary);
+  return ids;
+}
+
+TokenBatch two_documents(std::int64_t vocabulary) {
+  TokenBatch batch;
+  batch.add(some_ids(vocabulary, 9, 1));
+  const std::vector<std::int64_t> second = some_ids(vocabulary, 13, 2);
+  std::vector<std::int64_t> labels = second;
+  std::fill(labels.begin(), labels.begin() + 5, kIgnoredTarget);
+  batch.add(second, labels);
+  return batch;
+}
+
+TEST(TokenBatchTest, ShiftsLabelsWithinADocument) {
+  const TokenBatch batch = two_documents(97);
+  EXPECT_EQ(batch.rows(), 22);
+  EXPECT_EQ(batch.documents(), 2);
+  EXPECT_EQ(batch.target_count(), 8 + 8);
+  EXPECT_EQ(batch.targets[0], batch.input_ids[1]);
+  EXPECT_EQ(batch.targets[8], kIgnoredTarget);   // the last row of the first document
+  EXPECT_EQ(batch.targets[12], kIgnoredTarget);  // predicts a masked label
+  EXPECT_EQ(batch.targets[13], batch.input_ids[14]);
+  EXPECT_EQ(batch.position_ids[9], 0);
+  TokenBatch bad;
+  expect_error(ErrorKind::usage, "label", [&] { bad.add(some_ids(97, 3, 1), some_ids(97, 2, 1)); });
+}
+
+class Score : public ::testing::TestWithParam<std::string> {
+ protected:
+  CausalLM model_ = load("families/" + GetParam());
+  std::int64_t vocabulary_ = model_.config().vocab_size;
+};
+
+TEST_P(Score, IsThatOfTheForwardPass) {
+  const TokenBatch batch = two_documents(vocabulary_);
+  const TokenScores scores = model_.score(batch);
+  ASSERT_EQ(scores.log_probs.numel(), batch.target_count());
+  std::int64_t place = 0;
+  for (std::int64_t document = 0; document < 2; ++document) {
+    const std::int64_t first = batch.cu_seqlens[static_cast<std::size_t>(document)];
+    const std::int64_t count = batch.cu_seqlens[static_cast<std::size_t>(document) + 1] - first;
+    const at::Tensor ids = index_tensor(
+        std::span(batch.input_ids).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)));
+    const at::Tensor log_probs = model_.forward(ids.unsqueeze(0)).squeeze(0).log_softmax(-1);
+    for (std::int64_t row = 0; row < count; ++row) {
+      const std::int64_t target = batch.targets[static_cast<std::size_t>(first + row)];
+      if (target == kIgnoredTarget) continue;
+      EXPECT_EQ(scores.rows[place].item<std::int64_t>(), first + row);
+      EXPECT_NEAR(scores.log_probs[place].item<float>(), log_probs[row][target].item<float>(), 2e-5f);
+      EXPECT_NEAR(scores.entropy[place].item<float>(), -log_probs[row].exp().mul(log_probs[row]).sum().item<float>(),
+                  2e-4f);
+      ++place;
+    }
+  }
+}
+
+TEST_P(Score, CheckpointedGradientsAreTheSame) {
+  const TokenBatch batch = two_documents(vocabulary_);
+  const auto gradients = [&](std::int64_t layers, bool by_loss) {
+    model_.set_requires_grad(true);
+    const ScoreOptions options{.checkpointed_layers = layers};
+    const double targets = static_cast<double>(batch.target_count());
+    (by_loss ? model_.loss(batch, targets, options).loss
+             : model_.score(batch, options).log_probs.sum().neg().div(targets))
+        .backward();
+    std::vector<at::Tensor> out;
+    for (const auto& [name, parameter] : model_.trainable_parameters()) {
+      out.push_back(parameter.grad().defined() ? parameter.grad().clone() : at::Tensor());
+      parameter.mutable_grad().reset();
+    }
+    return out;
+  };
+  const std::vector<at::Tensor> plain = gradients(0, false);
+  ASSERT_EQ(plain.size(), model_.named_parameters().size());
+  for (const std::int64_t layers : {std::int64_t{1}, std::int64_t{-1}}) {
+    const std::vector<at::Tensor> checkpointed = gradients(layers, false);
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+      ASSERT_EQ(plain[i].defined(), checkpointed[i].defined()) << i;
+      EXPECT_TRUE(!plain[i].defined() || plain[i].equal(checkpointed[i])) << i;
+    }
+  }
+  const std::vector<at::Tensor> of_loss = gradients(-1, true);
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    EXPECT_TRUE(!plain[i].defined() || close(plain[i].flatten(), of_loss[i].flatten(), 1e-5)) << i;
+  }
+}
+
+TEST_P(Score, NoGradientPassesBetweenDocuments) {
+  // Ids of the first document that the second lacks, whose rows of the embedding nothing else reads.
+  TokenBatch batch;
+  batch.add(std::vector<std::int64_t>{1, 2, 3, 4, 1, 2}, std::vector<std::int64_t>(6, kIgnoredTarget));
+  batch.add(std::vector<std::int64_t>{5, 6, 7, 8, 9, 5, 6});
+  at::Tensor seen;
+  model_.set_requires_grad(true);
+  model_.add_hook({.point = HookPoint::embeddings}, [&](const at::Tensor& x, const HookContext&) {
+    seen = x;
+    seen.retain_grad();
+    return at::Tensor();
+  });
+  model_.loss(batch, 1).loss.backward();
+  EXPECT_EQ(seen.grad().narrow(0, 0, 6).abs().max().item<float>(), 0.0f);
+  EXPECT_GT(seen.grad().narrow(0, 6, 6).abs().max().item<float>(), 0.0f);
+}
+
+INSTANTIATE_TEST_SUITE_P(Family, Score, ::testing::ValuesIn(family_names()),
+                         [](const auto& info) { return info.param; });
+
+TEST(ScoreErrors, NameWhatIsWrong) {
+  const CausalLM model = load("tiny_gqa");
+  expect_error(ErrorKind::usage, "empty", [&] { model.score({}); });
+  TokenBatch batch;
+  batch.add(some_ids(50, 4, 1), std::vector<std::int64_t>(4, kIgnoredTarget));
+  expect_error(ErrorKind::usage, "targets", [&] { model.score(batch); });
+  batch = {};
+  batch.add(std::vector<std::int64_t>{1, 1 << 30});
+  expect_error(ErrorKind::range, "vocabulary", [&] { model.score(batch); });
+  batch = {};
+  batch.add(some_ids(50, 4, 1));
+  expect_error(ErrorKind::range, "layers", [&] { model.score(batch, {.checkpointed_layers = 99}); });
+  expect_error(ErrorKind::range, "0", [&] { model.loss(batch, 0); });
+  EXPECT_TRUE(model.trainable_parameters().empty());
+}
+
+}  // namespace
+}  // namespace powerhouse
