@@ -251,4 +251,11 @@ std::uint64_t Weight::version() const {
   return replaced_ << 32 | writes;
 }
 
+bool is_quantized(const Weight& weight) {
+  const StoredWeight* const stored = weight.stored();
+  if (stored == nullptr || stored->transposed || stored->shape.size() < 2 || weight.dense_bytes() > 0) return false;
+  const BlockInfo info = block_info(weight.format());
+  return info.block_bytes < 2 * info.block_elements;
+}
+
 }  // namespace powerhouse

@@ -122,4 +122,7 @@ class Weight {
   std::uint64_t replaced_ = 0;
 };
 
+/// Whether a matrix is held in fewer than 16 bits a number and has no dense form, which would multiply its memory.
+bool is_quantized(const Weight& weight);
+
 }  // namespace powerhouse

@@ -4,6 +4,7 @@
 
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/gradients.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/rope.h"
@@ -12,6 +13,7 @@
 namespace powerhouse {
 namespace {
 
+using testing::check_gradient;
 using testing::max_difference;
 using testing::random_tensor;
 using testing::same_bits;
@@ -162,27 +164,6 @@ TEST(Ops, LinearGivesARowTheSameBitsInAnyBatch) {
   const at::Tensor all = ops::linear(x, weight);
   for (std::int64_t row = 0; row < 16; ++row) {
     EXPECT_TRUE(same_bits(all.narrow(0, row, 1), ops::linear(x.narrow(0, row, 1), weight))) << row;
-  }
-}
-
-// Central differences in float64 against the gradient that autograd gives.
-template <typename Function>
-void check_gradient(const Function& function, const at::Tensor& input) {
-  const at::Tensor x = input.detach().clone().requires_grad_(true);
-  const at::Tensor weights = random_tensor(function(input).sizes(), at::kDouble, 99);
-  function(x).mul(weights).sum().backward();
-  const at::Tensor gradient = x.grad();
-  ASSERT_TRUE(gradient.defined());
-  const at::Tensor flat = input.detach().clone().view({-1});
-  for (std::int64_t i = 0; i < flat.numel(); i += 3) {
-    constexpr double kStep = 1e-6;
-    const auto at_offset = [&](double offset) {
-      const at::Tensor moved = flat.clone();
-      moved.select(0, i).add_(offset);
-      return function(moved.view(input.sizes())).mul(weights).sum().template item<double>();
-    };
-    const double expected = (at_offset(kStep) - at_offset(-kStep)) / (2 * kStep);
-    EXPECT_NEAR(gradient.view({-1}).select(0, i).template item<double>(), expected, 1e-6 * (1 + std::abs(expected)));
   }
 }
 

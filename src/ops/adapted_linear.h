@@ -1,0 +1,37 @@
+// y = x Wᵀ + b + Σ scale (dropout(x) Aᵀ) Bᵀ: a linear map with low-rank terms (LoRA, Hu et al. 2021), as one autograd
+// node over every weight format.
+//
+// Memory: the terms are added into y in place. Saved for backward are x and the products x Aᵀ, [rows, rank] each. A
+// weight of blocks is made plain numbers for the product alone, in forward and again in backward.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+
+#include "ops/dropout.h"
+#include "ops/weight.h"
+#include "powerhouse/device.h"
+
+namespace powerhouse::ops {
+
+/// A and B may be of another float type than x (float32 masters beside bf16): they are rounded to x's at each use, and
+/// their gradients come back in their own type.
+struct LowRankTerm {
+  at::Tensor a{};  ///< [rank, in]
+  at::Tensor b{};  ///< [out, rank]
+  float scale = 1;
+  Dropout dropout{};  ///< of this term's x; rate 0 where the model evaluates
+};
+
+/// x [rows, in]; weight [out, in]; bias [out] or undefined. Returns [rows, out] in x's type. Differentiable once, in x,
+/// in A and B, and in weight and bias where they are tensors that require it. Products of float16 are float32's.
+/// Error{usage} for shapes that don't fit. Exact numerics as in ops/linear.h.
+at::Tensor adapted_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                          std::span<const LowRankTerm> terms, Numerics numerics = Numerics::fast);
+
+/// The same by a weight in any format, handed out transposed or not.
+at::Tensor adapted_linear(const at::Tensor& x, const Weight& weight, const at::Tensor& bias,
+                          std::span<const LowRankTerm> terms, Numerics numerics = Numerics::fast);
+
+}  // namespace powerhouse::ops
