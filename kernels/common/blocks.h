@@ -58,7 +58,7 @@ enum class BlockFormat : std::uint8_t {
   q1_0,
 };
 
-inline constexpr int kBlockFormatCount = static_cast<int>(BlockFormat::q1_0) + 1;
+static constexpr int kBlockFormatCount = static_cast<int>(BlockFormat::q1_0) + 1;
 
 struct BlockInfo {
   const char* name;             ///< GGUF's upper-case name (Q4_K), or safetensors' (F32, F8_E4M3)
@@ -67,7 +67,8 @@ struct BlockInfo {
 };
 
 /// The sizes of ggml's ggml-common.h, one row a format, in the order of the enumeration.
-inline constexpr BlockInfo kBlockInfos[kBlockFormatCount] = {
+/// `static`: see float16.h.
+static constexpr BlockInfo kBlockInfos[kBlockFormatCount] = {
     {"F64", 1, 8},        {"F32", 1, 4},      {"F16", 1, 2},        {"BF16", 1, 2},      {"F8_E4M3", 1, 1},
     {"F8_E5M2", 1, 1},    {"I64", 1, 8},      {"I32", 1, 4},        {"I16", 1, 2},       {"I8", 1, 1},
     {"U64", 1, 8},        {"U32", 1, 4},      {"U16", 1, 2},        {"U8", 1, 1},        {"BOOL", 1, 1},
@@ -79,6 +80,6 @@ inline constexpr BlockInfo kBlockInfos[kBlockFormatCount] = {
     {"Q1_0", 128, 18},
 };
 
-constexpr BlockInfo block_info(BlockFormat format) { return kBlockInfos[static_cast<int>(format)]; }
+static constexpr BlockInfo block_info(BlockFormat format) { return kBlockInfos[static_cast<int>(format)]; }
 
 }  // namespace powerhouse

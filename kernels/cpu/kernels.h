@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "kernels/common/blocks.h"
 #include "kernels/common/element.h"
 #include "kernels/cpu/attention_params.h"
 #include "kernels/cpu/linear_params.h"
@@ -103,6 +104,15 @@ struct ConvertParams {
   void* destination = nullptr;
 };
 
+/// Blocks of a file, one behind the other, as dense numbers with the bits of kernels/reference/dequantize.h, rounded to
+/// `type`. Any format of can_dequantize(). Work items: blocks.
+struct DequantizeParams {
+  BlockFormat format = BlockFormat::f32;
+  Element type = Element::f32;  ///< of the destination
+  const void* source = nullptr;
+  void* destination = nullptr;
+};
+
 struct Extremum {
   float value = 0.0f;
   std::int64_t index = -1;
@@ -126,6 +136,7 @@ struct CpuKernels {
   void (*merge_attention)(const AttentionMergeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*store_cache)(const CacheStoreParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*convert)(const ConvertParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*dequantize)(const DequantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   /// The largest of x[0, count) and the first place it stands; the first NaN where there is one. count >= 1.
   Extremum (*argmax_f32)(const float* x, std::int64_t count) = nullptr;
   /// log(sum(exp(x))). NaN with any NaN; an infinite maximum is the result.

@@ -1,19 +1,28 @@
-// A weight of blocks as a temporary of plain numbers, for one product: the weight keeps its blocks only.
+// Weights of blocks as dense matrices that are not kept: what training on a quantized base multiplies by.
+//
+// Weight::tensor() keeps the dense form that it makes; a step of training needs each matrix twice, for one product, and
+// must not hold the model a second time. These make it anew on all threads, at a small part of the product's cost.
+// Values are those of the format's definition (kernels/reference/dequantize.h) rounded once to the type.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
+#include <cstddef>
 
+#include "kernels/common/element.h"
 #include "ops/weight.h"
 
 namespace powerhouse {
 
-/// The canonical rows [first, first + count) of such a matrix (of all experts' matrices, one behind the other), as
-/// [count, columns] of `type` (float32, bfloat16 or float16).
+/// The whole weight in `type` (float32, bfloat16 or float16), as rows of outputs [..., out, in] in canonical order: a
+/// new tensor without gradients, or the weight's own memory where it is dense already and of that type.
+at::Tensor dequantized(const Weight& weight, at::ScalarType type);
+
+/// Rows [first, first + count) of it, counted over all experts' matrices one behind the other: [count, in].
 at::Tensor dequantized_rows(const Weight& weight, std::int64_t first, std::int64_t count, at::ScalarType type);
 
-/// All of it, in its shape: rows of outputs, however the weight is handed out.
-at::Tensor dequantized(const Weight& weight, at::ScalarType type);
+/// The same into memory, [count, in], by all threads. Not for weights that are stored transposed. A vector, and a
+/// weight placed by element, has rows of one element.
+void dequantize_rows(const StoredWeight& stored, std::int64_t first, std::int64_t count, Element type, std::byte* out);
 
 }  // namespace powerhouse

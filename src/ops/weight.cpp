@@ -2,19 +2,18 @@
 
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/reference/dequantize.h"
+#include "ops/dequantize.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_team.h"
 
 namespace powerhouse {
 namespace {
-
-// Rows are converted in tiles of about this many elements, small enough to stay in the first-level cache.
-constexpr std::int64_t kTileElements = 4096;
 
 at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
   auto file = view.file;
@@ -23,60 +22,16 @@ at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
       data, view.shape, [file](void*) mutable { file.reset(); }, at::TensorOptions(type));
 }
 
-// Whether its elements are what is placed.
-bool is_by_element(const StoredWeight& stored) {
-  return stored.place && (stored.by_element || stored.shape.size() == 1);
-}
-
-// Rows of the stored tensors in canonical order, as dense numbers of `type`.
-void dequantize_rows(const StoredWeight& stored, Element type, std::byte* out) {
-  // A reordered vector (a bias) is a matrix of one column: its elements are the rows.
-  const bool column = stored.shape.empty() || is_by_element(stored);
-  const std::int64_t columns = column ? 1 : stored.shape.back();
-  std::int64_t rows = 1;
-  for (const std::int64_t size : stored.shape) rows *= size;
-  if (columns == 0 || rows == 0) return;
-  rows /= columns;
-  const BlockFormat format = stored.views.front().format;
-  const BlockInfo info = block_info(format);
-  const std::int64_t row_bytes = columns / info.block_elements * info.block_bytes;
-  const std::int64_t tile = std::max<std::int64_t>(kTileElements / info.block_elements, 1) * info.block_elements;
-  const auto convert = cpu::kernels().convert;
-  parallel_for(rows, std::max<std::int64_t>(1, kTileElements / columns), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> buffer(static_cast<std::size_t>(std::min(tile, columns)));
-    for (std::int64_t row = begin; row < end; ++row) {
-      const RowPlace place = stored.place ? stored.place(row) : RowPlace{0, row};
-      const std::byte* source = stored.views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
-      for (std::int64_t at = 0; at < columns; at += tile) {
-        const std::int64_t count = std::min(tile, columns - at);
-        dequantize_row(format, source + at / info.block_elements * info.block_bytes, buffer.data(), count);
-        if (stored.offset != 0.0f) {
-          for (float& value : buffer) value -= stored.offset;
-        }
-        convert({.destination_type = type,
-                 .source = buffer.data(),
-                 .destination = out + (row * columns + at) * element_bytes(type)},
-                0, count);
-      }
-    }
-  });
-}
-
-// Matrices [..., in, out] of plain numbers, as rows of outputs.
-at::Tensor transposed_copy(const StoredWeight& stored, at::ScalarType type) {
-  StoredWeight as_it_lies = stored;
-  std::swap(as_it_lies.shape[as_it_lies.shape.size() - 2], as_it_lies.shape.back());
-  at::Tensor copy = empty_tensor(as_it_lies.shape, type);
-  dequantize_rows(as_it_lies, to_element(type), static_cast<std::byte*>(copy.mutable_data_ptr()));
-  return copy.transpose(-2, -1).contiguous();
-}
-
 [[noreturn]] void unreadable(const TensorView& view, const char* why) {
   throw Error(ErrorKind::unsupported, why,
               {.file = view.file->path(), .field = view.name, .found = block_info(view.format).name});
 }
 
 }  // namespace
+
+bool is_by_element(const StoredWeight& stored) {
+  return stored.place && (stored.by_element || stored.shape.size() == 1);
+}
 
 Weight Weight::dense(std::string name, at::Tensor tensor, bool handed_out_transposed) {
   Weight weight;
@@ -119,12 +74,7 @@ BlockFormat Weight::format() const {
 }
 
 void Weight::make_dense() const {
-  if (stored_->transposed) {
-    dense_ = transposed_copy(*stored_, compute_type_);
-  } else {
-    dense_ = empty_tensor(stored_->shape, compute_type_);
-    dequantize_rows(*stored_, to_element(compute_type_), static_cast<std::byte*>(dense_.mutable_data_ptr()));
-  }
+  dense_ = dequantized(*this, compute_type_);
   if (handed_out_transposed_) dense_ = dense_.transpose(-2, -1);
   release_file();
   making_->done = true;
@@ -141,8 +91,9 @@ void Weight::read_row(std::int64_t row, float* values) const {
     const TensorView& view = stored_->views[static_cast<std::size_t>(place.tensor)];
     const std::int64_t columns = stored_->shape.back();
     const BlockInfo info = block_info(view.format);
-    const std::byte* source = view.data + place.row * (columns / info.block_elements * info.block_bytes);
-    dequantize_row(view.format, source, values, columns);
+    const std::int64_t blocks = columns / info.block_elements;
+    const std::byte* source = view.data + place.row * blocks * info.block_bytes;
+    cpu::kernels().dequantize({.format = view.format, .source = source, .destination = values}, 0, blocks);
     for (std::int64_t i = 0; stored_->offset != 0.0f && i < columns; ++i) values[i] -= stored_->offset;
     return;
   }
@@ -221,7 +172,9 @@ std::vector<float> Weight::floats() const {
   if (stored_ && !stored_->transposed) {
     for (const std::int64_t size : stored_->shape) count *= size;
     std::vector<float> values(static_cast<std::size_t>(count));
-    dequantize_rows(*stored_, Element::f32, reinterpret_cast<std::byte*>(values.data()));
+    const std::int64_t columns = stored_->shape.empty() || is_by_element(*stored_) ? 1 : stored_->shape.back();
+    dequantize_rows(*stored_, 0, count / std::max<std::int64_t>(1, columns), Element::f32,
+                    reinterpret_cast<std::byte*>(values.data()));
     return values;
   }
   const at::Tensor whole = tensor().detach().to(at::kFloat).contiguous();

@@ -41,6 +41,9 @@ struct StoredWeight {
   bool by_element = false;  // `place` tells of elements
 };
 
+/// Whether elements are what is placed.
+bool is_by_element(const StoredWeight& stored);
+
 class Weight {
  public:
   Weight() = default;

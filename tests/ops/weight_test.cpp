@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "kernels/reference/dequantize.h"
+#include "ops/dequantize.h"
+#include "powerhouse/error.h"
 #include "random_tensor.h"
 #include "temporary_folder.h"
 
@@ -125,6 +127,59 @@ TEST(Weight, DequantizesBlocks) {
   EXPECT_EQ(weight.format(), BlockFormat::q8_0) << "the blocks stay canonical until someone writes";
   weight.materialize();
   EXPECT_EQ(weight.format(), BlockFormat::bf16);
+}
+
+TEST(Weight, IsDequantizedWithoutKeepingTheDenseForm) {
+  const testing::TemporaryFolder folder;
+  std::string bytes;
+  for (int block = 0; block < 12; ++block) {  // Q4_1 with scales and minima that bf16 has to round
+    bytes += std::string("\x33\x2E\x66\xAE", 4);
+    for (int i = 0; i < 16; ++i) bytes += static_cast<char>(i * 17 * (block + 1));
+  }
+  const std::string path = folder.write("w", bytes);
+  StoredWeight source = stored(view_of(path, BlockFormat::q4_1, {2, 3, 64}));
+  source.place = [](std::int64_t row) -> RowPlace { return {0, row ^ 1}; };
+  const Weight weight = Weight::from_file("w", source, false, at::kFloat);
+  const at::Tensor whole = dequantized(weight, at::kFloat);
+  EXPECT_EQ(weight.dense_bytes(), 0U);
+  ASSERT_EQ(whole.sizes().vec(), (std::vector<std::int64_t>{2, 3, 64}));
+  std::vector<float> row(64);
+  for (std::int64_t i = 0; i < 6; ++i) {
+    dequantize_row(BlockFormat::q4_1, bytes.data() + (i ^ 1) * 40, row.data(), 64);
+    const at::Tensor found = whole.view({6, 64}).select(0, i);
+    EXPECT_EQ(std::memcmp(found.const_data_ptr(), row.data(), 256), 0) << i;
+  }
+  for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    EXPECT_TRUE(same_bits(dequantized(weight, type), whole.to(type)));
+    EXPECT_TRUE(same_bits(dequantized_rows(weight, 2, 3, type), whole.view({6, 64}).narrow(0, 2, 3).to(type)));
+  }
+  EXPECT_EQ(dequantized_rows(weight, 6, 0, at::kFloat).size(0), 0);
+  EXPECT_THROW(dequantized_rows(weight, 4, 3, at::kFloat), Error);
+  EXPECT_EQ(weight.dense_bytes(), 0U);
+  EXPECT_TRUE(same_bits(weight.tensor(), whole)) << "kept from here on";
+  EXPECT_EQ(dequantized(weight, at::kFloat).const_data_ptr(), weight.tensor().const_data_ptr());
+}
+
+TEST(Weight, DequantizedTakesOffsetsAndTransposedMatrices) {
+  const testing::TemporaryFolder folder;
+  const at::Tensor values = random_tensor({4, 5000});
+  const std::string path = folder.write("w", bytes_of(values));
+  StoredWeight shifted = stored(view_of(path, BlockFormat::f32, {4, 5000}));
+  shifted.offset = 1.0f;
+  const Weight minus = Weight::from_file("w", shifted, false, at::kFloat);
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    EXPECT_TRUE(same_bits(dequantized(minus, type), values.sub(1).to(type)));
+    EXPECT_TRUE(same_bits(dequantized_rows(minus, 1, 2, type), values.sub(1).narrow(0, 1, 2).to(type)));
+  }
+  StoredWeight turned = stored(view_of(path, BlockFormat::f32, {4, 5000}));
+  turned.shape = {5000, 4};
+  turned.transposed = true;
+  const Weight columns = Weight::from_file("w", turned, true, at::kBFloat16);
+  EXPECT_TRUE(same_bits(dequantized(columns, at::kFloat), values.t().contiguous()));
+  EXPECT_TRUE(same_bits(dequantized_rows(columns, 7, 9, at::kFloat), values.t().narrow(0, 7, 9).contiguous()));
+  EXPECT_EQ(columns.dense_bytes(), 0U);
+  const Weight own = Weight::dense("w", values, true);  // handed out as [in, out]
+  EXPECT_TRUE(dequantized(own, at::kFloat).equal(values.t()));
 }
 
 TEST(Weight, ChangesItsVersionWithEveryWrite) {

@@ -7,6 +7,7 @@
 #include "kernels/cpu/generic/bf16_linear.h"
 #include "kernels/cpu/generic/cache.h"
 #include "kernels/cpu/generic/convert.h"
+#include "kernels/cpu/generic/dequantize.h"
 #include "kernels/cpu/generic/gemm.h"
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
@@ -44,6 +45,7 @@ constinit const CpuKernels kTable{
     .merge_attention = merge_attention,
     .store_cache = store_cache,
     .convert = convert,
+    .dequantize = dequantize,
     .argmax_f32 = argmax_f32,
     .log_sum_exp_f32 = log_sum_exp_f32,
     .softmax_f32 = softmax_f32,
