@@ -13,9 +13,10 @@
 
 namespace powerhouse {
 
-/// TRL's `packing_strategy`: best fit decreasing (rows stay whole), the same with long rows split, or one long text cut
-/// every sequence_len tokens, its rows not isolated from each other.
-enum class PackingStrategy { bfd, bfd_split, wrapped };
+/// TRL's `packing_strategy`: best fit decreasing, each row a document of its own (TRL's bfd_split is this over a
+/// dataset with ExcessLength::split); or all rows as one text, cut every sequence_len tokens, in which rows see each
+/// other.
+enum class PackingStrategy { bfd, wrapped };
 
 struct DataLoaderOptions {
   std::int64_t micro_batch_size = 1;  ///< rows a batch, or packed sequences
@@ -35,7 +36,7 @@ class POWERHOUSE_API DataLoader {
   DataLoader& operator=(DataLoader&&) noexcept;
   ~DataLoader();
 
-  /// The next batch; nothing once at the end of each epoch. A document without a target is never the whole batch.
+  /// The next batch; nothing once at the end of each epoch. A piece of a cut row may have no target.
   std::optional<TokenBatch> next();
   std::int64_t epoch() const;  ///< that the next batch belongs to, from 0
   /// Exact, from the rows' lengths: tokenizes nothing.

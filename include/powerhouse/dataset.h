@@ -9,6 +9,7 @@
 
 #include "powerhouse/dataset_report.h"
 #include "powerhouse/export.h"
+#include "powerhouse/token_batch.h"
 #include "powerhouse/tokenizer.h"
 
 namespace powerhouse {
@@ -46,8 +47,9 @@ struct DatasetSource {
   TextDocuments text_documents = TextDocuments::file;
 };
 
-/// What becomes of a row of more than sequence_len tokens. Completion rows are cut into several, as in Axolotl.
-enum class ExcessLength { drop, truncate, raise };
+/// What becomes of a row of more than sequence_len tokens: left out, cut off, cut into several, or an Error{range}.
+/// Completion rows are cut into several where the others are left out, as in Axolotl.
+enum class ExcessLength { drop, truncate, split, raise };
 
 struct DatasetOptions {
   std::int64_t sequence_len = 2048;  ///< tokens; at least 2
@@ -77,7 +79,7 @@ struct TrainingExample {
 };
 
 /// Rows of files. Opening reads and tokenizes every row once, so that bad data is an Error{format} with file and line
-/// before the first step; memory holds 16 bytes a row, and ids up to `token_memory`. Copies share everything.
+/// before the first step; memory holds about 25 bytes a row, and ids up to `token_memory`. Copies share everything.
 ///
 ///     auto data = powerhouse::Dataset::open(tokenizer, {{.path = "train.jsonl"}}, {.val_set_size = 0.05});
 ///     std::cerr << data.train().report().text();
@@ -98,7 +100,7 @@ class POWERHOUSE_API Dataset {
   Dataset validation() const;
 
   std::int64_t size() const;                        ///< usable rows
-  TrainingExample example(std::int64_t row) const;  ///< whole, or cut to sequence_len where it is truncated
+  TrainingExample example(std::int64_t row) const;  ///< cut to sequence_len where it is truncated, else whole
   RowPlace place(std::int64_t row) const;
   const DatasetReport& report() const;
   /// Changes where files, options or tokenizer would change a batch; for checkpoints.

@@ -20,11 +20,12 @@ struct RowPlace {
 enum class RowProblem {
   too_long,      ///< left out: more than sequence_len tokens
   truncated,     ///< cut to sequence_len
-  cut_up,        ///< a completion row in several pieces of sequence_len
+  cut_up,        ///< in several pieces of sequence_len
   too_short,     ///< left out: fewer than min_tokens
   filtered,      ///< left out: more than max_tokens, or not among longest_rows
   empty_target,  ///< left out: the answer is empty
   no_targets,    ///< left out: every label is masked
+  lost_turn,     ///< a turn to be trained that the chat template does not show
   doubled_bos,   ///< two BOS at the beginning: the template and the tokenizer both add one
   missing_eos,   ///< no end of text among the targets: the model will not learn to stop
   duplicate,     ///< the same content as an earlier row

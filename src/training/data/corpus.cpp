@@ -1,0 +1,108 @@
+// The rows of a corpus one by one: read, shaped, kept in memory while there is room.
+#include "training/data/corpus.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "powerhouse/error.h"
+#include "support/sha256.h"
+#include "training/data/columns.h"
+
+namespace powerhouse::training {
+
+bool ProblemSet::leaves_out() const {
+  constexpr RowProblem kLeftOut[] = {RowProblem::too_long, RowProblem::too_short, RowProblem::filtered,
+                                     RowProblem::empty_target, RowProblem::no_targets};
+  return std::any_of(std::begin(kLeftOut), std::end(kLeftOut), [this](RowProblem problem) { return has(problem); });
+}
+
+Corpus::Corpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources, const DatasetOptions& options)
+    : tokenizer_(tokenizer), options_(options) {
+  if (sources.empty()) throw Error(ErrorKind::usage, "no data", {.field = "datasets"});
+  if (options.sequence_len < 2) {
+    throw Error(ErrorKind::usage, "no room for a token and its target",
+                {.field = "sequence_len", .expected = "2 or more", .found = std::to_string(options.sequence_len)});
+  }
+  if (!(options.val_set_size >= 0)) {
+    throw Error(ErrorKind::usage, "a negative number of rows",
+                {.field = "val_set_size", .found = std::to_string(options.val_set_size)});
+  }
+  for (const std::int64_t id : tokenizer.end_of_generation_ids()) ends_.insert(id);
+  if (const auto eos = tokenizer.eos_token_id()) ends_.insert(*eos);
+  for (const std::string& token : options.eot_tokens) {
+    if (const auto id = tokenizer.token_to_id(token)) ends_.insert(*id);
+  }
+  for (const DatasetSource& declared : sources) {
+    DatasetSource source = declared;
+    Source opened;
+    opened.file = RecordFile::open(source);
+    if (source.type.empty()) {
+      const Json columns = opened.file->read(0).columns;
+      source.type = detect_shape(columns, source.path);
+      if (source.type == "chat_template" && source.field_messages.empty() && columns.get("messages") == nullptr) {
+        source.field_messages = "conversations";
+      }
+    }
+    opened.shape = make_shape(tokenizer_, source, options_);
+    opened.first = rows_;
+    rows_ += opened.file->rows();
+    sources_.push_back(std::move(opened));
+  }
+  if (rows_ > std::numeric_limits<std::uint32_t>::max()) {
+    throw Error(ErrorKind::unsupported, "more rows than 32 bits count", {.found = std::to_string(rows_)});
+  }
+}
+
+const Corpus::Source& Corpus::source_of(std::int64_t row) const {
+  const auto after = std::upper_bound(sources_.begin(), sources_.end(), row,
+                                      [](std::int64_t value, const Source& source) { return value < source.first; });
+  return *(after - 1);
+}
+
+std::uint64_t Corpus::bytes(std::int64_t row) const {
+  const Source& source = source_of(row);
+  return source.file->bytes(row - source.first);
+}
+
+RowPlace Corpus::place(std::int64_t row) const {
+  const Source& source = source_of(row);
+  return source.file->place(row - source.first);
+}
+
+std::string Corpus::content(std::int64_t row) const {
+  const Source& source = source_of(row);
+  return source.shape->content(source.file->read(row - source.first));
+}
+
+std::int64_t Corpus::length(std::int64_t row) const {
+  const Facts& facts = this->facts(row);
+  const std::int64_t length = facts.length;
+  return facts.problems.has(RowProblem::truncated) ? std::min(length, options_.sequence_len) : length;
+}
+
+TrainingExample Corpus::example(std::int64_t row) const {
+  TrainingExample out;
+  const auto at = static_cast<std::size_t>(row);
+  if (at + 1 < token_begins_.size()) {
+    for (std::uint64_t i = token_begins_[at]; i < token_begins_[at + 1]; ++i) {
+      const std::int32_t token = tokens_[i];
+      out.input_ids.push_back(token < 0 ? ~token : token);
+      out.labels.push_back(token < 0 ? kIgnored : token);
+    }
+  } else {
+    const Source& source = source_of(row);
+    out = source.shape->apply(source.file->read(row - source.first)).example;
+  }
+  const auto length = static_cast<std::size_t>(this->length(row));
+  if (out.input_ids.size() > length) {
+    out.input_ids.resize(length);
+    out.labels.resize(length);
+  }
+  return out;
+}
+
+std::string Corpus::digest() const {
+  return sha256(std::to_string(digest_) + ' ' + std::to_string(rows_) + ' ' + std::to_string(options_.sequence_len));
+}
+
+}  // namespace powerhouse::training
