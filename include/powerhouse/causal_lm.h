@@ -14,7 +14,7 @@
 #include "powerhouse/hooks.h"
 #include "powerhouse/model_config.h"
 #include "powerhouse/tensor.h"
-#include "powerhouse/token_batch.h"
+#include "powerhouse/token_scores.h"
 
 namespace powerhouse {
 

@@ -72,7 +72,7 @@ struct DatasetOptions {
   bool check_contamination = false;     ///< look for validation rows that share 13 words in a row with training
 };
 
-/// A row ready for training. labels[i] is input_ids[i] where that token is a target, else kIgnored; not shifted.
+/// A row ready for training. labels[i] is input_ids[i] where that token is a target, else kIgnoredTarget; not shifted.
 struct TrainingExample {
   std::vector<std::int64_t> input_ids;
   std::vector<std::int64_t> labels;

@@ -3,6 +3,9 @@
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/chat.h"
+#include "powerhouse/data_loader.h"
+#include "powerhouse/dataset.h"
+#include "powerhouse/dataset_report.h"
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
 #include "powerhouse/evaluation.h"
@@ -18,6 +21,7 @@
 #include "powerhouse/tensor.h"
 #include "powerhouse/tensor_file.h"
 #include "powerhouse/token_batch.h"
+#include "powerhouse/token_scores.h"
 #include "powerhouse/tokenizer.h"
 #include "powerhouse/tokenizer_training.h"
 #include "powerhouse/version.h"

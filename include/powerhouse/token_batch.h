@@ -1,4 +1,4 @@
-// TokenBatch: documents side by side, one row a token, without padding; and what a model says of them.
+// TokenBatch: documents side by side, one row a token, without padding. What a model says of them: token_scores.h.
 //
 //     TokenBatch batch;
 //     batch.add(ids, labels);                                   // labels as Hugging Face has them, -100 where masked
@@ -7,12 +7,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "powerhouse/export.h"
-#include "powerhouse/tensor.h"
 
 namespace powerhouse {
 
@@ -35,31 +33,6 @@ struct POWERHOUSE_API TokenBatch {
   std::int64_t documents() const { return static_cast<std::int64_t>(cu_seqlens.size()) - 1; }
   /// Targets that count.
   std::int64_t target_count() const;
-};
-
-/// How a batch is scored.
-struct ScoreOptions {
-  /// Activation checkpointing (Chen et al. 2016): the first so many layers keep only their input for the backward pass,
-  /// which runs them again; -1 means all. Saves memory, costs a forward pass of those layers. Gradients are the same
-  /// bits. Where hooks are set, nothing is checkpointed: a hook sees each activation once.
-  std::int64_t checkpointed_layers = 0;
-  /// Keys the dropout of adapters in this pass; without it there is none, as in evaluation. Another number for every
-  /// micro batch.
-  std::optional<std::uint64_t> dropout_key{};
-};
-
-/// Of every row that has a target, in the order of rows.
-struct TokenScores {
-  at::Tensor rows;       ///< int64 [targets], rows of the batch
-  at::Tensor log_probs;  ///< float32 [targets], the log-probability of the target; differentiable
-  at::Tensor entropy;    ///< float32 [targets], of the whole distribution, in nats; no gradient
-};
-
-/// A loss, and what it was made of.
-struct TokenLoss {
-  at::Tensor loss;       ///< scalar float32; differentiable
-  at::Tensor log_probs;  ///< as in TokenScores, without a gradient
-  at::Tensor entropy;    ///< as in TokenScores
 };
 
 }  // namespace powerhouse

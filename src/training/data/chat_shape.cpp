@@ -99,7 +99,7 @@ class Chat final : public Shape {
                   std::span<const TokenOffsets> offsets, const RenderOptions& options) const {
     const auto& ids = out.example.input_ids;
     auto& labels = out.example.labels;
-    labels.assign(ids.size(), kIgnored);
+    labels.assign(ids.size(), kIgnoredTarget);
     std::size_t last = ids.size();
     bool trained = false, said = false;
     for (std::size_t turn = 0; turn < messages.size(); ++turn) {
@@ -126,7 +126,7 @@ class Chat final : public Shape {
   void mark_blocks(ShapedRow& out, const std::vector<std::uint8_t>& mask) const {
     const auto& ids = out.example.input_ids;
     auto& labels = out.example.labels;
-    labels.assign(ids.size(), kIgnored);
+    labels.assign(ids.size(), kIgnoredTarget);
     std::size_t last = ids.size();
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (mask[i] == 0) continue;

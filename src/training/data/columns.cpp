@@ -56,7 +56,7 @@ void append_ids(TrainingExample& example, const std::vector<std::int64_t>& ids, 
   if (targets) {
     example.labels.insert(example.labels.end(), ids.begin(), ids.end());
   } else {
-    example.labels.insert(example.labels.end(), ids.size(), kIgnored);
+    example.labels.insert(example.labels.end(), ids.size(), kIgnoredTarget);
   }
 }
 

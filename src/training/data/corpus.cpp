@@ -87,7 +87,7 @@ TrainingExample Corpus::example(std::int64_t row) const {
     for (std::uint64_t i = token_begins_[at]; i < token_begins_[at + 1]; ++i) {
       const std::int32_t token = tokens_[i];
       out.input_ids.push_back(token < 0 ? ~token : token);
-      out.labels.push_back(token < 0 ? kIgnored : token);
+      out.labels.push_back(token < 0 ? kIgnoredTarget : token);
     }
   } else {
     const Source& source = source_of(row);

@@ -125,7 +125,7 @@ struct DataLoader::Impl {
         if (position > 0) batch.targets.back() = example.labels[at];
         batch.input_ids.push_back(example.input_ids[at]);
         batch.position_ids.push_back(position++);
-        batch.targets.push_back(kIgnored);
+        batch.targets.push_back(kIgnoredTarget);
       }
       if (!one_document) batch.cu_seqlens.push_back(static_cast<std::int64_t>(batch.input_ids.size()));
     }

@@ -41,7 +41,7 @@ class PromptCompletion final : public Shape {
     const auto prompt_tokens = parted - prompt_ids.begin();
     append_ids(out.example, {ids.begin(), ids.begin() + prompt_tokens}, options_.train_on_inputs);
     append_ids(out.example, {ids.begin() + prompt_tokens, ids.end()}, true);
-    if (out.empty_target && !options_.train_on_inputs) out.example.labels.assign(ids.size(), kIgnored);
+    if (out.empty_target && !options_.train_on_inputs) out.example.labels.assign(ids.size(), kIgnoredTarget);
     return out;
   }
 

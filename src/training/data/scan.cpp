@@ -118,7 +118,7 @@ void Corpus::judge(std::int64_t row, const ShapedRow& shaped, bool record_ends) 
   bool ends = false, any = false;
   for (std::int64_t i = 0; i < length; ++i) {
     const std::int64_t label = labels[static_cast<std::size_t>(i)];
-    if (label == kIgnored) continue;
+    if (label == kIgnoredTarget) continue;
     any = any || i > 0;
     // The first token of a sequence is never predicted.
     if (i < counted && i % options_.sequence_len != 0) ++facts.targets;
@@ -144,7 +144,7 @@ void Corpus::keep(std::int64_t row, const TrainingExample& example) {
   };
   mix(example.input_ids.size());
   for (std::size_t i = 0; i < example.input_ids.size(); ++i) {
-    mix(static_cast<std::uint64_t>(example.input_ids[i]) << 1 | (example.labels[i] != kIgnored ? 1 : 0));
+    mix(static_cast<std::uint64_t>(example.input_ids[i]) << 1 | (example.labels[i] != kIgnoredTarget ? 1 : 0));
   }
   if (!keeping_) return;
   const std::size_t count = facts(row).problems.leaves_out() ? 0 : example.input_ids.size();
@@ -155,7 +155,7 @@ void Corpus::keep(std::int64_t row, const TrainingExample& example) {
   }
   for (std::size_t i = 0; i < count; ++i) {
     const auto id = static_cast<std::int32_t>(example.input_ids[i]);
-    tokens_.push_back(example.labels[i] == kIgnored ? ~id : id);
+    tokens_.push_back(example.labels[i] == kIgnoredTarget ? ~id : id);
   }
   token_begins_.push_back(tokens_.size());
 }

@@ -26,7 +26,7 @@ std::string targets(const Tokenizer& tokenizer, const ShapedRow& row) {
   std::string out;
   std::vector<std::int64_t> run;
   for (std::size_t i = 0; i <= row.example.labels.size(); ++i) {
-    if (i < row.example.labels.size() && row.example.labels[i] != kIgnored) {
+    if (i < row.example.labels.size() && row.example.labels[i] != kIgnoredTarget) {
       run.push_back(row.example.labels[i]);
     } else if (!run.empty()) {
       out += "[" + tokenizer.decode(run) + "]";

@@ -56,7 +56,7 @@ std::map<std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>>, int> d
   for (std::int64_t row = 0; row < dataset.size(); ++row) {
     TrainingExample example = dataset.example(row);
     example.labels.erase(example.labels.begin());
-    example.labels.push_back(kIgnored);
+    example.labels.push_back(kIgnoredTarget);
     ++out[{example.input_ids, example.labels}];
   }
   return out;
@@ -120,7 +120,7 @@ TEST_F(DataLoaderTest, LongRowsAreCutIntoPieces) {
   ASSERT_EQ(batches.size(), 4u);
   std::int64_t targets = 0;
   for (const TokenBatch& batch : batches) {
-    for (const std::int64_t target : batch.targets) targets += target != kIgnored;
+    for (const std::int64_t target : batch.targets) targets += target != kIgnoredTarget;
   }
   EXPECT_EQ(batches[3].input_ids.size(), 10u);
   EXPECT_EQ(targets, data.report().target_tokens);

@@ -70,7 +70,7 @@ TEST_F(DatasetTest, ReportsProblemsWithFileAndLine) {
   for (std::int64_t row = 0; row < data.size(); ++row) {
     const TrainingExample example = data.example(row);
     tokens += static_cast<std::int64_t>(example.input_ids.size());
-    for (const std::int64_t label : example.labels) targets += label != kIgnored;
+    for (const std::int64_t label : example.labels) targets += label != kIgnoredTarget;
   }
   EXPECT_EQ(report.tokens, tokens);
   EXPECT_EQ(report.target_tokens, targets);

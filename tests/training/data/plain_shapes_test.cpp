@@ -94,7 +94,7 @@ TEST(PlainShapes, EmptyAnswersTrainNothing) {
         std::pair{"completion", R"({"text": ""})"}}) {
     const auto made = apply(tokenizer, type, Json::parse(row, "row"), false);
     EXPECT_TRUE(made.empty_target) << type;
-    for (const std::int64_t label : made.example.labels) EXPECT_EQ(label, kIgnored) << type;
+    for (const std::int64_t label : made.example.labels) EXPECT_EQ(label, kIgnoredTarget) << type;
   }
 }
 

@@ -1,0 +1,37 @@
+// What a model says of a TokenBatch: log-probabilities of its targets, and losses made of them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "powerhouse/tensor.h"
+#include "powerhouse/token_batch.h"
+
+namespace powerhouse {
+
+/// How a batch is scored.
+struct ScoreOptions {
+  /// Activation checkpointing (Chen et al. 2016): the first so many layers keep only their input for the backward pass,
+  /// which runs them again; -1 means all. Saves memory, costs a forward pass of those layers. Gradients are the same
+  /// bits. Where hooks are set, nothing is checkpointed: a hook sees each activation once.
+  std::int64_t checkpointed_layers = 0;
+  /// Keys the dropout of adapters in this pass; without it there is none, as in evaluation. Another number for every
+  /// micro batch.
+  std::optional<std::uint64_t> dropout_key{};
+};
+
+/// Of every row that has a target, in the order of rows.
+struct TokenScores {
+  at::Tensor rows;       ///< int64 [targets], rows of the batch
+  at::Tensor log_probs;  ///< float32 [targets], the log-probability of the target; differentiable
+  at::Tensor entropy;    ///< float32 [targets], of the whole distribution, in nats; no gradient
+};
+
+/// A loss, and what it was made of.
+struct TokenLoss {
+  at::Tensor loss;       ///< scalar float32; differentiable
+  at::Tensor log_probs;  ///< as in TokenScores, without a gradient
+  at::Tensor entropy;    ///< as in TokenScores
+};
+
+}  // namespace powerhouse
