@@ -2,6 +2,8 @@
 // has.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "data_fixtures.h"
 #include "expect_error.h"
 #include "training/data/columns.h"
@@ -201,6 +203,22 @@ TEST(ChatShape, SaysWhatIsWrong) {
                [&] { make_shape(testing::tokenizer("smollm"), {.path = "rows", .type = "sharegpt"}, {}); });
   EXPECT_NO_THROW(make_shape(testing::tokenizer("smollm"), {.path = "rows", .type = "sharegpt"},
                              {.chat_template = "tokenizer_default_fallback_chatml"}));
+}
+
+TEST(ChatShape, RealTemplateWithItsDefaultSystemMessage) {
+  const char* path = std::getenv("POWERHOUSE_TEST_MODEL");
+  if (path == nullptr) GTEST_SKIP() << "SKIPPED: set POWERHOUSE_TEST_MODEL to SmolLM2-135M-Instruct.Q4_1.gguf";
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(path);
+  const char* row = R"({"messages": [{"role": "user", "content": "What is 2 + 2?"},
+      {"role": "assistant", "content": "It is 4."}, {"role": "user", "content": "Danke schön!"},
+      {"role": "assistant", "content": "Gern geschehen 世界.\n"}]})";
+  DatasetSource source{.path = "rows", .type = "chat_template"};
+  const auto made = apply(tokenizer, source, row);
+  EXPECT_EQ(targets(tokenizer, made), "[It is 4.<|im_end|>][Gern geschehen 世界.\n<|im_end|>]");
+  EXPECT_TRUE(tokenizer.decode(made.example.input_ids).starts_with("<|im_start|>system\nYou are a helpful AI"));
+  // Its own format by name marks the same with generation blocks.
+  source.chat_template = "chatml";
+  EXPECT_EQ(targets(tokenizer, apply(tokenizer, source, row)), targets(tokenizer, made));
 }
 
 }  // namespace
