@@ -33,7 +33,7 @@ struct OptimizerStorage {
 
 /// Parameters that share their settings. All tensors are leaves on the CPU, dense, float32, bf16 or f16.
 struct ParameterGroup {
-  std::vector<NamedTensor> parameters{};
+  std::vector<NamedTensor> parameters;
   double lr_scale = 1;                   ///< multiplies the learning rate
   std::optional<double> lr{};            ///< instead of the options' own
   std::optional<double> weight_decay{};  ///< instead of the options' own; 0: these do not decay
