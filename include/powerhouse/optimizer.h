@@ -22,7 +22,8 @@ namespace powerhouse {
 /// How states and weights are kept, whatever the method.
 struct OptimizerStorage {
   enum class StateType : std::uint8_t { parameter, float32 };
-  StateType state_dtype = StateType::parameter;  ///< that of the parameter, as torch's AdamW; or float32
+  /// That of the parameter, as torch's AdamW has it (with masters: theirs), or float32.
+  StateType state_dtype = StateType::parameter;
   bool master_weights = false;       ///< keep a float32 copy of parameters of fewer bits; they are its rounding
   bool stochastic_rounding = false;  ///< of bf16 parameters without masters; Philox by (seed, parameter, step)
   std::uint64_t seed = 0;
@@ -66,8 +67,9 @@ struct StepResult {
 
 class POWERHOUSE_API Optimizer {
  public:
-  /// Makes all states. Throws Error{usage} for options out of range, a parameter twice, a tensor that is no leaf;
-  /// Error{unsupported} for other devices and dtypes; Error{io} where the page file cannot have its size.
+  /// Makes all states. Throws Error{range} for options out of range; Error{usage} for a name or tensor twice and one
+  /// that is no leaf; Error{unsupported} for other devices, dtypes and strides; Error{io} where the page file cannot
+  /// have its size.
   Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options, OptimizerStorage storage = {});
   Optimizer(Optimizer&&) noexcept;
   Optimizer& operator=(Optimizer&&) noexcept;
@@ -85,13 +87,14 @@ class POWERHOUSE_API Optimizer {
   /// `.exp_avg` and so on under torch's and bitsandbytes' names, and `.master`. They share the states' memory.
   std::vector<NamedTensor> state_dict() const;
   /// Copies them back: the next step is bit for bit what it would have been. Throws Error{not_found} or Error{format},
-  /// before anything changed, where a tensor is missing, unknown, or of another shape or dtype.
+  /// before anything changed, where a tensor is missing, unknown, or of another shape or dtype; Error{range} for a step
+  /// below 0.
   void load_state_dict(std::span<const NamedTensor> state);
 
   /// Bytes of states and masters, and whether they are paged.
   std::uint64_t state_bytes() const noexcept;
   bool paged() const noexcept;
-  /// The learning rate of each group at lr_multiplier 1 (Adafactor with relative_step: 0).
+  /// The learning rate of each group at lr_multiplier 1 (Adafactor with relative_step: 0), that of its first parameter.
   std::vector<double> learning_rates() const;
 
  private:

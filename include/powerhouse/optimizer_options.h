@@ -70,14 +70,20 @@ struct RmspropOptions {
 using OptimizerOptions = std::variant<SgdOptions, AdamWOptions, AdamW8bitOptions, AdafactorOptions, LionOptions,
                                       MuonOptions, AdagradOptions, RmspropOptions>;
 
-/// The options of a name that transformers, Axolotl or torch use, with their defaults: adamw, adamw_torch,
-/// adamw_torch_fused, adamw_8bit, adamw_bnb_8bit, paged_adamw_8bit, paged_adamw_32bit, sgd, adafactor, lion,
-/// lion_32bit, paged_lion_32bit, muon, adagrad, rmsprop. `paged` is set where the name says so. An unknown name is
-/// Error{usage}, one known but not built (lion_8bit, ...) Error{unsupported}.
+/// What a training configuration says whatever the method; what a method does not know is left out.
+struct OptimizerSettings {
+  std::optional<double> learning_rate{}, weight_decay{}, adam_beta1{}, adam_beta2{}, adam_epsilon{};
+};
+
 struct NamedOptimizer {
   OptimizerOptions options{};
-  bool paged = false;
+  bool paged = false;  ///< the name asks for paged states
 };
-POWERHOUSE_API NamedOptimizer optimizer_options(std::string_view name);
+
+/// The options of a name that transformers, Axolotl or torch use, as their trainers set them: adamw, adamw_torch,
+/// adamw_torch_fused, paged_adamw_32bit, adamw_8bit, adamw_bnb_8bit, paged_adamw_8bit, sgd, adafactor (which then takes
+/// learning_rate and no relative steps), lion, lion_32bit, paged_lion_32bit, muon, adagrad, rmsprop. An unknown name is
+/// Error{usage}, one that is known but not built (lion_8bit, ...) Error{unsupported}.
+POWERHOUSE_API NamedOptimizer optimizer_options(std::string_view name, const OptimizerSettings& settings = {});
 
 }  // namespace powerhouse
