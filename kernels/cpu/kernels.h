@@ -1,4 +1,5 @@
-// The CPU kernels of inference: their arguments, and the table of function pointers that each instruction set fills.
+// The CPU kernels of inference and of the optimizers: their arguments, and the table of function pointers that each
+// instruction set fills.
 //
 // A kernel reads plain pointers, sizes and strides (all strides in elements), computes and accumulates in float32, and
 // rounds once where it stores, unless said otherwise. It never allocates and never starts a thread: it does the part
@@ -13,6 +14,7 @@
 #include "kernels/common/element.h"
 #include "kernels/cpu/attention_params.h"
 #include "kernels/cpu/linear_params.h"
+#include "kernels/cpu/optimizer_params.h"
 
 namespace powerhouse::cpu {
 
@@ -137,6 +139,9 @@ struct CpuKernels {
   void (*store_cache)(const CacheStoreParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*convert)(const ConvertParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*dequantize)(const DequantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*optimizer_update)(const UpdateParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  /// The sum of squares of elements [begin, end), in float32 over short runs, which add up in float64.
+  double (*sum_squares)(const void* x, Element type, std::int64_t begin, std::int64_t end) = nullptr;
   /// The largest of x[0, count) and the first place it stands; the first NaN where there is one. count >= 1.
   Extremum (*argmax_f32)(const float* x, std::int64_t count) = nullptr;
   /// log(sum(exp(x))). NaN with any NaN; an infinite maximum is the result.

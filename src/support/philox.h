@@ -9,7 +9,7 @@
 
 namespace powerhouse {
 
-enum class RandomStream : std::uint32_t { data = 1, dropout = 2, initialization = 3, sampling = 4 };
+enum class RandomStream : std::uint32_t { data = 1, dropout = 2, initialization = 3, sampling = 4, rounding = 5 };
 
 /// One block of four independent 32-bit words.
 constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {

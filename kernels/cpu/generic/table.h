@@ -12,6 +12,7 @@
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
 #include "kernels/cpu/generic/merge_attention.h"
+#include "kernels/cpu/generic/optimizer.h"
 #include "kernels/cpu/generic/packed_linear.h"
 #include "kernels/cpu/generic/prefill_attention.h"
 #include "kernels/cpu/generic/quantize.h"
@@ -46,6 +47,8 @@ constinit const CpuKernels kTable{
     .store_cache = store_cache,
     .convert = convert,
     .dequantize = dequantize,
+    .optimizer_update = optimizer_update,
+    .sum_squares = sum_squares,
     .argmax_f32 = argmax_f32,
     .log_sum_exp_f32 = log_sum_exp_f32,
     .softmax_f32 = softmax_f32,

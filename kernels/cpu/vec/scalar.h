@@ -49,6 +49,9 @@ inline Vec mul(Vec a, Vec b) {
 inline Vec div(Vec a, Vec b) {
   return map([&](int i) { return a.lane[i] / b.lane[i]; });
 }
+inline Vec square_root(Vec a) {
+  return map([&](int i) { return __builtin_sqrtf(a.lane[i]); });
+}
 /// a * b + c; two roundings here, one where the processor has FMA.
 inline Vec fma(Vec a, Vec b, Vec c) {
   return map([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });

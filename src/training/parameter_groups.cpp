@@ -1,0 +1,81 @@
+// Which parameters decay, which have another learning rate, and which are Muon's.
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <regex>
+
+#include "powerhouse/error.h"
+#include "powerhouse/optimizer.h"
+
+namespace powerhouse {
+namespace {
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+/// transformers' get_decay_parameter_names by name; norms that it knows by their class have one dimension.
+bool decays(std::string name, const at::Tensor& tensor) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  static const std::regex kNorm("(^|\\.)norm($|\\.)|_norm($|\\.)");
+  return tensor.dim() >= 2 && !contains(name, "bias") && !contains(name, "layernorm") && !contains(name, "rmsnorm") &&
+         !std::regex_search(name, kNorm);
+}
+
+/// Inputs' and outputs' matrices, which Muon's authors leave to AdamW.
+bool is_vocabulary(std::string_view name) {
+  for (const std::string_view part : {"embed", "lm_head", "wte", "wpe"}) {
+    if (contains(name, part)) return true;
+  }
+  return false;
+}
+
+void check_rate(std::string_view field, double value) {
+  if (!(value >= 0) || !std::isfinite(value)) {
+    throw Error(ErrorKind::range, "learning rate out of range",
+                {.field = std::string(field), .expected = "at least 0", .found = std::to_string(value)});
+  }
+}
+
+ParameterGroup settings_of(const NamedTensor& parameter, const ParameterGroupOptions& options) {
+  const auto& [name, tensor] = parameter;
+  ParameterGroup group;
+  if (!decays(name, tensor)) group.weight_decay = 0;
+  group.muon = tensor.dim() == 2 && !is_vocabulary(name);
+  const auto own = std::find_if(options.learning_rates.begin(), options.learning_rates.end(),
+                                [&name = name](const auto& rule) { return contains(name, rule.first); });
+  if (own != options.learning_rates.end()) {
+    group.lr = own->second;
+  } else if (options.loraplus_lr_ratio != 1) {
+    if (contains(name, "lora_embedding_")) {
+      group.lr = options.loraplus_lr_embedding;
+    } else if (contains(name, "lora_B") || tensor.dim() == 1) {
+      group.lr_scale = options.loraplus_lr_ratio;
+    }
+  }
+  return group;
+}
+
+bool same(const ParameterGroup& a, const ParameterGroup& b) {
+  return a.lr_scale == b.lr_scale && a.lr == b.lr && a.weight_decay == b.weight_decay && a.muon == b.muon;
+}
+
+}  // namespace
+
+std::vector<ParameterGroup> make_parameter_groups(std::span<const NamedTensor> parameters,
+                                                  const ParameterGroupOptions& options) {
+  if (!(options.loraplus_lr_ratio > 0)) check_rate("loraplus_lr_ratio", -1);
+  check_rate("loraplus_lr_embedding", options.loraplus_lr_embedding);
+  for (const auto& [part, lr] : options.learning_rates) check_rate(part, lr);
+  std::vector<ParameterGroup> groups;
+  for (const NamedTensor& parameter : parameters) {
+    ParameterGroup settings = settings_of(parameter, options);
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& other) { return same(settings, other); });
+    if (group == groups.end()) group = groups.insert(groups.end(), std::move(settings));
+    group->parameters.push_back(parameter);
+  }
+  return groups;
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,77 @@
+#include "training/state_codes.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "kernels/common/float16.h"
+
+namespace powerhouse {
+namespace {
+
+struct CodeTables {
+  std::array<float, 256> values;
+  std::array<float, 256> bounds;
+  std::array<std::uint8_t, 65536> first;
+  cpu::StateCodes codes;
+};
+
+/// Point i of `count` from 0.1 to 1 as torch.linspace has them: counted from whichever end is nearer.
+float tenths(int i, int count) {
+  const float step = (1.0f - 0.1f) / static_cast<float>(count - 1);
+  return i < count / 2 ? 0.1f + step * static_cast<float>(i) : 1.0f - step * static_cast<float>(count - 1 - i);
+}
+
+/// Seven decades from 1e-7 to 1; each halves the parts that the next larger one is cut into, and a value is the middle
+/// of a part. Then zero, and one.
+std::array<float, 256> dynamic_values(bool with_sign) {
+  std::vector<float> values{0.0f, 1.0f};
+  int parts = with_sign ? 1 : 2;
+  for (const float decade : {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f}) {
+    for (int i = 0; i < parts; ++i) {
+      const float middle = (tenths(i, parts + 1) + tenths(i + 1, parts + 1)) / 2.0f;
+      values.push_back(decade * middle);
+      if (with_sign) values.push_back(-decade * middle);
+    }
+    parts *= 2;
+  }
+  std::sort(values.begin(), values.end());
+  std::array<float, 256> result;
+  std::copy_n(values.begin(), 256, result.begin());
+  return result;
+}
+
+/// A code is how many bounds lie below x. Numbers that share their upper 16 bits have at most one bound among them, so
+/// that the table's count for the smallest of them and one comparison give it.
+std::unique_ptr<const CodeTables> make_tables(bool with_sign) {
+  auto tables = std::make_unique<CodeTables>();
+  tables->values = dynamic_values(with_sign);
+  for (std::size_t i = 0; i < 255; ++i) tables->bounds[i] = (tables->values[i] + tables->values[i + 1]) / 2.0f;
+  tables->bounds[255] = std::numeric_limits<float>::infinity();
+  for (std::uint32_t upper = 0; upper < 65536; ++upper) {
+    // The smallest number: of negative ones that with the largest magnitude.
+    const float smallest = bits_float(upper << 16 | (upper >> 15 != 0 ? 0xFFFFu : 0u));
+    const auto* const bounds = tables->bounds.data();
+    const auto below = smallest == smallest ? std::lower_bound(bounds, bounds + 255, smallest) - bounds : 0;
+    tables->first[upper] = static_cast<std::uint8_t>(below);
+  }
+  tables->codes = {.values = tables->values.data(), .bounds = tables->bounds.data(), .first = tables->first.data()};
+  return tables;
+}
+
+}  // namespace
+
+const cpu::StateCodes& signed_state_codes() {
+  static const std::unique_ptr<const CodeTables> tables = make_tables(true);
+  return tables->codes;
+}
+
+const cpu::StateCodes& unsigned_state_codes() {
+  static const std::unique_ptr<const CodeTables> tables = make_tables(false);
+  return tables->codes;
+}
+
+}  // namespace powerhouse
