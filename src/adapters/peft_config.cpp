@@ -208,7 +208,8 @@ void write(JsonObject& out, const LoraConfig& config, const Adapter& adapter) {
   out["fan_in_fan_out"] = conv1d;
   const std::string& init = config.init_lora_weights;
   out["init_lora_weights"] = init == "true" || init == "false" ? Json(init == "true") : Json(init);
-  out["layers_pattern"] = list_or_null(config.layers_pattern);
+  out["layers_pattern"] =
+      config.layers_pattern.size() == 1 ? Json(config.layers_pattern[0]) : list_or_null(config.layers_pattern);
   out["layers_to_transform"] = list_or_null(config.layers_to_transform);
   out["loftq_config"] = JsonObject();
   out["lora_alpha"] = number(config.alpha);
