@@ -18,6 +18,8 @@
 
 namespace powerhouse {
 
+struct LoraConfig;  // adapter.h
+
 struct LoadOptions {
   /// The compute type; weights are converted to it at load. Automatic: f32 for float32 checkpoints, bf16 for all
   /// others, and in sessions quantized weights are multiplied as they are, by activations in codes of 15 bits with a
@@ -119,9 +121,20 @@ class POWERHOUSE_API CausalLM {
   /// Error{unsupported} for a config that the format can't say, and for GGUF of a family that llama.cpp does not run.
   void save_pretrained(const std::string& path, const SaveOptions& options = {}) const;
 
+  /// Adds a LoRA adapter to this handle (adapter.h): fresh, active, its tensors requiring gradients. Error{usage} for a
+  /// name that is taken, Error{not_found} where nothing in the model is targeted.
+  void add_adapter(const std::string& name, const LoraConfig& config);
+  /// Reads an adapter of any kind: a PEFT folder, or llama.cpp's GGUF file. It is active alone afterwards; its tensors
+  /// require gradients where `trainable`. Error{format} for files that don't fit the model or each other,
+  /// Error{unsupported} naming the key of what is not built here.
+  void load_adapter(const std::string& path, const std::string& name = "default", bool trainable = false);
+  /// Writes a folder that PEFT reads, or, where the path ends in ".gguf", a LoRA file for llama.cpp.
+  void save_adapter(const std::string& name, const std::string& path) const;
+
   struct Impl;
   /// For the library's own rooms.
   const Impl& impl() const { return *impl_; }
+  Impl& impl() { return *impl_; }
 
  private:
   friend class Session;  // holds a handle to the same model and hooks

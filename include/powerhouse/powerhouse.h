@@ -1,6 +1,7 @@
 // Powerhouse: everything but the opt-in headers.
 #pragma once
 
+#include "powerhouse/adapter.h"
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/chat.h"
 #include "powerhouse/data_loader.h"

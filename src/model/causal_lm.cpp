@@ -133,11 +133,11 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) con
   const ModelGate::Reading reading_model(model->gate);
   if (model->numerics == Numerics::exact) check_exact_lengths(model->config, batch);
   return guarded([&] {
-    const bool planned = cache != nullptr && hooks.empty() && model->plan != nullptr;
-    at::Tensor logits = planned ? model->plan->forward(batch, *cache)
-                                : model->decoder.forward(batch, cache, hooks, model->arithmetic());
+    const bool planned = cache != nullptr && hooks.empty() && adapters == nullptr && model->plan != nullptr;
+    at::Tensor logits =
+        planned ? model->plan->forward(batch, *cache) : model->decoder.forward(batch, cache, hooks, arithmetic());
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
-      report_not_finite(*model, batch, cache, hooks, planned);
+      report_not_finite(*model, batch, cache, hooks, arithmetic(), planned);
     }
     return logits;
   });

@@ -11,6 +11,8 @@
 
 namespace powerhouse {
 
+struct AdapterRegistry;  // of room `adapters`
+
 /// A model's config and weights; handles made by CausalLM::share have it in common.
 struct Model {
   Model(const Architecture& architecture_, ModelConfig config_, DecoderWeights weights_, at::ScalarType type_,
@@ -42,7 +44,15 @@ struct Model {
 struct CausalLM::Impl {
   std::shared_ptr<Model> model;
   HookTable hooks;
-  mutable ModelGate gate;  // of the hooks
+  mutable ModelGate gate;  // of the hooks and adapters
+
+  Arithmetic arithmetic() const {
+    Arithmetic how = model->arithmetic();
+    how.adapters = adapters;
+    return how;
+  }
+  std::shared_ptr<const AdapterTable> adapters{};  // what the active ones do; null: none
+  std::shared_ptr<AdapterRegistry> registry{};     // all of them; null until there is one
 
   /// One pass, with hooks still and errors of LibTorch made ours. Logits that are not finite are Error{numeric} naming
   /// where they begin, unless autograd looks on: a trainer sees its own loss.

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "model/adapted_module.h"
 #include "model/exact_product.h"
 #include "model/plan.h"
 #include "ops/activation.h"
@@ -32,6 +33,16 @@ struct Decoder::Pass {
   const Arithmetic arithmetic;
   const TrainingPass* training = nullptr;
   std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
+
+  const ModuleAdapters* adapters(std::int64_t layer, Role role) const {
+    return arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(layer, role);
+  }
+
+  AdaptedPass adapted() const {
+    return {.numerics = arithmetic.numerics,
+            .dropout_key = training == nullptr ? std::nullopt : training->dropout_key,
+            .keep_blocks = training != nullptr};
+  }
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
     if (hooks.empty()) return activation;
@@ -77,6 +88,9 @@ Decoder::Decoder(const ModelConfig& config, const DecoderWeights& weights) : con
 
 at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const {
   const LayerWeights& weights = layer < 0 ? weights_.outside() : weights_.layer(layer);
+  if (const ModuleAdapters* adapters = pass.adapters(layer, role)) {
+    return adapted_product(x, {weights.weight(role), weights.bias(role)}, *adapters, pass.adapted());
+  }
   if (pass.arithmetic.planned()) return planned_linear(*pass.arithmetic.plan->matrix(layer, role), weights, role, x);
   return ops::linear(x, weights.matrix(role), weights.bias(role), pass.arithmetic.numerics);
 }
@@ -84,6 +98,13 @@ at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, cons
 at::Tensor Decoder::norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice,
                          const at::Tensor& x) const {
   const LayerWeights& weights = layer < 0 ? weights_.outside() : weights_.layer(layer);
+  if (const ModuleAdapters* own = pass.adapters(layer, role)) {
+    const auto either = [](const at::Tensor& replaced, const at::Tensor& base) {
+      return replaced.defined() ? replaced.to(base.scalar_type()) : base;
+    };
+    return ops::norm(x, choice, either(own->weight, weights[role]), either(own->bias, weights.bias(role)),
+                     pass.arithmetic.numerics);
+  }
   return ops::norm(x, choice, weights[role], weights.bias(role), pass.arithmetic.numerics);
 }
 
@@ -105,17 +126,21 @@ void Decoder::make_rope_tables(Pass& pass) const {
   }
 }
 
+at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor& ids) const {
+  const Weight& weight = weights_.outside().weight(role);
+  if (const ModuleAdapters* adapters = pass.adapters(-1, role)) return adapted_embedding(ids, weight, *adapters);
+  // A plan has no use for the dense form.
+  if (pass.arithmetic.planned()) return weight.rows(ids);
+  return at::_ops::embedding::call(weight.tensor(), ids, -1, false, false);
+}
+
 at::Tensor Decoder::embed(const Pass& pass) const {
-  const LayerWeights& weights = weights_.outside();
-  const auto rows_of = [&](Role role, const at::Tensor& rows) {
-    // A plan has no use for the dense form.
-    if (pass.arithmetic.planned()) return weights.weight(role).rows(rows);
-    return at::_ops::embedding::call(weights[role], rows, -1, false, false);
-  };
-  at::Tensor x = scaled(rows_of(Role::embed_tokens, index_tensor(pass.batch.ids)), config_.embedding_scale);
+  at::Tensor x =
+      scaled(embedding_rows(pass, Role::embed_tokens, index_tensor(pass.batch.ids)), config_.embedding_scale);
   if (config_.embedding_size > 0) x = linear(pass, -1, Role::project_in, x);
   if (config_.learned_positions > 0) {
-    x = x.add(rows_of(Role::position_embeddings, index_tensor(pass.batch.position_ids).add(config_.position_offset)));
+    const at::Tensor positions = index_tensor(pass.batch.position_ids).add(config_.position_offset);
+    x = x.add(embedding_rows(pass, Role::position_embeddings, positions));
   }
   if (config_.embedding_norm) x = norm(pass, -1, Role::embedding_norm, *config_.embedding_norm, x);
   return pass.hook(HookPoint::embeddings, -1, std::move(x));
@@ -132,7 +157,11 @@ at::Tensor Decoder::final_hidden(Pass& pass, at::Tensor x) const {
 at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmetic) const {
   const at::Tensor& bias = weights_.outside().bias(Role::lm_head);
   at::Tensor logits;
-  if (arithmetic.planned()) {
+  const ModuleAdapters* adapters =
+      arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(-1, Role::lm_head);
+  if (adapters != nullptr) {
+    logits = adapted_product_f32(hidden, {weights_.lm_head_weight(), bias}, *adapters, {arithmetic.numerics});
+  } else if (arithmetic.planned()) {
     logits = ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), hidden),
                                     needs_autograd(hidden),
                                     [&] { return ops::linear_f32(hidden, weights_.lm_head(), bias); });
@@ -215,9 +244,16 @@ QueryKeyValue Decoder::project(const Pass& pass, std::int64_t layer, const at::T
   const LayerWeights& weights = weights_.layer(layer);
   const Attention& choice = config_.layers[static_cast<std::size_t>(layer)].attention;
   const Arithmetic& arithmetic = pass.arithmetic;
-  if (!arithmetic.planned()) return powerhouse::project(choice, weights, x, arithmetic.numerics);
+  const bool fused = choice.qkv != QkvLayout::separate;
+  const bool adapted = pass.adapters(layer, Role::qkv_proj) != nullptr;
+  if (!arithmetic.planned() || !fused || adapted) {
+    return powerhouse::project(choice, [&](Role role) { return linear(pass, layer, role, x); });
+  }
   QueryKeyValue heads;
-  if (needs_autograd(x)) heads = powerhouse::project(choice, weights, x, Numerics::fast);
+  if (needs_autograd(x)) {
+    heads = powerhouse::project(choice,
+                                [&](Role role) { return ops::linear(x, weights.matrix(role), weights.bias(role)); });
+  }
   const auto take = [&](Role role, at::Tensor& part, std::int64_t count) {
     at::Tensor value = multiply_rows(*arithmetic.plan->matrix(layer, role), x);
     if (choice.clip_qkv) value = value.clamp(-*choice.clip_qkv, *choice.clip_qkv);
@@ -338,6 +374,12 @@ at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) con
 
 ops::Experts Decoder::experts_of(const Pass& pass, std::int64_t layer) const {
   const LayerWeights& weights = weights_.layer(layer);
+  const ModuleAdapters* gate_up = pass.adapters(layer, Role::experts_gate_up);
+  const ModuleAdapters* down = pass.adapters(layer, Role::experts_down);
+  if (gate_up != nullptr || down != nullptr) {
+    const Moe& moe = *config_.layers[static_cast<std::size_t>(layer)].mlp.moe;
+    return adapted_experts(weights, moe, gate_up, down, pass.arithmetic.numerics);
+  }
   if (!pass.arithmetic.planned()) {
     return {.gate_up = weights.matrix(Role::experts_gate_up),
             .gate_up_bias = weights.bias(Role::experts_gate_up),

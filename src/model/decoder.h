@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "model/adapter_table.h"
 #include "model/hook_table.h"
 #include "model/kv_cache.h"
 #include "model/projections.h"
@@ -36,10 +37,12 @@ struct PackedBatch {
 
 class Plan;
 
-/// How a pass computes. With a plan in exact numerics, products are those by its matrices.
+/// How a pass computes. With a plan in exact numerics, products are those by its matrices. A module with adapters
+/// (null: none) is computed without the plan, in exact numerics by our own kernel.
 struct Arithmetic {
   Numerics numerics = Numerics::fast;
   const Plan* plan = nullptr;
+  std::shared_ptr<const AdapterTable> adapters{};
 
   bool planned() const { return numerics == Numerics::exact && plan != nullptr; }
 };
@@ -73,6 +76,7 @@ class Decoder {
   struct Pass;
   struct KeptPass;
   at::Tensor embed(const Pass& pass) const;
+  at::Tensor embedding_rows(const Pass& pass, Role role, const at::Tensor& ids) const;
   at::Tensor layers(Pass& pass) const;
   at::Tensor final_hidden(Pass& pass, at::Tensor x) const;
   at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;

@@ -18,7 +18,7 @@ std::string name_of(const PlanPoint& at) {
 
 // Where the decoder meets it first.
 std::optional<PlanPoint> first_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache,
-                                          const HookTable& hooks) {
+                                          const HookTable& hooks, const Arithmetic& arithmetic) {
   HookTable watched = hooks;
   for (int i = 0; i < kHookPointCount; ++i) {
     const auto point = static_cast<HookPoint>(i);
@@ -28,7 +28,7 @@ std::optional<PlanPoint> first_not_finite(const Model& model, const PackedBatch&
     });
   }
   try {
-    model.decoder.forward(batch, cache, watched, model.arithmetic());
+    model.decoder.forward(batch, cache, watched, arithmetic);
   } catch (const PlanPoint& found) {
     return found;
   }
@@ -44,9 +44,9 @@ bool all_finite(const at::Tensor& logits) {
 }
 
 void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
-                       bool planned) {
+                       const Arithmetic& arithmetic, bool planned) {
   const std::optional<PlanPoint> found =
-      planned ? model.plan->first_not_finite(batch, *cache) : first_not_finite(model, batch, cache, hooks);
+      planned ? model.plan->first_not_finite(batch, *cache) : first_not_finite(model, batch, cache, hooks, arithmetic);
   throw Error(ErrorKind::numeric, "the logits are not finite; NaN or infinity begins here",
               {.file = model.origin, .field = name_of(found.value_or(PlanPoint{}))});
 }

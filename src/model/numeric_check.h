@@ -12,6 +12,6 @@ bool all_finite(const at::Tensor& logits);
 /// not finite. A pass of the plan (`planned`) is run by the plan: the decoder would make its weights dense. The cache's
 /// reserved room is written again with the same values.
 [[noreturn]] void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache,
-                                    const HookTable& hooks, bool planned);
+                                    const HookTable& hooks, const Arithmetic& arithmetic, bool planned);
 
 }  // namespace powerhouse

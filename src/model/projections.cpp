@@ -1,6 +1,5 @@
 #include "model/projections.h"
 
-#include "ops/linear.h"
 #include "ops/norm.h"
 
 namespace powerhouse {
@@ -42,14 +41,13 @@ at::Tensor normed(const QkNorm& choice, const LayerWeights& weights, Role role, 
 
 }  // namespace
 
-QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x, Numerics numerics) {
-  const auto linear = [&](Role role) {
-    return clamped(choice, ops::linear(x, weights.matrix(role), weights.bias(role), numerics));
-  };
+QueryKeyValue project(const Attention& choice, const std::function<at::Tensor(Role role)>& product) {
+  const auto linear = [&](Role role) { return clamped(choice, product(role)); };
   QueryKeyValue out;
   if (choice.qkv == QkvLayout::separate) {
     const auto heads = [&](Role role, std::int64_t count) {
-      return linear(role).view({x.size(0), count, choice.head_dim});
+      const at::Tensor y = linear(role);
+      return y.view({y.size(0), count, choice.head_dim});
     };
     out = {heads(Role::q_proj, choice.num_heads), heads(Role::k_proj, choice.num_key_value_heads),
            heads(Role::v_proj, choice.num_key_value_heads)};

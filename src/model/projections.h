@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+
 #include "model/weights.h"
 #include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
@@ -14,8 +16,8 @@ struct QueryKeyValue {
   at::Tensor key, value;  // [tokens, num_key_value_heads, head_dim]
 };
 
-/// Projected and clamped, not yet normed nor turned by RoPE. x [tokens, hidden].
-QueryKeyValue project(const Attention& choice, const LayerWeights& weights, const at::Tensor& x, Numerics numerics);
+/// Projected and clamped, not yet normed nor turned by RoPE. `product` gives [tokens, outputs] of a role's matrix.
+QueryKeyValue project(const Attention& choice, const std::function<at::Tensor(Role role)>& product);
 
 /// The norms of queries and keys, where the layer has them.
 void norm_heads(const QkNorm& choice, const LayerWeights& weights, QueryKeyValue& heads, Numerics numerics);

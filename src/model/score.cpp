@@ -93,9 +93,10 @@ TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options
   const ModelGate::Reading reading_model(impl_->model->gate);
   return guarded([&] {
     const Model& model = *impl_->model;
-    const at::Tensor hidden = model.decoder.hidden_states(packed(batch, targets), impl_->hooks, model.arithmetic(),
+    const Arithmetic arithmetic = impl_->arithmetic();
+    const at::Tensor hidden = model.decoder.hidden_states(packed(batch, targets), impl_->hooks, arithmetic,
                                                           training_pass(impl_->model, options));
-    const at::Tensor log_probs = model.decoder.logits(hidden, model.arithmetic()).log_softmax(-1);
+    const at::Tensor log_probs = model.decoder.logits(hidden, arithmetic).log_softmax(-1);
     const at::Tensor detached = log_probs.detach();
     return TokenScores{.rows = index_tensor(targets.rows),
                        .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
@@ -120,6 +121,10 @@ std::vector<std::pair<std::string, at::Tensor>> CausalLM::trainable_parameters()
   for (const ParameterSpec& spec : impl_->model->weights.specs()) {
     const Weight& weight = impl_->model->weights.weight(spec);
     if (weight.requires_grad()) parameters.emplace_back(spec.name, weight.tensor());
+  }
+  if (impl_->adapters) {
+    const auto& trainable = impl_->adapters->trainable;
+    parameters.insert(parameters.end(), trainable.begin(), trainable.end());
   }
   return parameters;
 }

@@ -34,7 +34,9 @@ class DecoderWeights {
 
   /// What stands outside layers.
   const LayerWeights& outside() const { return outside_; }
-  const at::Tensor& lm_head() const { return outside_[tied_head_ ? Role::embed_tokens : Role::lm_head]; }
+  const Weight& lm_head_weight() const { return outside_.weight(tied_head_ ? Role::embed_tokens : Role::lm_head); }
+  const at::Tensor& lm_head() const { return lm_head_weight().tensor(); }
+  bool tied_head() const { return tied_head_; }
   const LayerWeights& layer(std::int64_t layer) const { return layers_[static_cast<std::size_t>(layer)]; }
 
   /// What the model calls for, in the order of the forward pass, and the weight that holds each.

@@ -67,6 +67,9 @@ class Weight {
   }
   /// The same as rows of outputs, where it is handed out as [in, out].
   at::Tensor matrix() const { return handed_out_transposed_ ? tensor().transpose(-2, -1) : tensor(); }
+  bool handed_out_transposed() const { return handed_out_transposed_; }
+  /// The type of the dense form, made or not.
+  at::ScalarType compute_type() const { return stored_ ? compute_type_ : dense_.scalar_type(); }
   /// Bytes of the dense form; 0 while there is none.
   std::size_t dense_bytes() const;
 

@@ -1,0 +1,156 @@
+#include "model/adapted_module.h"
+
+#include <ATen/ops/embedding_ops.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "ops/linear.h"
+#include "ops/tensors.h"
+
+namespace powerhouse {
+namespace {
+
+// The base's matrix as rows of outputs, or what stands in its place.
+at::Tensor matrix_of(const BaseModule& base, const ModuleAdapters& adapters, const at::Tensor& x) {
+  at::Tensor matrix = adapters.weight.defined() ? adapters.weight.to(x.scalar_type()) : base.weight.tensor();
+  if (adapters.rows.defined()) matrix = matrix.index_copy(0, adapters.rows, adapters.new_rows.to(x.scalar_type()));
+  return base.weight.handed_out_transposed() ? matrix.transpose(-2, -1) : matrix;
+}
+
+at::Tensor bias_of(const BaseModule& base, const ModuleAdapters& adapters, const at::Tensor& x) {
+  return adapters.bias.defined() ? adapters.bias.to(x.scalar_type()) : base.bias;
+}
+
+// (x Aᵀ) Bᵀ in x's type.
+at::Tensor low_rank(const at::Tensor& x, const ops::LowRankTerm& term, Numerics numerics) {
+  const at::Tensor inner = ops::linear(x, term.a.to(x.scalar_type()), {}, numerics);
+  return ops::linear(inner, term.b.to(x.scalar_type()), {}, numerics);
+}
+
+// |W + scale B A| of each output. The gradient does not pass: the paper's section 4.3, and PEFT.
+at::Tensor dora_norm(const at::Tensor& matrix, const ModuleTerm& term) {
+  const at::Tensor delta = term.low_rank.b.detach().matmul(term.low_rank.a.detach());
+  return matrix.detach().add(delta.to(matrix.scalar_type()), term.low_rank.scale).norm(2, {1}, false);
+}
+
+// A term with the dropout that the pass draws.
+ops::LowRankTerm drawn(const ModuleTerm& term, std::size_t place, const AdaptedPass& pass) {
+  ops::LowRankTerm out = term.low_rank;
+  if (!pass.dropout_key) out.dropout.rate = 0;
+  out.dropout.seed = pass.dropout_key.value_or(0);
+  out.dropout.lane += static_cast<std::uint32_t>(place) << 20;  // each adapter draws its own
+  return out;
+}
+
+// y with a term added: plain LoRA, or DoRA (Liu et al. 2024), which also scales what was there.
+at::Tensor with_term(const at::Tensor& y, const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
+                     std::size_t place, const AdaptedPass& pass) {
+  const ModuleTerm& term = adapters.terms[place];
+  const ops::LowRankTerm own = drawn(term, place, pass);
+  const at::Tensor seen = ops::dropped(x, own.dropout);
+  at::Tensor product = low_rank(seen, own, pass.numerics);
+  if (term.bias.defined()) product = product.add(term.bias.to(product.scalar_type()));
+  if (!term.magnitude.defined()) return y.add(product, own.scale);
+  const at::Tensor matrix = matrix_of(base, adapters, x);
+  const at::Tensor factor = term.magnitude.div(dora_norm(matrix, term)).to(y.scalar_type()).unsqueeze(0);
+  at::Tensor plain = y;
+  if (own.dropout.rate > 0.0f) {
+    plain = ops::linear(seen, matrix, {}, pass.numerics);
+  } else if (const at::Tensor bias = bias_of(base, adapters, x); bias.defined()) {
+    plain = y.sub(bias);
+  }
+  return y.add(factor.sub(1).mul(plain)).add(factor.mul(product), own.scale);
+}
+
+bool is_plain(const ModuleAdapters& adapters) {
+  return !adapters.weight.defined() && !adapters.rows.defined() && !adapters.output_scale.defined() &&
+         std::all_of(adapters.terms.begin(), adapters.terms.end(),
+                     [](const ModuleTerm& term) { return !term.magnitude.defined() && !term.bias.defined(); });
+}
+
+at::Tensor product(const at::Tensor& input, const BaseModule& base, const ModuleAdapters& adapters,
+                   const AdaptedPass& pass, bool in_f32) {
+  const at::Tensor x = adapters.input_scale.defined() ? input.mul(adapters.input_scale).to(input.scalar_type()) : input;
+  const at::Tensor bias = bias_of(base, adapters, x);
+  if (is_plain(adapters) && !in_f32) {
+    std::vector<ops::LowRankTerm> terms;
+    for (std::size_t i = 0; i < adapters.terms.size(); ++i) terms.push_back(drawn(adapters.terms[i], i, pass));
+    return pass.keep_blocks ? ops::adapted_linear(x, base.weight, bias, terms, pass.numerics)
+                            : ops::adapted_linear(x, base.weight.matrix(), bias, terms, pass.numerics);
+  }
+  const at::Tensor matrix = matrix_of(base, adapters, x);
+  at::Tensor y = in_f32 ? ops::linear_f32(x, matrix, bias, pass.numerics) : ops::linear(x, matrix, bias, pass.numerics);
+  for (std::size_t i = 0; i < adapters.terms.size(); ++i) y = with_term(y, x, base, adapters, i, pass);
+  if (adapters.output_scale.defined()) y = y.mul(adapters.output_scale).to(y.scalar_type());
+  return y;
+}
+
+// rows by one expert's matrix and its share of the terms.
+at::Tensor expert_product(const at::Tensor& x, const LayerWeights& weights, Role role, std::int64_t expert,
+                          std::int64_t experts, const ModuleAdapters* adapters, Numerics numerics) {
+  const at::Tensor& biases = weights.bias(role);
+  at::Tensor y = ops::linear(x, weights.matrix(role).select(0, expert),
+                             biases.defined() ? biases.select(0, expert) : biases, numerics);
+  if (adapters == nullptr) return y;
+  for (const ModuleTerm& term : adapters->terms) {
+    ops::LowRankTerm own = term.low_rank;
+    own.a = own.a.view({experts, -1, own.a.size(1)}).select(0, expert);
+    own.b = own.b.view({own.b.size(0), -1, experts}).select(2, expert);
+    y = y.add(low_rank(x, own, numerics), own.scale);
+  }
+  return y;
+}
+
+}  // namespace
+
+at::Tensor adapted_product(const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
+                           const AdaptedPass& pass) {
+  return product(x, base, adapters, pass, false);
+}
+
+at::Tensor adapted_product_f32(const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
+                               const AdaptedPass& pass) {
+  return product(x, base, adapters, pass, true);
+}
+
+at::Tensor adapted_embedding(const at::Tensor& ids, const Weight& weight, const ModuleAdapters& adapters) {
+  const auto embedding = [&ids](const at::Tensor& matrix) {
+    return at::_ops::embedding::call(matrix, ids, -1, false, false);
+  };
+  const at::ScalarType type = weight.compute_type();
+  at::Tensor matrix = adapters.weight.defined() ? adapters.weight.to(type) : weight.tensor();
+  if (adapters.rows.defined()) matrix = matrix.index_copy(0, adapters.rows, adapters.new_rows.to(type));
+  at::Tensor y = embedding(matrix);
+  for (const ModuleTerm& term : adapters.terms) {
+    const ops::LowRankTerm& own = term.low_rank;
+    at::Tensor added = ops::linear(embedding(own.a.transpose(0, 1)), own.b).mul(own.scale).to(y.scalar_type());
+    if (term.magnitude.defined()) {
+      const at::Tensor delta = own.b.detach().matmul(own.a.detach()).transpose(0, 1);
+      const at::Tensor norm = matrix.detach().add(delta.to(matrix.scalar_type()), own.scale).norm(2, {0}, false);
+      const at::Tensor factor = term.magnitude.div(norm).to(y.scalar_type()).unsqueeze(0);
+      y = factor.mul(y);
+      added = factor.mul(added);
+    }
+    y = y.add(added);
+  }
+  return y;
+}
+
+ops::Experts adapted_experts(const LayerWeights& weights, const Moe& choice, const ModuleAdapters* gate_up,
+                             const ModuleAdapters* down, Numerics numerics) {
+  const std::int64_t experts = choice.num_experts;
+  const bool interleaved = choice.interleaved_gate_up;
+  return {.gate_up_by =
+              [&weights, experts, gate_up, interleaved, numerics](std::int64_t expert, const at::Tensor& x) {
+                const at::Tensor y =
+                    expert_product(x, weights, Role::experts_gate_up, expert, experts, gate_up, numerics);
+                return interleaved ? y.unflatten(1, {y.size(1) / 2, 2}).transpose(1, 2).flatten(1, 2) : y;
+              },
+          .down_by =
+              [&weights, experts, down, numerics](std::int64_t expert, const at::Tensor& x) {
+                return expert_product(x, weights, Role::experts_down, expert, experts, down, numerics);
+              }};
+}
+
+}  // namespace powerhouse
