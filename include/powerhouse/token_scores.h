@@ -20,18 +20,23 @@ struct ScoreOptions {
   std::optional<std::uint64_t> dropout_key{};
 };
 
-/// Of every row that has a target, in the order of rows.
-struct TokenScores {
-  at::Tensor rows;       ///< int64 [targets], rows of the batch
-  at::Tensor log_probs;  ///< float32 [targets], the log-probability of the target; differentiable
-  at::Tensor entropy;    ///< float32 [targets], of the whole distribution, in nats; no gradient
+/// Of every row that has a target, in the order of rows. (Templates, so that only who uses them needs LibTorch's
+/// header.)
+template <typename Tensor>
+struct BasicTokenScores {
+  Tensor rows;       ///< int64 [targets], rows of the batch
+  Tensor log_probs;  ///< float32 [targets], the log-probability of the target; differentiable
+  Tensor entropy;    ///< float32 [targets], of the whole distribution, in nats; no gradient
 };
+using TokenScores = BasicTokenScores<at::Tensor>;
 
 /// A loss, and what it was made of.
-struct TokenLoss {
-  at::Tensor loss;       ///< scalar float32; differentiable
-  at::Tensor log_probs;  ///< as in TokenScores, without a gradient
-  at::Tensor entropy;    ///< as in TokenScores
+template <typename Tensor>
+struct BasicTokenLoss {
+  Tensor loss;       ///< scalar float32; differentiable
+  Tensor log_probs;  ///< as in TokenScores, without a gradient
+  Tensor entropy;    ///< as in TokenScores
 };
+using TokenLoss = BasicTokenLoss<at::Tensor>;
 
 }  // namespace powerhouse
