@@ -17,7 +17,6 @@ set(adapters model ops text formats support kernels_common)
 set(generation model text ops support)
 set(training generation adapters model text ops formats support kernels_cpu kernels_common)
 set(evaluation generation model text support)
-set(training generation model text ops formats support)
 set(torch_free kernels_common kernels_reference kernels_cpu support formats text)
 # Public headers that do not even name at::Tensor, for the torch-free rooms to implement.
 set(light_headers error export version log model_config tokenizer encoding tokenizer_training chat)

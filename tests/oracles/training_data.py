@@ -48,6 +48,8 @@ TEMPLATES = {
     "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
     "{% if m.role == 'user' %}[INST] {% if loop.first and s is not none %}<<{{ s }}>> {% endif %}{{ m.content }} [/INST]"
     "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}",
+    # Two ends: one of the turn and EOS behind it.
+    "two_ends": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|endoftext|><|im_end|>\n{% endfor %}",
     # No end of turn at all.
     "endless": "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
 }
@@ -97,6 +99,7 @@ def axolotl_chats(name):
                         sequence_len=2048,
                         roles_to_train=roles,
                         train_on_eos=eos,
+                        eot_tokens=["<|endoftext|>"] if template == "two_ends" else None,
                     )
                     out = strategy.tokenize_prompt({"messages": messages})
                     cases.append(
@@ -107,6 +110,7 @@ def axolotl_chats(name):
                             "train_on_eos": eos or "none",
                             "train_on_inputs": inputs,
                             "roles_to_train": roles,
+                            "eot_tokens": ["<|endoftext|>"] if template == "two_ends" else [],
                             "ids": out["input_ids"],
                             "labels": out["labels"],
                         }

@@ -1,6 +1,7 @@
 // chat_template and sharegpt: the template's text, and as targets what the trained roles say in it, with the end of
 // their turns. From {% generation %} blocks where the template has them, else turn by turn (chat_turns.h).
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "powerhouse/chat.h"
@@ -34,11 +35,11 @@ class Chat final : public Shape {
         train_on_inputs_(options.train_on_inputs),
         field_training_(source.message_field_training) {
     for (const std::string& role : source.roles_to_train) roles_to_train_.insert(messages_.role(role));
-    if (const auto eos = tokenizer.eos_token_id()) ends_.insert(*eos);
+    if (const auto eos = tokenizer.eos_token_id()) ends_.front().insert(*eos);
     for (const std::string& token : options.eot_tokens) {
       const auto id = tokenizer.token_to_id(token);
       if (!id) throw Error(ErrorKind::usage, "no token of the tokenizer", {.field = "eot_tokens", .found = token});
-      ends_.insert(*id);
+      ends_.back().insert(*id);
     }
     const bool blocks = has_generation_blocks(template_.source());
     const bool assistant =
@@ -87,12 +88,30 @@ class Chat final : public Shape {
     return train_on_inputs_ || roles_to_train_.contains(message.at("role").as_string());
   }
 
-  // The end-of-text token that closes a turn whose text ends before token `end`; the number of tokens if none does.
-  std::size_t closing(const std::vector<std::int64_t>& ids, std::size_t end) const {
-    for (std::size_t i = end; i < std::min(ids.size(), end + kPadding + 1); ++i) {
-      if (ends_.contains(ids[i])) return i;
+  bool is_end(std::int64_t id) const { return ends_.front().contains(id) || ends_.back().contains(id); }
+
+  // Where the last turn ended by EOS, and where by an end-of-turn token; the number of tokens where none did.
+  using LastEnds = std::array<std::size_t, 2>;
+
+  // Labels what closes a turn whose text ends before token `end`: the first EOS and the first end-of-turn token behind
+  // it, if they stand near.
+  void close(ShapedRow& out, std::size_t end, bool train, LastEnds& last) const {
+    const auto& ids = out.example.input_ids;
+    for (std::size_t kind = 0; kind < ends_.size(); ++kind) {
+      std::size_t at = end;
+      while (at < ids.size() && at <= end + kPadding && !ends_[kind].contains(ids[at])) ++at;
+      if (at >= ids.size() || at > end + kPadding) continue;
+      last[kind] = at;
+      if (train_on_eos_ == TrainOnEos::all || (train_on_eos_ == TrainOnEos::turn && train))
+        out.example.labels[at] = ids[at];
     }
-    return ids.size();
+  }
+
+  void close_last(ShapedRow& out, const LastEnds& last) const {
+    if (train_on_eos_ != TrainOnEos::last) return;
+    for (const std::size_t at : last) {
+      if (at < out.example.labels.size()) out.example.labels[at] = out.example.input_ids[at];
+    }
   }
 
   void mark_turns(ShapedRow& out, const Json::Array& messages, std::string_view text,
@@ -100,7 +119,7 @@ class Chat final : public Shape {
     const auto& ids = out.example.input_ids;
     auto& labels = out.example.labels;
     labels.assign(ids.size(), kIgnoredTarget);
-    std::size_t last = ids.size();
+    LastEnds last{ids.size(), ids.size()};
     bool trained = false, said = false;
     for (std::size_t turn = 0; turn < messages.size(); ++turn) {
       const bool train = trains(messages[turn]);
@@ -114,12 +133,9 @@ class Chat final : public Shape {
         for (std::size_t i = tokens.begin; i < tokens.end; ++i) labels[i] = ids[i];
         said = said || tokens.begin < tokens.end;
       }
-      const std::size_t end = closing(ids, tokens.end);
-      if (end == ids.size()) continue;
-      last = end;
-      if (train_on_eos_ == TrainOnEos::all || (train_on_eos_ == TrainOnEos::turn && train)) labels[end] = ids[end];
+      close(out, tokens.end, train, last);
     }
-    if (train_on_eos_ == TrainOnEos::last && last < ids.size()) labels[last] = ids[last];
+    close_last(out, last);
     out.empty_target = trained && !said && !out.lost_turn;
   }
 
@@ -127,29 +143,26 @@ class Chat final : public Shape {
     const auto& ids = out.example.input_ids;
     auto& labels = out.example.labels;
     labels.assign(ids.size(), kIgnoredTarget);
-    std::size_t last = ids.size();
+    LastEnds last{ids.size(), ids.size()};
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (mask[i] == 0) continue;
       labels[i] = ids[i];
       if (i + 1 < ids.size() && mask[i + 1] != 0) continue;
       // Blocks close their turns as a rule; where the template writes the end behind the block, it belongs to it.
       const std::size_t first = i + 1 - std::min(i + 1, kPadding);
-      const bool closed = std::any_of(ids.begin() + static_cast<std::ptrdiff_t>(first),
-                                      ids.begin() + static_cast<std::ptrdiff_t>(i) + 1,
-                                      [&](std::int64_t id) { return ends_.contains(id); });
-      const std::size_t end = closed ? ids.size() : closing(ids, i + 1);
-      if (end == ids.size()) continue;
-      last = end;
-      if (train_on_eos_ == TrainOnEos::all || train_on_eos_ == TrainOnEos::turn) labels[end] = ids[end];
+      if (std::none_of(ids.begin() + static_cast<std::ptrdiff_t>(first),
+                       ids.begin() + static_cast<std::ptrdiff_t>(i) + 1, [&](std::int64_t id) { return is_end(id); })) {
+        close(out, i + 1, true, last);
+      }
     }
-    if (train_on_eos_ == TrainOnEos::last && last < ids.size()) labels[last] = ids[last];
+    close_last(out, last);
   }
 
   Tokenizer tokenizer_;
   ChatTemplate template_;
   ChatMessages messages_;
   std::set<std::string> roles_to_train_;
-  std::set<std::int64_t> ends_;
+  std::array<std::set<std::int64_t>, 2> ends_;  // EOS; the ends of turns beside it
   TrainOnEos train_on_eos_;
   bool train_on_inputs_;
   std::string field_training_;

@@ -53,8 +53,9 @@ TEST(ChatShape, TurnsAreThoseOfAxolotl) {
     source.chat_template = oracle().at("templates").at(test.at("template").as_string()).as_string();
     JsonObject row;
     row["messages"] = oracle().at("conversations").at(test.at("conversation").as_string());
-    const auto made = make_shape(tokenizer, source, {.train_on_inputs = test.at("train_on_inputs").as_bool()})
-                          ->apply({.columns = Json(std::move(row))});
+    DatasetOptions options{.train_on_inputs = test.at("train_on_inputs").as_bool()};
+    for (const Json& token : test.at("eot_tokens").as_array()) options.eot_tokens.push_back(token.as_string());
+    const auto made = make_shape(tokenizer, source, options)->apply({.columns = Json(std::move(row))});
     const std::string name = test.at("tokenizer").as_string() + ' ' + test.at("template").as_string() + ' ' +
                              test.at("conversation").as_string() + " eos " + test.at("train_on_eos").as_string() +
                              " roles " + test.at("roles_to_train").dump();
