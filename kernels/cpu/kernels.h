@@ -1,5 +1,6 @@
 // The CPU kernels of inference and of the optimizers: their arguments, and the table of function pointers that each
 // instruction set fills.
+// The CPU kernels: their arguments, and the table of function pointers that each instruction set fills.
 //
 // A kernel reads plain pointers, sizes and strides (all strides in elements), computes and accumulates in float32, and
 // rounds once where it stores, unless said otherwise. It never allocates and never starts a thread: it does the part
@@ -13,6 +14,7 @@
 #include "kernels/common/blocks.h"
 #include "kernels/common/element.h"
 #include "kernels/cpu/attention_params.h"
+#include "kernels/cpu/flash_params.h"
 #include "kernels/cpu/linear_params.h"
 #include "kernels/cpu/optimizer_params.h"
 
@@ -136,6 +138,8 @@ struct CpuKernels {
   void (*attention)(const AttentionParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*prefill_attention)(const PrefillParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*merge_attention)(const AttentionMergeParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*flash_forward)(const FlashParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
+  void (*flash_backward)(const FlashBackwardParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*store_cache)(const CacheStoreParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*convert)(const ConvertParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*dequantize)(const DequantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;

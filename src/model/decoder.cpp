@@ -11,6 +11,7 @@
 #include "ops/attention.h"
 #include "ops/checkpoint.h"
 #include "ops/exact.h"
+#include "ops/flash_attention.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/rope.h"
@@ -305,6 +306,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
   };
   const bool exact = pass.arithmetic.numerics == Numerics::exact;
   const bool autograd = needs_autograd(query, key, value);
+  if (autograd && !exact && pass.cache == nullptr) return ops::flash_attention(query, key, value, cu_seqlens, rule);
   const bool by_kernel = exact || (is_kernel_tensor(query) && !autograd && ops::kernels_take(rule));
   const bool by_library = autograd || !by_kernel;
   const at::Tensor keys = key.contiguous();

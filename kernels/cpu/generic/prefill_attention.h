@@ -30,26 +30,13 @@ constexpr int kPrefillVectors = kRegisters / 8;  // vectors a block; by 4 sums e
 template <bool kTransposed, int kVectors, typename T>
 inline void prefill_multiply(const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, std::int64_t depth,
                              float* c, std::int64_t c_stride) {
-  const std::int64_t a_row = kTransposed ? kPrefillPack<T> : a_stride;
-  const std::int64_t a_step = kTransposed ? a_stride : kPrefillPack<T>;
-  Vec sum[4][kVectors];
-  for (auto& row : sum) {
-    for (Vec& vector : row) vector = zero();
-  }
-  for (std::int64_t k = 0; k < depth; ++k) {
-    typename Dot<T>::Register row[kVectors];
-    for (int j = 0; j < kVectors; ++j) row[j] = Dot<T>::read(b + k * b_stride + j * Dot<T>::kStep);
-    for (int i = 0; i < 4; ++i) {
-      const auto factor = Dot<T>::repeat(a + i * a_row + k * a_step);
-      for (int j = 0; j < kVectors; ++j) sum[i][j] = Dot<T>::accumulate(sum[i][j], factor, row[j]);
-    }
-  }
-  for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < kVectors; ++j) {
-      float* const to = c + i * c_stride + j * kWidth;
-      store(to, kTransposed ? add(load(to), sum[i][j]) : sum[i][j]);
-    }
-  }
+  const std::int64_t a_row = kTransposed ? kLanePack<T> : a_stride;
+  const std::int64_t a_step = kTransposed ? a_stride : kLanePack<T>;
+  tile_product<4, kVectors>(
+      a, a_row, a_step, b, b_stride, depth, [&](int i, int j, Vec sum) __attribute__((always_inline)) {
+        float* const to = c + i * c_stride + j * kWidth;
+        store(to, kTransposed ? add(load(to), sum) : sum);
+      });
 }
 
 /// The same for `rows` rows, a multiple of 4, and `columns` columns, a multiple of kWidth; b and c are [., columns].
@@ -57,7 +44,7 @@ template <bool kTransposed, typename T>
 inline void prefill_product(std::int64_t rows, std::int64_t columns, const T* a, std::int64_t a_stride, const T* b,
                             std::int64_t depth, float* c) {
   constexpr std::int64_t kBlock = kPrefillVectors * kWidth;
-  constexpr int kPack = kPrefillPack<T>;
+  constexpr int kPack = kLanePack<T>;
   const std::int64_t a_row = kTransposed ? kPack : a_stride;
   std::int64_t j = 0;
   for (; j + kBlock <= columns; j += kBlock) {
@@ -122,11 +109,11 @@ inline void prefill_weigh(const PrefillTile& tile, int count, bool masked) {
     Vec sum = zero();
     const auto weight = [&](int t) __attribute__((always_inline)) {
       const Vec score = sub(load(tile.scores + t * tile.vectors + j), pivot);
-      const Vec value = kPrefillPack<Lane> == 1 ? exp(score) : exp2_short(score);
+      const Vec value = kLanePack<Lane> == 1 ? exp(score) : exp2_short(score);
       sum = add(sum, value);
       return value;
     };
-    if constexpr (kPrefillPack<Lane> == 1) {
+    if constexpr (kLanePack<Lane> == 1) {
       for (int t = 0; t < count; ++t) store(tile.scores + t * tile.vectors + j, weight(t));
     } else {
       Lane* const pairs = reinterpret_cast<Lane*>(tile.scores) + 2 * j;
@@ -150,8 +137,8 @@ inline void prefill_weigh(const PrefillTile& tile, int count, bool masked) {
 /// One tile; a Lane is bfloat16 where a product is made of pairs.
 template <typename ScoreLane, typename ValueLane>
 inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head) {
-  constexpr int kPack = kPrefillPack<ScoreLane>;
-  constexpr int kValuePack = kPrefillPack<ValueLane>;
+  constexpr int kPack = kLanePack<ScoreLane>;
+  constexpr int kValuePack = kLanePack<ValueLane>;
   const std::int64_t first_position = params.length - params.rows + tile.first_row;
   const std::int64_t end = first_position + tile.rows;
   const std::int64_t begin = params.window > 0 ? larger(0, first_position + 1 - params.window) : 0;

@@ -10,16 +10,13 @@
 
 #include "kernels/cpu/generic/cache.h"
 #include "kernels/cpu/generic/math.h"
+#include "kernels/cpu/generic/tile_product.h"
 #include "kernels/cpu/kernels.h"
 
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
 constexpr int kPrefillKeys = static_cast<int>(kAttentionTile);
-
-/// Lanes of queries and keys are float32, or pairs of bf16: the elements that one holds.
-template <typename Lane>
-constexpr int kPrefillPack = static_cast<int>(sizeof(float) / sizeof(Lane));
 
 /// Calls op(Tag<ScoreLane>, Tag<ValueLane>) with what both products are made of.
 template <typename Op>
@@ -54,29 +51,20 @@ struct PrefillTile {
 
 /// Scores whose weights become bf16 are in units of ln 2: their powers are powers of 2, and cheap.
 template <typename ValueLane>
-constexpr float kScoreUnit = kPrefillPack<ValueLane> == 1 ? 1.0f : 1.44269504f;
+constexpr float kScoreUnit = kLanePack<ValueLane> == 1 ? 1.0f : 1.44269504f;
 
 /// Whether queries are multiplied by the scale: wherever nothing but it stands between products and softmax, and
 /// products are not made of queries as they lie in memory.
 template <typename ScoreLane, typename ValueLane>
 inline bool scales_queries(const PrefillParams& params) {
   const bool plain = params.softcap <= 0.0f && params.alibi_slopes == nullptr;
-  return plain && kPrefillPack<ScoreLane> == kPrefillPack<ValueLane>;
-}
-
-template <typename Lane>
-inline void store_as(Lane* to, Vec value) {
-  if constexpr (kPrefillPack<Lane> == 1) {
-    store(to, value);
-  } else {
-    store_operand(to, value);
-  }
+  return plain && kLanePack<ScoreLane> == kLanePack<ValueLane>;
 }
 
 /// Turns the queries around, as Lane: float, or bfloat16 for pairs. Each goes through the room of the first key.
 template <typename Lane, typename T>
 inline void prefill_load_queries(const PrefillParams& params, const PrefillTile& tile, float query_scale) {
-  constexpr int kPack = kPrefillPack<Lane>;
+  constexpr int kPack = kLanePack<Lane>;
   const Vec scale = broadcast(query_scale);
   Lane* const lying = reinterpret_cast<Lane*>(tile.keys);
   for (std::int64_t d = 0; d < tile.padded; d += kWidth) store(tile.keys + d, zero());
@@ -159,7 +147,7 @@ inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& t
     } else {
       prefill_place(cell_at<Cell>(params.key_pages[page], offset), key, params.head_dim);
     }
-    if constexpr (kPrefillPack<ValueLane> == 1) {
+    if constexpr (kLanePack<ValueLane> == 1) {
       float* const value = tile.values + t * tile.padded;
       if (seen) {
         prefill_place(values[t % 2], value, params.head_dim);

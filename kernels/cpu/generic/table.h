@@ -8,6 +8,8 @@
 #include "kernels/cpu/generic/cache.h"
 #include "kernels/cpu/generic/convert.h"
 #include "kernels/cpu/generic/dequantize.h"
+#include "kernels/cpu/generic/flash_backward.h"
+#include "kernels/cpu/generic/flash_forward.h"
 #include "kernels/cpu/generic/gemm.h"
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
@@ -44,6 +46,8 @@ constinit const CpuKernels kTable{
     .attention = attention,
     .prefill_attention = prefill_attention,
     .merge_attention = merge_attention,
+    .flash_forward = flash_forward,
+    .flash_backward = flash_backward,
     .store_cache = store_cache,
     .convert = convert,
     .dequantize = dequantize,

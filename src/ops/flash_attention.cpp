@@ -1,0 +1,295 @@
+#include "ops/flash_attention.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "kernels/cpu/kernels.h"
+#include "ops/tensors.h"
+#include "powerhouse/error.h"
+#include "support/thread_team.h"
+
+namespace powerhouse::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// A document is cut so that threads share it. Forward a part lays out its keys once more; backward it has sums of keys
+// of its own, so that a long document has few parts.
+constexpr std::int64_t kPartRows = 512;
+constexpr std::int64_t kBackwardParts = 4;
+
+struct Plan {
+  std::vector<std::int64_t> cu_seqlens;
+  AttentionRule rule;  // without sinks
+  std::vector<float> slopes;
+};
+
+std::vector<cpu::FlashPart> cut_documents(const Plan& plan, std::int64_t group, std::int64_t most_parts) {
+  std::vector<cpu::FlashPart> parts;
+  for (std::size_t i = 0; i + 1 < plan.cu_seqlens.size(); ++i) {
+    const std::int64_t first = plan.cu_seqlens[i];
+    const std::int64_t length = plan.cu_seqlens[i + 1] - first;
+    const std::int64_t count = std::min(most_parts, (length + kPartRows - 1) / kPartRows);
+    const std::int64_t unit = cpu::flash_rows(group);
+    const std::int64_t rows = count == 0 ? 0 : ((length + count - 1) / count + unit - 1) / unit * unit;
+    for (std::int64_t begin = 0; begin < length; begin += rows) {
+      parts.push_back({.first = first, .begin = begin, .end = std::min(length, begin + rows)});
+    }
+  }
+  return parts;
+}
+
+// The work items on all threads, the longest first, each thread with scratch of its own. Whoever takes an item, its
+// bits are the same.
+template <typename Params>
+void run_parts(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*), const Params& params,
+               const std::vector<cpu::FlashPart>& parts,
+               std::int64_t (*scratch_floats)(std::int64_t, std::int64_t, std::int64_t)) {
+  const auto work = [](const cpu::FlashPart& part) { return (part.end - part.begin) * (part.begin + part.end); };
+  std::vector<std::int64_t> order(parts.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return work(parts[static_cast<std::size_t>(a)]) > work(parts[static_cast<std::size_t>(b)]);
+  });
+  std::int64_t keys = 0;
+  for (const cpu::FlashPart& part : parts) keys = std::max(keys, part.end);
+  const auto items = static_cast<std::int64_t>(parts.size()) * params.num_kv_heads;
+  std::atomic<std::int64_t> next{0};
+  parallel_for(std::min<std::int64_t>(items, team_threads()), 1, [&](std::int64_t, std::int64_t) {
+    std::vector<float> scratch(static_cast<std::size_t>(scratch_floats(params.group, params.head_dim, keys)));
+    for (std::int64_t i = next++; i < items; i = next++) {
+      const std::int64_t item =
+          order[static_cast<std::size_t>(i / params.num_kv_heads)] * params.num_kv_heads + i % params.num_kv_heads;
+      kernel(params, item, item + 1, scratch.data());
+    }
+  });
+}
+
+struct Inputs {
+  at::Tensor query, key, value, sinks;  // float32 sinks, or undefined
+};
+
+void describe(const Inputs& in, const at::Tensor& out, const at::Tensor& lse, const Plan& plan,
+              cpu::FlashParams& params) {
+  params.type = to_element(in.query.scalar_type());
+  params.num_kv_heads = in.key.size(1);
+  params.group = in.query.size(1) / in.key.size(1);
+  params.head_dim = in.query.size(2);
+  params.q_head_stride = in.query.stride(1);
+  params.out_head_stride = params.head_dim;
+  params.scale = plan.rule.scale;
+  params.softcap = plan.rule.softcap;
+  params.alibi_slopes = plan.slopes.empty() ? nullptr : plan.slopes.data();
+  params.alibi_in_bf16 = plan.rule.alibi && plan.rule.alibi->bf16_rounding;
+  params.sinks = in.sinks.defined() ? in.sinks.const_data_ptr<float>() : nullptr;
+  params.q = in.query.const_data_ptr();
+  params.k = in.key.const_data_ptr();
+  params.v = in.value.const_data_ptr();
+  params.out = const_cast<void*>(out.const_data_ptr());
+  params.lse = const_cast<float*>(lse.const_data_ptr<float>());
+  params.q_row_stride = in.query.stride(0);
+  params.k_row_stride = in.key.stride(0);
+  params.k_head_stride = in.key.stride(1);
+  params.v_row_stride = in.value.stride(0);
+  params.v_head_stride = in.value.stride(1);
+  params.out_row_stride = out.stride(0);
+  params.lse_head_stride = in.query.size(0);
+  params.window = plan.rule.window;
+}
+
+// Elements of a head side by side, as the kernels walk them.
+at::Tensor walkable(const at::Tensor& x) { return x.stride(-1) == 1 || x.size(-1) == 1 ? x : x.contiguous(); }
+
+at::Tensor wide_sinks(const at::Tensor& sinks) {
+  return sinks.defined() ? sinks.detach().to(at::kFloat).contiguous() : sinks;
+}
+
+// dsink = -sum over rows of its weight times D, in the order of rows.
+at::Tensor gradient_of_sinks(const at::Tensor& sinks, const at::Tensor& lse, const at::Tensor& delta) {
+  at::Tensor gradient = empty_tensor({sinks.size(0)}, at::kFloat);
+  const std::int64_t rows = lse.size(1);
+  for (std::int64_t head = 0; head < sinks.size(0); ++head) {
+    const auto sink = static_cast<double>(sinks.const_data_ptr<float>()[head]);
+    double sum = 0;
+    for (std::int64_t i = head * rows; i < (head + 1) * rows; ++i) {
+      sum -= std::exp(sink - static_cast<double>(lse.const_data_ptr<float>()[i])) *
+             static_cast<double>(delta.const_data_ptr<float>()[i]);
+    }
+    gradient.data_ptr<float>()[head] = static_cast<float>(sum);
+  }
+  return gradient;
+}
+
+// Room for the sums of documents that are cut, and the sums of their parts, in order.
+class PartSums {
+ public:
+  PartSums(std::vector<cpu::FlashPart>& parts, std::int64_t kv_heads, std::int64_t head_dim)
+      : parts_(parts), sums_(parts.size()), head_dim_(head_dim) {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (!cut(i)) continue;
+      sums_[i] = empty_tensor({kv_heads, 2, cpu::flash_keys(parts[i].end), cpu::flash_padded(head_dim)}, at::kFloat);
+      parts[i].sums = sums_[i].data_ptr<float>();
+    }
+  }
+
+  void add_up(const at::Tensor& dk, const at::Tensor& dv) {
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (!cut(i)) continue;
+      const bool more = i + 1 < parts_.size() && parts_[i + 1].first == parts_[i].first;
+      if (more) {
+        sums_[i + 1].narrow(2, 0, parts_[i].end).add_(sums_[i].narrow(2, 0, parts_[i].end));
+        continue;
+      }
+      const at::Tensor sum = sums_[i].narrow(2, 0, parts_[i].end).narrow(3, 0, head_dim_);  // [kv_heads, 2, rows, .]
+      dk.narrow(0, parts_[i].first, parts_[i].end).copy_(sum.select(1, 0).transpose(0, 1));
+      dv.narrow(0, parts_[i].first, parts_[i].end).copy_(sum.select(1, 1).transpose(0, 1));
+    }
+  }
+
+ private:
+  bool cut(std::size_t i) const {
+    const auto same = [&](std::size_t other) { return parts_[other].first == parts_[i].first; };
+    return (i > 0 && same(i - 1)) || (i + 1 < parts_.size() && same(i + 1));
+  }
+
+  std::vector<cpu::FlashPart>& parts_;
+  std::vector<at::Tensor> sums_;
+  std::int64_t head_dim_;
+};
+
+struct Attended {
+  at::Tensor out;  // [rows, heads * head_dim]
+  at::Tensor lse;  // [heads, rows]
+};
+
+Attended attend_documents(const Inputs& in, const Plan& plan) {
+  const std::int64_t rows = in.query.size(0);
+  const std::int64_t heads = in.query.size(1);
+  Attended result{empty_tensor({rows, heads * in.query.size(2)}, in.query.scalar_type()),
+                  empty_tensor({heads, rows}, at::kFloat)};
+  const std::vector<cpu::FlashPart> parts =
+      cut_documents(plan, heads / in.key.size(1), std::numeric_limits<std::int64_t>::max());
+  cpu::FlashParams params;
+  describe(in, result.out, result.lse, plan, params);
+  params.parts = parts.data();
+  run_parts(cpu::kernels().flash_forward, params, parts, cpu::flash_forward_floats);
+  return result;
+}
+
+// What backward needs beside tensors.
+struct PlanHolder : torch::CustomClassHolder {
+  explicit PlanHolder(Plan plan_) : plan(std::move(plan_)) {}
+  Plan plan;
+};
+
+variable_list gradients_of(const Inputs& in, const at::Tensor& logits, const Plan& plan, const at::Tensor& out,
+                           const at::Tensor& lse, const at::Tensor& gradient) {
+  const std::int64_t head_dim = in.query.size(2);
+  const at::Tensor dout = walkable(gradient);
+  const at::Tensor dq = empty_tensor(in.query.sizes(), in.query.scalar_type());
+  const at::Tensor dk = empty_tensor(in.key.sizes(), in.key.scalar_type());
+  const at::Tensor dv = empty_tensor(in.value.sizes(), in.value.scalar_type());
+  const at::Tensor delta = empty_tensor(lse.sizes(), at::kFloat);
+  std::vector<cpu::FlashPart> parts = cut_documents(plan, in.query.size(1) / in.key.size(1), kBackwardParts);
+  PartSums sums(parts, in.key.size(1), head_dim);
+  cpu::FlashBackwardParams params;
+  describe(in, out, lse, plan, params);
+  params.parts = parts.data();
+  params.dout = dout.const_data_ptr();
+  params.dout_row_stride = dout.stride(0);
+  params.dout_head_stride = head_dim;
+  params.dq = dq.mutable_data_ptr();
+  params.dk = dk.mutable_data_ptr();
+  params.dv = dv.mutable_data_ptr();
+  params.delta = delta.mutable_data_ptr<float>();
+  run_parts(cpu::kernels().flash_backward, params, parts, cpu::flash_backward_floats);
+  sums.add_up(dk, dv);
+  at::Tensor dsinks;
+  if (logits.defined() && logits.requires_grad()) {
+    dsinks = gradient_of_sinks(in.sinks, lse, delta).to(logits.scalar_type());
+  }
+  return {dq, dk, dv, dsinks, at::Tensor()};
+}
+
+class FlashAttention : public torch::autograd::Function<FlashAttention> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
+                            const at::Tensor& value, const std::optional<at::Tensor>& sinks,
+                            const c10::intrusive_ptr<PlanHolder>& holder) {
+    const at::Tensor logits = sinks.value_or(at::Tensor());
+    const Inputs in{walkable(query), walkable(key), walkable(value), wide_sinks(logits)};
+    const Attended result = attend_documents(in, holder->plan);
+    context->save_for_backward({in.query, in.key, in.value, logits, result.out, result.lse});
+    context->saved_data["plan"] = at::IValue::make_capsule(holder);
+    return result.out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    if (c10::GradMode::is_enabled()) {
+      throw Error(ErrorKind::unsupported, "attention's kernels have no second derivative", {.field = "create_graph"});
+    }
+    const variable_list saved = context->get_saved_variables();
+    const auto holder = c10::static_intrusive_pointer_cast<PlanHolder>(context->saved_data["plan"].toCapsule());
+    const Inputs in{saved[0], saved[1], saved[2], wide_sinks(saved[3])};
+    return gradients_of(in, saved[3], holder->plan, saved[4], saved[5], gradients[0]);
+  }
+};
+
+void check_shapes(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                  std::span<const std::int64_t> cu_seqlens) {
+  const std::int64_t rows = query.size(0);
+  if (key.size(0) != rows || value.size(0) != rows || key.size(1) == 0 || query.size(1) % key.size(1) != 0) {
+    throw Error(ErrorKind::usage, "queries, keys and values do not belong together", {.field = "key"});
+  }
+  if (cu_seqlens.empty() || cu_seqlens.front() != 0 || cu_seqlens.back() != rows ||
+      !std::is_sorted(cu_seqlens.begin(), cu_seqlens.end())) {
+    throw Error(ErrorKind::usage, "documents do not cover the rows",
+                {.field = "cu_seqlens", .expected = "0, then ascending up to the number of rows"});
+  }
+}
+
+// By causal_attention, document by document.
+at::Tensor attention_of_each(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                             std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule) {
+  std::vector<at::Tensor> parts;
+  for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i) {
+    const std::int64_t first = cu_seqlens[i];
+    const std::int64_t rows = cu_seqlens[i + 1] - first;
+    if (rows == 0) continue;
+    parts.push_back(
+        causal_attention(query.narrow(0, first, rows), key.narrow(0, first, rows), value.narrow(0, first, rows), rule));
+  }
+  return parts.size() == 1 ? parts[0] : concatenate(parts, 0);
+}
+
+}  // namespace
+
+at::Tensor flash_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule) {
+  check_shapes(query, key, value, cu_seqlens);
+  if (query.size(0) == 0) return query.flatten(1);
+  const auto fits = [&](const at::Tensor& x) {
+    return is_kernel_tensor(x) && x.scalar_type() == query.scalar_type() && x.size(2) == query.size(2);
+  };
+  if (!fits(query) || !fits(key) || !fits(value) || !kernels_take(rule)) {
+    return attention_of_each(query, key, value, cu_seqlens, rule);
+  }
+  Plan plan{.cu_seqlens = {cu_seqlens.begin(), cu_seqlens.end()}, .rule = rule, .slopes = {}};
+  plan.rule.sinks = at::Tensor();
+  if (rule.alibi) plan.slopes = alibi_slopes(*rule.alibi, query.size(1), rule.scale);
+  if (!needs_autograd(query, key, value, rule.sinks)) {
+    return attend_documents({walkable(query), walkable(key), walkable(value), wide_sinks(rule.sinks)}, plan).out;
+  }
+  const std::optional<at::Tensor> sinks = rule.sinks.defined() ? std::optional(rule.sinks) : std::nullopt;
+  return FlashAttention::apply(query, key, value, sinks, c10::make_intrusive<PlanHolder>(std::move(plan)));
+}
+
+}  // namespace powerhouse::ops
