@@ -178,6 +178,15 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
   return logits;
 }
 
+std::optional<ops::VocabularyHead> Decoder::vocabulary_head(const Arithmetic& arithmetic) const {
+  const bool adapted = arithmetic.adapters != nullptr && arithmetic.adapters->find(-1, Role::lm_head) != nullptr;
+  if (adapted || arithmetic.numerics == Numerics::exact) return std::nullopt;
+  ops::VocabularyHead head = ops::vocabulary_head(weights_.lm_head_weight(), weights_.outside().bias(Role::lm_head));
+  head.logit_scale = config_.logit_scale;
+  head.softcap = config_.final_softcap;
+  return head;
+}
+
 at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
                             const Arithmetic& arithmetic) const {
   Pass pass{batch, cache, hooks, arithmetic};

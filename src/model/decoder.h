@@ -16,6 +16,7 @@
 #include "model/kv_cache.h"
 #include "model/projections.h"
 #include "model/weights.h"
+#include "ops/linear_cross_entropy.h"
 #include "ops/moe.h"
 #include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
@@ -71,6 +72,9 @@ class Decoder {
                            const TrainingPass& training) const;
   /// Logits of such rows.
   at::Tensor logits(const at::Tensor& hidden, const Arithmetic& arithmetic = {}) const;
+  /// The head that they are made by, for operations that never hold them all; none in exact numerics and where the
+  /// head has adapters.
+  std::optional<ops::VocabularyHead> vocabulary_head(const Arithmetic& arithmetic) const;
 
  private:
   struct Pass;

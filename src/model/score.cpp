@@ -3,6 +3,7 @@
 
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
+#include "ops/linear_cross_entropy.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -65,6 +66,19 @@ TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptio
           .owner = model};
 }
 
+// op(hidden states of the rows that have a target, targets)
+template <typename Impl, typename Op>
+auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& options, Op op) {
+  const Targets targets(impl.model->config, batch);
+  const ModelGate::Reading reading_hooks(impl.gate);
+  const ModelGate::Reading reading_model(impl.model->gate);
+  return guarded([&] {
+    return op(impl.model->decoder.hidden_states(packed(batch, targets), impl.hooks, impl.arithmetic(),
+                                                training_pass(impl.model, options)),
+              targets);
+  });
+}
+
 }  // namespace
 
 void TokenBatch::add(std::span<const std::int64_t> ids, std::span<const std::int64_t> labels) {
@@ -88,25 +102,36 @@ std::int64_t TokenBatch::target_count() const {
 
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
   check_batch(config(), batch);
-  const Targets targets(config(), batch);
-  const ModelGate::Reading reading_hooks(impl_->gate);
-  const ModelGate::Reading reading_model(impl_->model->gate);
-  return guarded([&] {
-    const Model& model = *impl_->model;
+  return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
     const Arithmetic arithmetic = impl_->arithmetic();
-    const at::Tensor hidden = model.decoder.hidden_states(packed(batch, targets), impl_->hooks, arithmetic,
-                                                          training_pass(impl_->model, options));
-    const at::Tensor log_probs = model.decoder.logits(hidden, arithmetic).log_softmax(-1);
-    const at::Tensor detached = log_probs.detach();
-    return TokenScores{.rows = index_tensor(targets.rows),
-                       .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
-                       .entropy = detached.exp().mul(detached).sum({-1}).neg()};
+    const Decoder& decoder = impl_->model->decoder;
+    TokenScores scores{.rows = index_tensor(targets.rows)};
+    const at::Tensor ids = index_tensor(targets.ids);
+    if (const auto head = decoder.vocabulary_head(arithmetic)) {
+      const auto found = ops::linear_log_probs(hidden, *head, ids);
+      scores.log_probs = found.log_probs;
+      scores.entropy = found.entropy;
+    } else {
+      const at::Tensor log_probs = decoder.logits(hidden, arithmetic).log_softmax(-1);
+      const at::Tensor detached = log_probs.detach();
+      scores.log_probs = log_probs.gather(-1, ids.unsqueeze(-1)).squeeze(-1);
+      scores.entropy = detached.exp().mul(detached).sum({-1}).neg();
+    }
+    return scores;
   });
 }
 
 TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const ScoreOptions& options) const {
   if (!(normalizer > 0)) {
     throw Error(ErrorKind::range, "must be above 0", {.field = "normalizer", .found = std::to_string(normalizer)});
+  }
+  check_batch(config(), batch);
+  if (const auto head = impl_->model->decoder.vocabulary_head(impl_->arithmetic())) {
+    return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
+      const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
+      const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
+      return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
+    });
   }
   const TokenScores scores = score(batch, options);
   return guarded([&] {

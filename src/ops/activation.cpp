@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/autograd.h"
 #include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
@@ -59,6 +60,54 @@ at::Tensor by_kernel(cpu::ActivationKind kind, const at::Tensor& gate, const at:
 
 at::Tensor in_rows(const at::Tensor& x) { return is_rows(x) ? x : x.contiguous(); }
 
+// Saved: the inputs, gate and up where there is one. The activation is computed again in backward.
+class ActivationNode : public torch::autograd::Function<ActivationNode> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList inputs,
+                            cpu::ActivationKind kind) {
+    context->save_for_backward(inputs.vec());
+    context->saved_data["kind"] = static_cast<std::int64_t>(kind);
+    return by_kernel(kind, inputs[0], inputs.size() > 1 ? inputs[1] : at::Tensor());
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    once_differentiable("activation");
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& gate = saved[0];
+    const at::Tensor up = saved.size() > 1 ? saved[1] : at::Tensor();
+    const at::Tensor dy = in_rows(gradients[0]);
+    const at::Tensor dgate = empty_tensor(gate.sizes(), gate.scalar_type());
+    const at::Tensor dup = up.defined() ? empty_tensor(up.sizes(), up.scalar_type()) : at::Tensor();
+    const cpu::ActivationGradientParams params{
+        .type = to_element(gate.scalar_type()),
+        .kind = static_cast<cpu::ActivationKind>(context->saved_data["kind"].toInt()),
+        .gate = gate.const_data_ptr(),
+        .up = up.defined() ? up.const_data_ptr() : nullptr,
+        .dy = dy.const_data_ptr(),
+        .dgate = dgate.mutable_data_ptr(),
+        .dup = dup.defined() ? dup.mutable_data_ptr() : nullptr,
+        .columns = gate.size(1),
+        .gate_stride = gate.stride(0),
+        .up_stride = up.defined() ? up.stride(0) : 0,
+        .dy_stride = dy.stride(0),
+        .dgate_stride = gate.size(1),
+        .dup_stride = gate.size(1)};
+    const auto kernel = cpu::kernels().activation_gradient;
+    parallel_for(gate.numel(), 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+    if (!up.defined()) return {dgate, {}};
+    return {dgate, dup, {}};
+  }
+};
+
+// `up` may be undefined.
+at::Tensor by_kernels(cpu::ActivationKind kind, const at::Tensor& gate, const at::Tensor& up) {
+  if (!needs_autograd(gate, up)) return by_kernel(kind, gate, up);
+  if (!up.defined()) return ActivationNode::apply(at::TensorList(gate), kind);
+  const at::Tensor inputs[] = {gate, up};
+  return ActivationNode::apply(at::TensorList(inputs), kind);
+}
+
 }  // namespace
 
 at::Tensor activate(Activation activation, const at::Tensor& x, Numerics numerics) {
@@ -68,8 +117,7 @@ at::Tensor activate(Activation activation, const at::Tensor& x, Numerics numeric
     return differentiable_as(by_kernel(*kind, in_rows(x), {}), needs_autograd(x),
                              [&] { return by_library(activation, x); });
   }
-  if (!kind || needs_autograd(x) || !is_kernel_tensor(x) || !is_rows(x)) return by_library(activation, x);
-  return by_kernel(*kind, x, {});
+  return kind && is_kernel_tensor(x) && is_rows(x) ? by_kernels(*kind, x, {}) : by_library(activation, x);
 }
 
 at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up, Numerics numerics) {
@@ -79,10 +127,8 @@ at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const
     return differentiable_as(by_kernel(*kind, in_rows(gate), in_rows(up)), needs_autograd(gate, up),
                              [&] { return by_library(activation, gate).mul(up); });
   }
-  if (!kind || needs_autograd(gate, up) || !is_kernel_tensor(gate) || !is_rows(gate) || !is_rows(up)) {
-    return by_library(activation, gate).mul(up);
-  }
-  return by_kernel(*kind, gate, up);
+  const bool fits = is_kernel_tensor(gate) && up.scalar_type() == gate.scalar_type() && is_rows(gate) && is_rows(up);
+  return kind && fits ? by_kernels(*kind, gate, up) : by_library(activation, gate).mul(up);
 }
 
 at::Tensor exact_softcap(const at::Tensor& x, float scale, float cap) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/cpu/kernels.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/philox.h"
@@ -10,30 +11,27 @@
 namespace powerhouse::ops {
 namespace {
 
-constexpr std::int64_t kWordsPerBlock = 8;  // of 16 bits
-
-// 0 or 1 / (1 - rate).
-at::Tensor mask_of(at::IntArrayRef sizes, const Dropout& dropout) {
+at::Tensor by_kernel(const at::Tensor& x, const Dropout& dropout) {
   const auto threshold = static_cast<std::uint32_t>(std::lround(dropout.rate * 65536.0f));
-  const float kept = 65536.0f / static_cast<float>(65536 - std::min(threshold, 65535u));
-  at::Tensor mask = empty_tensor(sizes, at::kFloat);
-  auto* const values = mask.mutable_data_ptr<float>();
-  const std::int64_t columns = sizes[1];
-  const std::int64_t blocks = (columns + kWordsPerBlock - 1) / kWordsPerBlock;
-  const Random random(dropout.seed, RandomStream::dropout, dropout.lane);
-  parallel_for(sizes[0] * blocks, 1024, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block) {
-      const auto words = random.block(dropout.counter + static_cast<std::uint64_t>(block));
-      const std::int64_t first = block % blocks * kWordsPerBlock;
-      const std::int64_t count = std::min(kWordsPerBlock, columns - first);
-      float* const out = values + block / blocks * columns + first;
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::uint32_t word = words[static_cast<std::size_t>(i / 2)] >> (i % 2 * 16) & 0xFFFFu;
-        out[i] = word >= threshold ? kept : 0.0f;
-      }
-    }
-  });
-  return mask;
+  const std::uint32_t cut = std::min(threshold, 65535u);
+  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type());
+  const cpu::DropoutParams params{
+      .type = to_element(x.scalar_type()),
+      .x = x.const_data_ptr(),
+      .y = y.mutable_data_ptr(),
+      .columns = x.size(1),
+      .x_stride = x.stride(0),
+      .y_stride = x.size(1),
+      .threshold = cut,
+      .kept = 65536.0f / static_cast<float>(65536 - cut),
+      .key = {static_cast<std::uint32_t>(dropout.seed), static_cast<std::uint32_t>(dropout.seed >> 32)},
+      .counter = dropout.counter,
+      .lane = dropout.lane,
+      .stream = static_cast<std::uint32_t>(RandomStream::dropout)};
+  const auto kernel = cpu::kernels().dropout;
+  parallel_for(x.size(0), std::max<std::int64_t>(1, 4096 / x.size(1)),
+               [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  return y;
 }
 
 }  // namespace
@@ -47,7 +45,9 @@ void check_dropout(const Dropout& dropout) {
 at::Tensor dropped(const at::Tensor& x, const Dropout& dropout) {
   check_dropout(dropout);
   if (dropout.rate == 0.0f || x.numel() == 0) return x;
-  return x.mul(mask_of(x.sizes(), dropout)).to(x.scalar_type());
+  if (is_kernel_tensor(x)) return by_kernel(x.stride(1) == 1 ? x : x.contiguous(), dropout);
+  at::Tensor ones = empty_tensor(x.sizes(), at::kFloat);
+  return x.mul(by_kernel(ones.fill_(1), dropout).to(x.device(), x.scalar_type()));
 }
 
 }  // namespace powerhouse::ops

@@ -3,6 +3,7 @@
 #include <ATen/ops/layer_norm_ops.h>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/autograd.h"
 #include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
@@ -43,8 +44,8 @@ bool kernel_takes(const at::Tensor& x, const at::Tensor& parameter) {
 }
 
 bool kernel_takes(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return !needs_autograd(x, weight, bias) && is_kernel_tensor(x) && (x.dim() == 2 || x.dim() == 3) &&
-         x.stride(-1) == 1 && kernel_takes(x, weight) && kernel_takes(x, bias);
+  return is_kernel_tensor(x) && (x.dim() == 2 || x.dim() == 3) && x.stride(-1) == 1 && kernel_takes(x, weight) &&
+         kernel_takes(x, bias);
 }
 
 const void* data_or_null(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr() : nullptr; }
@@ -90,6 +91,120 @@ at::Tensor by_kernel(const at::Tensor& x, const Norm& choice, const at::Tensor& 
   return y;
 }
 
+// Sums of parts [parts, ...] in their order, whatever the number of threads.
+at::Tensor sum_of_parts(const at::Tensor& parts, const at::Tensor& like) {
+  at::Tensor sum = empty_tensor(like.sizes(), at::kFloat);
+  const auto* const from = parts.const_data_ptr<float>();
+  auto* const to = sum.mutable_data_ptr<float>();
+  const std::int64_t count = sum.numel();
+  parallel_for(count, 1024, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) to[i] = 0.0f;
+    for (std::int64_t part = 0; part < parts.size(0); ++part) {
+      for (std::int64_t i = begin; i < end; ++i) to[i] += from[part * count + i];
+    }
+  });
+  return sum.to(like.scalar_type());
+}
+
+// Where a tensor of rows, of heads or not, lies.
+struct Strides {
+  explicit Strides(const at::Tensor& x) : row(x.stride(0)), head(x.dim() == 3 ? x.stride(1) : 0) {}
+  std::int64_t row, head;
+};
+
+struct NormGradients {
+  at::Tensor dx, dweight, dbias;
+};
+
+// Those that are wanted.
+NormGradients gradients_by_kernel(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& weight,
+                                  const at::Tensor& bias, const Norm& choice, const bool wanted[3]) {
+  const std::int64_t parts = (x.size(0) + cpu::kNormRows - 1) / cpu::kNormRows;
+  const auto room = [&](const at::Tensor& of) { return empty_tensor({parts, of.numel()}, at::kFloat); };
+  NormGradients out;
+  if (wanted[0]) out.dx = empty_tensor(x.sizes(), x.scalar_type());
+  if (wanted[1]) out.dweight = room(weight);
+  if (wanted[2]) out.dbias = room(bias);
+  const Strides x_at(x);
+  const Strides dy_at(dy);
+  const Strides dx_at(out.dx.defined() ? out.dx : x);
+  const at::Tensor& parameter = weight.defined() ? weight : bias;
+  const cpu::NormGradientParams params{
+      .type = to_element(x.scalar_type()),
+      .centered = choice.kind == NormKind::layer_norm,
+      .x = x.const_data_ptr(),
+      .dy = dy.const_data_ptr(),
+      .weight = data_or_null(weight),
+      .dx = out.dx.defined() ? out.dx.mutable_data_ptr() : nullptr,
+      .dweight = out.dweight.defined() ? out.dweight.mutable_data_ptr<float>() : nullptr,
+      .dbias = out.dbias.defined() ? out.dbias.mutable_data_ptr<float>() : nullptr,
+      .rows = x.size(0),
+      .size = x.size(-1),
+      .x_stride = x_at.row,
+      .dy_stride = dy_at.row,
+      .dx_stride = dx_at.row,
+      .heads = x.dim() == 3 ? x.size(1) : 1,
+      .x_head_stride = x_at.head,
+      .dy_head_stride = dy_at.head,
+      .dx_head_stride = dx_at.head,
+      .weight_head_stride = parameter.defined() && parameter.dim() == 2 ? parameter.size(1) : 0,
+      .epsilon = choice.epsilon,
+      .unit_offset = choice.unit_offset && choice.kind != NormKind::layer_norm,
+      .round_once = choice.round_once};
+  const auto kernel = cpu::kernels().norm_gradient;
+  parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  if (wanted[1]) out.dweight = sum_of_parts(out.dweight, weight);
+  if (wanted[2]) out.dbias = sum_of_parts(out.dbias, bias);
+  return out;
+}
+
+// Saved: the inputs x, weight and bias. Statistics and what was normalised are computed again in backward.
+class NormNode : public torch::autograd::Function<NormNode> {
+ public:
+  struct Details : torch::CustomClassHolder {
+    Norm choice{};
+    bool has_weight = false, has_bias = false;
+  };
+
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList inputs,
+                            const c10::intrusive_ptr<Details>& details) {
+    context->save_for_backward(inputs.vec());
+    context->saved_data["details"] = c10::IValue::make_capsule(details);
+    return by_kernel(inputs[0], details->choice, details->has_weight ? inputs[1] : at::Tensor(),
+                     details->has_bias ? inputs.back() : at::Tensor());
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    once_differentiable("norm");
+    const auto inputs = context->get_saved_variables();
+    const auto holder = context->saved_data["details"].toCapsule();
+    const auto& details = static_cast<const Details&>(*holder);
+    const at::Tensor dy = gradients[0].stride(-1) == 1 ? gradients[0] : gradients[0].contiguous();
+    const bool wanted[] = {context->needs_input_grad(0), details.has_weight && context->needs_input_grad(1),
+                           details.has_bias && context->needs_input_grad(inputs.size() - 1)};
+    const NormGradients found =
+        gradients_by_kernel(inputs[0], dy, details.has_weight ? inputs[1] : at::Tensor(),
+                            details.has_bias ? inputs.back() : at::Tensor(), details.choice, wanted);
+    torch::autograd::variable_list out{found.dx};
+    if (details.has_weight) out.push_back(found.dweight);
+    if (details.has_bias) out.push_back(found.dbias);
+    out.emplace_back();
+    return out;
+  }
+
+  static at::Tensor of(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
+    auto details = c10::make_intrusive<Details>();
+    details->choice = choice;
+    details->has_weight = weight.defined();
+    details->has_bias = bias.defined();
+    torch::autograd::variable_list inputs{x};
+    if (weight.defined()) inputs.push_back(weight);
+    if (bias.defined()) inputs.push_back(bias);
+    return apply(at::TensorList(inputs), details);
+  }
+};
+
 }  // namespace
 
 at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& stored, const at::Tensor& bias,
@@ -106,7 +221,8 @@ at::Tensor norm(const at::Tensor& x, const Norm& choice, const at::Tensor& store
     return differentiable_as(by_kernel(x.stride(-1) == 1 ? x : x.contiguous(), choice, weight, bias),
                              needs_autograd(x, weight, bias), by_library);
   }
-  return kernel_takes(x, weight, bias) ? by_kernel(x, choice, weight, bias) : by_library();
+  if (!kernel_takes(x, weight, bias)) return by_library();
+  return needs_autograd(x, weight, bias) ? NormNode::of(x, choice, weight, bias) : by_kernel(x, choice, weight, bias);
 }
 
 }  // namespace powerhouse::ops

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/autograd.h"
 #include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
@@ -84,23 +85,57 @@ at::Tensor rotate_by_library(const at::Tensor& x, const RopeTable& table, RopeLa
   return concatenate({out, x.narrow(2, rotary_dim, x.size(2) - rotary_dim)}, 2);
 }
 
+void run_kernel(cpu::RopeParams params, const at::Tensor& to, const RopeTable& table, RopeLayout layout) {
+  params.type = to_element(to.scalar_type());
+  params.data = to.mutable_data_ptr();
+  params.cos = table.cos.const_data_ptr<float>();
+  params.sin = table.sin.const_data_ptr<float>();
+  params.heads = to.size(1);
+  params.rotary_dim = table.cos.size(1) * 2;
+  params.token_stride = to.stride(0);
+  params.head_stride = to.stride(1);
+  params.table_stride = table.cos.stride(0);
+  params.interleaved = layout == RopeLayout::interleaved;
+  const auto kernel = cpu::kernels().rope;
+  parallel_for(to.size(0) * to.size(1), 256, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+}
+
 // In place.
 at::Tensor rotate_by_kernel(const at::Tensor& x, const RopeTable& table, RopeLayout layout) {
-  at::Tensor turned = x;
-  const cpu::RopeParams params{.type = to_element(x.scalar_type()),
-                               .data = turned.mutable_data_ptr(),
-                               .cos = table.cos.const_data_ptr<float>(),
-                               .sin = table.sin.const_data_ptr<float>(),
-                               .heads = x.size(1),
-                               .rotary_dim = table.cos.size(1) * 2,
-                               .token_stride = x.stride(0),
-                               .head_stride = x.stride(1),
-                               .table_stride = table.cos.stride(0),
-                               .interleaved = layout == RopeLayout::interleaved};
-  const auto kernel = cpu::kernels().rope;
-  parallel_for(x.size(0) * x.size(1), 256, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
-  return turned;
+  run_kernel({}, x, table, layout);
+  return x;
 }
+
+at::Tensor rotated_copy(const at::Tensor& x, const RopeTable& table, RopeLayout layout, bool inverse) {
+  const at::Tensor from = x.stride(2) == 1 ? x : x.contiguous();
+  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type());
+  run_kernel({.inverse = inverse,
+              .source = from.const_data_ptr(),
+              .source_token_stride = from.stride(0),
+              .source_head_stride = from.stride(1),
+              .head_dim = x.size(2)},
+             y, table, layout);
+  return y;
+}
+
+// Saved: the table alone. A rotation's gradient is the rotation back.
+class RopeNode : public torch::autograd::Function<RopeNode> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& cos,
+                            const at::Tensor& sin, RopeLayout layout) {
+    context->save_for_backward({cos, sin});
+    context->saved_data["layout"] = static_cast<std::int64_t>(layout);
+    return rotated_copy(x, {cos, sin}, layout, false);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    once_differentiable("apply_rope");
+    const auto saved = context->get_saved_variables();
+    const auto layout = static_cast<RopeLayout>(context->saved_data["layout"].toInt());
+    return {rotated_copy(gradients[0], {saved[0], saved[1]}, layout, true), {}, {}, {}};
+  }
+};
 
 }  // namespace
 
@@ -163,8 +198,9 @@ at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout la
     return differentiable_as(rotate_by_kernel(own, table, layout), autograd,
                              [&] { return rotate_by_library(x, table, layout); });
   }
-  const bool by_library = needs_autograd(x) || !is_kernel_tensor(x) || x.stride(2) != 1;
-  return by_library ? rotate_by_library(x, table, layout) : rotate_by_kernel(x, table, layout);
+  if (!is_kernel_tensor(x)) return rotate_by_library(x, table, layout);
+  if (needs_autograd(x)) return RopeNode::apply(x, table.cos, table.sin, layout);
+  return x.stride(2) == 1 ? rotate_by_kernel(x, table, layout) : rotated_copy(x, table, layout, false);
 }
 
 }  // namespace powerhouse::ops

@@ -33,7 +33,7 @@ void fill_rope_table(RopeTable& table, std::int64_t first, const Rope& rope, std
 void rope_angles(const Rope& rope, std::span<const float> frequencies, std::int64_t position, float* cos, float* sin);
 
 /// Turns the first rotary_dim elements of every head: x [tokens, heads, head_dim]. Differentiable; where autograd does
-/// not look on, x itself is turned in place and returned.
+/// not look on, x itself is turned in place and returned, if a head's elements lie side by side.
 at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout layout,
                       Numerics numerics = Numerics::fast);
 

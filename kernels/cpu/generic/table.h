@@ -3,17 +3,21 @@
 #pragma once
 
 #include "kernels/cpu/generic/activation.h"
+#include "kernels/cpu/generic/activation_gradient.h"
 #include "kernels/cpu/generic/attention.h"
 #include "kernels/cpu/generic/bf16_linear.h"
 #include "kernels/cpu/generic/cache.h"
 #include "kernels/cpu/generic/convert.h"
+#include "kernels/cpu/generic/cross_entropy.h"
 #include "kernels/cpu/generic/dequantize.h"
+#include "kernels/cpu/generic/dropout.h"
 #include "kernels/cpu/generic/flash_backward.h"
 #include "kernels/cpu/generic/flash_forward.h"
 #include "kernels/cpu/generic/gemm.h"
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
 #include "kernels/cpu/generic/merge_attention.h"
+#include "kernels/cpu/generic/norm_gradient.h"
 #include "kernels/cpu/generic/optimizer.h"
 #include "kernels/cpu/generic/packed_linear.h"
 #include "kernels/cpu/generic/prefill_attention.h"
@@ -53,6 +57,10 @@ constinit const CpuKernels kTable{
     .dequantize = dequantize,
     .optimizer_update = optimizer_update,
     .sum_squares = sum_squares,
+    .norm_gradient = norm_gradient,
+    .activation_gradient = activation_gradient,
+    .dropout = dropout,
+    .cross_entropy = cross_entropy,
     .argmax_f32 = argmax_f32,
     .log_sum_exp_f32 = log_sum_exp_f32,
     .softmax_f32 = softmax_f32,

@@ -1,0 +1,184 @@
+#include "ops/head_pass.h"
+
+#include "kernels/cpu/kernels.h"
+#include "ops/dequantize.h"
+#include "ops/tensors.h"
+#include "support/thread_team.h"
+
+namespace powerhouse::ops {
+namespace {
+
+// A half's gradients would underflow, and LibTorch has no fast product of float16: float32 does both.
+at::ScalarType compute_type(const at::Tensor& hidden) {
+  return hidden.scalar_type() == at::kHalf ? at::kFloat : hidden.scalar_type();
+}
+
+std::int64_t elements_in(std::int64_t bytes, at::ScalarType type) {
+  return bytes / static_cast<std::int64_t>(c10::elementSize(type));
+}
+
+// The head's matrix by ranges of its rows: one range for a tensor, and for blocks that fit the budget.
+class HeadRows {
+ public:
+  HeadRows(const VocabularyHead& head, std::int64_t hidden_size, at::ScalarType type, std::int64_t budget)
+      : head_(head), type_(type) {
+    if (head.matrix.defined()) {
+      whole_ = head.matrix.detach().to(type);
+      vocabulary_ = step_ = whole_.size(0);
+      return;
+    }
+    vocabulary_ = head.blocks.stored()->shape.front();
+    step_ =
+        std::clamp<std::int64_t>(elements_in(budget, type) / std::max<std::int64_t>(1, hidden_size), 1, vocabulary_);
+    if (step_ == vocabulary_) whole_ = dequantized(head.blocks, type);
+  }
+
+  std::int64_t vocabulary() const { return vocabulary_; }
+  bool is_whole() const { return whole_.defined(); }
+
+  /// body(first, rows of the matrix [count, hidden])
+  template <typename Body>
+  void visit(Body body) const {
+    if (is_whole()) return body(std::int64_t{0}, whole_);
+    for (std::int64_t first = 0; first < vocabulary_; first += step_) {
+      body(first, dequantized_rows(head_.blocks, first, std::min(step_, vocabulary_ - first), type_));
+    }
+  }
+
+ private:
+  const VocabularyHead& head_;
+  at::ScalarType type_;
+  at::Tensor whole_{};
+  std::int64_t vocabulary_ = 0, step_ = 0;
+};
+
+// logits = hidden Wᵀ + bias
+void multiply(const at::Tensor& hidden, const HeadRows& head, const at::Tensor& bias, at::Tensor& logits) {
+  if (bias.defined()) logits.copy_(bias.expand(logits.sizes()));
+  const float beta = bias.defined() ? 1.0f : 0.0f;
+  head.visit([&](std::int64_t first, const at::Tensor& rows) {
+    // LibTorch multiplies into a part of a matrix by a copy anyway.
+    const bool whole = rows.size(0) == logits.size(1);
+    at::Tensor part = whole ? logits : logits.narrow(1, first, rows.size(0));
+    part.addmm_(hidden, rows.t(), beta, 1);
+  });
+}
+
+// logits W, in float32 where it is put together from several products
+at::Tensor multiply_back(const at::Tensor& logits, const HeadRows& head) {
+  at::Tensor sum;
+  head.visit([&](std::int64_t first, const at::Tensor& rows) {
+    if (head.is_whole()) {
+      sum = logits.mm(rows);
+    } else {
+      const at::Tensor part = logits.narrow(1, first, rows.size(0)).mm(rows).to(at::kFloat);
+      sum = sum.defined() ? sum.add_(part) : part;
+    }
+  });
+  return sum;
+}
+
+// Adds a chunk's part, in float32 where there is more than one chunk.
+void accumulate(at::Tensor& sum, const at::Tensor& part, bool only) {
+  if (only) {
+    sum = part;
+  } else if (sum.defined()) {
+    sum.add_(part);
+  } else {
+    sum = part.to(at::kFloat);
+  }
+}
+
+// Places of the rows that have a target.
+at::Tensor rows_with_targets(const at::Tensor& targets) {
+  std::vector<std::int64_t> rows;
+  const auto* const values = targets.const_data_ptr<std::int64_t>();
+  for (std::int64_t row = 0; row < targets.size(0); ++row) {
+    if (values[row] != kIgnoredTarget) rows.push_back(row);
+  }
+  return index_tensor(rows);
+}
+
+// The rows that count, side by side.
+struct Rows {
+  at::Tensor hidden, targets, weights;
+  RowResults results;
+};
+
+void run_kernel(const Rows& rows, std::int64_t first, at::Tensor& logits, const VocabularyHead& head,
+                const CrossEntropyOptions& options) {
+  const cpu::CrossEntropyParams params{
+      .type = to_element(logits.scalar_type()),
+      .logits = logits.mutable_data_ptr(),
+      .vocabulary = logits.size(1),
+      .stride = logits.stride(0),
+      .targets = rows.targets.const_data_ptr<std::int64_t>() + first,
+      .weights = rows.weights.defined() ? rows.weights.const_data_ptr<float>() + first : nullptr,
+      .scale = head.logit_scale,
+      .softcap = head.softcap.value_or(0.0f),
+      .smoothing = options.label_smoothing,
+      .z_loss = options.z_loss,
+      .loss = rows.results.loss.mutable_data_ptr<float>() + first,
+      .log_prob = rows.results.log_probs.mutable_data_ptr<float>() + first,
+      .entropy = rows.results.entropy.mutable_data_ptr<float>() + first,
+      .arg_max = rows.results.arg_max.mutable_data_ptr<std::int64_t>() + first};
+  const auto kernel = cpu::kernels().cross_entropy;
+  parallel_for(logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+}
+
+void run_chunks(const Rows& rows, const HeadRows& matrix, const VocabularyHead& head,
+                const CrossEntropyOptions& options, HeadGradients& gradients) {
+  const std::int64_t count = rows.hidden.size(0);
+  if (count == 0) return;
+  const auto type = rows.hidden.scalar_type();
+  const std::int64_t fitting = elements_in(options.chunk_bytes, type) / std::max<std::int64_t>(1, matrix.vocabulary());
+  const std::int64_t chunks = (count + std::max<std::int64_t>(1, fitting) - 1) / std::max<std::int64_t>(1, fitting);
+  const std::int64_t step = (count + chunks - 1) / chunks;  // all about as large
+  const at::Tensor bias = head.bias.defined() ? head.bias.detach().to(type) : head.bias;
+  const at::Tensor room = empty_tensor({step, matrix.vocabulary()}, type);
+  for (std::int64_t first = 0; first < count; first += step) {
+    const at::Tensor hidden = rows.hidden.narrow(0, first, std::min(step, count - first));
+    at::Tensor logits = room.narrow(0, 0, hidden.size(0));
+    multiply(hidden, matrix, bias, logits);
+    run_kernel(rows, first, logits, head, options);
+    if (gradients.want_hidden) gradients.hidden.narrow(0, first, hidden.size(0)).copy_(multiply_back(logits, matrix));
+    if (gradients.want_matrix) accumulate(gradients.matrix, logits.t().mm(hidden), step >= count);
+    if (gradients.want_bias) accumulate(gradients.bias, logits.sum(0, false, at::kFloat), false);
+  }
+}
+
+}  // namespace
+
+RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+                             const at::Tensor& weights, const CrossEntropyOptions& options, HeadGradients& gradients) {
+  const at::Tensor places = rows_with_targets(targets);
+  const std::int64_t count = places.size(0);
+  const bool all = count == hidden.size(0);
+  const auto taken = [&](const at::Tensor& x) { return all ? x.contiguous() : x.index_select(0, places); };
+  const auto type = compute_type(hidden);
+  Rows rows{.hidden = taken(hidden.detach()).to(type), .targets = taken(targets)};
+  if (gradients.any()) rows.weights = taken(weights.detach());
+  const auto floats = [](std::int64_t size) { return empty_tensor({size}, at::kFloat); };
+  rows.results = {floats(count), floats(count), floats(count), empty_tensor({count}, at::kLong)};
+  if (gradients.want_hidden) gradients.hidden = empty_tensor({count, hidden.size(1)}, type);
+
+  const HeadRows matrix(head, hidden.size(1), type, options.chunk_bytes);
+  run_chunks(rows, matrix, head, options, gradients);
+  const auto finished = [](at::Tensor& gradient, const at::Tensor& of, bool wanted) {
+    if (wanted) gradient = gradient.defined() ? gradient.to(of.scalar_type()) : of.new_zeros(of.sizes());
+  };
+  finished(gradients.matrix, head.matrix, gradients.want_matrix);
+  finished(gradients.bias, head.bias, gradients.want_bias);
+  if (gradients.want_hidden) gradients.hidden = gradients.hidden.to(hidden.scalar_type());
+  if (all) return rows.results;
+  const auto spread = [&](const at::Tensor& values, double rest) {
+    auto sizes = values.sizes().vec();
+    sizes[0] = hidden.size(0);
+    return values.new_full(sizes, rest).index_copy_(0, places, values);
+  };
+  if (gradients.want_hidden) gradients.hidden = spread(gradients.hidden, 0);
+  const RowResults& found = rows.results;
+  return {spread(found.loss, 0), spread(found.log_probs, 0), spread(found.entropy, 0), spread(found.arg_max, -1)};
+}
+
+}  // namespace powerhouse::ops

@@ -1,0 +1,29 @@
+// One pass of rows through the head and cross entropy, chunk by chunk, with gradients or without: the engine of
+// ops/linear_cross_entropy.h.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "ops/linear_cross_entropy.h"
+
+namespace powerhouse::ops {
+
+/// Per row of all rows; losses beside what TargetLogProbs has.
+struct RowResults {
+  at::Tensor loss{}, log_probs{}, entropy{}, arg_max{};
+};
+
+/// Which gradients are wanted; they come back in the type of what they belong to.
+struct HeadGradients {
+  bool want_hidden = false, want_matrix = false, want_bias = false;
+  at::Tensor hidden{}, matrix{}, bias{};
+
+  bool any() const { return want_hidden || want_matrix || want_bias; }
+};
+
+/// hidden [rows, size] of a kernel type, and a head whose tensors are contiguous in rows. `weights` float32 [rows]: of
+/// each row's loss in the gradients; unused where none is wanted.
+RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+                             const at::Tensor& weights, const CrossEntropyOptions& options, HeadGradients& gradients);
+
+}  // namespace powerhouse::ops

@@ -1,0 +1,221 @@
+#include "ops/linear_cross_entropy.h"
+
+#include <ATen/ops/gather_ops.h>
+#include <ATen/ops/log_softmax_ops.h>
+
+#include <cmath>
+
+#include "ops/autograd.h"
+#include "ops/dequantize.h"
+#include "ops/head_pass.h"
+#include "ops/linear.h"
+#include "ops/tensors.h"
+
+namespace powerhouse::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// What the nodes are told beside tensors. A node's tensors are hidden, then the matrix and the bias where there are.
+struct Details : torch::CustomClassHolder {
+  VocabularyHead head{};  // without tensors
+  CrossEntropyOptions options{};
+  bool has_matrix = false, has_bias = false;
+  bool autograd = false;  // whether it looked on when the op was called: within forward it never does
+};
+using DetailsPtr = c10::intrusive_ptr<Details>;
+
+VocabularyHead head_of(at::TensorList inputs, const Details& details) {
+  VocabularyHead head = details.head;
+  if (details.has_matrix) head.matrix = inputs[1];
+  if (details.has_bias) head.bias = inputs[details.has_matrix ? 2 : 1];
+  return head;
+}
+
+variable_list in_order(const HeadGradients& gradients, const Details& details, std::size_t others) {
+  variable_list out{gradients.hidden};
+  if (details.has_matrix) out.push_back(gradients.matrix);
+  if (details.has_bias) out.push_back(gradients.bias);
+  out.resize(out.size() + others);
+  return out;
+}
+
+template <typename Wanted>
+HeadGradients gradients_wanted(const Details& details, Wanted wanted) {
+  HeadGradients gradients{.want_hidden = wanted(0)};
+  if (details.has_matrix) gradients.want_matrix = wanted(1);
+  if (details.has_bias) gradients.want_bias = wanted(details.has_matrix ? 2 : 1);
+  return gradients;
+}
+
+// Backward multiplies the rows by the head again.
+class LogProbs : public torch::autograd::Function<LogProbs> {
+ public:
+  static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
+                               const DetailsPtr& details) {
+    HeadGradients none;
+    const RowResults rows =
+        pass_through_head(inputs[0], head_of(inputs, *details), targets, {}, details->options, none);
+    variable_list saved = inputs.vec();
+    saved.push_back(targets);
+    context->save_for_backward(std::move(saved));
+    context->saved_data["details"] = c10::IValue::make_capsule(details);
+    context->mark_non_differentiable({rows.entropy, rows.arg_max});
+    return {rows.log_probs, rows.entropy, rows.arg_max};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& d) {
+    once_differentiable("linear_log_probs");
+    const variable_list saved = context->get_saved_variables();
+    const auto holder = context->saved_data["details"].toCapsule();
+    const auto& details = static_cast<const Details&>(*holder);
+    const at::TensorList inputs(saved.data(), saved.size() - 1);
+    HeadGradients gradients =
+        gradients_wanted(details, [&](std::size_t place) { return context->needs_input_grad(place); });
+    pass_through_head(inputs[0], head_of(inputs, details), saved.back(), d[0].neg(), details.options, gradients);
+    return in_order(gradients, details, 2);
+  }
+};
+
+// The gradients are there when forward ends; backward multiplies them by the loss's own, which is 1 as a rule.
+class WeightedLoss : public torch::autograd::Function<WeightedLoss> {
+ public:
+  static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
+                               const at::Tensor& weights, const DetailsPtr& details) {
+    HeadGradients gradients =
+        gradients_wanted(*details, [&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
+    const RowResults rows =
+        pass_through_head(inputs[0], head_of(inputs, *details), targets, weights, details->options, gradients);
+    context->save_for_backward(in_order(gradients, *details, 0));
+    context->saved_data["details"] = c10::IValue::make_capsule(details);
+    context->mark_non_differentiable({rows.log_probs, rows.entropy, rows.arg_max});
+    return {loss_of(rows, weights), rows.log_probs, rows.entropy, rows.arg_max};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& d) {
+    once_differentiable("linear_cross_entropy");
+    variable_list out = context->get_saved_variables();
+    const auto factor = d[0].item<double>();
+    for (at::Tensor& gradient : out) {
+      if (gradient.defined() && factor != 1.0) gradient = gradient.mul(factor);
+    }
+    out.resize(out.size() + 3);
+    return out;
+  }
+
+  static at::Tensor loss_of(const RowResults& rows, const at::Tensor& weights) {
+    return rows.loss.to(at::kDouble).dot(weights.to(at::kDouble)).to(at::kFloat);
+  }
+};
+
+// By LibTorch's operations, whole: losses and log-probabilities of all rows.
+RowResults by_library(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+                      const CrossEntropyOptions& options) {
+  const auto type = hidden.scalar_type();
+  const at::Tensor matrix =
+      head.matrix.defined() ? head.matrix.to(type) : dequantized(head.blocks, at::kFloat).to(type);
+  at::Tensor logits = linear(hidden, matrix, head.bias.defined() ? head.bias.to(type) : head.bias);
+  logits = logits.mul(head.logit_scale);
+  if (head.softcap) logits = logits.div(*head.softcap).tanh().mul(*head.softcap);
+  const at::Tensor logs = at::_ops::log_softmax_int::call(logits, -1, std::nullopt);
+  const at::Tensor counts = targets.ne(kIgnoredTarget);
+  const at::Tensor places = targets.clamp_min(0).unsqueeze(1);
+  const auto kept = [&](const at::Tensor& x) { return x.masked_fill(counts.logical_not(), 0.0); };
+  const at::Tensor log_probs = kept(at::_ops::gather::call(logs, 1, places, false).squeeze(1));
+  at::Tensor loss = log_probs.mul(options.label_smoothing - 1.0);
+  if (options.label_smoothing != 0) loss = loss.sub(kept(logs.mean(1)).mul(options.label_smoothing));
+  if (options.z_loss != 0) loss = loss.add(kept(logits.logsumexp({1}).square()).mul(options.z_loss));
+  const at::Tensor entropy = kept(logs.exp().mul(logs).sum(1).neg()).detach();
+  return {loss, log_probs, entropy, logits.detach().argmax(1).masked_fill(counts.logical_not(), -1)};
+}
+
+void expect(bool fits, const char* field, const char* expected, ErrorKind kind = ErrorKind::usage) {
+  if (fits) return;
+  throw Error(kind, "an argument of cross entropy does not fit", {.field = field, .expected = expected});
+}
+
+void check(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+           const CrossEntropyOptions& options) {
+  expect(hidden.defined() && hidden.dim() == 2, "hidden", "[rows, hidden]");
+  const StoredWeight* const stored = head.matrix.defined() ? nullptr : head.blocks.stored();
+  expect(head.matrix.defined() || stored != nullptr, "head", "a matrix or a weight of blocks");
+  const std::vector<std::int64_t> shape = stored != nullptr ? stored->shape : head.matrix.sizes().vec();
+  expect(shape.size() == 2 && shape[0] > 0 && shape[1] == hidden.size(1), "head", "[vocabulary, hidden]");
+  expect(!head.bias.defined() || (head.bias.dim() == 1 && head.bias.size(0) == shape[0]), "bias", "[vocabulary]");
+  expect(targets.defined() && targets.dim() == 1 && targets.size(0) == hidden.size(0) &&
+             targets.scalar_type() == at::kLong,
+         "targets", "int64 [rows]");
+  expect(head.logit_scale > 0 && head.softcap.value_or(1.0f) > 0, "logit_scale and softcap", "above 0",
+         ErrorKind::range);
+  expect(options.label_smoothing >= 0 && options.label_smoothing <= 1, "label_smoothing", "[0, 1]", ErrorKind::range);
+  expect(options.chunk_bytes > 0, "chunk_bytes", "above 0", ErrorKind::range);
+  const at::Tensor bad = targets.ne(kIgnoredTarget).logical_and(targets.lt(0).logical_or(targets.ge(shape[0])));
+  if (targets.numel() > 0 && bad.any().item<bool>()) {
+    throw Error(ErrorKind::range, "a target is not a token of the vocabulary",
+                {.field = "targets",
+                 .expected = "below " + std::to_string(shape[0]),
+                 .found = std::to_string(targets.masked_select(bad).select(0, 0).item<std::int64_t>())});
+  }
+}
+
+struct NodeArguments {
+  variable_list inputs;
+  DetailsPtr details = c10::make_intrusive<Details>();
+};
+
+NodeArguments arguments(const at::Tensor& hidden, const VocabularyHead& head, const CrossEntropyOptions& options) {
+  NodeArguments all{.inputs = {hidden}};
+  Details& details = *all.details;
+  details.head.blocks = head.matrix.defined() ? Weight() : head.blocks;
+  details.head.logit_scale = head.logit_scale;
+  details.head.softcap = head.softcap;
+  details.options = options;
+  details.has_matrix = head.matrix.defined();
+  details.has_bias = head.bias.defined();
+  details.autograd = needs_autograd(hidden, head.matrix, head.bias);
+  if (details.has_matrix) all.inputs.push_back(head.matrix);
+  if (details.has_bias) all.inputs.push_back(head.bias);
+  return all;
+}
+
+}  // namespace
+
+VocabularyHead vocabulary_head(const Weight& weight, const at::Tensor& bias) {
+  VocabularyHead head{.bias = bias};
+  if (is_quantized(weight)) {
+    head.blocks = weight;
+  } else {
+    head.matrix = weight.matrix();
+  }
+  return head;
+}
+
+TargetLogProbs linear_log_probs(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+                                const CrossEntropyOptions& options) {
+  check(hidden, head, targets, options);
+  if (!is_kernel_tensor(hidden)) {
+    const RowResults rows = by_library(hidden, head, targets, options);
+    return {rows.log_probs, rows.entropy, rows.arg_max};
+  }
+  // The kernel's loss is the target's log-probability alone.
+  const NodeArguments node = arguments(hidden, head, {.chunk_bytes = options.chunk_bytes});
+  const variable_list rows = LogProbs::apply(at::TensorList(node.inputs), targets, node.details);
+  return {rows[0], rows[1], rows[2]};
+}
+
+CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+                                  const at::Tensor& weights, const CrossEntropyOptions& options) {
+  check(hidden, head, targets, options);
+  expect(weights.defined() && weights.sizes() == targets.sizes() && weights.scalar_type() == at::kFloat, "weights",
+         "float32 [rows]");
+  if (!is_kernel_tensor(hidden)) {
+    const RowResults rows = by_library(hidden, head, targets, options);
+    return {rows.loss.dot(weights.to(rows.loss.scalar_type())), {rows.log_probs.detach(), rows.entropy, rows.arg_max}};
+  }
+  const NodeArguments node = arguments(hidden, head, options);
+  const variable_list found = WeightedLoss::apply(at::TensorList(node.inputs), targets, weights, node.details);
+  return {found[0], {found[1], found[2], found[3]}};
+}
+
+}  // namespace powerhouse::ops

@@ -1,0 +1,61 @@
+// The language-model head and cross entropy as one operation (Liger Kernel, Hsu et al. 2024; Wijmans et al. 2024).
+//
+// Logits [rows, vocabulary] never exist at once: rows go through in chunks of a byte budget, whose logits become their
+// own gradient in place. Rows without a target are never multiplied.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "ops/weight.h"
+#include "powerhouse/token_batch.h"  // kIgnoredTarget
+
+namespace powerhouse::ops {
+
+/// logits = softcap(logit_scale (hidden Wᵀ + bias)), softcap(l) = cap tanh(l / cap).
+struct VocabularyHead {
+  at::Tensor matrix{};             ///< [vocabulary, hidden]; undefined: `blocks` holds it
+  Weight blocks{};                 ///< made plain numbers by rows, for each product
+  at::Tensor bias{};               ///< [vocabulary], or undefined
+  float logit_scale = 1;           ///< Cohere, Granite; above 0
+  std::optional<float> softcap{};  ///< Gemma 2; above 0
+};
+
+/// The head of a weight in any format.
+VocabularyHead vocabulary_head(const Weight& weight, const at::Tensor& bias = {});
+
+struct CrossEntropyOptions {
+  float label_smoothing = 0;              ///< [0, 1]: share of the target distribution that all tokens get alike
+  float z_loss = 0;                       ///< times log(sum(exp(logits)))², added to each row's loss (PaLM)
+  std::int64_t chunk_bytes = 64ll << 20;  ///< of logits, and of a head made plain numbers, at once
+};
+
+/// All [rows]; rows without a target have 0, 0 and -1.
+struct TargetLogProbs {
+  at::Tensor log_probs{};  ///< float32, natural logarithm
+  at::Tensor entropy{};    ///< of the row's distribution, in nats; no gradient
+  at::Tensor arg_max{};    ///< int64, the first most likely token; -1 where a logit is NaN
+};
+
+/// The log-probability of each row's target. hidden [rows, hidden]; targets int64 [rows], kIgnoredTarget or a token.
+/// Differentiable once in log_probs, by hidden, matrix and bias; backward computes the logits again. float64 and other
+/// devices take LibTorch's operations, whole, and give log_probs and entropy in the type of hidden. Error{usage} for
+/// shapes that don't fit, Error{range} for a target outside the vocabulary.
+TargetLogProbs linear_log_probs(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+                                const CrossEntropyOptions& options = {});
+
+struct CrossEntropy {
+  at::Tensor loss{};      ///< scalar float32
+  TargetLogProbs rows{};  ///< without gradients
+};
+
+/// sum(weights * loss of a row) over rows with targets; a row's loss is -log_prob, or as the options say. `weights` is
+/// float32 [rows], 1 / number of targets for their mean. Gradients are computed along with the loss, a third cheaper
+/// than by linear_log_probs, and kept: [rows, hidden], and of matrix and bias where they require one. Otherwise as
+/// above.
+CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
+                                  const at::Tensor& weights, const CrossEntropyOptions& options = {});
+
+}  // namespace powerhouse::ops
