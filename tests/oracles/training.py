@@ -8,7 +8,7 @@ runs.json    a line a run: `model` (from tests/fixtures), `method`, settings, `l
              update), `grad_norms` (before clipping), `learning_rates`; of full fine-tuning also `decayed` (names) and
              `tensors`: {name: [sum, 2-norm] after the last step}.
 <run>/       adapter/: the PEFT folder that training starts from (LoRA; B not zero). final.safetensors: all tensors of the
-             adapter as PEFT saves them, or of full fine-tuning those with at most 1,024 numbers, of others every n-th number
+             adapter as PEFT saves them, or of full fine-tuning those with at most 512 numbers, of others every n-th number
              (flattened) as `<name>@<n>`.
 gpt2/, nf4/  checkpoints made here. nf4/bf16 as it was, nf4/bnb the same with NF4 linear layers as bitsandbytes saves them.
              q4_k.gguf is by llama-quantize (--llama-quantize PROGRAM), else kept.
@@ -35,7 +35,7 @@ from training_models import MICRO, OUT, ROWS, STEPS, make_gpt2, make_nf4, make_q
 
 FIXTURES = os.path.join(OUT, "..")
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-SMALL = 1024
+SMALL = 512
 
 
 @dataclass
