@@ -77,7 +77,8 @@ inline std::vector<ParityStep> train(CausalLM& model, const Json& run, const std
     }
     const double multiplier = learning_rate_multiplier(schedule, static_cast<std::int64_t>(step), kSteps);
     done.learning_rate = rate * multiplier;
-    done.grad_norm = optimizer.step({.lr_multiplier = multiplier, .max_grad_norm = run.at("max_grad_norm").as_double()}).grad_norm;
+    done.grad_norm =
+        optimizer.step({.lr_multiplier = multiplier, .max_grad_norm = run.at("max_grad_norm").as_double()}).grad_norm;
     optimizer.zero_grad();
   }
   return steps;

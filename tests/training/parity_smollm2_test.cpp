@@ -1,9 +1,9 @@
-// LoRA on the real model in float32 against transformers' Trainer and PEFT (tests/oracles/training_smollm2.py). The first
-// adapter is a hash of (tensor, number), so that the fixture need not hold it; of the last one it holds norms, sums and samples.
+// LoRA on the real model in float32 against transformers' Trainer and PEFT (tests/oracles/training_smollm2.py). The
+// first adapter is a hash of (tensor, number), so that the fixture need not hold it; of the last one it holds norms,
+// sums and samples.
 #include <gtest/gtest.h>
 
 #include "parity.h"
-#include "temporary_folder.h"
 
 namespace powerhouse::testing {
 namespace {
@@ -47,9 +47,11 @@ void expect_same_adapter(const CausalLM& model, const Json& run) {
     const at::Tensor ours = tensors[t].second.detach().to(at::kDouble).reshape({-1});
     const double norm = want["norms"][row].item<double>(), sum = want["sums"][row].item<double>();
     EXPECT_NEAR(ours.norm().item<double>() / norm, 1, 1e-3) << tensors[t].first;
-    EXPECT_NEAR(ours.sum().item<double>(), sum, 1e-3 * norm * std::sqrt(static_cast<double>(ours.numel()))) << tensors[t].first;
+    EXPECT_NEAR(ours.sum().item<double>(), sum, 1e-3 * norm * std::sqrt(static_cast<double>(ours.numel())))
+        << tensors[t].first;
     for (std::int64_t k = 0; k < 8; ++k) {
-      EXPECT_NEAR(ours[k * (ours.numel() - 1) / 7].item<double>(), want["samples"][row][k].item<double>(), 1e-3) << tensors[t].first;
+      EXPECT_NEAR(ours[k * (ours.numel() - 1) / 7].item<double>(), want["samples"][row][k].item<double>(), 1e-3)
+          << tensors[t].first;
     }
   }
   EXPECT_EQ(run.at("names").as_array().size(), tensors.size());
