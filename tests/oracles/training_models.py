@@ -22,7 +22,7 @@ def make_rows():
         length = max(5, length + draw(-4, 5)) if number % ROWS else draw(5, 20)
         first, step = draw(0, 39), (1, 2, 5)[draw(0, 3)]
         ids = [3 + (first + step * i) % 39 for i in range(length)]
-        masked = draw(0, 4)  # the prompt
+        masked = draw(1, 5)  # the prompt; the first at least, which nothing predicts, but Trainer counts it for GPT-2
         labels = [-100] * masked + ids[masked:]
         if draw(0, 4) == 0:
             labels[draw(masked, length)] = -100
