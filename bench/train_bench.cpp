@@ -5,6 +5,7 @@
 //
 // METHOD lora (ADAPTER is a PEFT folder of rank 16, alpha 32 on all linear layers) or full; PARAMETERS bf16 or float32:
 // of adapters and states, in full fine-tuning of masters and states; CHECKPOINTING 0 or 1, of every layer.
+#include <ATen/core/Tensor.h>
 #include <sys/resource.h>
 
 #include <algorithm>
