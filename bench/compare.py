@@ -9,6 +9,8 @@
                 (-DPOWERHOUSE_BUILD_BENCH=ON) and nothing of LibTorch.
     cpu         inference against llama.cpp, its forks and transformers, with the limits of the machine: writes
                 bench/results/cpu.md (compare_cpu.py); alone: --cpu. --build-llama and --make-models prepare it.
+    train       fine-tuning against transformers + PEFT: writes bench/results/training.md (compare_train.py); alone: --train.
+                Needs train_bench (-DPOWERHOUSE_BUILD_BENCH=ON).
 
 Needs a release build in build/release. The peers run in an environment of their own: a virtual environment with
 bench/requirements.txt in build/peers, made at the first call, or the Python given by --python.
@@ -25,6 +27,7 @@ import time
 
 import compare_cpu
 import compare_tokenizers
+import compare_train
 import compare_transformers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -158,13 +161,20 @@ def cpu(arguments):
     compare_cpu.cpu(tools, arguments)
 
 
+def train(arguments):
+    compare_train.train(compare_cpu.Tools(root=ROOT, powerhouse=PROGRAM, python=peer_python(arguments.python), bare_libtorch=""),
+                        arguments)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a GGUF file of the Llama family")
     parser.add_argument("--tokenizers", action="store_const", const=["tokenizers"], dest="only")
     parser.add_argument("--tokenizer-bench", help="the program; build/release/bin/tokenizer_bench where not given")
     parser.add_argument("--cpu", action="store_const", const=["cpu"], dest="only")
-    parser.add_argument("--only", nargs="+", choices=["speed", "startup", "header", "perplexity", "tokenizers", "cpu"],
+    parser.add_argument("--train", action="store_const", const=["train"], dest="only")
+    parser.add_argument("--only", nargs="+",
+                        choices=["speed", "startup", "header", "perplexity", "tokenizers", "cpu", "train"],
                         default=["speed", "startup", "header", "perplexity"])
     parser.add_argument("--python", help="a Python that has the peers")
     parser.add_argument("--threads", type=int, default=2)
@@ -173,10 +183,11 @@ def main():
     parser.add_argument("--llama-perplexity")
     parser.add_argument("--text")
     compare_cpu.add_arguments(parser.add_argument_group("cpu"))
+    compare_train.add_arguments(parser.add_argument_group("train"))
     arguments = parser.parse_args()
     for name in arguments.only:
         {"speed": speed, "startup": startup, "header": header, "perplexity": perplexity,
-         "tokenizers": tokenizers, "cpu": cpu}[name](arguments)
+         "tokenizers": tokenizers, "cpu": cpu, "train": train}[name](arguments)
 
 
 main()
