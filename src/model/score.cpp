@@ -66,6 +66,16 @@ TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptio
           .owner = model};
 }
 
+// By logits of all rows at once.
+TokenScores by_whole_logits(const Decoder& decoder, const Arithmetic& arithmetic, const at::Tensor& hidden,
+                            const Targets& targets) {
+  const at::Tensor log_probs = decoder.logits(hidden, arithmetic).log_softmax(-1);
+  const at::Tensor detached = log_probs.detach();
+  return {.rows = index_tensor(targets.rows),
+          .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
+          .entropy = detached.exp().mul(detached).sum({-1}).neg()};
+}
+
 // op(hidden states of the rows that have a target, targets)
 template <typename Impl, typename Op>
 auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& options, Op op) {
@@ -103,21 +113,10 @@ std::int64_t TokenBatch::target_count() const {
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
   check_batch(config(), batch);
   return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
-    const Arithmetic arithmetic = impl_->arithmetic();
-    const Decoder& decoder = impl_->model->decoder;
-    TokenScores scores{.rows = index_tensor(targets.rows)};
-    const at::Tensor ids = index_tensor(targets.ids);
-    if (const auto head = decoder.vocabulary_head(arithmetic)) {
-      const auto found = ops::linear_log_probs(hidden, *head, ids);
-      scores.log_probs = found.log_probs;
-      scores.entropy = found.entropy;
-    } else {
-      const at::Tensor log_probs = decoder.logits(hidden, arithmetic).log_softmax(-1);
-      const at::Tensor detached = log_probs.detach();
-      scores.log_probs = log_probs.gather(-1, ids.unsqueeze(-1)).squeeze(-1);
-      scores.entropy = detached.exp().mul(detached).sum({-1}).neg();
-    }
-    return scores;
+    const auto head = impl_->model->decoder.vocabulary_head(impl_->arithmetic());
+    if (!head) return by_whole_logits(impl_->model->decoder, impl_->arithmetic(), hidden, targets);
+    const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
+    return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
   });
 }
 
@@ -126,18 +125,17 @@ TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const Score
     throw Error(ErrorKind::range, "must be above 0", {.field = "normalizer", .found = std::to_string(normalizer)});
   }
   check_batch(config(), batch);
-  if (const auto head = impl_->model->decoder.vocabulary_head(impl_->arithmetic())) {
-    return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
-      const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
-      const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
-      return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
-    });
-  }
-  const TokenScores scores = score(batch, options);
-  return guarded([&] {
-    return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
-                     .log_probs = scores.log_probs.detach(),
-                     .entropy = scores.entropy};
+  return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
+    const auto head = impl_->model->decoder.vocabulary_head(impl_->arithmetic());
+    if (!head) {
+      const TokenScores scores = by_whole_logits(impl_->model->decoder, impl_->arithmetic(), hidden, targets);
+      return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
+                       .log_probs = scores.log_probs.detach(),
+                       .entropy = scores.entropy};
+    }
+    const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
+    const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
+    return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
   });
 }
 
