@@ -73,9 +73,11 @@ auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& 
   const ModelGate::Reading reading_hooks(impl.gate);
   const ModelGate::Reading reading_model(impl.model->gate);
   return guarded([&] {
-    return op(impl.model->decoder.hidden_states(packed(batch, targets), impl.hooks, impl.arithmetic(),
-                                                training_pass(impl.model, options)),
-              targets);
+    PackedBatch rows = packed(batch, targets);
+    if (impl.adapters && impl.adapters->virtual_tokens() > 0) rows = with_virtual_tokens(rows, *impl.adapters);
+    return op(
+        impl.model->decoder.hidden_states(rows, impl.hooks, impl.arithmetic(), training_pass(impl.model, options)),
+        targets);
   });
 }
 
@@ -103,7 +105,8 @@ std::int64_t TokenBatch::target_count() const {
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
   check_batch(config(), batch);
   return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
-    const Arithmetic arithmetic = impl_->arithmetic();
+    Arithmetic arithmetic = impl_->arithmetic();
+    arithmetic.dropout_key = options.dropout_key;
     const Decoder& decoder = impl_->model->decoder;
     TokenScores scores{.rows = index_tensor(targets.rows)};
     const at::Tensor ids = index_tensor(targets.ids);
