@@ -112,9 +112,16 @@ void add_prompt_cache(CLI::App& command, std::string& path) {
 
 powerhouse::CausalLM ModelFlags::load() const {
   if (threads > 0) powerhouse::set_threads(threads);
-  return powerhouse::CausalLM::from_pretrained(model, {.dtype = powerhouse::parse_dtype(dtype),
-                                                       .device = powerhouse::parse_device(device),
-                                                       .numerics = powerhouse::parse_numerics(numerics)});
+  auto loaded = powerhouse::CausalLM::from_pretrained(model, {.dtype = powerhouse::parse_dtype(dtype),
+                                                              .device = powerhouse::parse_device(device),
+                                                              .numerics = powerhouse::parse_numerics(numerics)});
+  if (!adapter.empty()) loaded.load_adapter(adapter);
+  return loaded;
+}
+
+void ModelFlags::add_adapter(CLI::App& command) {
+  command.add_option("--adapter", adapter, "folder of a PEFT adapter, or llama.cpp's GGUF file of one")
+      ->check(not_empty());
 }
 
 void GenerationFlags::add(CLI::App& command) {

@@ -28,6 +28,7 @@ void add_logits(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App& command = *app.add_subcommand("logits", "logits of every position");
   flags->model.add(command, "f32");
+  flags->model.add_adapter(command);
   command.add_option("--ids", flags->ids, "token ids, e.g. \"1 2 3\"")->required();
   command.add_option("--output", flags->output, "safetensors file: `logits`, float32 [length, vocabulary]")
       ->required()

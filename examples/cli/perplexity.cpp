@@ -55,6 +55,7 @@ void add_perplexity(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App& command = *app.add_subcommand("perplexity", "how well a model predicts a text");
   flags->model.add(command, "f32");
+  flags->model.add_adapter(command);
   command.add_option("--file", flags->file, "a file or pipe with the text")->required()->check(not_empty());
   command.add_option("--context", flags->context, "tokens a chunk; the second half of each is scored")
       ->capture_default_str()

@@ -184,9 +184,12 @@ void add_token_rows(AdapterTable& table, const Model& model, const TokenRows& to
 }  // namespace
 
 void add_to_table(AdapterTable& table, const Model& model, Adapter& adapter, double weight) {
-  if (adapter.virtual_tokens.defined()) {
-    throw Error(ErrorKind::unsupported, "virtual tokens are not built",
-                {.field = "peft_type", .found = std::string(adapter.peft_type())});
+  if (std::holds_alternative<PromptTuningConfig>(adapter.config)) table.prompt = adapter.virtual_tokens;
+  if (std::holds_alternative<PrefixTuningConfig>(adapter.config)) {
+    const Attention& attention = model.config.layers.front().attention;
+    table.prefix = adapter.virtual_tokens.view({adapter.virtual_tokens.size(0),
+                                                static_cast<std::int64_t>(model.config.layers.size()), 2,
+                                                attention.num_key_value_heads, attention.head_dim});
   }
   const LoraConfig* config = adapter.lora_config();
   const ops::Dropout dropout{.rate = config == nullptr ? 0.0f : static_cast<float>(config->dropout)};

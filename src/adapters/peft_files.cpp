@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 Json open_config(const std::string& folder) {
   const std::string path = folder + "/adapter_config.json";
-  if (!fs::is_directory(folder)) throw Error(ErrorKind::not_found, "no such folder", {.file = folder});
+  if (!fs::is_directory(folder)) throw Error(ErrorKind::not_found, "no such folder of an adapter", {.file = folder});
   if (!fs::exists(path)) {
     throw Error(ErrorKind::not_found, "the folder holds no adapter", {.file = folder, .field = "adapter_config.json"});
   }

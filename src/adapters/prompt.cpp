@@ -17,8 +17,10 @@ void check_count(std::int64_t tokens) {
 
 Adapter make_prompt(const Model& model, const std::string& name, const PromptTuningConfig& config) {
   check_count(config.num_virtual_tokens);
-  if (model.config.embedding_size > 0 && model.config.embedding_size != model.config.hidden_size) {
-    throw Error(ErrorKind::unsupported, "prompts for projected embeddings are not built", {.field = "PROMPT_TUNING"});
+  const bool projected = model.config.embedding_size > 0 && model.config.embedding_size != model.config.hidden_size;
+  if (projected || model.config.embedding_scale != 1.0f) {
+    throw Error(ErrorKind::unsupported, "prompts for projected or scaled embeddings are not built",
+                {.field = "peft_type", .found = "PROMPT_TUNING"});
   }
   Adapter adapter{.name = name, .config = config};
   if (config.init_token_ids.empty()) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "adapters/gguf_files.h"
 #include "adapters/peft_files.h"
 #include "model/api_guard.h"
 #include "powerhouse/error.h"
@@ -129,14 +130,17 @@ void CausalLM::load_adapter(const std::string& path, const std::string& name, bo
   guarded([&] {
     const auto alone = writing(*this, "loading an adapter");
     check_name(*impl_, name);
-    insert(*impl_, load_peft_folder(*impl_->model, path, name), trainable);
+    const bool gguf = path.ends_with(".gguf");
+    insert(*impl_, (gguf ? load_gguf_adapter : load_peft_folder)(*impl_->model, path, name), trainable);
   });
 }
 
 void CausalLM::save_adapter(const std::string& name, const std::string& path) const {
   guarded([&] {
     const ModelGate::Reading reading(impl_->gate);
-    save_peft_folder(*impl_->model, registry_of(*impl_).at(name), path);
+    const bool gguf = path.ends_with(".gguf");
+    auto& registry = const_cast<AdapterRegistry&>(registry_of(*impl_));
+    (gguf ? save_gguf_adapter : save_peft_folder)(*impl_->model, registry.at(name), path);
   });
 }
 

@@ -178,6 +178,19 @@ std::vector<HfModule> lora_targets(const LoraConfig& config, std::span<const HfM
   return targets;
 }
 
+std::vector<std::string> target_names(std::span<const HfModule> chosen, std::span<const HfModule> all) {
+  std::set<std::string> whole, ends;
+  for (const HfModule& module : chosen) {
+    whole.insert(module.name);
+    ends.insert(last_segment(module.name));
+  }
+  const bool exact = std::all_of(all.begin(), all.end(), [&](const HfModule& module) {
+    return whole.contains(module.name) || !ends.contains(last_segment(module.name));
+  });
+  const std::set<std::string>& names = exact ? ends : whole;
+  return {names.begin(), names.end()};
+}
+
 std::vector<const ParameterSpec*> parameters_to_save(const Model& model, std::span<const std::string> ends) {
   std::vector<const ParameterSpec*> found;
   for (const ParameterSpec& spec : model.weights.specs()) {

@@ -34,6 +34,9 @@ LoraConfig resolved(const LoraConfig& config, const Model& model, std::span<cons
 /// can't be adapted.
 std::vector<HfModule> lora_targets(const LoraConfig& resolved, std::span<const HfModule> modules);
 
+/// What to call these modules in target_modules: last parts of names where those mean no others, else whole names.
+std::vector<std::string> target_names(std::span<const HfModule> chosen, std::span<const HfModule> all);
+
 /// The first value whose pattern fits the name's end.
 template <typename Value>
 Value by_pattern(const std::vector<std::pair<std::string, Value>>& patterns, std::string_view name, Value otherwise,

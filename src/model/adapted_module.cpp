@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "model/decoder.h"
 #include "ops/linear.h"
 #include "ops/tensors.h"
 
@@ -151,6 +152,31 @@ ops::Experts adapted_experts(const LayerWeights& weights, const Moe& choice, con
               [&weights, experts, down, numerics](std::int64_t expert, const at::Tensor& x) {
                 return expert_product(x, weights, Role::experts_down, expert, experts, down, numerics);
               }};
+}
+
+PackedBatch with_virtual_tokens(const PackedBatch& batch, const AdapterTable& adapters) {
+  const std::int64_t count = adapters.virtual_tokens();
+  const std::int64_t rows = adapters.prompt.defined() ? count : 0;
+  PackedBatch out{.sequences = batch.sequences};
+  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      out.prompt_rows.push_back(static_cast<std::int64_t>(out.ids.size()));
+      out.ids.push_back(0);
+      out.position_ids.push_back(row);
+    }
+    for (auto row = batch.cu_seqlens[i]; row < batch.cu_seqlens[i + 1]; ++row) {
+      out.ids.push_back(batch.ids[static_cast<std::size_t>(row)]);
+      out.position_ids.push_back(batch.position_ids[static_cast<std::size_t>(row)] + count);
+    }
+    out.cu_seqlens.push_back(static_cast<std::int64_t>(out.ids.size()));
+    out.rope_lengths.push_back(batch.rope_lengths[i] + count);
+  }
+  std::size_t sequence = 0;
+  for (const std::int64_t row : batch.logits_rows) {
+    while (row >= batch.cu_seqlens[sequence + 1]) ++sequence;
+    out.logits_rows.push_back(row + rows * static_cast<std::int64_t>(sequence + 1));
+  }
+  return out;
 }
 
 }  // namespace powerhouse

@@ -34,7 +34,7 @@ struct ModuleAdapters {
 
 class AdapterTable {
  public:
-  bool empty() const { return modules_.empty() && !prompt.defined() && prefix.empty(); }
+  bool empty() const { return modules_.empty() && !prompt.defined() && !prefix.defined(); }
 
   /// What is done to a module; null: nothing. Outside layers, `layer` is -1.
   const ModuleAdapters* find(std::int64_t layer, Role role) const {
@@ -50,11 +50,11 @@ class AdapterTable {
 
   /// Embeddings of virtual tokens before each sequence, [n, hidden]; undefined: none.
   at::Tensor prompt{};
-  /// Keys and values before each sequence, one pair a layer, [n, num_key_value_heads, head_dim]; keys as after RoPE.
-  std::vector<std::pair<at::Tensor, at::Tensor>> prefix{};
+  /// Keys and values before each sequence, [n, layers, 2, num_key_value_heads, head_dim]; keys as after RoPE.
+  at::Tensor prefix{};
   /// Rows that stand before each sequence, whichever of the two they are.
   std::int64_t virtual_tokens() const {
-    return prompt.defined() ? prompt.size(0) : prefix.empty() ? 0 : prefix.front().first.size(0);
+    return prompt.defined() ? prompt.size(0) : prefix.defined() ? prefix.size(0) : 0;
   }
   /// Leaves of the active adapters that require gradients, under PEFT's names with the adapter's in them
   /// ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.alpaca.weight").

@@ -138,6 +138,11 @@ at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor
 at::Tensor Decoder::embed(const Pass& pass) const {
   at::Tensor x =
       scaled(embedding_rows(pass, Role::embed_tokens, index_tensor(pass.batch.ids)), config_.embedding_scale);
+  if (const auto& rows = pass.batch.prompt_rows; !rows.empty()) {
+    const at::Tensor prompt = pass.arithmetic.adapters->prompt.to(x.scalar_type());
+    const auto times = static_cast<std::int64_t>(rows.size()) / prompt.size(0);
+    x = x.index_copy(0, index_tensor(rows), prompt.repeat({times, 1}));
+  }
   if (config_.embedding_size > 0) x = linear(pass, -1, Role::project_in, x);
   if (config_.learned_positions > 0) {
     const at::Tensor positions = index_tensor(pass.batch.position_ids).add(config_.position_offset);
@@ -161,7 +166,8 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
   const ModuleAdapters* adapters =
       arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(-1, Role::lm_head);
   if (adapters != nullptr) {
-    logits = adapted_product_f32(hidden, {weights_.lm_head_weight(), bias}, *adapters, {arithmetic.numerics});
+    logits = adapted_product_f32(hidden, {weights_.lm_head_weight(), bias}, *adapters,
+                                 {.numerics = arithmetic.numerics, .dropout_key = arithmetic.dropout_key});
   } else if (arithmetic.planned()) {
     logits = ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), hidden),
                                     needs_autograd(hidden),
@@ -314,16 +320,22 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       .sinks = choice.sinks ? weights_.layer(layer)[Role::sinks] : at::Tensor(),
   };
   const bool exact = pass.arithmetic.numerics == Numerics::exact;
-  const bool autograd = needs_autograd(query, key, value);
-  if (autograd && !exact && pass.cache == nullptr) return ops::flash_attention(query, key, value, cu_seqlens, rule);
+  const at::Tensor prefix =
+      pass.cache == nullptr && pass.arithmetic.adapters != nullptr ? pass.arithmetic.adapters->prefix : at::Tensor();
+  const bool autograd = needs_autograd(query, key, value, prefix);
+  if (autograd && !exact && pass.cache == nullptr && !prefix.defined()) {
+    return ops::flash_attention(query, key, value, cu_seqlens, rule);
+  }
   const bool by_kernel = exact || (is_kernel_tensor(query) && !autograd && ops::kernels_take(rule));
   const bool by_library = autograd || !by_kernel;
   const at::Tensor keys = key.contiguous();
   const at::Tensor values = value.contiguous();
 
+  std::int64_t longest_past = 0;
   std::vector<at::Tensor> parts;          // of sequences that go through the library
   std::vector<ops::PagedSequence> paged;  // of those that our kernels take
   std::vector<KvCache::Pages> pages(count);
+  std::vector<KvCache::KeyValue> kept;  // of prefixes, as long as pages point to them
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t begin = cu_seqlens[i];
     const std::int64_t rows = cu_seqlens[i + 1] - begin;
@@ -332,17 +344,23 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
     if (pass.cache != nullptr) {
       past = pass.cache->length(pass.batch.sequences[i]);
       pass.cache->write(layer, pass.batch.sequences[i], seen.key, seen.value);
+    } else if (prefix.defined()) {
+      const at::Tensor own = prefix.select(1, layer).to(key.scalar_type());
+      past = own.size(0);
+      seen = {concatenate({own.select(1, 0), seen.key}, 0), concatenate({own.select(1, 1), seen.value}, 0)};
+      kept.push_back(seen);
     }
     if (by_library) {
       KvCache::KeyValue all = seen;
       const bool fresh =
-          past == 0 && (pass.cache == nullptr || pass.cache->format() == to_block_format(key.scalar_type()));
+          pass.cache == nullptr || (past == 0 && pass.cache->format() == to_block_format(key.scalar_type()));
       if (!fresh) all = pass.cache->gather(layer, pass.batch.sequences[i], past + rows, key.scalar_type());
       parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), all.key, all.value, rule));
     }
     if (by_kernel) {
       pages[i] = pass.cache != nullptr ? pass.cache->pages(layer, pass.batch.sequences[i])
                                        : KvCache::Pages{{seen.key.const_data_ptr()}, {seen.value.const_data_ptr()}};
+      longest_past = std::max(longest_past, past);
       paged.push_back({.key_pages = pages[i].keys,
                        .value_pages = pages[i].values,
                        .length = past + rows,
@@ -359,7 +377,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
                            {.type = cached ? pass.cache->format() : to_block_format(key.scalar_type()),
                             .num_key_value_heads = choice.num_key_value_heads,
                             // Without a cache each sequence is one page, as long as any.
-                            .page_tokens = cached ? pass.cache->page_tokens() : query.size(0),
+                            .page_tokens = cached ? pass.cache->page_tokens() : query.size(0) + longest_past,
                             .page_offset = cached ? pass.cache->page_offset(layer) : 0},
                            rule, pass.arithmetic.numerics);
   return by_library ? ops::with_value(differentiable, attended) : attended;

@@ -31,10 +31,14 @@ struct PackedBatch {
   std::vector<std::int64_t> sequences;      // of the cache, one a sequence; empty without a cache
   std::vector<std::int64_t> logits_rows;    // rows whose logits are wanted
   std::vector<std::int64_t> rope_lengths;   // of each sequence, for RoPE that depends on the length
+  std::vector<std::int64_t> prompt_rows;    // rows that hold a prompt adapter's embeddings, sequence by sequence
 
   /// `rope_length` 0: the sequence's length behind this pass.
   void add(std::span<const std::int64_t> tokens, std::int64_t first_position, std::int64_t rope_length = 0);
 };
+
+/// The same where an adapter's virtual tokens stand before each sequence: rows of a prompt, positions of a prefix.
+PackedBatch with_virtual_tokens(const PackedBatch& batch, const AdapterTable& adapters);
 
 class Plan;
 
@@ -44,6 +48,7 @@ struct Arithmetic {
   Numerics numerics = Numerics::fast;
   const Plan* plan = nullptr;
   std::shared_ptr<const AdapterTable> adapters{};
+  std::optional<std::uint64_t> dropout_key{};  // of the head's adapters; elsewhere it is the training pass's
 
   bool planned() const { return numerics == Numerics::exact && plan != nullptr; }
 };

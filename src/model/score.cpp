@@ -76,16 +76,20 @@ TokenScores by_whole_logits(const Decoder& decoder, const Arithmetic& arithmetic
           .entropy = detached.exp().mul(detached).sum({-1}).neg()};
 }
 
-// op(hidden states of the rows that have a target, targets)
+// op(hidden states of the rows that have a target, targets, how the head computes)
 template <typename Impl, typename Op>
 auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& options, Op op) {
   const Targets targets(impl.model->config, batch);
   const ModelGate::Reading reading_hooks(impl.gate);
   const ModelGate::Reading reading_model(impl.model->gate);
   return guarded([&] {
-    return op(impl.model->decoder.hidden_states(packed(batch, targets), impl.hooks, impl.arithmetic(),
-                                                training_pass(impl.model, options)),
-              targets);
+    PackedBatch rows = packed(batch, targets);
+    if (impl.adapters && impl.adapters->virtual_tokens() > 0) rows = with_virtual_tokens(rows, *impl.adapters);
+    Arithmetic arithmetic = impl.arithmetic();
+    arithmetic.dropout_key = options.dropout_key;
+    return op(
+        impl.model->decoder.hidden_states(rows, impl.hooks, impl.arithmetic(), training_pass(impl.model, options)),
+        targets, arithmetic);
   });
 }
 
@@ -112,12 +116,13 @@ std::int64_t TokenBatch::target_count() const {
 
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
   check_batch(config(), batch);
-  return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
-    const auto head = impl_->model->decoder.vocabulary_head(impl_->arithmetic());
-    if (!head) return by_whole_logits(impl_->model->decoder, impl_->arithmetic(), hidden, targets);
-    const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
-    return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
-  });
+  return with_hidden(
+      *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
+        const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
+        if (!head) return by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+        const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
+        return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
+      });
 }
 
 TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const ScoreOptions& options) const {
@@ -125,18 +130,19 @@ TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const Score
     throw Error(ErrorKind::range, "must be above 0", {.field = "normalizer", .found = std::to_string(normalizer)});
   }
   check_batch(config(), batch);
-  return with_hidden(*impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets) {
-    const auto head = impl_->model->decoder.vocabulary_head(impl_->arithmetic());
-    if (!head) {
-      const TokenScores scores = by_whole_logits(impl_->model->decoder, impl_->arithmetic(), hidden, targets);
-      return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
-                       .log_probs = scores.log_probs.detach(),
-                       .entropy = scores.entropy};
-    }
-    const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
-    const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
-    return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
-  });
+  return with_hidden(
+      *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
+        const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
+        if (!head) {
+          const TokenScores scores = by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+          return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
+                           .log_probs = scores.log_probs.detach(),
+                           .entropy = scores.entropy};
+        }
+        const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
+        const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
+        return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
+      });
 }
 
 std::vector<std::pair<std::string, at::Tensor>> CausalLM::trainable_parameters() const {

@@ -71,6 +71,18 @@ struct Session::Impl {
   SessionOptions options;
   KvCache cache;
   SequenceRecords records;
+  std::int64_t virtual_tokens = 0;  // of the model's adapter, in the cache before each sequence
+
+  std::int64_t virtual_now() const {
+    const auto& adapters = model.impl().adapters;
+    return adapters == nullptr ? 0 : adapters->virtual_tokens();
+  }
+  // Writes them into a sequence's cache.
+  void begin(SequenceId sequence);
+  void check_virtual(std::string_view what) const {
+    if (virtual_tokens == 0) return;
+    throw Error(ErrorKind::unsupported, std::string(what) + " is not built for adapters with virtual tokens");
+  }
 
   void check(std::span<const SequenceInput> batch) const;
   // The next pieces of inputs, in the batch's order: each of prefill_chunk rows, or what is left of the input.
@@ -91,7 +103,32 @@ struct Session::Impl {
   }
 };
 
+void Session::Impl::begin(SequenceId sequence) {
+  if (virtual_tokens == 0) return;
+  const c10::AutoGradMode no_grad(false);
+  Reservation reservation(cache);
+  reservation.take(sequence, virtual_tokens);
+  const at::Tensor& prefix = model.impl().adapters->prefix;
+  if (prefix.defined()) {
+    const at::Tensor values = prefix.detach().to(model.impl().model->type);
+    for (std::int64_t layer = 0; layer < prefix.size(1); ++layer) {
+      const at::Tensor own = values.select(1, layer);
+      cache.write(layer, sequence, own.select(1, 0).contiguous(), own.select(1, 1).contiguous());
+    }
+  } else {
+    PackedBatch rows = with_virtual_tokens({.cu_seqlens = {0, 0}, .rope_lengths = {0}}, *model.impl().adapters);
+    rows.sequences = {sequence};
+    model.impl().forward(rows, &cache);
+  }
+  reservation.commit();
+}
+
 void Session::Impl::check(std::span<const SequenceInput> batch) const {
+  if (virtual_now() != virtual_tokens) {
+    throw Error(
+        ErrorKind::usage, "the session began with other virtual tokens than the model's adapter has now",
+        {.field = "adapter", .expected = std::to_string(virtual_tokens), .found = std::to_string(virtual_now())});
+  }
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const SequenceInput& input = batch[i];
     const std::int64_t before = cache.length(input.sequence);
@@ -165,13 +202,14 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
   } catch (...) {
     for (std::size_t i = 0; i < before.size(); ++i) {
       cache.truncate(batch[i].sequence, before[i]);
-      records.truncate(batch[i].sequence, before[i]);
+      records.truncate(batch[i].sequence, before[i] - virtual_tokens);
     }
     throw;
   }
 }
 
 at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
+  check_virtual("RoPE that depends on the length");
   std::vector<SequenceInput> inputs(batch.begin(), batch.end());
   std::vector<std::pair<SequenceId, SequenceId>> replaced;  // old, and computed anew
   try {
@@ -215,13 +253,23 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
       Impl{CausalLM(model.impl_), options,
            KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
            SequenceRecords(model.config())});
+  impl_->virtual_tokens = impl_->virtual_now();
 }
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 SequenceId Session::create() {
-  return guarded([&] { return impl_->cache.create(); });
+  return guarded([&] {
+    const SequenceId sequence = impl_->cache.create();
+    try {
+      impl_->begin(sequence);
+    } catch (...) {
+      impl_->drop(sequence);
+      throw;
+    }
+    return sequence;
+  });
 }
 SequenceId Session::fork(SequenceId sequence) {
   return guarded([&] {
@@ -236,11 +284,13 @@ SequenceId Session::fork(SequenceId sequence) {
   });
 }
 void Session::truncate(SequenceId sequence, std::int64_t length) {
-  impl_->cache.truncate(sequence, length);
+  impl_->cache.truncate(sequence, length + impl_->virtual_tokens);
   impl_->records.truncate(sequence, length);
 }
 void Session::remove(SequenceId sequence) { impl_->drop(sequence); }
-std::int64_t Session::length(SequenceId sequence) const { return impl_->cache.length(sequence); }
+std::int64_t Session::length(SequenceId sequence) const {
+  return impl_->cache.length(sequence) - impl_->virtual_tokens;
+}
 std::span<const std::int64_t> Session::tokens(SequenceId sequence) const {
   impl_->cache.length(sequence);  // whether there is one
   return impl_->records.at(sequence).tokens;
@@ -256,10 +306,12 @@ std::int64_t Session::keep_prefix(SequenceId sequence, std::span<const std::int6
 
 void Session::save(SequenceId sequence, const std::string& path) const {
   tokens(sequence);
+  impl_->check_virtual("saving a sequence");
   guarded([&] { save_sequence(path, impl_->model, impl_->cache, sequence, impl_->records.at(sequence)); });
 }
 
 SequenceId Session::restore(const std::string& path) {
+  impl_->check_virtual("restoring a sequence");
   return guarded([&] { return restore_sequence(path, impl_->model, impl_->cache, impl_->records); });
 }
 

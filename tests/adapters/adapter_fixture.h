@@ -17,6 +17,7 @@ inline std::string adapter_fixture(const std::string& name) { return POWERHOUSE_
 
 struct AdapterCase {
   std::string name, model;
+  bool merged = false;  // whether there are merged weights to compare with
 
   std::string folder() const { return adapter_fixture(name); }
   CausalLM base(Dtype dtype = Dtype::f32) const { return load("families/" + model, dtype); }
@@ -29,7 +30,7 @@ inline std::vector<AdapterCase> adapter_cases() {
   std::vector<AdapterCase> cases;
   const Json index = Json::parse_file(adapter_fixture("index.json"));
   for (const Json& row : index.as_array()) {
-    cases.push_back({row.at("name").as_string(), row.at("model").as_string()});
+    cases.push_back({row.at("name").as_string(), row.at("model").as_string(), row.at("merged").as_bool()});
   }
   return cases;
 }

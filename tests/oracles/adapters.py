@@ -161,14 +161,21 @@ def write(name, base, config):
         for parameter_name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 out["grad." + file_name(parameter_name)] = parameter.grad.clone()
-    if config.peft_type in ("LORA", "IA3") and not model.config.tie_word_embeddings:
+    if config.peft_type in ("LORA", "IA3") and not (model.config.tie_word_embeddings and touches_embeddings(config)):
         merging(model, out)
     effect = ((logits - plain).abs().max() / plain.std()).item()
     if effect < 0.05:
         print(f"  PROBLEM: {name} changes the logits by {effect:.1e} only")
     save_file({key: value.contiguous() for key, value in out.items()}, os.path.join(folder, "expected.safetensors"))
     print(f"{name}: effect {effect:.2f}, {len(out)} tensors", flush=True)
-    return {"name": name, "model": base}
+    return {"name": name, "model": base, "merged": any(key.startswith("merged.") for key in out)}
+
+
+def touches_embeddings(config):
+    names = {"embed_tokens", "lm_head", "wte"}
+    targets = config.target_modules if not isinstance(config.target_modules, str) else ()
+    return bool(names & {*targets, *(config.modules_to_save or ())}) or bool(
+        getattr(config, "trainable_token_indices", None))
 
 
 def is_projected(config):
@@ -216,7 +223,7 @@ def write_old_mixtral():
     save_file({"input_ids": ids, "logits": logits, "loss": loss_of(logits, ids).reshape(1)},
               os.path.join(folder, "expected.safetensors"))
     print(f"{name}: loss {loss_of(logits, ids):.4f}", flush=True)
-    return {"name": name, "model": base}
+    return {"name": name, "model": base, "merged": False}
 
 
 def write_combined():
