@@ -92,6 +92,7 @@ void add_chat(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App& command = *app.add_subcommand("chat", "talk to a model");
   flags->model.add(command, "auto");
+  flags->model.add_adapter(command);
   command.add_option("--system", flags->system, "the system message");
   command
       .add_option("--chat-template", flags->chat_template,

@@ -110,11 +110,17 @@ void add_prompt_cache(CLI::App& command, std::string& path) {
       ->check(not_empty());
 }
 
+void ModelFlags::add_adapter(CLI::App& command) {
+  command.add_option("--adapter", adapter, "an adapter on top: a PEFT folder, or a GGUF file")->check(not_empty());
+}
+
 powerhouse::CausalLM ModelFlags::load() const {
   if (threads > 0) powerhouse::set_threads(threads);
-  return powerhouse::CausalLM::from_pretrained(model, {.dtype = powerhouse::parse_dtype(dtype),
-                                                       .device = powerhouse::parse_device(device),
-                                                       .numerics = powerhouse::parse_numerics(numerics)});
+  auto loaded = powerhouse::CausalLM::from_pretrained(model, {.dtype = powerhouse::parse_dtype(dtype),
+                                                              .device = powerhouse::parse_device(device),
+                                                              .numerics = powerhouse::parse_numerics(numerics)});
+  if (!adapter.empty()) loaded.load_adapter(adapter);
+  return loaded;
 }
 
 void GenerationFlags::add(CLI::App& command) {

@@ -29,11 +29,14 @@ struct ModelFlags {
   std::string device = "cpu";
   std::string dtype;
   std::string numerics = "fast";
+  std::string adapter{};
 
   /// Adds the flags; `default_dtype` is the command's.
   void add(CLI::App& command, std::string_view default_dtype = "auto");
   /// All but --model, which binds to `model` as the command sees fit.
   void add_all_but_model(CLI::App& command, std::string_view default_dtype = "auto");
+  /// --adapter.
+  void add_adapter(CLI::App& command);
   powerhouse::CausalLM load() const;
 };
 

@@ -12,7 +12,7 @@ struct Flags {
   ModelFlags model;
   GenerationFlags generation;
   std::string prompt;
-  std::string adapter, prompt_cache;
+  std::string prompt_cache;
   std::string kv_type = "auto";
   bool no_parse_special = false;
   bool json = false;
@@ -32,9 +32,6 @@ ordered_json to_json(const powerhouse::GenerationResult& result) {
 }
 
 void run(const Flags& flags) {
-  if (!flags.adapter.empty()) {
-    throw powerhouse::Error(powerhouse::ErrorKind::unsupported, "adapters are not built yet", {.field = "--adapter"});
-  }
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const auto ids = from_source(
       "--prompt", [&] { return tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special}); });
@@ -62,10 +59,10 @@ void add_generate(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App& command = *app.add_subcommand("generate", "continue raw text");
   flags->model.add(command, "auto");
+  flags->model.add_adapter(command);
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
   flags->generation.add(command);
   add_kv_type(command, flags->kv_type);
-  command.add_option("--adapter", flags->adapter, "folder of a PEFT adapter; not built yet")->check(not_empty());
   add_prompt_cache(command, flags->prompt_cache);
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");
   command.add_flag("--json", flags->json, "print the result as JSON");

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "powerhouse/log.h"
-
 namespace powerhouse {
 namespace {
 
@@ -79,14 +77,14 @@ void Progress::step(const TrainingStep& step) {
 }
 
 void Progress::evaluation(const Evaluation& evaluation) {
-  note("step " + std::to_string(evaluation.step) + ": eval_loss " + fixed(evaluation.eval_loss, 4) +
-       (evaluation.best ? " (the best)" : ""));
+  note(LogLevel::info, "step " + std::to_string(evaluation.step) + ": eval_loss " + fixed(evaluation.eval_loss, 4) +
+                           (evaluation.best ? " (the best)" : ""));
 }
 
-void Progress::note(const std::string& text) {
-  if (!enabled_) return;
+void Progress::note(LogLevel level, const std::string& text) {
+  if (!enabled_ && level == LogLevel::info) return;
   clear();
-  log(LogLevel::info, text);
+  log(level, text);
 }
 
 }  // namespace powerhouse

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "powerhouse/log.h"
 #include "powerhouse/trainer.h"
 
 namespace powerhouse {
@@ -24,7 +25,7 @@ class Progress {
   void step(const TrainingStep& step);
   void evaluation(const Evaluation& evaluation);
   /// A message that stays; the bar is drawn again below it.
-  void note(const std::string& text);
+  void note(LogLevel level, const std::string& text);
 
  private:
   void clear();

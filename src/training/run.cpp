@@ -62,7 +62,8 @@ OptimizerOptions optimizer_of(const TrainingRun& run, OptimizerStorage& storage)
 }
 
 ScheduleOptions schedule_of(const TrainingRun& run, std::int64_t total_steps) {
-  ScheduleOptions schedule{.kind = schedule_kind(run.lr_scheduler), .min_lr_ratio = run.cosine_min_lr_ratio};
+  ScheduleOptions schedule{.kind = schedule_kind(run.lr_scheduler)};
+  if (schedule.kind == ScheduleKind::cosine) schedule.min_lr_ratio = run.cosine_min_lr_ratio;
   constexpr double kWarmup = 0.03;
   constexpr std::int64_t kMostWarmup = 100;
   if (run.warmup_steps) {

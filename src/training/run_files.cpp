@@ -4,7 +4,6 @@
 #include <ctime>
 
 #include "powerhouse/device.h"
-#include "powerhouse/log.h"
 #include "powerhouse/version.h"
 #include "support/atomic_write.h"
 
@@ -86,7 +85,7 @@ void RunFiles::evaluation(const Evaluation& evaluation) {
 }
 
 void RunFiles::event(std::int64_t step, const std::string& name, JsonObject details, const std::string& line) {
-  if (!line.empty()) log(LogLevel::warning, line);
+  progress_.note(LogLevel::warning, line);
   if (!log_) return;
   JsonObject row;
   row["step"] = step;

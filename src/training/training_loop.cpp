@@ -86,6 +86,7 @@ void TrainingLoop::begin() {
   state_.run_id = new_run_id();
   state_.data_fingerprint = parts_.train.fingerprint();
   std::string from = options_.resume_from_checkpoint;
+  while (from.size() > 1 && from.ends_with('/')) from.pop_back();
   if (!options_.output_dir.empty()) {
     std::error_code error;
     std::filesystem::create_directories(options_.output_dir, error);
@@ -104,7 +105,10 @@ void TrainingLoop::begin() {
                     {"held-back rows", std::to_string(parts_.validation ? parts_.validation->size() : 0)},
                     {"steps", std::to_string(total)},
                     {"run", state_.run_id}};
-  files_ = std::make_unique<RunFiles>(options_, state_.step, !from.empty(), total, facts);
+  std::error_code ignored;  // a run that goes on in another folder begins its logs there
+  const bool same_folder = !from.empty() && std::filesystem::equivalent(std::filesystem::absolute(from).parent_path(),
+                                                                        options_.output_dir, ignored);
+  files_ = std::make_unique<RunFiles>(options_, state_.step, same_folder, total, facts);
   if (!options_.output_dir.empty()) {
     write_manifest(options_.output_dir, parts_.model, options_, state_.run_id, state_.data_fingerprint, total);
   }
