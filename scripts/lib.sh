@@ -9,6 +9,7 @@ cache=${POWERHOUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/powerhouse}
 # header that the compiler finds.
 packages=(g++:g++ cmake:cmake ninja-build:ninja python3:python3 python3-pip:module=pip unzip:unzip
           nlohmann-json3-dev:nlohmann/json.hpp libcli11-dev:CLI/CLI.hpp libpcre2-dev:pcre2.h libutf8proc-dev:utf8proc.h
+          libyaml-cpp-dev:yaml-cpp/yaml.h
           libgtest-dev:gtest/gtest.h libgmock-dev:gmock/gmock.h)
 
 # Everything fetched is pinned by file name and SHA-256. The torch wheel of one Python serves everybody: none of its

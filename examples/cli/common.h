@@ -28,6 +28,7 @@ void add_perplexity(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_benchmark(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
+void add_train(CLI::App& app, Action& action);
 void add_train_tokenizer(CLI::App& app, Action& action);
 
 /// Writes to stdout at once. A full disk is Error{io}; a reader that went away ends the program quietly.

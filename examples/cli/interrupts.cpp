@@ -18,7 +18,7 @@ sigset_t watched() {
 
 }  // namespace
 
-Interrupts::Interrupts() {
+Interrupts::Interrupts(Ends ends) : ends_(ends) {
   const sigset_t set = watched();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   watcher_ = std::thread([this] { watch(); });
@@ -51,7 +51,8 @@ void Interrupts::watch() {
     ::sigwait(&set, &signal);
     const std::lock_guard lock(mutex_);
     if (done_) return;
-    if (signal == SIGINT && answer_ && answer_->request_stop()) continue;
+    const bool gently = signal == SIGINT || ends_ == Ends::gently;
+    if (gently && answer_ && answer_->request_stop()) continue;
     // Told to end, or Ctrl-C at the prompt, while the model loads or a second time in one answer: all output is
     // written, so leave.
     std::fputs("\n", stderr);

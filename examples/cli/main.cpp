@@ -27,6 +27,7 @@ int run(int argc, char** argv) {
   cli::add_perplexity(app, action);
   cli::add_inspect(app, action);
   cli::add_benchmark(app, action);
+  cli::add_train(app, action);
   cli::add_train_tokenizer(app, action);
   try {
     app.parse(argc, argv);

@@ -13,6 +13,7 @@
 #include "powerhouse/export.h"
 #include "powerhouse/hooks.h"
 #include "powerhouse/model_config.h"
+#include "powerhouse/model_initialization.h"
 #include "powerhouse/tensor.h"
 #include "powerhouse/token_scores.h"
 
@@ -62,6 +63,9 @@ class POWERHOUSE_API CausalLM {
   /// others are converted. Throws Error{not_found, format, unsupported, device, memory}; an unknown architecture's
   /// Error lists the known ones, missing tensors are named.
   static CausalLM from_pretrained(const std::string& path, const LoadOptions& options = {});
+
+  /// Random weights, for training from scratch.
+  static CausalLM from_config(const ModelConfig& config, const InitializationOptions& options = {});
 
   CausalLM(CausalLM&&) noexcept;
   CausalLM& operator=(CausalLM&&) noexcept;

@@ -82,7 +82,7 @@ void check_graph(const GraphDemands& graph, const ModelConfig& config) {
 }
 
 std::vector<GgufEntry> other_tokenizer(const Model& model) {
-  if (std::filesystem::is_directory(model.origin)) return {{"tokenizer.ggml.model", std::string("none")}};
+  if (model.origin.empty() || std::filesystem::is_directory(model.origin)) return {{"tokenizer.ggml.model", std::string("none")}};
   return copy_entries(*open_checkpoint(model.origin).gguf, "tokenizer.");
 }
 

@@ -52,6 +52,7 @@ bool has_folder_tokenizer(const std::string& folder) {
 }
 
 std::vector<FolderFile> tokenizer_files(const std::string& origin, const ModelConfig& config) {
+  if (origin.empty()) return {};  // a model made from a config
   if (std::filesystem::is_directory(origin)) return of_folder(origin);
   if (!std::filesystem::exists(origin)) {
     log(LogLevel::warning, "no tokenizer is written: " + origin + " is there no more");

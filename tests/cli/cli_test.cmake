@@ -82,6 +82,65 @@ if(NOT special STREQUAL "[a,b]" OR NOT normalizer STREQUAL "NFC")
   message(SEND_ERROR "train-tokenizer: special token ${special}, normalizer ${normalizer}")
 endif()
 
+# Training: a tiny model with a tokenizer of letters, and a run of a few steps.
+file(MAKE_DIRECTORY ${SCRATCH}/letters)
+file(COPY ${tiny}/config.json ${tiny}/model.safetensors DESTINATION ${SCRATCH}/letters)
+set(vocabulary "\"</s>\": 0, \" \": 1")
+set(id 2)
+foreach(letter IN ITEMS a b c d e f g h i j k l m n o p q r s t u v w x y z)
+  string(APPEND vocabulary ", \"${letter}\": ${id}")
+  math(EXPR id "${id} + 1")
+endforeach()
+file(WRITE ${SCRATCH}/letters/tokenizer.json "{\"version\": \"1.0\", \"added_tokens\": [{\"id\": 0, \"content\": \"</s>\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}], \"model\": {\"type\": \"BPE\", \"vocab\": {${vocabulary}}, \"merges\": []}}")
+file(WRITE ${SCRATCH}/letters/tokenizer_config.json "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"eos_token\": \"</s>\"}")
+set(rows "")
+foreach(letter IN ITEMS a b c d e f g h i j k l)
+  string(APPEND rows "{\"text\": \"${letter}${letter} ${letter}${letter} ${letter}\"}\n")
+endforeach()
+file(WRITE ${SCRATCH}/rows.jsonl "${rows}")
+file(WRITE ${SCRATCH}/run.yaml "base_model: letters
+adapter: lora
+lora_target_linear: true
+datasets:
+  - path: rows.jsonl
+    type: completion
+micro_batch_size: 2
+learning_rate: 1e-3
+save_steps: 2
+flash_attention: true
+output_dir: out
+")
+expect(0 "micro_batch_size: 1" "" train --print-defaults)
+expect(2 "^$" "config" train)
+expect(2 "^$" "print-defaults" train --print-defaults --config run.yaml)
+expect(2 "^$" "key=value" train --config run.yaml lora_r)
+expect(2 "^$" "lora_r" train --config run.yaml lora_r=none)
+expect(2 "^$" "lora_alpha" train --config run.yaml lora_aplha=2)
+expect(1 "^$" "absent.yaml" train --config absent.yaml)
+file(WRITE ${SCRATCH}/bad.yaml "base_model: letters\nlora_r: eight\ndatasets: [{path: rows.jsonl}]\n")
+expect(1 "^$" "bad.yaml:2: lora_r" train --config bad.yaml)
+file(WRITE ${SCRATCH}/bad.yaml "base_model: letters\ndatasets: [{path: rows.jsonl}]\ndeepspeed: x.json\n")
+expect(1 "^$" "bad.yaml:3: deepspeed" train --config bad.yaml)
+file(WRITE ${SCRATCH}/broken.jsonl "{\"text\": \"a b\"}\n{\"text\": \n")
+expect(1 "^$" "broken.jsonl:2" train --config run.yaml datasets.0.path=broken.jsonl)
+expect(0 "steps: 6\n.*end: finished" "flash_attention" train --config run.yaml)
+foreach(file IN ITEMS adapter_config.json adapter_model.safetensors train_log.jsonl data_order.jsonl report.html run.json
+    checkpoint-2/trainer_state.json checkpoint-6/adapter_model.safetensors)
+  if(NOT EXISTS ${SCRATCH}/out/${file})
+    message(SEND_ERROR "train left no out/${file}")
+  endif()
+endforeach()
+expect(0 "steps: 6\n" "resumed from" train --config run.yaml resume_from_checkpoint=out/checkpoint-4)
+file(WRITE ${SCRATCH}/out/checkpoint-6/optimizer.safetensors "damaged")
+execute_process(COMMAND ${PROGRAM} train --config run.yaml resume_from_checkpoint=out/checkpoint-6
+  WORKING_DIRECTORY ${SCRATCH} TIMEOUT 120 RESULT_VARIABLE result OUTPUT_VARIABLE stdout ERROR_VARIABLE stderr)
+if(NOT result EQUAL 1 OR NOT stderr MATCHES "\npowerhouse: [^\n]*checkpoint-6/optimizer.safetensors: damaged[^\n]*\n$")
+  message(SEND_ERROR "train from a damaged checkpoint: exit ${result}, ${stderr}")
+endif()
+expect(0 "steps: 4\n" "" train --config run.yaml adapter=none max_steps=4 output_dir=full bf16=false)
+expect(0 "" "" generate --model full --prompt "a a" --max-new-tokens 2)
+expect(0 "" "" generate --model letters --adapter out --prompt "a a" --max-new-tokens 2)
+
 # What needs no tokenizer works without one.
 expect(0 "num_key_value_heads: 2" "" inspect --model ${tiny})
 expect(0 "model.embed_tokens.weight F32 \\[97, 48\\]" "" inspect --model ${tiny} --tensors)

@@ -5,7 +5,15 @@ if("$ENV{POWERHOUSE_TEST_MODEL}" STREQUAL "")
   return()
 endif()
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/example_input.txt "What is the capital of France?\n")
-execute_process(COMMAND ${PROGRAM} $ENV{POWERHOUSE_TEST_MODEL} INPUT_FILE ${CMAKE_CURRENT_BINARY_DIR}/example_input.txt
+set(rows "")
+foreach(number RANGE 1 20)
+  math(EXPR sum "${number} + ${number}")
+  string(APPEND rows "{\"prompt\": \"What is ${number} plus ${number}?\", \"completion\": \"${sum}\"}\n")
+endforeach()
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/questions.jsonl "${rows}")
+list(REMOVE_AT ARGUMENTS 0) # what is expected
+execute_process(COMMAND ${PROGRAM} $ENV{POWERHOUSE_TEST_MODEL} ${ARGUMENTS}
+  WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR} INPUT_FILE ${CMAKE_CURRENT_BINARY_DIR}/example_input.txt
   OUTPUT_VARIABLE output RESULT_VARIABLE result ERROR_VARIABLE errors)
 message("${output}${errors}")
 if(NOT result EQUAL 0 OR NOT output MATCHES "${EXPECTED}")

@@ -1,0 +1,114 @@
+// The training loop: batches, gradients, optimizer, evaluation, checkpoints and what the run leaves behind.
+//
+//     model.add_adapter("alpaca", {.rank = 16, .alpha = 32});
+//     auto data = powerhouse::Dataset::open(tokenizer, {{.path = "alpaca.jsonl"}}, {.val_set_size = 0.05});
+//     powerhouse::Trainer trainer(model, data, {.learning_rate = 2e-4, .epochs = 1, .output_dir = "out"});
+//     trainer.train();
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "powerhouse/causal_lm.h"
+#include "powerhouse/dataset.h"
+#include "powerhouse/export.h"
+#include "powerhouse/training_options.h"
+
+namespace powerhouse {
+
+/// One optimizer step; a row of train_log.jsonl.
+struct TrainingStep {
+  std::int64_t step = 0;  ///< from 1
+  double epoch = 0;       ///< epochs done, with their fraction
+  double loss = 0;        ///< mean over the step's target tokens, in nats
+  double learning_rate = 0;
+  double grad_norm = 0;  ///< before clipping
+  std::int64_t tokens = 0;
+  std::int64_t target_tokens = 0;
+  double tokens_per_second = 0;  ///< of this step alone, without evaluation and checkpoints
+  std::uint64_t peak_memory_bytes = 0;
+  std::string skipped{};  ///< why the step was not applied; empty: it was
+};
+
+/// The held-back rows, scored without dropout.
+struct Evaluation {
+  std::int64_t step = 0;
+  double epoch = 0;
+  double eval_loss = 0;  ///< mean over all target tokens
+  std::int64_t target_tokens = 0;
+  double seconds = 0;
+  bool best = false;  ///< the lowest so far
+};
+
+/// What a callback may ask for; it is done behind the step.
+struct TrainingControl {
+  bool stop = false;  ///< end the run here, with a checkpoint
+  bool evaluate = false;
+  bool save = false;
+};
+
+/// Called on the thread that trains. What a callback throws ends the run.
+struct TrainingCallbacks {
+  std::function<void(const TrainingStep&, TrainingControl&)> on_step{};
+  std::function<void(const Evaluation&, TrainingControl&)> on_evaluate{};
+  std::function<void(const std::string& checkpoint)> on_save{};
+};
+
+enum class TrainingEnd { finished, cancelled, stopped_by_callback, early_stopping };
+
+/// "finished", "cancelled", "stopped by a callback", "early stopping".
+POWERHOUSE_API std::string_view to_string(TrainingEnd end) noexcept;
+
+struct TrainingResult {
+  std::int64_t steps = 0;  ///< done, those before a resumed run too
+  double epochs = 0;
+  double loss = 0;  ///< mean over the last steps (at most 10)
+  std::int64_t tokens = 0;
+  double seconds = 0;                       ///< of this call
+  double tokens_per_second = 0;             ///< of training alone
+  std::optional<double> best_eval_loss{};   ///< where something was evaluated
+  std::optional<double> final_eval_loss{};  ///< of the weights that are left
+  std::string best_checkpoint{};
+  std::string last_checkpoint{};
+  std::int64_t skipped_steps = 0;  ///< of this call
+  TrainingEnd end = TrainingEnd::finished;
+};
+
+/// Trains what requires gradients: adapters, or all weights after `model.set_requires_grad(true)`. The model, which
+/// must outlive the trainer, is in use while train() runs. The same seed, data and options give the same weights, bit
+/// for bit, on the same processor with the same number of threads; so does a run that was stopped (or killed) and
+/// resumed.
+class POWERHOUSE_API Trainer {
+ public:
+  /// On `data.train()`, evaluated on `data.validation()`. Error{usage} for options that make no sense, and where
+  /// nothing requires gradients.
+  Trainer(CausalLM& model, const Dataset& data, TrainingOptions options, TrainingCallbacks callbacks = {});
+  /// On all of `train`, evaluated on `validation` where there is one.
+  Trainer(CausalLM& model, Dataset train, std::optional<Dataset> validation, TrainingOptions options,
+          TrainingCallbacks callbacks = {});
+  Trainer(Trainer&&) noexcept;
+  Trainer& operator=(Trainer&&) noexcept;
+  ~Trainer();
+
+  /// Runs to the end, from options.resume_from_checkpoint where that is given. A stop request ends it behind the
+  /// current step, with a checkpoint. A step whose loss or gradients are not finite is skipped, recorded and warned of
+  /// with the rows' files and lines; Error{numeric} where that goes on. Error{io} where a checkpoint can't be written:
+  /// the one before stays whole.
+  TrainingResult train(std::stop_token stop = {});
+
+  /// Scores the held-back rows now. Error{usage} where there are none.
+  Evaluation evaluate();
+  /// Steps in all, and learning rate of a step (from 1) by the schedule.
+  std::int64_t total_steps() const;
+  double learning_rate(std::int64_t step) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace powerhouse

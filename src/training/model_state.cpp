@@ -1,0 +1,83 @@
+#include "training/model_state.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+
+#include "model/api_guard.h"
+#include "powerhouse/adapter.h"
+#include "powerhouse/error.h"
+#include "powerhouse/tensor_file.h"
+#include "support/mapped_file.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr const char* kTrainable = "/trainable.safetensors";
+constexpr const char* kOptimizer = "/optimizer.safetensors";
+
+void copy_into(const std::string& name, at::Tensor target, const at::Tensor& source, const std::string& file) {
+  if (source.sizes() != target.sizes() || source.scalar_type() != target.scalar_type()) {
+    throw Error(ErrorKind::format, "a tensor of another shape or type", {.file = file, .field = name});
+  }
+  target.detach().copy_(source);
+}
+
+}  // namespace
+
+void save_trained(const CausalLM& model, const std::string& folder) {
+  const std::vector<std::string> adapters = adapter_names(model);
+  if (adapters.empty()) return model.save_pretrained(folder);
+  for (const std::string& name : adapters) {
+    model.save_adapter(name, name == adapters.front() ? folder : folder + "/" + name);
+  }
+}
+
+void save_weights(const CausalLM& model, const std::string& folder) {
+  save_trained(model, folder);
+  if (!adapter_names(model).empty()) save_safetensors(folder + kTrainable, model.trainable_parameters());
+}
+
+void save_optimizer(const Optimizer& optimizer, const std::string& folder) {
+  const std::vector<NamedTensor> state = optimizer.state_dict();
+  if (!state.empty()) save_safetensors(folder + kOptimizer, state);
+}
+
+void restore_weights(CausalLM& model, const std::string& folder) {
+  guarded([&] {
+    const std::vector<NamedTensor> parameters = model.trainable_parameters();
+    const std::string file = folder + kTrainable;
+    if (!may_exist(file)) {
+      const CausalLM saved = CausalLM::from_pretrained(folder, {.dtype = model.dtype()});
+      for (const auto& [name, tensor] : parameters) copy_into(name, tensor, saved.parameter(name), folder);
+      return;
+    }
+    std::map<std::string, at::Tensor> saved;
+    for (auto& [name, tensor] : load_safetensors(file)) saved.emplace(name, tensor);
+    if (saved.size() != parameters.size()) {
+      throw Error(ErrorKind::format, "a checkpoint of other parameters",
+                  {.file = file,
+                   .expected = std::to_string(parameters.size()) + " tensors",
+                   .found = std::to_string(saved.size())});
+    }
+    for (const auto& [name, tensor] : parameters) {
+      const auto found = saved.find(name);
+      if (found == saved.end()) throw Error(ErrorKind::format, "the tensor is missing", {.file = file, .field = name});
+      copy_into(name, tensor, found->second, file);
+    }
+  });
+}
+
+void restore_optimizer(Optimizer& optimizer, const std::string& folder) {
+  guarded([&] {
+    const std::string file = folder + kOptimizer;
+    if (!may_exist(file) && optimizer.state_dict().empty()) return;
+    try {
+      optimizer.load_state_dict(load_safetensors(file));
+    } catch (const Error& error) {
+      throw error.in_file(file);
+    }
+  });
+}
+
+}  // namespace powerhouse

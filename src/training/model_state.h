@@ -1,0 +1,26 @@
+// The part of a checkpoint that is tensors: what trains, in files that other programs read, and the optimizer's states.
+//
+// With adapters, each lies there as PEFT has it, and trainable.safetensors holds every trained tensor under its name
+// here. Without, the folder is the whole model in Hugging Face layout, in the compute type, which is what trains.
+#pragma once
+
+#include <string>
+
+#include "powerhouse/causal_lm.h"
+#include "powerhouse/optimizer.h"
+
+namespace powerhouse {
+
+/// What a run leaves: the adapters in PEFT's layout (the first in `folder` itself, others in folders of their names),
+/// or the model.
+void save_trained(const CausalLM& model, const std::string& folder);
+
+/// save_trained, and what else restore_weights and restore_optimizer need.
+void save_weights(const CausalLM& model, const std::string& folder);
+void save_optimizer(const Optimizer& optimizer, const std::string& folder);
+
+/// Copies the weights back, bit for bit. Error{format} where the checkpoint is of other parameters.
+void restore_weights(CausalLM& model, const std::string& folder);
+void restore_optimizer(Optimizer& optimizer, const std::string& folder);
+
+}  // namespace powerhouse

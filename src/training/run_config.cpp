@@ -1,0 +1,250 @@
+// run.yaml, overrides and defaults by the table of keys.
+#include "training/run_config.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "powerhouse/error.h"
+#include "support/json.h"
+#include "support/mapped_file.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::size_t kLongestFile = std::size_t{1} << 20;
+constexpr double kLargest = std::numeric_limits<double>::max();
+
+// Axolotl's older or other names of the same thing.
+constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+    {"shuffle_merged_datasets", "shuffle"},
+    {"evaluation_strategy", "eval_strategy"},
+};
+
+void check_choice(const RunKey& key, const YamlValue& value, const std::string& text) {
+  if (key.choices.empty()) return;
+  std::string expected;
+  for (std::string_view rest = key.choices; !rest.empty();) {
+    const std::string_view word = rest.substr(0, rest.find('|'));
+    if (word == text) return;
+    expected += (expected.empty() ? "" : ", ") + std::string(word);
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+  }
+  throw wrong_value(value, std::string(key.name), "one of " + expected);
+}
+
+struct Reader {
+  TrainingRun& run;
+  const RunKey& key;
+  const YamlValue& value;
+  std::string field = std::string(key.name);
+
+  std::int64_t integer() const {
+    const bool bounded = key.high < kLargest;
+    return yaml_integer(value, field, static_cast<std::int64_t>(key.low),
+                        bounded ? static_cast<std::int64_t>(key.high) : std::numeric_limits<std::int64_t>::max());
+  }
+  double number() const { return yaml_number(value, field, key.low, key.high); }
+
+  // A key without a value keeps its default, as in Axolotl.
+  void operator()(bool TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = yaml_bool(value, field);
+  }
+  void operator()(std::int64_t TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = integer();
+  }
+  void operator()(std::uint64_t TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = static_cast<std::uint64_t>(integer());
+  }
+  void operator()(double TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = number();
+  }
+  void operator()(std::string TrainingRun::*member) const {
+    if (value.is_null()) return;
+    check_choice(key, value, yaml_string(value, field));
+    run.*member = value.text;
+  }
+  void operator()(std::optional<bool> TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = yaml_bool(value, field);
+  }
+  void operator()(std::optional<std::int64_t> TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = integer();
+  }
+  void operator()(std::optional<double> TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = number();
+  }
+  void operator()(std::vector<std::string> TrainingRun::*member) const {
+    if (!value.is_null()) run.*member = yaml_strings(value, field);
+  }
+  void operator()(const KeyReader& reader) const { reader.read(run, value, field); }
+};
+
+// Keys of which one value is what is done anyway, and others are not built.
+bool is_done_anyway(std::string_view name, const YamlValue& value) {
+  if (name == "peft_autocast_adapter_dtype") return value.is_null() || yaml_truthy(value);
+  if (name == "metric_for_best_model") return value.is_null() || value.text == "eval_loss" || value.text == "loss";
+  const bool number_of_devices = name.ends_with("_size") || name.ends_with("_degree");
+  return !yaml_truthy(value) || (number_of_devices && value.text == "1");
+}
+
+bool depends_on_value(std::string_view name) {
+  return name == "peft_autocast_adapter_dtype" || name == "metric_for_best_model";
+}
+
+void read_key(TrainingRun& run, std::string_view name, const YamlValue& value) {
+  for (const auto& [alias, target] : kAliases) {
+    if (name == alias) name = target;
+  }
+  const auto keys = run_keys();
+  const auto found = std::find_if(keys.begin(), keys.end(), [&](const RunKey& key) { return key.name == name; });
+  if (found != keys.end()) {
+    std::visit(Reader{run, *found, value}, found->field);
+    return;
+  }
+  const OtherKey* unsupported = unsupported_key(name);
+  if (unsupported != nullptr || depends_on_value(name)) {
+    if (is_done_anyway(name, value)) return;
+    throw Error(value.fault == ErrorKind::usage ? ErrorKind::usage : ErrorKind::unsupported,
+                std::string("not supported: ") + std::string(unsupported ? unsupported->why : "not built"),
+                {.file = value.place, .field = std::string(name), .found = yaml_shown(value)});
+  }
+  if (const OtherKey* other = key_without_effect(name)) {
+    if (yaml_truthy(value)) run.notices.push_back(std::string(name) + ": " + std::string(other->why));
+    return;
+  }
+  throw Error(value.fault, "unknown key",
+              {.file = value.place, .field = std::string(name), .expected = nearest_key(name, known_keys())});
+}
+
+// "datasets.0.path" in a tree: members by name, items by number; what is not there yet is made.
+YamlValue& reach(YamlValue& root, std::string_view path, const std::string& shown) {
+  YamlValue* at = &root;
+  for (std::string_view rest = path; !rest.empty();) {
+    const std::string_view part = rest.substr(0, rest.find('.'));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    std::size_t index = 0;
+    const auto [end, failure] = std::from_chars(part.data(), part.data() + part.size(), index);
+    const bool number = failure == std::errc() && end == part.data() + part.size();
+    if (at->is_null()) at->kind = number ? YamlValue::Kind::sequence : YamlValue::Kind::mapping;
+    if (number && at->kind == YamlValue::Kind::sequence && index <= at->items.size()) {
+      if (index == at->items.size()) at->items.push_back({.place = shown, .fault = ErrorKind::usage});
+      at = &at->items[index];
+    } else if (at->kind == YamlValue::Kind::mapping && !part.empty()) {
+      YamlValue* member = at->find(part);
+      if (member == nullptr) {
+        at->members.emplace_back(part, YamlValue{.place = shown, .fault = ErrorKind::usage});
+        member = &at->members.back().second;
+      }
+      at = member;
+    } else {
+      throw Error(ErrorKind::usage, "no such place", {.file = shown, .field = std::string(part)});
+    }
+  }
+  return *at;
+}
+
+void apply_override(YamlValue& root, const std::string& text) {
+  const std::string shown = "override " + text;
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw Error(ErrorKind::usage, "not an override", {.field = text, .expected = "key=value"});
+  }
+  std::string_view key = std::string_view(text).substr(0, equals);
+  while (key.starts_with('-')) key.remove_prefix(1);
+  YamlValue value = parse_yaml(text.substr(equals + 1), shown, ErrorKind::usage);
+  reach(root, key, shown) = std::move(value);
+}
+
+void check_together(const TrainingRun& run, const std::string& origin) {
+  const auto fail = [&](const char* field, const char* message) {
+    throw Error(ErrorKind::format, message, {.file = origin, .field = field});
+  };
+  if (run.base_model.empty()) fail("base_model", "missing: the model to train");
+  if (run.datasets.empty()) fail("datasets", "missing: the data to train on");
+  if (run.warmup_steps && run.warmup_ratio) fail("warmup_ratio", "not together with warmup_steps");
+  if (run.eval_steps > 0 && run.evals_per_epoch > 0) fail("evals_per_epoch", "not together with eval_steps");
+  if (run.save_steps > 0 && run.saves_per_epoch > 0) fail("saves_per_epoch", "not together with save_steps");
+  if (run.num_epochs <= 0 && run.max_steps <= 0) fail("num_epochs", "must be above 0 where max_steps is not given");
+  if (run.output_dir.empty()) fail("output_dir", "must not be empty");
+  if (run.load_in_4bit && run.adapter.empty())
+    fail("load_in_4bit", "4-bit weights are trained through an adapter only");
+  if (!run.lora_model_dir.empty() && run.adapter.empty()) fail("lora_model_dir", "needs adapter: lora or qlora");
+  const bool held_back = run.val_set_size > 0 || !run.test_datasets.empty();
+  if (run.val_set_size > 0 && !run.test_datasets.empty()) fail("val_set_size", "not together with test_datasets");
+  if (run.val_set_size > 1 && run.val_set_size != static_cast<double>(static_cast<std::int64_t>(run.val_set_size))) {
+    fail("val_set_size", "above 1 it is a number of rows");
+  }
+  const bool by_evaluation =
+      run.load_best_model_at_end || run.early_stopping_patience > 0 || run.save_strategy == "best";
+  if (by_evaluation && !held_back) fail("val_set_size", "the best evaluation needs held-back data");
+  if (run.chat_template == "jinja" && run.chat_template_jinja.empty()) {
+    fail("chat_template_jinja", "missing: chat_template is jinja");
+  }
+}
+
+struct Shower {
+  const TrainingRun& run;
+
+  static std::string shown(double number) {
+    std::string text = Json(number).dump();
+    return text.ends_with(".0") ? text.substr(0, text.size() - 2) : text;
+  }
+  std::string operator()(bool TrainingRun::*member) const { return run.*member ? "true" : "false"; }
+  std::string operator()(std::int64_t TrainingRun::*member) const { return std::to_string(run.*member); }
+  std::string operator()(std::uint64_t TrainingRun::*member) const { return std::to_string(run.*member); }
+  std::string operator()(double TrainingRun::*member) const { return shown(run.*member); }
+  std::string operator()(std::string TrainingRun::*member) const {
+    return (run.*member).empty() ? "" : yaml_quoted(run.*member);
+  }
+  template <typename T>
+  std::string operator()(std::optional<T> TrainingRun::*) const {
+    return "";
+  }
+  std::string operator()(std::vector<std::string> TrainingRun::*) const { return ""; }
+  std::string operator()(const KeyReader&) const { return ""; }
+};
+
+// What keys with readers of their own default to.
+std::string special_default(std::string_view name, const TrainingRun& run) {
+  if (name == "adapter") return "none";
+  if (name == "max_steps") return "0";
+  if (name == "optimizer") return run.optimizer;
+  if (name == "lr_scheduler") return run.lr_scheduler;
+  if (name == "bf16") return run.bf16;
+  if (name == "gradient_checkpointing") return run.gradient_checkpointing;
+  if (name == "peft_init_lora_weights") return run.peft_init_lora_weights;
+  return "";
+}
+
+}  // namespace
+
+TrainingRun parse_training_run(const std::string& yaml, const std::string& origin,
+                               const std::vector<std::string>& overrides) {
+  YamlValue root = parse_yaml(yaml, origin);
+  if (root.is_null()) root.kind = YamlValue::Kind::mapping;
+  if (root.kind != YamlValue::Kind::mapping) throw wrong_value(root, "run", "a mapping of keys");
+  for (const std::string& text : overrides) apply_override(root, text);
+  TrainingRun run;
+  run.yaml = yaml;
+  run.overrides = overrides;
+  for (const auto& [name, value] : root.members) read_key(run, name, value);
+  check_together(run, origin);
+  return run;
+}
+
+TrainingRun load_training_run(const std::string& path, const std::vector<std::string>& overrides) {
+  return parse_training_run(read_text(path, kLongestFile), path, overrides);
+}
+
+std::string training_run_defaults() {
+  const TrainingRun defaults;
+  std::string text;
+  for (const RunKey& key : run_keys()) {
+    if (!key.help.empty()) text += "# " + std::string(key.help) + "\n";
+    std::string value = std::visit(Shower{defaults}, key.field);
+    if (value.empty()) value = special_default(key.name, defaults);
+    text += std::string(key.name) + ":" + (value.empty() ? "" : " " + value) + "\n";
+  }
+  return text;
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,51 @@
+// The keys of run.yaml as a table: one row an honoured key, with the field it fills, its bounds and what it means.
+// Reading, checking and --print-defaults are loops over these rows.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "powerhouse/training_run.h"
+#include "training/yaml.h"
+
+namespace powerhouse {
+
+/// Reads a value that is more than a scalar or a list of texts, and shows the field's value as YAML.
+struct KeyReader {
+  void (*read)(TrainingRun& run, const YamlValue& value, const std::string& field);
+};
+
+using RunField = std::variant<bool TrainingRun::*, std::int64_t TrainingRun::*, std::uint64_t TrainingRun::*,
+                              double TrainingRun::*, std::string TrainingRun::*, std::optional<bool> TrainingRun::*,
+                              std::optional<std::int64_t> TrainingRun::*, std::optional<double> TrainingRun::*,
+                              std::vector<std::string> TrainingRun::*, KeyReader>;
+
+struct RunKey {
+  std::string_view name;
+  RunField field;
+  std::string_view help;
+  double low = 0;
+  double high = std::numeric_limits<double>::max();
+  std::string_view choices{};  // of a text: "a|b|c"
+};
+
+/// In the order of --print-defaults.
+std::span<const RunKey> run_keys();
+/// Keys of `datasets` entries, for the nearest one of an unknown key.
+std::vector<DatasetSource> read_dataset_sources(const YamlValue& value, const std::string& field);
+
+/// Axolotl's keys that change nothing here, and those that ask for what is not built, each with what to say of it.
+struct OtherKey {
+  std::string_view name;
+  std::string_view why;
+};
+const OtherKey* key_without_effect(std::string_view name);
+const OtherKey* unsupported_key(std::string_view name);
+/// All names of the three classes.
+std::vector<std::string_view> known_keys();
+
+/// The candidate nearest to `name` by edit distance (Levenshtein).
+std::string nearest_key(std::string_view name, std::span<const std::string_view> candidates);
+
+}  // namespace powerhouse

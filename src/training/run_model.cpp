@@ -1,0 +1,111 @@
+#include "training/run_model.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <regex>
+
+#include "powerhouse/adapter.h"
+#include "powerhouse/device.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr const char* kAdapter = "default";  // PEFT's name
+
+Dtype compute_type(const TrainingRun& run) {
+  if (run.bf16 == "false") return Dtype::f32;
+  const bool multiplies = kernel_instruction_set().find("bf16") != std::string::npos;
+  return run.bf16 == "true" || multiplies ? Dtype::bf16 : Dtype::f32;
+}
+
+// qlora leaves quantized weights what they are, which a load without a named type does; float32 throughout needs them
+// dense.
+Dtype load_type(const TrainingRun& run) {
+  const Dtype type = compute_type(run);
+  if (run.adapter != "qlora" || type == Dtype::f32) return type;
+  if (run.base_model.ends_with(".gguf")) return Dtype::automatic;
+  throw Error(ErrorKind::unsupported, "a dense base is not quantized while it is loaded",
+              {.file = run.base_model, .field = "adapter", .expected = "a quantized GGUF file", .found = "qlora"});
+}
+
+LoraConfig lora_config(const TrainingRun& run) {
+  LoraConfig config{.rank = run.lora_r,
+                    .alpha = run.lora_alpha,
+                    .dropout = run.lora_dropout,
+                    .target_modules = run.lora_target_modules,
+                    .target_pattern = run.lora_target_pattern,
+                    .target_parameters = run.lora_target_parameters,
+                    .modules_to_save = run.lora_modules_to_save,
+                    .layers_to_transform = run.peft_layers_to_transform,
+                    .use_rslora = run.peft_use_rslora,
+                    .use_dora = run.peft_use_dora,
+                    .init_lora_weights = run.peft_init_lora_weights,
+                    .seed = run.seed};
+  config.rank_pattern.assign(run.lora_rank_pattern.begin(), run.lora_rank_pattern.end());
+  config.alpha_pattern.assign(run.lora_alpha_pattern.begin(), run.lora_alpha_pattern.end());
+  if (config.target_pattern == "all-linear" || run.lora_target_linear) {
+    config.target_modules = {"all-linear"};
+    config.target_pattern.clear();
+  }
+  return config;
+}
+
+// Python's re.match: a pattern that fits at the beginning of a name.
+void freeze_others(CausalLM& model, const std::vector<std::string>& patterns) {
+  std::vector<std::regex> compiled;
+  for (const std::string& pattern : patterns) {
+    try {
+      compiled.emplace_back(pattern);
+    } catch (const std::regex_error& error) {
+      throw Error(ErrorKind::usage, "no regular expression", {.field = "unfrozen_parameters", .found = pattern});
+    }
+  }
+  std::int64_t left = 0;
+  for (auto& [name, tensor] : model.named_parameters()) {
+    const bool trains = std::any_of(compiled.begin(), compiled.end(), [&](const std::regex& pattern) {
+      return std::regex_search(name, pattern, std::regex_constants::match_continuous);
+    });
+    at::Tensor parameter = tensor;
+    parameter.set_requires_grad(trains);
+    left += trains ? 1 : 0;
+  }
+  if (left == 0) {
+    throw Error(ErrorKind::not_found, "no parameter fits", {.field = "unfrozen_parameters", .found = patterns.front()});
+  }
+}
+
+}  // namespace
+
+Tokenizer run_tokenizer(const TrainingRun& run) {
+  Tokenizer tokenizer = Tokenizer::from_pretrained(run.base_model);
+  for (const auto& [role, token] : run.special_tokens) {
+    const auto id = tokenizer.token_to_id(token);
+    if (!id) {
+      throw Error(ErrorKind::not_found, "the vocabulary has no such token",
+                  {.file = run.base_model, .field = "special_tokens." + role, .found = token});
+    }
+    const bool own = role == "pad_token" || (role == "eos_token" && id == tokenizer.eos_token_id()) ||
+                     (role == "bos_token" && id == tokenizer.bos_token_id()) ||
+                     (role == "unk_token" && id == tokenizer.unk_token_id());
+    if (own) continue;
+    throw Error(ErrorKind::unsupported, "another special token than the tokenizer's own",
+                {.file = run.base_model, .field = "special_tokens." + role, .found = token});
+  }
+  return tokenizer;
+}
+
+CausalLM run_model(const TrainingRun& run) {
+  CausalLM model = CausalLM::from_pretrained(run.base_model, {.dtype = load_type(run)});
+  if (run.adapter.empty()) {
+    model.set_requires_grad(true);
+    if (!run.unfrozen_parameters.empty()) freeze_others(model, run.unfrozen_parameters);
+  } else if (!run.lora_model_dir.empty()) {
+    model.load_adapter(run.lora_model_dir, kAdapter, true);
+  } else {
+    model.add_adapter(kAdapter, lora_config(run));
+  }
+  return model;
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,17 @@
+// The tokenizer and the model that a run names, ready to train.
+#pragma once
+
+#include "powerhouse/causal_lm.h"
+#include "powerhouse/tokenizer.h"
+#include "powerhouse/training_run.h"
+
+namespace powerhouse {
+
+/// Its special tokens are those of the files. Error{not_found} for a token of the run that the vocabulary lacks;
+/// Error{unsupported} for another end of text than the files'.
+Tokenizer run_tokenizer(const TrainingRun& run);
+
+/// With its adapter, new or saved, or with all (or the unfrozen) parameters requiring gradients.
+CausalLM run_model(const TrainingRun& run);
+
+}  // namespace powerhouse

@@ -1,0 +1,99 @@
+// Trainer: checks what it is given, and runs the loop.
+#include "powerhouse/trainer.h"
+
+#include "model/api_guard.h"
+#include "powerhouse/error.h"
+#include "training/training_loop.h"
+
+namespace powerhouse {
+namespace {
+
+void check(bool fine, const char* field, const char* expected) {
+  if (!fine) throw Error(ErrorKind::usage, "out of range", {.field = field, .expected = expected});
+}
+
+void check_options(const TrainingOptions& options, const CausalLM& model, bool validation) {
+  check(!options.learning_rate || *options.learning_rate >= 0, "learning_rate", "0 or more");
+  check(options.max_steps > 0 || (options.max_steps == 0 && options.epochs > 0), "epochs", "above 0, or max_steps");
+  check(options.micro_batch_size > 0, "micro_batch_size", "1 or more");
+  check(options.gradient_accumulation_steps > 0, "gradient_accumulation_steps", "1 or more");
+  check(options.eval_batch_size >= 0, "eval_batch_size", "0 or more");
+  check(options.checkpointed_layers >= -1, "checkpointed_layers", "-1 or more");
+  check(options.evaluation.steps >= 0 && options.evaluation.per_epoch >= 0, "evaluation", "0 or more");
+  check(options.save.steps >= 0 && options.save.per_epoch >= 0, "save", "0 or more");
+  check(options.precision == Dtype::automatic || options.precision == model.dtype(), "precision",
+        "the model's compute type: load the model in it (LoadOptions::dtype)");
+  const bool needs_evaluation =
+      options.load_best_model_at_end || options.save_best || options.early_stopping_patience > 0;
+  check(!needs_evaluation || validation, "validation", "held-back rows, to know what is best");
+  check(!options.load_best_model_at_end || !options.output_dir.empty(), "load_best_model_at_end", "an output_dir");
+  check(options.resume_from_checkpoint != "auto" || !options.output_dir.empty(), "resume_from_checkpoint",
+        "an output_dir");
+}
+
+StepPlan make_plan(const Dataset& train, const TrainingOptions& options) {
+  const DataLoader loader(train, {.micro_batch_size = options.micro_batch_size,
+                                  .sample_packing = options.sample_packing,
+                                  .shuffle = options.shuffle,
+                                  .seed = options.seed,
+                                  .drop_last = options.drop_last});
+  return StepPlan([&](std::int64_t epoch) { return loader.batches_in_epoch(epoch); }, options.epochs, options.max_steps,
+                  options.gradient_accumulation_steps);
+}
+
+}  // namespace
+
+std::string_view to_string(TrainingEnd end) noexcept {
+  switch (end) {
+    case TrainingEnd::finished: return "finished";
+    case TrainingEnd::cancelled: return "cancelled";
+    case TrainingEnd::stopped_by_callback: return "stopped by a callback";
+    case TrainingEnd::early_stopping: return "early stopping";
+  }
+  return "unknown";
+}
+
+struct Trainer::Impl {
+  TrainerParts parts;
+};
+
+Trainer::Trainer(CausalLM& model, const Dataset& data, TrainingOptions options, TrainingCallbacks callbacks)
+    : Trainer(model, data.train(), data.validation(), std::move(options), std::move(callbacks)) {}
+
+Trainer::Trainer(CausalLM& model, Dataset train, std::optional<Dataset> validation, TrainingOptions options,
+                 TrainingCallbacks callbacks) {
+  if (validation && validation->size() == 0) validation.reset();
+  check_options(options, model, validation.has_value());
+  if (train.size() == 0) throw Error(ErrorKind::usage, "no rows to train on", {.field = "data"});
+  if (model.trainable_parameters().empty()) {
+    throw Error(ErrorKind::usage, "nothing requires gradients",
+                {.field = "model", .expected = "add_adapter, or set_requires_grad(true)"});
+  }
+  StepPlan plan = make_plan(train, options);
+  impl_ = std::make_unique<Impl>(Impl{
+      {model, std::move(train), std::move(validation), std::move(options), std::move(callbacks), std::move(plan)}});
+}
+
+Trainer::Trainer(Trainer&&) noexcept = default;
+Trainer& Trainer::operator=(Trainer&&) noexcept = default;
+Trainer::~Trainer() = default;
+
+TrainingResult Trainer::train(std::stop_token stop) {
+  return guarded([&] { return TrainingLoop(impl_->parts).run(std::move(stop)); });
+}
+
+Evaluation Trainer::evaluate() {
+  if (!impl_->parts.validation) throw Error(ErrorKind::usage, "no held-back rows", {.field = "validation"});
+  return guarded([&] { return powerhouse::evaluate(impl_->parts); });
+}
+
+std::int64_t Trainer::total_steps() const { return impl_->parts.plan.total_steps(); }
+
+double Trainer::learning_rate(std::int64_t step) const {
+  const TrainingOptions& options = impl_->parts.options;
+  const double rate = options.learning_rate.value_or(
+      std::visit([](const auto& own) { return std::optional<double>(own.lr).value_or(0); }, options.optimizer));
+  return rate * learning_rate_multiplier(options.schedule, step - 1, total_steps());
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,30 @@
+// Everything that the next step depends on but tensors: what trainer_state.json says.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "support/json.h"
+
+namespace powerhouse {
+
+struct TrainerState {
+  std::string run_id{};  // of this run and those that resume it
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::int64_t tokens = 0;
+  std::string data_position{};  // DataLoader::position
+  std::string data_fingerprint{};
+  std::optional<double> best_eval_loss{};
+  std::string best_checkpoint{};                // its folder's name
+  std::int64_t evaluations_without_better = 0;  // for early stopping
+  Json recent_losses = Json::Array{};           // of the last steps, for the result
+  Json watchdog{};
+};
+
+JsonObject to_json(const TrainerState& state);
+/// Error{format} naming `file` where something is missing.
+TrainerState trainer_state_from(const JsonObject& object, const std::string& file);
+
+}  // namespace powerhouse

@@ -1,0 +1,75 @@
+// One call of Trainer::train: the loop over steps, and the state that it moves.
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "powerhouse/data_loader.h"
+#include "powerhouse/optimizer.h"
+#include "powerhouse/trainer.h"
+#include "training/checkpoint.h"
+#include "training/run_files.h"
+#include "training/step_plan.h"
+#include "training/trainer_state.h"
+#include "training/watchdog.h"
+
+namespace powerhouse {
+
+/// Everything a Trainer holds between calls.
+struct TrainerParts {
+  CausalLM& model;
+  Dataset train;
+  std::optional<Dataset> validation;
+  TrainingOptions options;
+  TrainingCallbacks callbacks;
+  StepPlan plan;
+};
+
+/// Scores held-back rows.
+Evaluation evaluate(const TrainerParts& parts);
+
+class TrainingLoop {
+ public:
+  explicit TrainingLoop(TrainerParts& parts);
+  TrainingResult run(std::stop_token stop);
+
+ private:
+  struct StepData {
+    std::vector<TokenBatch> batches;
+    std::vector<RowPlace> rows;
+    std::int64_t tokens = 0, target_tokens = 0;
+  };
+
+  void begin();  // a new run, or resumed
+  void resume(const std::string& folder);
+  StepData next_data();
+  void step();
+  double forward_and_backward(const StepData& data);
+  void update(TrainingStep& record, const StepData& data);
+  void skip(TrainingStep& record, const StepData& data, const std::string& reason);
+  void roll_back(const TrainingStep& record);
+  void after_step(const TrainingStep& record);
+  void run_evaluation();
+  void save();
+  void rotate();
+  void finish(TrainingResult& result);
+
+  TrainerParts& parts_;
+  const TrainingOptions& options_;
+  DataLoader loader_;
+  Optimizer optimizer_;
+  Watchdog watchdog_;
+  TrainerState state_;
+  std::unique_ptr<RunFiles> files_;
+  TrainingControl control_;
+  std::string last_checkpoint_{};  // of this run
+  std::int64_t last_saved_step_ = -1, last_evaluated_step_ = -1;
+  std::optional<double> last_eval_loss_{};
+  std::int64_t skipped_ = 0, tokens_ = 0;
+  double training_seconds_ = 0;
+  bool patience_lost_ = false, rolled_back_ = false;
+};
+
+}  // namespace powerhouse
