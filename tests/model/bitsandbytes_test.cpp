@@ -2,12 +2,14 @@
 // bit, their logits, and memory that stays that of the codes.
 #include <gtest/gtest.h>
 
+#include "expect_error.h"
 #include "fixture.h"
 #include "formats/bitsandbytes.h"
 #include "kernels/cpu/kernels.h"
 #include "model/causal_lm_impl.h"
 #include "ops/dequantize.h"
 #include "powerhouse/session.h"
+#include "temporary_folder.h"
 
 namespace powerhouse {
 namespace {
@@ -83,6 +85,60 @@ TEST_P(BitsAndBytes, IsTheSameAloneAndInABatchInExactNumerics) {
   for (std::int64_t row = 0; row < ids.size(0); ++row) {
     EXPECT_TRUE(session.forward(session.create(), to_vector(ids[row]), LogitsOf::all).equal(whole[row])) << row;
   }
+}
+
+TEST_P(BitsAndBytes, IsSavedAsItWas) {
+  const TemporaryFolder folder;
+  const CausalLM model = load(GetParam());
+  model.save_pretrained(folder.path());
+  const CausalLM again = CausalLM::from_pretrained(folder.path(), {.dtype = Dtype::f32});
+  int compared = 0;
+  for (const ParameterSpec& spec : model.impl().model->weights.specs()) {
+    const Weight& before = model.impl().model->weights.weight(spec);
+    const Weight& after = again.impl().model->weights.weight(spec);
+    ASSERT_EQ(before.format(), after.format()) << spec.name;
+    EXPECT_TRUE(dequantized(before, at::kFloat).equal(dequantized(after, at::kFloat))) << spec.name;
+    compared += is_bitsandbytes(after.format()) ? 1 : 0;
+  }
+  EXPECT_EQ(compared, 14);
+}
+
+TEST(LoadIn4Bit, FindsBitsandbytesCodes) {
+  for (const char* name : {"bnb_nf4", "bnb_nf4_nested", "bnb_fp4"}) {
+    const BitsAndBytesConfig config{.load_in_4bit = true,
+                                    .bnb_4bit_quant_type = std::string(name).substr(4, 3),
+                                    .bnb_4bit_use_double_quant = std::string(name).ends_with("nested")};
+    const CausalLM ours = CausalLM::from_pretrained(fixture("bnb_base"), {.dtype = Dtype::f32, .quantization = config});
+    const CausalLM theirs = load(name);
+    const DecoderWeights& weights = ours.impl().model->weights;
+    int compared = 0;
+    for (const ParameterSpec& spec : weights.specs()) {
+      const Weight& found = weights.weight(spec);
+      const Weight& wanted = theirs.impl().model->weights.weight(spec);
+      ASSERT_EQ(is_bitsandbytes(found.format()), is_bitsandbytes(wanted.format())) << spec.name;
+      EXPECT_TRUE(dequantized(found, at::kFloat).equal(dequantized(wanted, at::kFloat))) << name << " " << spec.name;
+      compared += is_bitsandbytes(found.format()) ? 1 : 0;
+    }
+    EXPECT_EQ(compared, 14);
+  }
+}
+
+TEST(LoadIn4Bit, SkipsModulesByName) {
+  const BitsAndBytesConfig config{.load_in_4bit = true, .llm_int8_skip_modules = {"model.layers.0", "down_proj"}};
+  const CausalLM model = CausalLM::from_pretrained(fixture("bnb_base"), {.quantization = config});
+  for (const ParameterSpec& spec : model.impl().model->weights.specs()) {
+    const bool expected = spec.layer == 1 && spec.shape.size() == 2 && spec.role != Role::down_proj;
+    EXPECT_EQ(is_bitsandbytes(model.impl().model->weights.weight(spec).format()), expected) << spec.name;
+  }
+}
+
+TEST(LoadIn4Bit, RefusesWhatItCannotDo) {
+  expect_error(ErrorKind::usage, "bnb_4bit_quant_type", [] {
+    CausalLM::from_pretrained(fixture("bnb_base"),
+                              {.quantization = {.load_in_4bit = true, .bnb_4bit_quant_type = "nf3"}});
+  });
+  expect_error(ErrorKind::unsupported, "down_proj",
+               [] { CausalLM::from_pretrained(fixture("tiny_blocks"), {.quantization = {.load_in_4bit = true}}); });
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/model/bnb_*: a random Llama that transformers and bitsandbytes quantized, and its logits.
+"""Writes tests/fixtures/model/bnb_*: a random Llama that transformers and bitsandbytes quantized, and its logits; bnb_base is the model before, in bf16.
 
 Each folder holds config.json, model.safetensors and expected.safetensors: input_ids, and logits by float32 products of
 the weights as bitsandbytes dequantizes them (its own CPU product rounds to bf16 on some processors).
@@ -6,7 +6,6 @@ Ran with transformers 5.23.0, bitsandbytes 0.50.2, torch 2.11.0.
 """
 import os
 import shutil
-import tempfile
 
 import bitsandbytes as bnb
 import torch
@@ -33,7 +32,8 @@ def base(folder):
             parameter.normal_(0, 0.15)
             if "norm" in name:
                 parameter.add_(1.0)
-    model.save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
+    os.remove(os.path.join(folder, "generation_config.json"))
 
 
 def dense_weight(module):
@@ -46,26 +46,26 @@ def dense_weight(module):
 
 def main():
     ids = torch.tensor([[1, 7, 79, 3, 3, 42, 66, 8, 13, 21, 34, 55], [1, 2, 3, 5, 8, 13, 21, 34, 55, 11, 12, 13]])
-    with tempfile.TemporaryDirectory() as folder:
-        base(folder)
-        for name, config in KINDS.items():
-            model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, dtype=torch.float32,
-                                                         device_map="cpu", attn_implementation="eager").eval()
-            out = os.path.join(HERE, name)
-            shutil.rmtree(out, ignore_errors=True)
-            model.save_pretrained(out)
-            dense = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-            weights = {"input_ids": ids}
-            with torch.no_grad():
-                for path, module in model.named_modules():
-                    if isinstance(module, (bnb.nn.Linear4bit, bnb.nn.Linear8bitLt)):
-                        weight = dense_weight(module)
-                        dense.get_submodule(path).weight.copy_(weight)
-                        if path.endswith("0.mlp.down_proj"):
-                            weights["down_proj"] = weight.contiguous()
-                weights["logits"] = dense(ids).logits
-            save_file(weights, os.path.join(out, "expected.safetensors"))
-            os.remove(os.path.join(out, "generation_config.json"))
+    folder = os.path.join(HERE, "bnb_base")
+    base(folder)
+    for name, config in KINDS.items():
+        model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, dtype=torch.float32,
+                                                     device_map="cpu", attn_implementation="eager").eval()
+        out = os.path.join(HERE, name)
+        shutil.rmtree(out, ignore_errors=True)
+        model.save_pretrained(out)
+        dense = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+        weights = {"input_ids": ids}
+        with torch.no_grad():
+            for path, module in model.named_modules():
+                if isinstance(module, (bnb.nn.Linear4bit, bnb.nn.Linear8bitLt)):
+                    weight = dense_weight(module)
+                    dense.get_submodule(path).weight.copy_(weight)
+                    if path.endswith("0.mlp.down_proj"):
+                        weights["down_proj"] = weight.contiguous()
+            weights["logits"] = dense(ids).logits
+        save_file(weights, os.path.join(out, "expected.safetensors"))
+        os.remove(os.path.join(out, "generation_config.json"))
 
 
 main()
