@@ -21,6 +21,17 @@ namespace powerhouse {
 
 struct LoraConfig;  // adapter.h
 
+/// Quantization of linear layers as bitsandbytes has it (Dettmers et al. 2023, arXiv 2305.14314), in the names and with
+/// the defaults of transformers' class of this name.
+struct BitsAndBytesConfig {
+  bool load_in_4bit = false;
+  std::string bnb_4bit_quant_type = "fp4";  ///< fp4 or nf4; blocks of 64
+  bool bnb_4bit_use_double_quant = false;   ///< scales take the values that codes of 8 bits can say
+  /// Beginnings or ends of names of modules that stay as they are. The head, embeddings, norms, routers and experts'
+  /// fused tensors always do.
+  std::vector<std::string> llm_int8_skip_modules{};
+};
+
 struct LoadOptions {
   /// The compute type; weights are converted to it at load. Automatic: f32 for float32 checkpoints, bf16 for all
   /// others, and in sessions quantized weights are multiplied as they are, by activations in codes of 15 bits with a
@@ -38,6 +49,9 @@ struct LoadOptions {
   /// (docs/numerics.md). Error{unsupported} for a compute type that is named and not f32, for other types of the
   /// cache, and for sequences so long that a RoPE which depends on the length changes.
   Numerics numerics = Numerics::fast;
+  /// Makes linear layers 4-bit while loading, one after the other, from a checkpoint of any type: the same codes as
+  /// bitsandbytes finds from weights of the compute type. Error{unsupported} for rows that are no multiple of 64.
+  BitsAndBytesConfig quantization{};
 };
 
 struct SaveOptions {

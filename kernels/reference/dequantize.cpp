@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "kernels/common/float16.h"
+#include "kernels/common/four_bit.h"
+#include "kernels/reference/dequantize_grids.h"
 
 namespace powerhouse {
 namespace {
@@ -228,6 +230,22 @@ void iq4_xs(const u8* block, float* out) {
   }
 }
 
+// --- bitsandbytes: a float32 scale, then 64 codes ---
+
+template <const float* kLevels>
+void four_bit(const u8* block, float* out) {
+  const auto scale = load<float>(block);
+  for (int i = 0; i < 32; ++i) {
+    out[2 * i] = kLevels[block[4 + i] >> 4] * scale;
+    out[2 * i + 1] = kLevels[block[4 + i] & 15] * scale;
+  }
+}
+
+void int8_rows(const u8* block, float* out) {
+  const auto scale = load<float>(block);
+  for (int i = 0; i < 64; ++i) out[i] = static_cast<float>(static_cast<i8>(block[4 + i])) * scale * kInt8Step;
+}
+
 template <void (*kBlock)(const u8*, float*), int kElements, int kBytes>
 void blocks(const u8* source, float* out, std::int64_t elements) {
   for (std::int64_t block = 0; block < elements / kElements; ++block) {
@@ -266,16 +284,29 @@ constexpr RowFunction row_function(BlockFormat format) {
     case BlockFormat::q6_k: return blocks<q6_k, 256, 210>;
     case BlockFormat::iq4_nl: return blocks<iq4_nl, 32, 18>;
     case BlockFormat::iq4_xs: return blocks<iq4_xs, 256, 136>;
+    case BlockFormat::nf4: return blocks<four_bit<kNf4Levels>, 64, 36>;
+    case BlockFormat::fp4: return blocks<four_bit<kFp4Levels>, 64, 36>;
+    case BlockFormat::int8_rows: return blocks<int8_rows, 64, 68>;
     default: return nullptr;
   }
 }
 
 }  // namespace
 
-bool can_dequantize(BlockFormat format) noexcept { return row_function(format) != nullptr; }
+bool can_dequantize(BlockFormat format) noexcept {
+  return row_function(format) != nullptr || grid_block_function(format) != nullptr;
+}
 
 void dequantize_row(BlockFormat format, const void* source, float* destination, std::int64_t elements) noexcept {
-  row_function(format)(static_cast<const u8*>(source), destination, elements);
+  const auto* bytes = static_cast<const u8*>(source);
+  if (const BlockFunction block = grid_block_function(format)) {
+    const BlockInfo info = block_info(format);
+    for (std::int64_t i = 0; i < elements / info.block_elements; ++i) {
+      block(bytes + i * info.block_bytes, destination + i * info.block_elements);
+    }
+    return;
+  }
+  row_function(format)(bytes, destination, elements);
 }
 
 }  // namespace powerhouse

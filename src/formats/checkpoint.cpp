@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "formats/bitsandbytes.h"
 #include "formats/safetensors.h"
 #include "formats/torch_file.h"
 #include "powerhouse/error.h"
@@ -38,7 +39,12 @@ Checkpoint open(const std::string& path, bool with_tensors, bool complete) {
   if (has_file(path, "generation_config.json")) {
     checkpoint.generation_config = Json::parse_file(path + "/generation_config.json");
   }
-  if (with_tensors) checkpoint.tensors = folder_tensors(path, missing);
+  if (!with_tensors) return checkpoint;
+  checkpoint.tensors = folder_tensors(path, missing);
+  const Json* quantization = checkpoint.config.get("quantization_config");
+  if (quantization != nullptr && quantization->string_or("quant_method", "") == "bitsandbytes") {
+    checkpoint.tensors = join_bitsandbytes(std::move(checkpoint.tensors));
+  }
   return checkpoint;
 }
 

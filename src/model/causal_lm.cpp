@@ -4,11 +4,13 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros_ops.h>
 
+#include "formats/bitsandbytes.h"
 #include "formats/checkpoint.h"
 #include "kernels/cpu/kernels.h"
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
 #include "model/gguf_saver.h"
+#include "model/load_in_4bit.h"
 #include "model/loader.h"
 #include "model/numeric_check.h"
 #include "model/saver.h"
@@ -155,6 +157,7 @@ CausalLM::~CausalLM() = default;
 CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& options) {
   check_device(options.device);
   check_kernels();
+  check(options.quantization);
   return guarded([&] {
     const Checkpoint checkpoint = open_checkpoint(path);
     LoadedConfig loaded = load_config(checkpoint);
@@ -164,13 +167,17 @@ CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& o
                   {.file = path, .field = "numerics", .found = "exact"});
     }
     DecoderWeights weights = load_weights(checkpoint, loaded, type);
+    if (options.quantization.load_in_4bit) load_in_4bit(weights, options.quantization, type);
     auto impl = std::make_shared<Impl>();
     impl->model = std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type,
                                           path, options.numerics);
     Model& model = *impl->model;
     if (options.dtype == Dtype::automatic) model.plan = Plan::compile(model.config, model.weights, options.numerics);
     if (!model.plan) {
-      for (const ParameterSpec& spec : model.weights.specs()) model.weights.weight(spec).tensor();
+      for (const ParameterSpec& spec : model.weights.specs()) {
+        const Weight& weight = model.weights.weight(spec);
+        if (!is_bitsandbytes(weight.format())) weight.tensor();
+      }
     }
     return CausalLM(std::move(impl));
   });

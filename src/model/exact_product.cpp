@@ -39,9 +39,12 @@ at::Tensor multiply_rows(const PlanMatrix& matrix, const at::Tensor& x) {
   at::Tensor y = empty_tensor({rows.size(0), matrix.outputs}, at::kFloat);
   auto* const to = y.mutable_data_ptr<float>();
   const Codes codes(rows, matrix.packed.has_value());
-  const FewRows input{
+  const FewRows all{
       .x = rows.const_data_ptr<float>(), .x_stride = rows.size(1), .codes = codes.rows, .rows = rows.size(0)};
   parallel_for(panel_count(matrix.outputs), 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> tile(matrix.blocks ? static_cast<std::size_t>(kPanelRows * matrix.inputs) : 0);
+    FewRows input = all;
+    input.tile = tile.data();
     multiply_few(cpu::kernels(), matrix, input, {begin, end}, to, matrix.outputs);
   });
   return y;

@@ -16,6 +16,7 @@ struct FewRows {
   std::int64_t x_stride = 0;
   cpu::QuantizedRows codes{};
   std::int64_t rows = 0;
+  float* tile = nullptr;  // room for kPanelRows rows of a matrix of blocks
 };
 void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, const FewRows& input, Range panels,
                   float* y, std::int64_t y_stride);

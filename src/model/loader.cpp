@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "formats/bitsandbytes.h"
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
 
@@ -89,11 +90,14 @@ class Finder {
   }
 
   static void check_shape(const TensorView& view, const Assembly& assembly) {
-    if (without_leading_ones(view.shape) == without_leading_ones(assembly.shape)) return;
+    std::vector<std::int64_t> shape = assembly.shape;
+    // bitsandbytes keeps rows of outputs where the family has [in, out].
+    if (assembly.transposed && is_bitsandbytes(view.format)) std::swap(shape[shape.size() - 2], shape.back());
+    if (without_leading_ones(view.shape) == without_leading_ones(shape)) return;
     throw Error(ErrorKind::format, "wrong shape",
                 {.file = view.file->path(),
                  .field = view.name,
-                 .expected = shape_text(assembly.shape),
+                 .expected = shape_text(shape),
                  .found = shape_text(view.shape)});
   }
 
@@ -213,7 +217,8 @@ void part(DecoderWeights& weights, const TensorMatch& match) {
 
 DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type) {
   // Codes (FP8, INT8 ...) whose scales stand beside them under names of their own: as plain numbers they are noise.
-  if (const Json* quantization = checkpoint.config.get("quantization_config")) {
+  const Json* quantization = checkpoint.config.get("quantization_config");
+  if (quantization != nullptr && quantization->string_or("quant_method", "") != "bitsandbytes") {
     throw Error(ErrorKind::unsupported, "quantized folders are not read",
                 {.file = checkpoint.path + "/config.json",
                  .field = "quantization_config",
@@ -232,7 +237,7 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
     const FoundWeight& found = match.found[i];
     StoredWeight stored{.shape = spec.shape,
                         .place = found.assembly->place,
-                        .transposed = found.assembly->transposed,
+                        .transposed = found.assembly->transposed && !is_bitsandbytes(found.views.front()->format),
                         .offset = found.assembly->offset,
                         .by_element = found.assembly->by_element};
     if (spec.transposed) std::swap(stored.shape[stored.shape.size() - 2], stored.shape.back());

@@ -43,6 +43,25 @@ at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& 
   return whole.detach().index_select(0, index);
 }
 
+// Blocks without panels, where they can be read by rows.
+bool read_blocks(const Weight& weight, std::int64_t outputs, const RowOrder& order, PlanMatrix& matrix) {
+  const StoredWeight* const stored = weight.stored();
+  if (stored == nullptr || stored->transposed || stored->offset != 0.0f || stored->shape.size() < 2) return false;
+  const BlockInfo info = block_info(weight.format());
+  if (info.block_elements == 1) return false;
+  const std::int64_t row_bytes = stored->shape.back() / info.block_elements * info.block_bytes;
+  auto rows = std::make_shared<std::vector<const std::byte*>>();
+  for (std::int64_t i = 0; i < outputs; ++i) {
+    const std::int64_t row = order(i);
+    const RowPlace place = stored->place ? stored->place(row) : RowPlace{0, row};
+    rows->push_back(stored->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes);
+  }
+  const bool in_memory = stored->views.front().file->is_in_memory();
+  (in_memory ? matrix.own_bytes : matrix.file_bytes) = static_cast<std::size_t>(outputs * row_bytes);
+  matrix.blocks = BlockRows{.format = weight.format(), .rows = std::move(rows)};
+  return true;
+}
+
 }  // namespace
 
 PlanMatrix matrix_of(PanelPacker& packer, const Weight& weight, const Weight& bias, std::int64_t outputs,
@@ -54,6 +73,8 @@ PlanMatrix matrix_of(PanelPacker& packer, const Weight& weight, const Weight& bi
     matrix.inputs = weight.stored()->shape.back();
   } else if (matrix.bf16) {
     matrix.inputs = matrix.bf16->inputs();
+  } else if (read_blocks(weight, outputs, rows, matrix)) {
+    matrix.inputs = weight.stored()->shape.back();
   } else {
     matrix.dense = weight.stored_rows(outputs, rows);
     if (matrix.dense.defined()) {

@@ -63,7 +63,8 @@ struct PlanBuffers {
   struct Own {
     PlanInput input{};  // of few rows: each worker prepares all of them itself, which costs less than waiting
     std::vector<float> scratch{};
-    PlanInput routed{};  // rows of few slots
+    std::vector<float> tile{};  // rows of blocks as numbers
+    PlanInput routed{};         // rows of few slots
     PlanRoutes routes{};
     std::vector<float> probabilities{};
     ops::AttentionParts parts{};  // of one row, in exact numerics

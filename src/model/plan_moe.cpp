@@ -29,6 +29,7 @@ PlanMatrix part_of(const PlanMatrix& all, std::int64_t first, std::int64_t count
   PlanMatrix part{.type = all.type, .inputs = all.inputs, .outputs = count};
   if (all.packed) part.packed = all.packed->part(first, count);
   if (all.bf16) part.bf16 = all.bf16->part(first, count);
+  if (all.blocks) part.blocks = BlockRows{all.blocks->format, all.blocks->rows, all.blocks->first + first};
   if (all.dense.defined()) part.dense = all.dense.narrow(0, first, count);
   if (!all.bias.empty()) part.bias.assign(all.bias.begin() + first, all.bias.begin() + first + count);
   return part;

@@ -1,7 +1,9 @@
 // What a plan is made of: matrices as products read them, norms, and the layers in order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -12,21 +14,33 @@
 
 namespace powerhouse {
 
-/// Rows of outputs, in panels or as plain numbers of a float type.
+/// Rows of blocks that have no panels: they stay as they lie, and products make them numbers a tile at a time.
+struct BlockRows {
+  BlockFormat format = BlockFormat::f32;
+  std::shared_ptr<const std::vector<const std::byte*>> rows{};  // where each begins
+  std::int64_t first = 0;                                       // of this matrix among them
+
+  /// Rows [begin, begin + count) of `inputs` elements, one behind the other.
+  void read(const cpu::CpuKernels& kernels, std::int64_t begin, std::int64_t count, std::int64_t inputs, Element type,
+            void* out) const noexcept;
+};
+
+/// Rows of outputs, in panels, in blocks, or as plain numbers of a float type.
 struct PlanMatrix {
   std::optional<PackedMatrix> packed{};
   std::optional<PackedBf16> bf16{};
+  std::optional<BlockRows> blocks{};
   at::Tensor dense{};           // or this; its rows' elements lie together
   Element type = Element::f32;  // of `dense`
-  std::size_t own_bytes = 0;    // of `dense`, where it is a copy; 0 where it is a weight's tensor
-  std::size_t file_bytes = 0;   // of `dense`, where it lies in the file
+  std::size_t own_bytes = 0;   // of `dense`, where it is a copy; 0 where it is a weight's tensor. Of `blocks` in memory
+  std::size_t file_bytes = 0;  // of `dense` and `blocks`, where they lie in the file
   std::vector<float> bias{};
   std::int64_t inputs = 0;
   std::int64_t outputs = 0;
 
   /// Whether many rows are multiplied by it in bf16: where the processor does, and its numbers have no more bits.
   bool takes_bf16() const {
-    return cpu::kernels().gemm_type == Element::bf16 && (packed || bf16 || type == Element::bf16);
+    return cpu::kernels().gemm_type == Element::bf16 && (packed || bf16 || blocks || type == Element::bf16);
   }
 };
 
@@ -73,6 +87,7 @@ struct PlanLayer {
 /// Elements that a row takes as products read it, in floats, in codes and in bf16.
 struct PlanRowSize {
   std::int64_t floats = 0, codes = 0, bf16 = 0;
+  std::int64_t tile = 0;  // floats of a worker: rows of blocks as numbers
 
   /// A row with zeros up to a multiple of kGemmPad behind it. Rows that lie a multiple of 4096 bytes apart would take
   /// each other's place in the first-level cache: a step more.

@@ -108,6 +108,52 @@ cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row) {
   return codes;
 }
 
+void BlockRows::read(const cpu::CpuKernels& kernels, std::int64_t begin, std::int64_t count, std::int64_t inputs,
+                     Element type, void* out) const noexcept {
+  const std::int64_t blocks = inputs / block_info(format).block_elements;
+  for (std::int64_t i = 0; i < count; ++i) {
+    kernels.dequantize({.format = format,
+                        .type = type,
+                        .source = (*rows)[static_cast<std::size_t>(first + begin + i)],
+                        .destination = static_cast<std::byte*>(out) + i * inputs * element_bytes(type)},
+                       0, blocks);
+  }
+}
+
+namespace {
+
+void add_bias(const PlanMatrix& matrix, std::int64_t begin, std::int64_t end, std::int64_t rows, float* y,
+              std::int64_t y_stride) {
+  if (matrix.bias.empty()) return;
+  for (std::int64_t m = 0; m < rows; ++m) {
+    for (std::int64_t n = begin; n < end; ++n) y[m * y_stride + n] += matrix.bias[static_cast<std::size_t>(n)];
+  }
+}
+
+// Panel by panel: sixteen rows become float32 in the cache.
+// NOLINTNEXTLINE(readability-non-const-parameter): the kernels write to y
+void multiply_blocks(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, const FewRows& input, Range panels,
+                     float* y, std::int64_t y_stride) {
+  for (std::int64_t begin = panels.begin * kPanelRows; begin < std::min(panels.end * kPanelRows, matrix.outputs);
+       begin += kPanelRows) {
+    const std::int64_t count = std::min<std::int64_t>(kPanelRows, matrix.outputs - begin);
+    matrix.blocks->read(kernels, begin, count, matrix.inputs, Element::f32, input.tile);
+    kernels.linear({.wide_x = true,
+                    .x = input.x,
+                    .weight = input.tile,
+                    .y = y + begin,
+                    .rows = input.rows,
+                    .inputs = matrix.inputs,
+                    .x_stride = input.x_stride,
+                    .weight_stride = matrix.inputs,
+                    .y_stride = y_stride},
+                   0, count);
+    add_bias(matrix, begin, begin + count, input.rows, y, y_stride);
+  }
+}
+
+}  // namespace
+
 // NOLINTNEXTLINE(readability-non-const-parameter): the kernels write to y
 void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, const FewRows& input, Range panels,
                   float* y, std::int64_t y_stride) {
@@ -137,6 +183,7 @@ void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, cons
                         panels.begin, panels.end);
     return;
   }
+  if (matrix.blocks) return multiply_blocks(kernels, matrix, input, panels, y, y_stride);
   const std::int64_t begin = panels.begin * kPanelRows;
   const std::int64_t end = std::min(panels.end * kPanelRows, matrix.outputs);
   kernels.linear({.type = matrix.type,
@@ -150,10 +197,7 @@ void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, cons
                   .weight_stride = matrix.dense.stride(0),
                   .y_stride = y_stride},
                  begin, end);
-  if (matrix.bias.empty()) return;
-  for (std::int64_t m = 0; m < input.rows; ++m) {
-    for (std::int64_t n = begin; n < end; ++n) y[m * y_stride + n] += matrix.bias[static_cast<std::size_t>(n)];
-  }
+  add_bias(matrix, begin, end, input.rows, y, y_stride);
 }
 
 void PlanPass::multiply_many(const Worker& worker, const PlanMatrix& matrix, const PlanInput& input, Range rows,
@@ -161,6 +205,28 @@ void PlanPass::multiply_many(const Worker& worker, const PlanMatrix& matrix, con
   const bool in_bf16 = matrix.takes_bf16();
   const void* x = input.floats.data() + rows.begin * input.stride;
   if (in_bf16) x = input.bf16.data() + rows.begin * input.stride;
+  if (matrix.blocks) {  // as many panels as the kernel takes at once, made numbers of the rows' type
+    const Element type = in_bf16 ? Element::bf16 : Element::f32;
+    for (std::int64_t first = panels.begin; first < panels.end; first += cpu::kGemmMaxPanels) {
+      const std::int64_t begin = first * kPanelRows;
+      const std::int64_t end = std::min(std::min(first + cpu::kGemmMaxPanels, panels.end) * kPanelRows, matrix.outputs);
+      matrix.blocks->read(kernels_, begin, end - begin, matrix.inputs, type, worker.own.tile.data());
+      kernels_.gemm({.x_type = type,
+                     .x = x,
+                     .weight = worker.own.tile.data(),
+                     .weight_type = type,
+                     .bias = matrix.bias.empty() ? nullptr : matrix.bias.data() + begin,
+                     .y = y + begin,
+                     .rows = rows.end - rows.begin,
+                     .inputs = matrix.inputs,
+                     .outputs = end - begin,
+                     .x_stride = input.stride,
+                     .weight_stride = matrix.inputs,
+                     .y_stride = y_stride},
+                    0, panel_count(end - begin), worker.own.scratch.data());
+    }
+    return;
+  }
   const Bf16Panels bf16 = matrix.bf16 ? matrix.bf16->panels() : Bf16Panels{};
   const void* dense = matrix.dense.defined() ? matrix.dense.const_data_ptr() : nullptr;
   kernels_.gemm({.x_type = in_bf16 ? Element::bf16 : Element::f32,
@@ -192,7 +258,8 @@ void PlanPass::multiply(const Worker& worker, const PlanMatrix& matrix, PlanInpu
       const FewRows few{.x = input.floats.data() + run.begin * input.stride,
                         .x_stride = input.stride,
                         .codes = rows_from(input.quantized(), run.begin),
-                        .rows = run.end - run.begin};
+                        .rows = run.end - run.begin,
+                        .tile = worker.own.tile.data()};
       multiply_few(kernels_, matrix, few, panels, to, y_stride);
     }
   }

@@ -11,6 +11,9 @@ void PlanRowSize::include(const PlanProduct& product) {
   floats = std::max(floats, size);
   if (product.reads_codes()) codes = std::max(codes, size);
   if (product.reads_bf16()) bf16 = std::max(bf16, size);
+  for (const PlanMatrix& matrix : product.matrices) {
+    if (matrix.blocks) tile = std::max(tile, cpu::kGemmMaxPanels * kPanelRows * matrix.inputs);
+  }
 }
 
 void PlanSizes::include(const PlanLayer& layer) {
@@ -89,6 +92,7 @@ void PlanPass::make_room(int workers) {
   if (static_cast<int>(buffers_.own.size()) < workers) buffers_.own.resize(static_cast<std::size_t>(workers));
   for (PlanBuffers::Own& own : buffers_.own) {
     grow(own.scratch, many ? std::max(sizes.scratch, cpu::kGemmScratchFloats) : sizes.scratch);
+    grow(own.tile, std::max(sizes.input.tile, sizes.routed.tile));
     own.input.reserve(kOwnRows, sizes.input);
     if (slots == 0) continue;
     grow(own.probabilities, sizes.experts);

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "formats/safetensors.h"
+#include "model/bitsandbytes_saver.h"
 #include "model/llama3_factors.h"
 #include "model/tokenizer_files.h"
 #include "ops/tensors.h"
@@ -89,6 +90,10 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
   if (model.config.bos_token_id) config.as_object()["bos_token_id"] = *model.config.bos_token_id;
   if (!model.config.eos_token_ids.empty()) config.as_object()["eos_token_id"] = id_list(model.config.eos_token_ids);
 
+  if (Json quantization = bitsandbytes_config(model); quantization.is_object()) {
+    config.as_object()["quantization_config"] = std::move(quantization);
+  }
+
   std::error_code failure;
   std::filesystem::create_directories(folder, failure);
   if (failure) throw Error(ErrorKind::io, "cannot create the folder: " + failure.message(), {.file = folder});
@@ -109,7 +114,9 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
 
   std::vector<TensorSource> sources;
   for (const ParameterSpec& spec : model.weights.specs()) {
-    add_sources(sources, model.weights.weight(spec).matrix(), spec.hf.front());
+    const Weight& weight = model.weights.weight(spec);
+    if (add_bitsandbytes(sources, weight, spec.hf.front(), model.type)) continue;
+    add_sources(sources, weight.matrix(), spec.hf.front());
   }
   write_safetensors_folder(folder, sources, options.max_shard_bytes);
   write_atomically(folder + "/config.json", config.dump(2) + "\n");

@@ -24,6 +24,7 @@ class MappedFile {
   ~MappedFile();
 
   const std::string& path() const noexcept { return path_; }
+  bool is_in_memory() const noexcept { return !memory_.empty(); }
   std::size_t size() const noexcept { return size_; }
   std::span<const std::byte> bytes() const noexcept { return {static_cast<const std::byte*>(data_), size_}; }
   std::string_view text() const noexcept { return {static_cast<const char*>(data_), size_}; }

@@ -18,8 +18,8 @@ const TensorView* find(const SafetensorsFile& file, const std::string& name) {
   return nullptr;
 }
 
-TEST(Dequantize, GivesTheBitsOfTheGgufPackage) {
-  const SafetensorsFile file = read_safetensors(std::string(POWERHOUSE_FIXTURES) + "/formats/blocks.safetensors");
+void compare_all(const char* name_of_file, int expected_formats) {
+  const SafetensorsFile file = read_safetensors(std::string(POWERHOUSE_FIXTURES) + "/formats/" + name_of_file);
   int compared = 0;
   for (int i = 0; i < kBlockFormatCount; ++i) {
     const auto format = static_cast<BlockFormat>(i);
@@ -45,7 +45,12 @@ TEST(Dequantize, GivesTheBitsOfTheGgufPackage) {
     }
     ++compared;
   }
-  EXPECT_EQ(compared, 13);
+  EXPECT_EQ(compared, expected_formats);
+}
+
+TEST(Dequantize, GivesTheBitsOfTheGgufPackage) {
+  compare_all("blocks.safetensors", 13);
+  compare_all("grid_blocks.safetensors", 10);
 }
 
 TEST(Dequantize, ReadsEightBitFloats) {

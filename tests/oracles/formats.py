@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "formats")
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "BF16"]
+GRID_TYPES = ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0", "TQ2_0", "MXFP4"]
 BLOCKS = 37  # odd, so that no loop over blocks comes out even
 
 
@@ -53,18 +54,18 @@ def split_gguf(folder):
         writer.close()
 
 
-def blocks():
+def blocks(types, count, file):
     generator = numpy.random.default_rng(5)
     tensors = {}
-    for name in TYPES:
+    for name in types:
         kind = GGMLQuantizationType[name]
         elements, size = gguf.GGML_QUANT_SIZES[kind]
-        raw = generator.integers(0, 256, (BLOCKS * (1 if elements > 1 else 32), size), dtype=numpy.uint8)
+        raw = generator.integers(0, 256, (count * (1 if elements > 1 else 32), size), dtype=numpy.uint8)
         with numpy.errstate(all="ignore"):
             values = gguf.quants.dequantize(raw.reshape(1, -1), kind).astype(numpy.float32).ravel()
         tensors[name + ".blocks"] = raw.ravel()
         tensors[name + ".values"] = values
-    save_file(tensors, os.path.join(HERE, "blocks.safetensors"))
+    save_file(tensors, os.path.join(HERE, file))
 
 
 def every_dtype():
@@ -79,5 +80,6 @@ def every_dtype():
 os.makedirs(HERE, exist_ok=True)
 small_gguf(os.path.join(HERE, "small.gguf"))
 split_gguf(HERE)
-blocks()
+blocks(TYPES, BLOCKS, "blocks.safetensors")
+blocks(GRID_TYPES, 7, "grid_blocks.safetensors")
 every_dtype()

@@ -1,0 +1,32 @@
+// bitsandbytes' quantized folders: codes whose scales stand beside them under names of their own, put together.
+//
+// 4 bits: `weight` (uint8 [n / 2, 1], the first element of two in the high half), `weight.absmax`, `weight.quant_map`
+// and `weight.quant_state.bitsandbytes__nf4` (or fp4), bytes of JSON with block size and shape; scales that are
+// quantized themselves bring `weight.nested_absmax` and `weight.nested_quant_map`. LLM.int8(): `weight` (int8) and
+// `SCB`, each row's maximum. A weight becomes one tensor of blocks (NF4, FP4, INT8 of kernels/common/blocks.h) in
+// memory, its scales in float32, from which other rooms read rows like any quantized file's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "formats/tensor_view.h"
+
+namespace powerhouse {
+
+/// The tensors of a folder whose config.json names bitsandbytes as its quantization; what is not quantized stays as it
+/// is. Error{format} for broken states and wrong sizes, naming tensor and file; Error{unsupported} for
+/// blocks of less than 64 elements or rows that are no multiple of 64.
+std::vector<TensorView> join_bitsandbytes(std::vector<TensorView> tensors);
+
+/// Whether a weight is one of those.
+constexpr bool is_bitsandbytes(BlockFormat format) {
+  return format == BlockFormat::nf4 || format == BlockFormat::fp4 || format == BlockFormat::int8_rows;
+}
+
+/// Such blocks of a matrix: from 4-bit codes and a scale for each `block_size` elements of the whole matrix.
+std::vector<std::byte> four_bit_blocks(const std::uint8_t* codes, const float* absmax, std::int64_t elements,
+                                       std::int64_t block_size);
+
+}  // namespace powerhouse

@@ -1,0 +1,114 @@
+#include "model/load_in_4bit.h"
+
+#include <algorithm>
+
+#include "formats/bitsandbytes.h"
+#include "kernels/reference/four_bit.h"
+#include "ops/dequantize.h"
+#include "ops/tensors.h"
+#include "powerhouse/error.h"
+#include "support/thread_team.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::int64_t kBlock = 64;
+constexpr std::int64_t kOuterBlock = 256;
+
+// As transformers matches: the beginning of a module's name, or its end.
+bool is_skipped(const std::string& parameter, const std::vector<std::string>& modules) {
+  const std::string name = parameter.substr(0, parameter.rfind('.'));
+  return std::any_of(modules.begin(), modules.end(),
+                     [&](const std::string& module) { return name.starts_with(module) || name.ends_with(module); });
+}
+
+// What is left of scales that are quantized themselves.
+void quantize_twice(at::Tensor& absmax) {
+  const std::int64_t count = absmax.numel();
+  const at::Tensor offset = absmax.mean();
+  const at::Tensor centred = absmax.sub(offset).contiguous();
+  std::vector<std::uint8_t> codes(static_cast<std::size_t>(count));
+  std::vector<float> outer(static_cast<std::size_t>((count + kOuterBlock - 1) / kOuterBlock));
+  quantize_dynamic(centred.const_data_ptr<float>(), count, kOuterBlock, codes.data(), outer.data());
+  float map[256];
+  dynamic_map(map);
+  auto* const out = absmax.mutable_data_ptr<float>();
+  const auto shift = offset.item<float>();
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    out[i] = map[codes[i]] * outer[i / static_cast<std::size_t>(kOuterBlock)] + shift;
+  }
+}
+
+TensorView quantized(const Weight& weight, const at::Tensor& matrix, FourBit kind, bool twice) {
+  const at::Tensor values = matrix.to(at::kFloat).contiguous();
+  const std::int64_t count = values.numel();
+  std::vector<std::uint8_t> codes(static_cast<std::size_t>(count / 2));
+  at::Tensor absmax = empty_tensor({count / kBlock}, at::kFloat);
+  const auto* from = values.const_data_ptr<float>();
+  auto* scales = absmax.mutable_data_ptr<float>();
+  parallel_for(count / kBlock, 64, [&](std::int64_t begin, std::int64_t end) {
+    quantize_four_bit(kind, from + begin * kBlock, (end - begin) * kBlock, kBlock, codes.data() + begin * kBlock / 2,
+                      scales + begin);
+  });
+  if (twice) quantize_twice(absmax);
+  const auto memory = MappedFile::in_memory(
+      weight.name(), four_bit_blocks(codes.data(), absmax.const_data_ptr<float>(), count, kBlock));
+  return {.name = weight.name(),
+          .format = kind == FourBit::nf4 ? BlockFormat::nf4 : BlockFormat::fp4,
+          .shape = matrix.sizes().vec(),
+          .data = memory->bytes().data(),
+          .bytes = memory->size(),
+          .file = memory};
+}
+
+}  // namespace
+
+bool is_linear(const ParameterSpec& spec) {
+  if (spec.is_bias) return false;
+  switch (spec.role) {
+    case Role::q_proj:
+    case Role::k_proj:
+    case Role::v_proj:
+    case Role::qkv_proj:
+    case Role::o_proj:
+    case Role::gate_proj:
+    case Role::up_proj:
+    case Role::gate_up_proj:
+    case Role::down_proj:
+    case Role::shared_gate_proj:
+    case Role::shared_up_proj:
+    case Role::shared_down_proj:
+    case Role::shared_expert_gate:
+    case Role::project_in:
+    case Role::project_out: return true;
+    default: return false;
+  }
+}
+
+void check(const BitsAndBytesConfig& config) {
+  if (config.bnb_4bit_quant_type == "nf4" || config.bnb_4bit_quant_type == "fp4") return;
+  throw Error(ErrorKind::usage, "no such 4-bit type",
+              {.field = "bnb_4bit_quant_type", .expected = "nf4 or fp4", .found = config.bnb_4bit_quant_type});
+}
+
+void load_in_4bit(DecoderWeights& weights, const BitsAndBytesConfig& config, at::ScalarType type) {
+  const FourBit kind = config.bnb_4bit_quant_type == "nf4" ? FourBit::nf4 : FourBit::fp4;
+  for (const ParameterSpec& spec : weights.specs()) {
+    Weight& weight = weights.weight(spec);
+    if (!is_linear(spec) || is_skipped(spec.name, config.llm_int8_skip_modules) || is_bitsandbytes(weight.format())) {
+      continue;
+    }
+    const at::Tensor matrix = dequantized(weight, type);
+    if (matrix.dim() != 2 || matrix.size(1) % kBlock != 0) {
+      throw Error(
+          ErrorKind::unsupported, "rows that are not quantized to 4 bits",
+          {.field = spec.name, .expected = "a multiple of 64 elements", .found = std::to_string(matrix.size(-1))});
+    }
+    TensorView view = quantized(weight, matrix, kind, config.bnb_4bit_use_double_quant);
+    weight.release_file();
+    StoredWeight stored{.views = {std::move(view)}, .shape = matrix.sizes().vec()};
+    weight = Weight::from_file(spec.name, std::move(stored), spec.transposed, type);
+  }
+}
+
+}  // namespace powerhouse
