@@ -4,7 +4,6 @@
 # May be run again. Its arguments are the question.
 . "$(dirname "$0")/lib.sh"
 question=${*:-What is the capital of France, and what is it known for?}
-trivia='Which African country was formerly known as Abyssinia?'
 install_packages
 install_libtorch
 build_preset release powerhouse_cli
@@ -18,11 +17,7 @@ run=$cache/demo-lora
 say "fine-tuning on trivia, for short answers; loss on questions that are held back:"
 python3 "$root/examples/data/trivia.py" "$data"
 "$powerhouse" train --config "$root/examples/lora.yaml" base_model="$model" datasets.0.path="$data" output_dir="$run"
-for asked in "$question" "$trivia"; do
-  say "before: $asked"
-  "$powerhouse" chat --model "$model" --message "$asked" --max-new-tokens 100
-  say "after: $asked"
-  "$powerhouse" chat --model "$model" --adapter "$run" --message "$asked" --max-new-tokens 100
-done
+say "the same question again: $question"
+"$powerhouse" chat --model "$model" --adapter "$run" --message "$question" --max-new-tokens 200
 say "the curves: $run/report.html; the adapter, which PEFT reads too: $run"
 say "to go on talking: build/release/bin/powerhouse chat --model $model [--adapter $run]"

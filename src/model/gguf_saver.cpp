@@ -82,7 +82,8 @@ void check_graph(const GraphDemands& graph, const ModelConfig& config) {
 }
 
 std::vector<GgufEntry> other_tokenizer(const Model& model) {
-  if (model.origin.empty() || std::filesystem::is_directory(model.origin)) return {{"tokenizer.ggml.model", std::string("none")}};
+  if (model.origin.empty() || std::filesystem::is_directory(model.origin))
+    return {{"tokenizer.ggml.model", std::string("none")}};
   return copy_entries(*open_checkpoint(model.origin).gguf, "tokenizer.");
 }
 

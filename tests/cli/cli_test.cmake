@@ -122,7 +122,7 @@ expect(1 "^$" "bad.yaml:2: lora_r" train --config bad.yaml)
 file(WRITE ${SCRATCH}/bad.yaml "base_model: letters\ndatasets: [{path: rows.jsonl}]\ndeepspeed: x.json\n")
 expect(1 "^$" "bad.yaml:3: deepspeed" train --config bad.yaml)
 file(WRITE ${SCRATCH}/broken.jsonl "{\"text\": \"a b\"}\n{\"text\": \n")
-expect(1 "^$" "broken.jsonl:2" train --config run.yaml datasets.0.path=broken.jsonl)
+expect(1 "^$" "broken.jsonl: line 2: " train --config run.yaml datasets.0.path=broken.jsonl)
 expect(0 "steps: 6\n.*end: finished" "flash_attention" train --config run.yaml)
 foreach(file IN ITEMS adapter_config.json adapter_model.safetensors train_log.jsonl data_order.jsonl report.html run.json
     checkpoint-2/trainer_state.json checkpoint-6/adapter_model.safetensors)
@@ -138,8 +138,10 @@ if(NOT result EQUAL 1 OR NOT stderr MATCHES "\npowerhouse: [^\n]*checkpoint-6/op
   message(SEND_ERROR "train from a damaged checkpoint: exit ${result}, ${stderr}")
 endif()
 expect(0 "steps: 4\n" "" train --config run.yaml adapter=none max_steps=4 output_dir=full bf16=false)
-expect(0 "" "" generate --model full --prompt "a a" --max-new-tokens 2)
-expect(0 "" "" generate --model letters --adapter out --prompt "a a" --max-new-tokens 2)
+expect(0 "" "" logits --model full --ids "1 2" --output o.safetensors)
+# The model has more ids than the tokenizer: nothing is generated.
+expect(0 "" "" generate --model letters --adapter out --prompt "a a" --max-new-tokens 0)
+expect(1 "^$" "absent" generate --model letters --adapter absent --prompt "a a")
 
 # What needs no tokenizer works without one.
 expect(0 "num_key_value_heads: 2" "" inspect --model ${tiny})
@@ -261,7 +263,7 @@ foreach(bad IN ITEMS "--temperature;nan" "--temperature;-1" "--top-p;0" "--top-p
     "--repetition-penalty;0" "--max-new-tokens;-1" "--seed;x" "--stop;")
   expect(2 "^$" "" generate --model ${model} --prompt x ${bad})
 endforeach()
-expect(1 "^$" "adapter" generate --model ${model} --prompt x --adapter a)
+expect(1 "^$" "no such folder" generate --model ${model} --prompt x --adapter absent)
 foreach(reused IN ITEMS 0 4)  # of five tokens
   expect(0 "\"reused_tokens\": ${reused}," "" generate --model ${model} --prompt "The capital of France is" --json
     --max-new-tokens 4 --prompt-cache prompt.cache)
