@@ -163,7 +163,8 @@ const auto& table() {
   static const std::array keys{
       RunKey{"base_model", &R::base_model, "a GGUF file, or a folder in Hugging Face layout; required"},
       RunKey{"adapter", KeyReader{read_adapter}, "lora, qlora, or none: all weights are trained"},
-      RunKey{"load_in_4bit", &R::load_in_4bit, "qlora: quantize a dense base to NF4"},
+      RunKey{"load_in_4bit", &R::load_in_4bit,
+             "quantize a base that is not quantized yet to NF4 (qlora does so anyway)"},
       RunKey{"lora_model_dir", &R::lora_model_dir, "start from this saved adapter"},
       RunKey{"lora_r", &R::lora_r, "rank", 1, 1 << 16},
       RunKey{"lora_alpha", &R::lora_alpha, "the adapter is scaled by lora_alpha / lora_r"},

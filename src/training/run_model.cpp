@@ -4,6 +4,7 @@
 
 #include <regex>
 
+#include "formats/checkpoint.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
@@ -19,14 +20,23 @@ Dtype compute_type(const TrainingRun& run) {
   return run.bf16 == "true" || multiplies ? Dtype::bf16 : Dtype::f32;
 }
 
-// qlora leaves quantized weights what they are, which a load without a named type does; float32 throughout needs them
-// dense.
-Dtype load_type(const TrainingRun& run) {
-  const Dtype type = compute_type(run);
-  if (run.adapter != "qlora" || type == Dtype::f32) return type;
-  if (run.base_model.ends_with(".gguf")) return Dtype::automatic;
-  throw Error(ErrorKind::unsupported, "a dense base is not quantized while it is loaded",
-              {.file = run.base_model, .field = "adapter", .expected = "a quantized GGUF file", .found = "qlora"});
+bool has_blocks(const std::string& path) {
+  const Checkpoint checkpoint = open_checkpoint(path);
+  return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                     [](const TensorView& view) { return block_info(view.format).block_elements > 1; });
+}
+
+// What is quantized already stays what it is, which a load without a named type does (float32 throughout makes it
+// dense); what is not becomes NF4, as Axolotl asks bitsandbytes for.
+LoadOptions load_options(const TrainingRun& run) {
+  LoadOptions options{.dtype = compute_type(run)};
+  if (run.adapter != "qlora" && !run.load_in_4bit) return options;
+  if (!has_blocks(run.base_model)) {
+    options.quantization = {.load_in_4bit = true, .bnb_4bit_quant_type = "nf4", .bnb_4bit_use_double_quant = true};
+  } else if (options.dtype == Dtype::bf16) {
+    options.dtype = Dtype::automatic;
+  }
+  return options;
 }
 
 LoraConfig lora_config(const TrainingRun& run) {
@@ -96,7 +106,7 @@ Tokenizer run_tokenizer(const TrainingRun& run) {
 }
 
 CausalLM run_model(const TrainingRun& run) {
-  CausalLM model = CausalLM::from_pretrained(run.base_model, {.dtype = load_type(run)});
+  CausalLM model = CausalLM::from_pretrained(run.base_model, load_options(run));
   if (run.adapter.empty()) {
     model.set_requires_grad(true);
     if (!run.unfrozen_parameters.empty()) freeze_others(model, run.unfrozen_parameters);
