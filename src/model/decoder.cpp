@@ -93,6 +93,9 @@ at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, cons
     return adapted_product(x, {weights.weight(role), weights.bias(role)}, *adapters, pass.adapted());
   }
   if (pass.arithmetic.planned()) return planned_linear(*pass.arithmetic.plan->matrix(layer, role), weights, role, x);
+  if (pass.training != nullptr) {
+    return ops::adapted_linear(x, weights.weight(role), weights.bias(role), {}, pass.arithmetic.numerics);
+  }
   return ops::linear(x, weights.matrix(role), weights.bias(role), pass.arithmetic.numerics);
 }
 
@@ -132,6 +135,7 @@ at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor
   if (const ModuleAdapters* adapters = pass.adapters(-1, role)) return adapted_embedding(ids, weight, *adapters);
   // A plan has no use for the dense form.
   if (pass.arithmetic.planned()) return weight.rows(ids);
+  if (pass.training != nullptr && is_quantized(weight)) return weight.rows(ids).to(pass.training->type);
   return at::_ops::embedding::call(weight.tensor(), ids, -1, false, false);
 }
 

@@ -126,6 +126,14 @@ void run_kernel(const Rows& rows, std::int64_t first, at::Tensor& logits, const 
   parallel_for(logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
 }
 
+// All about as large. LibTorch's GEMM of 682 rows takes 1.5 times as long a row as that of 704 (bf16, AVX-512, 49,152
+// columns).
+std::int64_t rows_of_chunk(std::int64_t count, std::int64_t chunks) {
+  constexpr std::int64_t kWholeTiles = 64;
+  const std::int64_t step = (count + chunks - 1) / chunks;
+  return step < kWholeTiles ? step : (step + kWholeTiles - 1) / kWholeTiles * kWholeTiles;
+}
+
 void run_chunks(const Rows& rows, const HeadRows& matrix, const VocabularyHead& head,
                 const CrossEntropyOptions& options, HeadGradients& gradients) {
   const std::int64_t count = rows.hidden.size(0);
@@ -133,7 +141,7 @@ void run_chunks(const Rows& rows, const HeadRows& matrix, const VocabularyHead& 
   const auto type = rows.hidden.scalar_type();
   const std::int64_t fitting = elements_in(options.chunk_bytes, type) / std::max<std::int64_t>(1, matrix.vocabulary());
   const std::int64_t chunks = (count + std::max<std::int64_t>(1, fitting) - 1) / std::max<std::int64_t>(1, fitting);
-  const std::int64_t step = (count + chunks - 1) / chunks;  // all about as large
+  const std::int64_t step = rows_of_chunk(count, chunks);
   const at::Tensor bias = head.bias.defined() ? head.bias.detach().to(type) : head.bias;
   const at::Tensor room = empty_tensor({step, matrix.vocabulary()}, type);
   for (std::int64_t first = 0; first < count; first += step) {

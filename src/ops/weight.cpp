@@ -74,14 +74,14 @@ BlockFormat Weight::format() const {
 }
 
 void Weight::make_dense() const {
-  dense_ = dequantized(*this, compute_type_);
-  if (handed_out_transposed_) dense_ = dense_.transpose(-2, -1);
+  at::Tensor dense = dequantized(*this, compute_type_);
+  making_->dense = handed_out_transposed_ ? dense.transpose(-2, -1) : dense;
   release_file();
   making_->done = true;
 }
 
 std::size_t Weight::dense_bytes() const {
-  if (making_) return making_->done ? dense_.nbytes() : 0;
+  if (making_) return making_->done ? making_->dense.nbytes() : 0;
   return dense_.defined() ? dense_.nbytes() : 0;
 }
 
@@ -183,7 +183,7 @@ std::vector<float> Weight::floats() const {
 }
 
 at::Tensor& Weight::materialize() {
-  tensor();
+  if (making_) dense_ = tensor();
   stored_.reset();
   making_.reset();
   return dense_;

@@ -62,8 +62,9 @@ class Weight {
 
   /// The dense form in the compute type. From any thread.
   const at::Tensor& tensor() const {
-    if (making_) std::call_once(making_->once, [this] { make_dense(); });
-    return dense_;
+    if (!making_) return dense_;
+    std::call_once(making_->once, [this] { make_dense(); });
+    return making_->dense;
   }
   /// The same as rows of outputs, where it is handed out as [in, out].
   at::Tensor matrix() const { return handed_out_transposed_ ? tensor().transpose(-2, -1) : tensor(); }
@@ -114,12 +115,13 @@ class Weight {
   struct Making {
     std::once_flag once;
     std::atomic<bool> done{false};
+    at::Tensor dense{};
   };
   void make_dense() const;
 
   std::string name_;
-  mutable at::Tensor dense_;
-  std::shared_ptr<Making> making_{};  // where blocks are made dense later
+  at::Tensor dense_;
+  std::shared_ptr<Making> making_{};  // where blocks are made dense later; copies of a weight share it
   at::ScalarType compute_type_ = at::kFloat;
   bool mapped_ = false;  // dense_ lies in a file's mapping, `view_`
   std::optional<TensorView> view_{};

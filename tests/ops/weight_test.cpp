@@ -160,6 +160,17 @@ TEST(Weight, IsDequantizedWithoutKeepingTheDenseForm) {
   EXPECT_EQ(dequantized(weight, at::kFloat).const_data_ptr(), weight.tensor().const_data_ptr());
 }
 
+TEST(Weight, SharesItsDenseFormWithCopies) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.write("w", std::string(2 * 3 * 34, '\1'));
+  const Weight weight = Weight::from_file("w", stored(view_of(path, BlockFormat::q8_0, {2, 96})), false, at::kFloat);
+  Weight copy = weight;
+  const at::Tensor dense = weight.tensor();
+  EXPECT_EQ(copy.dense_bytes(), dense.nbytes());
+  EXPECT_TRUE(copy.tensor().is_same(dense));
+  EXPECT_TRUE(copy.materialize().is_same(dense));
+}
+
 TEST(Weight, DequantizedTakesOffsetsAndTransposedMatrices) {
   const testing::TemporaryFolder folder;
   const at::Tensor values = random_tensor({4, 5000});
