@@ -8,6 +8,7 @@
 #include "model/exact_product.h"
 #include "model/plan.h"
 #include "ops/activation.h"
+#include "ops/adapted_linear.h"
 #include "ops/attention.h"
 #include "ops/checkpoint.h"
 #include "ops/exact.h"
@@ -93,6 +94,9 @@ at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, cons
     return adapted_product(x, {weights.weight(role), weights.bias(role)}, *adapters, pass.adapted());
   }
   if (pass.arithmetic.planned()) return planned_linear(*pass.arithmetic.plan->matrix(layer, role), weights, role, x);
+  if (pass.training != nullptr) {
+    return ops::adapted_linear(x, weights.weight(role), weights.bias(role), {}, pass.arithmetic.numerics);
+  }
   return ops::linear(x, weights.matrix(role), weights.bias(role), pass.arithmetic.numerics);
 }
 
