@@ -1,9 +1,13 @@
 // What a model says of a TokenBatch: log-probabilities of its targets, and losses made of them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
+#include "powerhouse/device.h"
+#include "powerhouse/export.h"
+#include "powerhouse/model_config.h"
 #include "powerhouse/tensor.h"
 #include "powerhouse/token_batch.h"
 
@@ -13,12 +17,26 @@ namespace powerhouse {
 struct ScoreOptions {
   /// Activation checkpointing (Chen et al. 2016): the first so many layers keep only their input for the backward pass,
   /// which runs them again; -1 means all. Saves memory, costs a forward pass of those layers. Gradients are the same
-  /// bits. Where hooks are set, nothing is checkpointed: a hook sees each activation once.
+  /// bits. Where hooks are set, nothing is checkpointed: a hook sees each activation once. `checkpointed_layers_for`
+  /// finds the number for a budget.
   std::int64_t checkpointed_layers = 0;
   /// Keys the dropout of adapters in this pass; without it there is none, as in evaluation. Another number for every
   /// micro batch.
   std::optional<std::uint64_t> dropout_key{};
 };
+
+/// Bytes that the activations of a batch of `rows` tokens take where they are most: when the backward pass begins, or
+/// when it runs a checkpointed layer again. `dtype` is the one that the model computes in. Counted from the config:
+/// what the gradients of all weights need. Beside it stand the adapters' own (rank numbers a token and matrix, where
+/// there is dropout no more), temporary tensors of the layer at work, and the head's chunk of 64 MiB.
+/// `checkpointed_layers` as in ScoreOptions. Error{range} for numbers that are none, Error{usage} for Dtype::automatic.
+POWERHOUSE_API std::size_t activation_bytes(const ModelConfig& config, std::int64_t rows, Dtype dtype,
+                                            std::int64_t checkpointed_layers = 0);
+
+/// The fewest first layers to checkpoint so that activation_bytes is within `budget_bytes`; all of them where no number
+/// is enough.
+POWERHOUSE_API std::int64_t checkpointed_layers_for(const ModelConfig& config, std::int64_t rows, Dtype dtype,
+                                                    std::size_t budget_bytes);
 
 /// Of every row that has a target, in the order of rows. (Templates, so that only who uses them needs LibTorch's
 /// header.)

@@ -8,6 +8,7 @@
 #include "model/exact_product.h"
 #include "model/plan.h"
 #include "ops/activation.h"
+#include "ops/adapted_linear.h"
 #include "ops/attention.h"
 #include "ops/checkpoint.h"
 #include "ops/exact.h"

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "kernels/cpu/kernels.h"
-#include "ops/autograd.h"
 #include "ops/exact.h"
+#include "ops/remake.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -61,51 +61,56 @@ at::Tensor by_kernel(cpu::ActivationKind kind, const at::Tensor& gate, const at:
 at::Tensor in_rows(const at::Tensor& x) { return is_rows(x) ? x : x.contiguous(); }
 
 // Saved: the inputs, gate and up where there is one. The activation is computed again in backward.
-class ActivationNode : public torch::autograd::Function<ActivationNode> {
+class ActivationNode : public RemakingNode {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList inputs,
-                            cpu::ActivationKind kind) {
-    context->save_for_backward(inputs.vec());
-    context->saved_data["kind"] = static_cast<std::int64_t>(kind);
-    return by_kernel(kind, inputs[0], inputs.size() > 1 ? inputs[1] : at::Tensor());
+  explicit ActivationNode(cpu::ActivationKind kind) : kind_(kind) {}
+
+  std::string name() const override { return "activation"; }
+
+  static at::Tensor of(cpu::ActivationKind kind, at::TensorList inputs) {
+    return record(make_node<ActivationNode>(kind), inputs);
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& gradients) {
-    once_differentiable("activation");
-    const auto saved = context->get_saved_variables();
-    const at::Tensor& gate = saved[0];
-    const at::Tensor up = saved.size() > 1 ? saved[1] : at::Tensor();
-    const at::Tensor dy = in_rows(gradients[0]);
+ protected:
+  at::Tensor value(at::TensorList inputs) const override {
+    return by_kernel(kind_, inputs[0], inputs.size() > 1 ? inputs[1] : at::Tensor());
+  }
+
+  Tensors gradients(const Tensors& inputs, const at::Tensor& gradient, const std::vector<bool>&) const override {
+    const at::Tensor& gate = inputs[0];
+    const at::Tensor up = inputs.size() > 1 ? inputs[1] : at::Tensor();
+    const at::Tensor dy = in_rows(gradient);
     const at::Tensor dgate = empty_tensor(gate.sizes(), gate.scalar_type());
     const at::Tensor dup = up.defined() ? empty_tensor(up.sizes(), up.scalar_type()) : at::Tensor();
-    const cpu::ActivationGradientParams params{
-        .type = to_element(gate.scalar_type()),
-        .kind = static_cast<cpu::ActivationKind>(context->saved_data["kind"].toInt()),
-        .gate = gate.const_data_ptr(),
-        .up = up.defined() ? up.const_data_ptr() : nullptr,
-        .dy = dy.const_data_ptr(),
-        .dgate = dgate.mutable_data_ptr(),
-        .dup = dup.defined() ? dup.mutable_data_ptr() : nullptr,
-        .columns = gate.size(1),
-        .gate_stride = gate.stride(0),
-        .up_stride = up.defined() ? up.stride(0) : 0,
-        .dy_stride = dy.stride(0),
-        .dgate_stride = gate.size(1),
-        .dup_stride = gate.size(1)};
+    const cpu::ActivationGradientParams params{.type = to_element(gate.scalar_type()),
+                                               .kind = kind_,
+                                               .gate = gate.const_data_ptr(),
+                                               .up = up.defined() ? up.const_data_ptr() : nullptr,
+                                               .dy = dy.const_data_ptr(),
+                                               .dgate = dgate.mutable_data_ptr(),
+                                               .dup = dup.defined() ? dup.mutable_data_ptr() : nullptr,
+                                               .columns = gate.size(1),
+                                               .gate_stride = gate.stride(0),
+                                               .up_stride = up.defined() ? up.stride(0) : 0,
+                                               .dy_stride = dy.stride(0),
+                                               .dgate_stride = gate.size(1),
+                                               .dup_stride = gate.size(1)};
     const auto kernel = cpu::kernels().activation_gradient;
     parallel_for(gate.numel(), 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
-    if (!up.defined()) return {dgate, {}};
-    return {dgate, dup, {}};
+    if (!up.defined()) return {dgate};
+    return {dgate, dup};
   }
+
+ private:
+  cpu::ActivationKind kind_;
 };
 
 // `up` may be undefined.
 at::Tensor by_kernels(cpu::ActivationKind kind, const at::Tensor& gate, const at::Tensor& up) {
   if (!needs_autograd(gate, up)) return by_kernel(kind, gate, up);
-  if (!up.defined()) return ActivationNode::apply(at::TensorList(gate), kind);
+  if (!up.defined()) return ActivationNode::of(kind, gate);
   const at::Tensor inputs[] = {gate, up};
-  return ActivationNode::apply(at::TensorList(inputs), kind);
+  return ActivationNode::of(kind, inputs);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "ops/autograd.h"
 #include "ops/dequantize.h"
 #include "ops/linear.h"
+#include "ops/remake.h"
 #include "ops/tensors.h"
 
 namespace powerhouse::ops {
@@ -17,7 +18,8 @@ using torch::autograd::variable_list;
 struct Details : torch::CustomClassHolder {
   // Places among the inputs, where x is first; 0: none. A and B of term i stand at pairs + 2 i.
   std::size_t weight = 0, bias = 0, pairs = 1;
-  Weight blocks{};  // where the weight is not a tensor
+  Weight blocks{};                         // where the weight is not a tensor
+  std::shared_ptr<RemakingNode> source{};  // makes x again; null: x is saved
   struct Term {
     float scale;
     Dropout dropout;
@@ -56,7 +58,8 @@ at::Tensor product(at::TensorList inputs, const Details& details, variable_list&
   return y.to(inputs[0].scalar_type());
 }
 
-// Saved: the inputs, without x where no gradient needs it, and then the lows that gradients of B need.
+// Saved: the inputs, without x where no gradient needs it or where its node makes it again, and then the lows that
+// gradients of B need.
 class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
  public:
   static at::Tensor forward(AutogradContext* context, at::TensorList inputs, const DetailsPtr& details) {
@@ -69,7 +72,8 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
       needs_x = needs_x || inputs[a].requires_grad();
       saved.push_back(inputs[a + 1].requires_grad() ? lows[i] : at::Tensor());
     }
-    if (!needs_x) saved[0] = at::Tensor();
+    if (needs_x) details->source = remaking_node(inputs[0]);
+    if (!needs_x || details->source) saved[0] = at::Tensor();
     context->save_for_backward(std::move(saved));
     context->saved_data["details"] = c10::IValue::make_capsule(details);
     return y;
@@ -84,7 +88,8 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
     const std::size_t count = details.pairs + 2 * details.terms.size();
     const at::TensorList inputs(saved.data(), count);
     const at::Tensor dy = gradients[0].to(type).contiguous();
-    const at::Tensor x = saved[0].defined() ? saved[0].to(type) : at::Tensor();
+    at::Tensor x = details.source && needs_x(*context, details) ? details.source->output() : saved[0];
+    if (x.defined()) x = x.to(type);
     variable_list out(count + 1);
     const auto wanted = [&](std::size_t place) { return place != 0 && context->needs_input_grad(place); };
     const auto give = [&](std::size_t place, const at::Tensor& d) { out[place] = d.to(inputs[place].scalar_type()); };
@@ -108,6 +113,14 @@ class AdaptedLinear : public torch::autograd::Function<AdaptedLinear> {
   }
 
  private:
+  static bool needs_x(AutogradContext& context, const Details& details) {
+    bool needs = details.weight != 0 && context.needs_input_grad(details.weight);
+    for (std::size_t i = 0; i < details.terms.size(); ++i) {
+      needs = needs || context.needs_input_grad(details.pairs + 2 * i);
+    }
+    return needs;
+  }
+
   static void add_product(at::Tensor& dx, const at::Tensor& dlow, const at::Tensor& a, const Dropout& dropout) {
     if (dropout.rate == 0.0f) {
       dx.addmm_(dlow, a);

@@ -1,8 +1,9 @@
 // y = x Wᵀ + b + Σ scale (dropout(x) Aᵀ) Bᵀ: a linear map with low-rank terms (LoRA, Hu et al. 2021), as one autograd
 // node over every weight format.
 //
-// Memory: the terms are added into y in place. Saved for backward are x and the products x Aᵀ, [rows, rank] each. A
-// weight of blocks is made plain numbers for the product alone, in forward and again in backward.
+// Memory: the terms are added into y in place. Saved for backward are x, unless its own node can make it
+// again (ops/remake.h), and the products x Aᵀ, [rows, rank] each. A weight of blocks is made plain numbers for the
+// product alone, in forward and again in backward.
 #pragma once
 
 #include <ATen/core/Tensor.h>

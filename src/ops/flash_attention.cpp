@@ -108,6 +108,11 @@ void describe(const Inputs& in, const at::Tensor& out, const at::Tensor& lse, co
 // Elements of a head side by side, as the kernels walk them.
 at::Tensor walkable(const at::Tensor& x) { return x.stride(-1) == 1 || x.size(-1) == 1 ? x : x.contiguous(); }
 
+// Kept for backward: a part of a fused projection would keep all of it, unless query and key lie there as well.
+at::Tensor value_to_keep(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
+  return value.is_alias_of(query) || value.is_alias_of(key) ? walkable(value) : value.contiguous();
+}
+
 at::Tensor wide_sinks(const at::Tensor& sinks) {
   return sinks.defined() ? sinks.detach().to(at::kFloat).contiguous() : sinks;
 }
@@ -225,7 +230,7 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
                             const at::Tensor& value, const std::optional<at::Tensor>& sinks,
                             const c10::intrusive_ptr<PlanHolder>& holder) {
     const at::Tensor logits = sinks.value_or(at::Tensor());
-    const Inputs in{walkable(query), walkable(key), walkable(value), wide_sinks(logits)};
+    const Inputs in{walkable(query), walkable(key), value_to_keep(query, key, value), wide_sinks(logits)};
     const Attended result = attend_documents(in, holder->plan);
     context->save_for_backward({in.query, in.key, in.value, logits, result.out, result.lse});
     context->saved_data["plan"] = at::IValue::make_capsule(holder);

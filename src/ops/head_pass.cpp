@@ -78,14 +78,20 @@ at::Tensor multiply_back(const at::Tensor& logits, const HeadRows& head) {
   return sum;
 }
 
-// Adds a chunk's part, in float32 where there is more than one chunk.
-void accumulate(at::Tensor& sum, const at::Tensor& part, bool only) {
+// Adds logitsᵀ hidden, by ranges of the vocabulary: another temporary as large as the sum would be the peak of a step.
+void accumulate_product(at::Tensor& sum, const at::Tensor& logits, const at::Tensor& hidden, bool only) {
   if (only) {
-    sum = part;
-  } else if (sum.defined()) {
-    sum.add_(part);
-  } else {
-    sum = part.to(at::kFloat);
+    sum = logits.t().mm(hidden);
+    return;
+  }
+  constexpr std::int64_t kRange = 8192;
+  const bool first = !sum.defined();
+  if (first) sum = empty_tensor({logits.size(1), hidden.size(1)}, at::kFloat);
+  for (std::int64_t begin = 0; begin < logits.size(1); begin += kRange) {
+    const std::int64_t count = std::min(kRange, logits.size(1) - begin);
+    const at::Tensor part = logits.narrow(1, begin, count).t().mm(hidden);
+    at::Tensor into = sum.narrow(0, begin, count);
+    first ? into.copy_(part) : into.add_(part);
   }
 }
 
@@ -150,8 +156,10 @@ void run_chunks(const Rows& rows, const HeadRows& matrix, const VocabularyHead& 
     multiply(hidden, matrix, bias, logits);
     run_kernel(rows, first, logits, head, options);
     if (gradients.want_hidden) gradients.hidden.narrow(0, first, hidden.size(0)).copy_(multiply_back(logits, matrix));
-    if (gradients.want_matrix) accumulate(gradients.matrix, logits.t().mm(hidden), step >= count);
-    if (gradients.want_bias) accumulate(gradients.bias, logits.sum(0, false, at::kFloat), false);
+    if (gradients.want_matrix) accumulate_product(gradients.matrix, logits, hidden, step >= count);
+    if (!gradients.want_bias) continue;
+    const at::Tensor part = logits.sum(0, false, at::kFloat);
+    gradients.bias = gradients.bias.defined() ? gradients.bias.add_(part) : part;
   }
 }
 

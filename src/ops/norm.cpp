@@ -3,8 +3,8 @@
 #include <ATen/ops/layer_norm_ops.h>
 
 #include "kernels/cpu/kernels.h"
-#include "ops/autograd.h"
 #include "ops/exact.h"
+#include "ops/remake.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -159,50 +159,40 @@ NormGradients gradients_by_kernel(const at::Tensor& x, const at::Tensor& dy, con
 }
 
 // Saved: the inputs x, weight and bias. Statistics and what was normalised are computed again in backward.
-class NormNode : public torch::autograd::Function<NormNode> {
+class NormNode : public RemakingNode {
  public:
-  struct Details : torch::CustomClassHolder {
-    Norm choice{};
-    bool has_weight = false, has_bias = false;
-  };
+  NormNode(const Norm& choice, bool has_weight, bool has_bias)
+      : choice_(choice), has_weight_(has_weight), has_bias_(has_bias) {}
 
-  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList inputs,
-                            const c10::intrusive_ptr<Details>& details) {
-    context->save_for_backward(inputs.vec());
-    context->saved_data["details"] = c10::IValue::make_capsule(details);
-    return by_kernel(inputs[0], details->choice, details->has_weight ? inputs[1] : at::Tensor(),
-                     details->has_bias ? inputs.back() : at::Tensor());
+  std::string name() const override { return "norm"; }
+
+  static at::Tensor of(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
+    Tensors inputs{x};
+    if (weight.defined()) inputs.push_back(weight);
+    if (bias.defined()) inputs.push_back(bias);
+    return record(make_node<NormNode>(choice, weight.defined(), bias.defined()), inputs);
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& gradients) {
-    once_differentiable("norm");
-    const auto inputs = context->get_saved_variables();
-    const auto holder = context->saved_data["details"].toCapsule();
-    const auto& details = static_cast<const Details&>(*holder);
-    const at::Tensor dy = gradients[0].stride(-1) == 1 ? gradients[0] : gradients[0].contiguous();
-    const bool wanted[] = {context->needs_input_grad(0), details.has_weight && context->needs_input_grad(1),
-                           details.has_bias && context->needs_input_grad(inputs.size() - 1)};
-    const NormGradients found =
-        gradients_by_kernel(inputs[0], dy, details.has_weight ? inputs[1] : at::Tensor(),
-                            details.has_bias ? inputs.back() : at::Tensor(), details.choice, wanted);
-    torch::autograd::variable_list out{found.dx};
-    if (details.has_weight) out.push_back(found.dweight);
-    if (details.has_bias) out.push_back(found.dbias);
-    out.emplace_back();
+ protected:
+  at::Tensor value(at::TensorList inputs) const override {
+    return by_kernel(inputs[0], choice_, has_weight_ ? inputs[1] : at::Tensor(),
+                     has_bias_ ? inputs.back() : at::Tensor());
+  }
+
+  Tensors gradients(const Tensors& inputs, const at::Tensor& dy, const std::vector<bool>& wanted) const override {
+    const bool all[] = {wanted[0], has_weight_ && wanted[1], has_bias_ && wanted.back()};
+    const NormGradients found = gradients_by_kernel(inputs[0], dy.stride(-1) == 1 ? dy : dy.contiguous(),
+                                                    has_weight_ ? inputs[1] : at::Tensor(),
+                                                    has_bias_ ? inputs.back() : at::Tensor(), choice_, all);
+    Tensors out{found.dx};
+    if (has_weight_) out.push_back(found.dweight);
+    if (has_bias_) out.push_back(found.dbias);
     return out;
   }
 
-  static at::Tensor of(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
-    auto details = c10::make_intrusive<Details>();
-    details->choice = choice;
-    details->has_weight = weight.defined();
-    details->has_bias = bias.defined();
-    torch::autograd::variable_list inputs{x};
-    if (weight.defined()) inputs.push_back(weight);
-    if (bias.defined()) inputs.push_back(bias);
-    return apply(at::TensorList(inputs), details);
-  }
+ private:
+  Norm choice_;
+  bool has_weight_, has_bias_;
 };
 
 }  // namespace

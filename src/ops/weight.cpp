@@ -193,6 +193,7 @@ at::Tensor& Weight::own() {
   if (mapped_) {
     dense_.set_data(dense_.detach().clone());  // in the same tensor: handles that were given out stay the model's own
     mapped_ = false;
+    release_file();  // its pages would count beside the copy
     view_.reset();
     ++replaced_;
   }

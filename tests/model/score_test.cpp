@@ -3,6 +3,7 @@
 
 #include "../expect_error.h"
 #include "fixture.h"
+#include "ops/remake.h"
 
 namespace powerhouse {
 namespace {
@@ -65,6 +66,26 @@ TEST_P(Score, IsThatOfTheForwardPass) {
                   2e-4f);
       ++place;
     }
+  }
+}
+
+TEST_P(Score, GradientsAreThoseOfProductsThatKeepTheirInput) {
+  const TokenBatch batch = two_documents(vocabulary_);
+  const auto gradients = [&] {
+    model_.set_requires_grad(true);
+    model_.loss(batch, 1).loss.backward();
+    std::vector<at::Tensor> out;
+    for (const auto& [name, parameter] : model_.trainable_parameters()) {
+      out.push_back(parameter.grad().defined() ? parameter.grad().clone() : at::Tensor());
+      parameter.mutable_grad().reset();
+    }
+    return out;
+  };
+  const std::vector<at::Tensor> remade = gradients();
+  const ops::KeepEverything keep;
+  const std::vector<at::Tensor> kept = gradients();
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    EXPECT_TRUE(!kept[i].defined() || remade[i].equal(kept[i])) << i;
   }
 }
 

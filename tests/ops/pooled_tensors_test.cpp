@@ -1,0 +1,91 @@
+// The pool of large tensors: what waits is taken again, and what it holds stays within what once lived.
+#include "ops/pooled_tensors.h"
+
+#include <gtest/gtest.h>
+
+#include "ops/tensors.h"
+
+namespace powerhouse {
+namespace {
+
+using ops::PooledTensors;
+
+constexpr std::int64_t kMiB = 1 << 20;
+
+at::Tensor bytes(std::int64_t count) { return empty_tensor({count}, at::kByte); }
+
+std::size_t held() { return PooledTensors::usage().live + PooledTensors::usage().waiting; }
+
+class Pooled : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const PooledTensors pool;
+    const at::Tensor x = bytes(kMiB);
+    if (PooledTensors::usage().live == 0) GTEST_SKIP() << "under a sanitizer";
+  }
+};
+
+TEST_F(Pooled, ABlockIsTakenAgain) {
+  const PooledTensors pool;
+  const void* first = nullptr;
+  {
+    const at::Tensor x = bytes(3 * kMiB);
+    first = x.const_data_ptr();
+  }
+  EXPECT_EQ(PooledTensors::usage().live, 0u);
+  EXPECT_EQ(PooledTensors::usage().waiting, static_cast<std::size_t>(3 * kMiB));
+  const at::Tensor larger = bytes(5 * kMiB);
+  EXPECT_NE(larger.const_data_ptr(), first);
+  {
+    const at::Tensor small = bytes(1000);  // none of the pool's
+    EXPECT_EQ(PooledTensors::usage().live, static_cast<std::size_t>(5 * kMiB));
+  }
+}
+
+TEST_F(Pooled, SizesAreToAnEighth) {
+  const PooledTensors pool;
+  const at::Tensor other = bytes(8 * kMiB);
+  const void* first = nullptr;
+  {
+    const at::Tensor x = bytes(4 * kMiB - 100);
+    first = x.const_data_ptr();
+  }
+  EXPECT_EQ(bytes(4 * kMiB - kMiB / 8).const_data_ptr(), first);
+  EXPECT_NE(bytes(3 * kMiB).const_data_ptr(), first);
+}
+
+TEST_F(Pooled, NeverHoldsMoreThanOnceLived) {
+  const PooledTensors pool;
+  std::size_t most = 0;
+  std::vector<at::Tensor> kept;
+  for (std::int64_t i = 0; i < 200; ++i) {
+    const at::Tensor passing = bytes((1 + i * 7 % 13) * kMiB);
+    if (i % 3 == 0) kept.push_back(bytes((1 + i % 5) * kMiB));
+    most = std::max(most, PooledTensors::usage().live);
+    if (i % 7 == 6) kept.erase(kept.begin());
+    EXPECT_EQ(PooledTensors::usage().most_live, most);
+    EXPECT_LE(held(), most);
+  }
+}
+
+TEST_F(Pooled, TensorsOutliveIt) {
+  at::Tensor x;
+  {
+    const PooledTensors outer;
+    {
+      const PooledTensors inner;
+      x = bytes(2 * kMiB).fill_(7);
+    }
+    const at::Tensor y = bytes(2 * kMiB);
+    EXPECT_EQ(PooledTensors::usage().live, static_cast<std::size_t>(4 * kMiB));
+  }
+  EXPECT_EQ(held(), static_cast<std::size_t>(2 * kMiB));
+  EXPECT_EQ(x[-1].item<std::uint8_t>(), 7);
+  const at::Tensor outside = bytes(2 * kMiB);
+  EXPECT_EQ(held(), static_cast<std::size_t>(2 * kMiB));
+  x.reset();
+  EXPECT_EQ(held(), 0u);
+}
+
+}  // namespace
+}  // namespace powerhouse
