@@ -135,15 +135,20 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) con
   const ModelGate::Reading reading_model(model->gate);
   if (model->numerics == Numerics::exact) check_exact_lengths(model->config, batch);
   return guarded([&] {
-    const bool planned = cache != nullptr && hooks.empty() && adapters == nullptr && model->plan != nullptr;
+    bool planned = cache != nullptr && hooks.empty() && model->plan != nullptr;
+    std::shared_ptr<const PlanAdapters> terms;
+    if (planned && adapters != nullptr) {
+      if (model->numerics == Numerics::fast) terms = plan_adapters.of(model->config, adapters);
+      planned = terms != nullptr;
+    }
     // A session has put an adapter's virtual tokens into its cache.
     const bool prompted = cache == nullptr && adapters != nullptr && adapters->virtual_tokens() > 0;
     const PackedBatch longer = prompted ? with_virtual_tokens(batch, *adapters) : PackedBatch();
     const PackedBatch& rows = prompted ? longer : batch;
-    at::Tensor logits =
-        planned ? model->plan->forward(rows, *cache) : model->decoder.forward(rows, cache, hooks, arithmetic());
+    at::Tensor logits = planned ? model->plan->forward(rows, *cache, terms.get())
+                                : model->decoder.forward(rows, cache, hooks, arithmetic());
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
-      report_not_finite(*model, rows, cache, hooks, arithmetic(), planned);
+      report_not_finite(*model, rows, cache, hooks, arithmetic(), planned, terms.get());
     }
     return logits;
   });

@@ -7,6 +7,7 @@
 #include "model/decoder.h"
 #include "model/hook_table.h"
 #include "model/plan.h"
+#include "model/plan_adapters.h"
 #include "powerhouse/causal_lm.h"
 
 namespace powerhouse {
@@ -52,6 +53,7 @@ struct CausalLM::Impl {
     return how;
   }
   std::shared_ptr<const AdapterTable> adapters{};  // what the active ones do; null: none
+  mutable KeptPlanAdapters plan_adapters{};        // the same for a plan
   std::shared_ptr<AdapterRegistry> registry{};     // all of them; null until there is one
 
   /// One pass, with hooks still and errors of LibTorch made ours. Logits that are not finite are Error{numeric} naming

@@ -44,9 +44,9 @@ bool all_finite(const at::Tensor& logits) {
 }
 
 void report_not_finite(const Model& model, const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
-                       const Arithmetic& arithmetic, bool planned) {
-  const std::optional<PlanPoint> found =
-      planned ? model.plan->first_not_finite(batch, *cache) : first_not_finite(model, batch, cache, hooks, arithmetic);
+                       const Arithmetic& arithmetic, bool planned, const PlanAdapters* terms) {
+  const std::optional<PlanPoint> found = planned ? model.plan->first_not_finite(batch, *cache, terms)
+                                                 : first_not_finite(model, batch, cache, hooks, arithmetic);
   throw Error(ErrorKind::numeric, "the logits are not finite; NaN or infinity begins here",
               {.file = model.origin, .field = name_of(found.value_or(PlanPoint{}))});
 }

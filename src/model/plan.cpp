@@ -4,34 +4,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/plan_adapters.h"
 #include "model/plan_buffers.h"
 #include "model/plan_compile.h"
+#include "model/projections.h"
 #include "ops/attention.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
 
 namespace powerhouse {
 namespace {
-
-// Where the rows of query, key and value of a fused matrix stand; row i of `part` (0: query, 1: key, 2: value).
-std::int64_t fused_row(const Attention& attention, int part, std::int64_t i) {
-  const std::int64_t dim = attention.head_dim;
-  const std::int64_t head = i / dim;
-  const std::int64_t heads = attention.num_heads;
-  const std::int64_t kv_heads = attention.num_key_value_heads;
-  std::int64_t place = 0;  // of the head among all that the matrix has
-  switch (attention.qkv) {
-    case QkvLayout::separate: return i;
-    case QkvLayout::concatenated: place = head + (part > 0 ? heads : 0) + (part > 1 ? kv_heads : 0); break;
-    case QkvLayout::per_head: place = 3 * head + part; break;
-    case QkvLayout::grouped: {
-      const std::int64_t group = heads / kv_heads;
-      place = part == 0 ? head / group * (group + 2) + head % group : head * (group + 2) + group + part - 1;
-      break;
-    }
-  }
-  return place * dim + i % dim;
-}
 
 // Rows that stand together are a view, others are copied.
 at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& rows) {
@@ -234,6 +216,10 @@ void Plan::compile_layers() {
       layer.up = up_of(packer, block.mlp, weights);
       layer.down = one(packer, weights, Role::down_proj, config_.hidden_size);
     }
+    layer.qkv.place = product_of(static_cast<std::int64_t>(i), Role::qkv_proj);
+    layer.output.place = product_of(static_cast<std::int64_t>(i), Role::o_proj);
+    layer.up.place = product_of(static_cast<std::int64_t>(i), Role::up_proj);
+    layer.down.place = product_of(static_cast<std::int64_t>(i), Role::down_proj);
     layer.scale = attention.scale.value_or(1.0f / std::sqrt(static_cast<float>(attention.head_dim)));
     if (block.position == PositionKind::alibi) {
       layer.alibi_slopes = ops::alibi_slopes(block.alibi, attention.num_heads, layer.scale);
@@ -258,6 +244,9 @@ void Plan::compile_layers() {
   const Role head = config_.tie_word_embeddings ? Role::embed_tokens : Role::lm_head;
   head_.matrices.push_back(
       matrix_of(packer, outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
+  project_in_.place = product_of(-1, Role::project_in);
+  project_out_.place = product_of(-1, Role::project_out);
+  head_.place = product_of(-1, Role::lm_head);
   for (const PlanLayer& layer : layers_) sizes_.include(layer);
   for (const PlanProduct* product : {&project_in_, &project_out_, &head_}) sizes_.input.include(*product);
   for (const Role role : {Role::embed_tokens, Role::position_embeddings}) outside.weight(role).prepare_rows();

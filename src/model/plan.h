@@ -19,6 +19,7 @@
 
 namespace powerhouse {
 
+class PlanAdapters;
 struct PlanBuffers;
 
 /// A point of a pass, as hooks name them; layer -1 outside layers.
@@ -37,12 +38,13 @@ class Plan {
                                              Numerics numerics = Numerics::fast);
   ~Plan();
 
-  /// As Decoder::forward with a cache and without hooks. From any thread.
-  at::Tensor forward(const PackedBatch& batch, KvCache& cache) const;
+  /// As Decoder::forward with a cache and without hooks; null `adapters`: none. From any thread.
+  at::Tensor forward(const PackedBatch& batch, KvCache& cache, const PlanAdapters* adapters = nullptr) const;
 
   /// Where the first number that is not finite comes up in the same pass, on one thread. The cache's reserved room is
   /// written again with the same values.
-  std::optional<PlanPoint> first_not_finite(const PackedBatch& batch, KvCache& cache) const;
+  std::optional<PlanPoint> first_not_finite(const PackedBatch& batch, KvCache& cache,
+                                            const PlanAdapters* adapters = nullptr) const;
 
   /// The products of a layer, for who multiplies by them outside a pass (model/exact_product.h); -1: those outside
   /// layers. Null where they have no such matrix; where query, key and value are one, each has its part of it.

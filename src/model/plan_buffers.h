@@ -67,7 +67,8 @@ struct PlanBuffers {
     PlanInput routed{};         // rows of few slots
     PlanRoutes routes{};
     std::vector<float> probabilities{};
-    ops::AttentionParts parts{};  // of one row, in exact numerics
+    ops::AttentionParts parts{};    // of one row, in exact numerics
+    std::vector<float> low_rank{};  // some of the sums that adapters add
   };
   std::vector<Own> own{};                        // of each worker
   std::vector<std::vector<float>> cos{}, sin{};  // of each distinct RoPE: [rows, rotary_dim / 2]
@@ -76,6 +77,7 @@ struct PlanBuffers {
   std::vector<PlanSequence> sequences{};
   ops::AttentionParts parts{};            // rows that are attended one by one, in the layer at hand
   std::vector<float> embedded{};          // rows as wide as embeddings that are projected
+  std::vector<float> low_rank{};          // t of the product at hand: see PlanAdapters
   std::vector<float> router{}, expert{};  // products of PlanMoe::router and of one expert
   PlanInput routed{};                     // rows of slots
   PlanRoutes routes{};
@@ -91,5 +93,9 @@ inline constexpr std::size_t kKeptBytes = std::size_t{64} << 20;
 /// Up to this many rows are prepared by every worker for itself, and so many slots.
 inline constexpr std::int64_t kOwnRows = 4;
 inline constexpr std::int64_t kOwnSlots = 8;
+
+/// What adapters add is made in pieces of so many rows and floats, which stay in the first-level cache.
+inline constexpr std::int64_t kLowRankRows = 128;
+inline constexpr std::int64_t kLowRankFloats = kLowRankRows * cpu::kGemmMaxPanels * kPanelRows;
 
 }  // namespace powerhouse

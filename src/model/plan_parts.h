@@ -47,6 +47,7 @@ struct PlanMatrix {
 /// Matrices that read the same rows and write side by side.
 struct PlanProduct {
   std::vector<PlanMatrix> matrices{};
+  std::int64_t place = -1;  // product_of (model/plan_adapters.h)
   std::int64_t width() const;
   /// Whether some matrix reads few rows in codes; many in bf16.
   bool reads_codes() const;

@@ -8,12 +8,13 @@
 
 namespace powerhouse {
 
-PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, int workers,
-                   float* logits)
+PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers,
+                   const PlanAdapters* adapters, int workers, float* logits)
     : plan_(plan),
       batch_(batch),
       cache_(cache),
       buffers_(buffers),
+      adapters_(adapters),
       logits_(logits),
       kernels_(cpu::kernels()),
       rows_(static_cast<std::int64_t>(batch.ids.size())) {
@@ -221,13 +222,14 @@ void PlanPass::head(const Worker& worker) {
   }
 }
 
-at::Tensor Plan::forward(const PackedBatch& batch, KvCache& cache) const {
+at::Tensor Plan::forward(const PackedBatch& batch, KvCache& cache, const PlanAdapters* adapters) const {
   const auto count = static_cast<std::int64_t>(batch.logits_rows.size());
   at::Tensor logits;
   if (count > 0) logits = empty_tensor({count, config_.vocab_size}, at::kFloat);
   std::unique_ptr<PlanBuffers> buffers = take_buffers();
   const int threads = team_threads();  // once: another thread may set it meanwhile
-  PlanPass pass(*this, batch, cache, *buffers, threads, count > 0 ? logits.mutable_data_ptr<float>() : nullptr);
+  PlanPass pass(*this, batch, cache, *buffers, adapters, threads,
+                count > 0 ? logits.mutable_data_ptr<float>() : nullptr);
   run_team(threads, [&](int worker, int workers, Barrier& barrier) noexcept { pass.run(worker, workers, barrier); });
   give_back(std::move(buffers));
   return logits;

@@ -5,6 +5,7 @@
 
 #include "model/few_rows.h"
 #include "model/plan.h"
+#include "model/plan_adapters.h"
 #include "model/plan_buffers.h"
 
 namespace powerhouse {
@@ -31,10 +32,10 @@ class PlanWatch {
 
 class PlanPass {
  public:
-  /// Makes all room that up to `workers` need. `logits` has room for [logits_rows, vocab_size]; null where none are
-  /// wanted.
-  PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers, int workers,
-           float* logits);
+  /// Makes all room that up to `workers` need. `adapters` may be null. `logits` has room for [logits_rows, vocab_size];
+  /// null where none are wanted.
+  PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers,
+           const PlanAdapters* adapters, int workers, float* logits);
   void run(int worker, int workers, Barrier& barrier) noexcept;
   /// Of a pass that one worker runs, up to the end of the layer where something is found.
   void watch(PlanWatch& watch) { watch_ = &watch; }
@@ -108,13 +109,21 @@ class PlanPass {
   }
   bool is_many(std::int64_t row) const { return buffers_.many[static_cast<std::size_t>(row)] != 0; }
   void prepare_row(PlanInput& input, const PlanProduct& product, std::int64_t row, const Source& source);
-  // The worker's columns [begin, end) of y = input * product.
+  // The worker's columns [begin, end) of y = input * product, with the terms of adapters.
   Range multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows, float* y);
   // Some rows by some panels; `y` is where the first of the rows goes.
   void multiply(const Worker& worker, const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels, float* y,
                 std::int64_t y_stride) const;
   void multiply_many(const Worker& worker, const PlanMatrix& matrix, const PlanInput& input, Range rows, Range panels,
                      float* y, std::int64_t y_stride) const;
+  // Low-rank terms (plan_low_rank.cpp): t of all rows, shared by the workers; and B t added to the worker's columns.
+  struct Piece;
+  void multiply_inner(const Worker& worker, const ProductTerms& terms, const PlanInput& input, std::int64_t rows) const;
+  void inner_few(const Worker& worker, const ProductTerms& terms, const PlanInput& input, Range rows) const;
+  void inner_many(const Worker& worker, const ProductTerms& terms, const PlanInput& input, Range rows) const;
+  void add_terms(const Worker& worker, const ProductTerms& terms, std::int64_t rows, Range columns, float* y,
+                 std::int64_t y_stride) const;
+  void add_run(const Worker& worker, const PlanTerm& term, const TermRun& run, const Piece& piece) const;
   // x += multiplier * norm(input * product).
   void add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,
                   const std::optional<PlanNorm>& norm);
@@ -125,6 +134,7 @@ class PlanPass {
   const PackedBatch& batch_;
   KvCache& cache_;
   PlanBuffers& buffers_;
+  const PlanAdapters* adapters_;
   float* logits_;
   const cpu::CpuKernels& kernels_;
   std::int64_t rows_;

@@ -271,16 +271,28 @@ Range PlanPass::multiply(const Worker& worker, const PlanProduct& product, PlanI
   for (const PlanMatrix& matrix : product.matrices) total += panel_count(matrix.outputs);
   const Range range = worker.share_of(total, rows > kManyRows ? cpu::kGemmMaxPanels : 1);
   const std::int64_t stride = product.width();
+  const ProductTerms* const terms = adapters_ != nullptr ? adapters_->of(product.place) : nullptr;
+  if (terms != nullptr) multiply_inner(worker, *terms, input, rows);
+  Range columns{stride, 0};
   std::int64_t first = 0;
   std::int64_t column = 0;
   for (const PlanMatrix& matrix : product.matrices) {
     const std::int64_t panels = panel_count(matrix.outputs);
     const Range part{std::max<std::int64_t>(range.begin - first, 0), std::min(range.end - first, panels)};
-    if (part.begin < part.end) multiply(worker, matrix, input, {0, rows}, part, y + column, stride);
+    if (part.begin < part.end) {
+      multiply(worker, matrix, input, {0, rows}, part, y + column, stride);
+      columns.begin = std::min(columns.begin, column + part.begin * kPanelRows);
+      columns.end = column + std::min(part.end * kPanelRows, matrix.outputs);
+    }
     first += panels;
     column += matrix.outputs;
   }
-  return {std::min(range.begin * kPanelRows, column), std::min(range.end * kPanelRows, column)};
+  if (columns.begin > columns.end) columns.begin = columns.end;  // no share
+  if (terms != nullptr) {
+    worker.wait();
+    add_terms(worker, *terms, rows, columns, y, stride);
+  }
+  return columns;
 }
 
 }  // namespace powerhouse

@@ -55,7 +55,7 @@ std::size_t PlanInput::bytes() const {
 
 std::size_t PlanBuffers::bytes() const {
   std::size_t floats = 0;
-  for (const std::vector<float>* part : {&x, &qkv, &context, &up, &branch, &embedded, &router, &expert}) {
+  for (const std::vector<float>* part : {&x, &qkv, &context, &up, &branch, &embedded, &router, &expert, &low_rank}) {
     floats += part->size();
   }
   for (const auto* tables : {&cos, &sin}) {
@@ -81,6 +81,7 @@ void PlanPass::make_room(int workers) {
   grow(buffers_.up, rows_ * sizes.up);
   grow(buffers_.embedded, rows_ * plan_.config_.embedding_size);
   if (rows_ > kOwnRows) buffers_.input.reserve(rows_, sizes.input);
+  if (adapters_ != nullptr) grow(buffers_.low_rank, rows_ * adapters_->width());
   const std::int64_t slots = rows_ * sizes.chosen;
   if (slots > 0) {
     grow(buffers_.router, rows_ * sizes.router);
@@ -91,8 +92,9 @@ void PlanPass::make_room(int workers) {
   const bool many = std::find(buffers_.many.begin(), buffers_.many.end(), 1) != buffers_.many.end();
   if (static_cast<int>(buffers_.own.size()) < workers) buffers_.own.resize(static_cast<std::size_t>(workers));
   for (PlanBuffers::Own& own : buffers_.own) {
-    grow(own.scratch, many ? std::max(sizes.scratch, cpu::kGemmScratchFloats) : sizes.scratch);
+    grow(own.scratch, many || adapters_ != nullptr ? std::max(sizes.scratch, cpu::kGemmScratchFloats) : sizes.scratch);
     grow(own.tile, std::max(sizes.input.tile, sizes.routed.tile));
+    if (adapters_ != nullptr) grow(own.low_rank, kLowRankFloats);
     own.input.reserve(kOwnRows, sizes.input);
     if (slots == 0) continue;
     grow(own.probabilities, sizes.experts);

@@ -41,6 +41,25 @@ at::Tensor normed(const QkNorm& choice, const LayerWeights& weights, Role role, 
 
 }  // namespace
 
+std::int64_t fused_row(const Attention& attention, int part, std::int64_t i) {
+  const std::int64_t dim = attention.head_dim;
+  const std::int64_t head = i / dim;
+  const std::int64_t heads = attention.num_heads;
+  const std::int64_t kv_heads = attention.num_key_value_heads;
+  std::int64_t place = 0;  // of the head among all that the matrix has
+  switch (attention.qkv) {
+    case QkvLayout::separate: return i;
+    case QkvLayout::concatenated: place = head + (part > 0 ? heads : 0) + (part > 1 ? kv_heads : 0); break;
+    case QkvLayout::per_head: place = 3 * head + part; break;
+    case QkvLayout::grouped: {
+      const std::int64_t group = heads / kv_heads;
+      place = part == 0 ? head / group * (group + 2) + head % group : head * (group + 2) + group + part - 1;
+      break;
+    }
+  }
+  return place * dim + i % dim;
+}
+
 QueryKeyValue project(const Attention& choice, const std::function<at::Tensor(Role role)>& product) {
   const auto linear = [&](Role role) { return clamped(choice, product(role)); };
   QueryKeyValue out;

@@ -16,6 +16,9 @@ struct QueryKeyValue {
   at::Tensor key, value;  // [tokens, num_key_value_heads, head_dim]
 };
 
+/// Where row i of query, key or value (`part` 0, 1, 2) stands in a fused matrix.
+std::int64_t fused_row(const Attention& attention, int part, std::int64_t i);
+
 /// Projected and clamped, not yet normed nor turned by RoPE. `product` gives [tokens, outputs] of a role's matrix.
 QueryKeyValue project(const Attention& choice, const std::function<at::Tensor(Role role)>& product);
 
