@@ -16,6 +16,16 @@ void finish(const PlanTerm& term, Range ranks, std::int64_t rows, float* t, std:
   }
 }
 
+// Calls body(rows, many) with the rows that are multiplied alike.
+template <typename Body>
+void for_runs(const PlanInput& input, std::int64_t rows, Body body) {
+  for (Range run{0, 0}; run.begin < rows; run.begin = run.end) {
+    const char many = input.many[static_cast<std::size_t>(run.begin)];
+    while (run.end < rows && input.many[static_cast<std::size_t>(run.end)] == many) ++run.end;
+    body(run, many != 0);
+  }
+}
+
 }  // namespace
 
 // Workers share ranks: reading A is what it costs.
@@ -67,11 +77,9 @@ void PlanPass::inner_many(const Worker& worker, const ProductTerms& terms, const
 
 void PlanPass::multiply_inner(const Worker& worker, const ProductTerms& terms, const PlanInput& input,
                               std::int64_t rows) const {
-  for (Range run{0, 0}; run.begin < rows; run.begin = run.end) {
-    const char many = input.many[static_cast<std::size_t>(run.begin)];
-    while (run.end < rows && input.many[static_cast<std::size_t>(run.end)] == many) ++run.end;
-    many != 0 ? inner_many(worker, terms, input, run) : inner_few(worker, terms, input, run);
-  }
+  for_runs(input, rows, [&](Range run, bool many) {
+    many ? inner_many(worker, terms, input, run) : inner_few(worker, terms, input, run);
+  });
 }
 
 // What a term adds to: the worker's columns among those of a run.
@@ -81,28 +89,46 @@ struct PlanPass::Piece {
   float* y;
   std::int64_t y_stride;
   std::int64_t rows;
+  bool many;
   Range columns{0, 0};
 };
 
-// A part at a time, of as many columns as its rows leave room for.
+// A part at a time, of as many columns as its rows leave room for. Of few rows, what it costs is reading B, of many the
+// products.
 void PlanPass::add_run(const Worker& worker, const PlanTerm& term, const TermRun& run, const Piece& piece) const {
   float* const sums = worker.own.low_rank.data();
   for (std::int64_t row = 0; row < piece.rows; row += kLowRankRows) {
     const std::int64_t rows = std::min(piece.rows - row, kLowRankRows);
     const std::int64_t most = kLowRankFloats / rows / kPanelRows * kPanelRows;
+    const float* const t = piece.t + row * piece.t_stride + term.place;
     for (std::int64_t column = piece.columns.begin; column < piece.columns.end; column += most) {
       const std::int64_t count = std::min(piece.columns.end - column, most);
-      kernels_.gemm({.x = piece.t + row * piece.t_stride + term.place,
-                     .weight = term.b.row(run.row + column - run.column),
-                     .weight_type = term.b.type,
-                     .y = sums,
-                     .rows = rows,
-                     .inputs = term.rank(),
-                     .outputs = count,
-                     .x_stride = piece.t_stride,
-                     .weight_stride = term.b.stride,
-                     .y_stride = count},
-                    0, panel_count(count), worker.own.scratch.data());
+      const void* const b = term.b.row(run.row + column - run.column);
+      if (piece.many) {
+        kernels_.gemm({.x = t,
+                       .weight = b,
+                       .weight_type = term.b.type,
+                       .y = sums,
+                       .rows = rows,
+                       .inputs = term.rank(),
+                       .outputs = count,
+                       .x_stride = piece.t_stride,
+                       .weight_stride = term.b.stride,
+                       .y_stride = count},
+                      0, panel_count(count), worker.own.scratch.data());
+      } else {
+        kernels_.linear({.type = term.b.type,
+                         .wide_x = true,
+                         .x = t,
+                         .weight = b,
+                         .y = sums,
+                         .rows = rows,
+                         .inputs = term.rank(),
+                         .x_stride = piece.t_stride,
+                         .weight_stride = term.b.stride,
+                         .y_stride = count},
+                        0, count);
+      }
       for (std::int64_t i = 0; i < rows; ++i) {
         float* const y = piece.y + (row + i) * piece.y_stride + column;
         for (std::int64_t j = 0; j < count; ++j) y[j] += sums[i * count + j];
@@ -111,15 +137,22 @@ void PlanPass::add_run(const Worker& worker, const PlanTerm& term, const TermRun
   }
 }
 
-void PlanPass::add_terms(const Worker& worker, const ProductTerms& terms, std::int64_t rows, Range columns, float* y,
-                         std::int64_t y_stride) const {
-  Piece piece{.t = buffers_.low_rank.data(), .t_stride = terms.width, .y = y, .y_stride = y_stride, .rows = rows};
-  for (const PlanTerm& term : terms.terms) {
-    for (const TermRun& run : term.runs) {
-      piece.columns = {std::max(columns.begin, run.column), std::min(columns.end, run.column + run.count)};
-      if (piece.columns.begin < piece.columns.end) add_run(worker, term, run, piece);
+void PlanPass::add_terms(const Worker& worker, const ProductTerms& terms, const PlanInput& input, std::int64_t rows,
+                         Range columns, float* y, std::int64_t y_stride) const {
+  for_runs(input, rows, [&](Range part, bool many) {
+    Piece piece{.t = buffers_.low_rank.data() + part.begin * terms.width,
+                .t_stride = terms.width,
+                .y = y + part.begin * y_stride,
+                .y_stride = y_stride,
+                .rows = part.end - part.begin,
+                .many = many};
+    for (const PlanTerm& term : terms.terms) {
+      for (const TermRun& run : term.runs) {
+        piece.columns = {std::max(columns.begin, run.column), std::min(columns.end, run.column + run.count)};
+        if (piece.columns.begin < piece.columns.end) add_run(worker, term, run, piece);
+      }
     }
-  }
+  });
 }
 
 }  // namespace powerhouse

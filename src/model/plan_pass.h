@@ -121,8 +121,8 @@ class PlanPass {
   void multiply_inner(const Worker& worker, const ProductTerms& terms, const PlanInput& input, std::int64_t rows) const;
   void inner_few(const Worker& worker, const ProductTerms& terms, const PlanInput& input, Range rows) const;
   void inner_many(const Worker& worker, const ProductTerms& terms, const PlanInput& input, Range rows) const;
-  void add_terms(const Worker& worker, const ProductTerms& terms, std::int64_t rows, Range columns, float* y,
-                 std::int64_t y_stride) const;
+  void add_terms(const Worker& worker, const ProductTerms& terms, const PlanInput& input, std::int64_t rows,
+                 Range columns, float* y, std::int64_t y_stride) const;
   void add_run(const Worker& worker, const PlanTerm& term, const TermRun& run, const Piece& piece) const;
   // x += multiplier * norm(input * product).
   void add_branch(const Worker& worker, const PlanProduct& product, PlanInput& input, const Block& block,

@@ -290,7 +290,7 @@ Range PlanPass::multiply(const Worker& worker, const PlanProduct& product, PlanI
   if (columns.begin > columns.end) columns.begin = columns.end;  // no share
   if (terms != nullptr) {
     worker.wait();
-    add_terms(worker, *terms, rows, columns, y, stride);
+    add_terms(worker, *terms, input, rows, columns, y, stride);
   }
   return columns;
 }
