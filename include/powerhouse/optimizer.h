@@ -32,7 +32,8 @@ struct OptimizerStorage {
   std::string page_folder{};            ///< of the file, which has no name; empty: the system's temporary folder
 };
 
-/// Parameters that share their settings. All tensors are leaves on the CPU, dense, float32, bf16 or f16.
+/// Parameters that share their settings. All tensors are leaves on the CPU, float32, bf16 or f16, dense in any order of
+/// dimensions.
 struct ParameterGroup {
   std::vector<NamedTensor> parameters;
   double lr_scale = 1;                   ///< multiplies the learning rate
@@ -68,7 +69,7 @@ struct StepResult {
 class POWERHOUSE_API Optimizer {
  public:
   /// Makes all states. Throws Error{range} for options out of range; Error{usage} for a name or tensor twice and one
-  /// that is no leaf; Error{unsupported} for other devices, dtypes and strides; Error{io} where the page file cannot
+  /// that is no leaf; Error{unsupported} for other devices, dtypes and views with gaps; Error{io} where the page file cannot
   /// have its size.
   Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options, OptimizerStorage storage = {});
   Optimizer(Optimizer&&) noexcept;

@@ -11,6 +11,7 @@
 
 #include "kernels/common/blocks.h"
 #include "kernels/common/element.h"
+#include "kernels/cpu/adafactor_params.h"
 #include "kernels/cpu/attention_params.h"
 #include "kernels/cpu/elementwise_params.h"
 #include "kernels/cpu/flash_params.h"
@@ -66,6 +67,12 @@ struct CpuKernels {
   void (*optimizer_update)(const UpdateParams&, std::int64_t begin, std::int64_t end) = nullptr;
   /// The sum of squares of elements [begin, end), in float32 over short runs, which add up in float64.
   double (*sum_squares)(const void* x, Element type, std::int64_t begin, std::int64_t end) = nullptr;
+  /// Adds the squares of rows [begin, end) to `column_sums` [columns], and puts each row's sum at its `row_sums`.
+  void (*adafactor_squares)(const AdafactorParams&, std::int64_t begin, std::int64_t end, float* column_sums,
+                            double* row_sums) = nullptr;
+  /// The sum of squares of the update.
+  double (*adafactor_size)(const AdafactorParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*adafactor_update)(const AdafactorParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*norm_gradient)(const NormGradientParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*activation_gradient)(const ActivationGradientParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*dropout)(const DropoutParams&, std::int64_t begin, std::int64_t end) = nullptr;

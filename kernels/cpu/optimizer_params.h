@@ -13,18 +13,29 @@ namespace powerhouse::cpu {
 /// Elements that share the scale of a state kept as codes (bitsandbytes' blockwise states).
 static constexpr std::int64_t kStateBlock = 256;
 
+/// Where a map's magnitudes lie evenly: what finds a code by arithmetic in vectors. The s thresholds below |x| tell the
+/// segment; there |x| is part floor(slope |x| + offset), at most `last`, and base + part bounds lie between 0 and |x|.
+/// Nine segments.
+struct CodeSegments {
+  float threshold[8];
+  float slope[16], offset[16], last[16], base[16];
+  float zero;  ///< the code of 0; that of a negative x is as far below it
+};
+
 /// A map of 256 ascending values, with what finds the nearest one: the code of x is
 /// first[upper 16 bits of x] + (bounds[that] < x), where bounds[i] lies halfway between values i and i + 1, and
 /// bounds[255] is infinite.
 struct StateCodes {
-  const float* values = nullptr;        ///< [256]
-  const float* bounds = nullptr;        ///< [256]
-  const std::uint8_t* first = nullptr;  ///< [65536]
+  const float* values = nullptr;           ///< [256]
+  const float* bounds = nullptr;           ///< [256]
+  const std::uint8_t* first = nullptr;     ///< [65536]
+  const CodeSegments* segments = nullptr;  ///< may be null; gives the same codes
 };
 
 enum class UpdateRule : std::uint8_t { sgd, adamw, lion, adagrad, rmsprop };
 
-/// One state of a parameter: numbers, or codes with the largest magnitude of each kStateBlock.
+/// One state of a parameter: numbers, or codes with the largest magnitude of each kStateBlock. The numbers of both
+/// states have one type, float32 or the parameter's.
 struct UpdateState {
   void* data = nullptr;               ///< null: the rule does without
   Element type = Element::f32;        ///< of numbers

@@ -1,8 +1,10 @@
 // Adafactor (Shazeer and Stern 2018) by the formulas of transformers.Adafactor, its defaults and its order of steps.
 //
 // The second moment of a matrix is the outer product of its rows' and columns' means. A step reads the gradient three
-// times (means, size of the update, update) and holds one row of it in float32 at a time. Sums run over fixed blocks of
-// rows, whatever the number of threads. Tensors of more dimensions are stacks of matrices, as there.
+// times (means, size of the update, update). Sums run over fixed blocks of rows, whatever the number of threads.
+// Tensors of more dimensions are stacks of matrices, as there; one of less is a row with a second moment of its own.
+//
+// Rows are the logical ones: what lies in memory in another order is brought into this one, and back.
 #include <algorithm>
 #include <cmath>
 
@@ -16,39 +18,41 @@ namespace {
 
 constexpr std::int64_t kBlockRows = 32;
 
-/// A gradient, weights and states as a stack of matrices, and what the passes hand to each other. A tensor of less than
-/// two dimensions is one row with a second moment of its own.
-struct Matrices {
-  const ParameterSlot& slot;
-  bool factored;
-  std::int64_t columns, rows, rows_of_one;  // rows of all matrices
-  float* row = nullptr;                     // exp_avg_sq_row [rows], or exp_avg_sq [columns]
-  float* column = nullptr;                  // exp_avg_sq_col [matrices, columns]
-  float* average = nullptr;                 // exp_avg
-  std::vector<float> row_factor{}, column_factor{};
-
-  std::int64_t blocks() const { return (rows + kBlockRows - 1) / kBlockRows; }
+/// A tensor's numbers row by row: its own memory, or a copy that `put_back` writes back.
+struct Rows {
+  at::Tensor tensor, dense;
+  explicit Rows(const at::Tensor& source) : tensor(source.detach()), dense(tensor.contiguous()) {}
+  void put_back() const {
+    if (!tensor.is_contiguous()) tensor.copy_(dense);
+  }
 };
 
-void widen(const void* data, Element type, std::int64_t begin, std::span<float> to) {
-  const cpu::ConvertParams params{.source_type = type,
-                                  .source = static_cast<const std::byte*>(data) + begin * element_bytes(type),
-                                  .destination = to.data()};
-  cpu::kernels().convert(params, 0, static_cast<std::int64_t>(to.size()));
-}
+/// A parameter as a stack of matrices, cut into blocks of rows, and the factors of its update.
+struct Matrices {
+  bool factored;
+  std::int64_t matrices, rows, columns;  // rows of one matrix
+  std::vector<float> row_factor{}, column_factor{};
 
-/// Calls body(block, row, gradient of the row) for all rows, blocks shared by the threads.
-template <typename Body>
-void for_rows(const Matrices& m, float grad_scale, Body&& body) {
-  parallel_for(m.blocks(), 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> gradient(static_cast<std::size_t>(m.columns));
-    for (std::int64_t row = begin * kBlockRows; row < std::min(m.rows, end * kBlockRows); ++row) {
-      widen(m.slot.gradient.const_data_ptr(), m.slot.type, row * m.columns, gradient);
-      for (float& g : gradient) g *= grad_scale;
-      body(row / kBlockRows, row, gradient);
-    }
-  });
-}
+  std::int64_t blocks_of_one() const { return (rows + kBlockRows - 1) / kBlockRows; }
+  std::int64_t blocks() const { return matrices * blocks_of_one(); }
+
+  /// Calls body(block, its matrix, first row, row behind the last) for all blocks, shared by the threads.
+  template <typename Body>
+  void for_blocks(Body&& body) const {
+    parallel_for(blocks(), 1, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t block = first; block < last; ++block) {
+        const std::int64_t matrix = block / blocks_of_one(), row = block % blocks_of_one() * kBlockRows;
+        body(block, matrix, matrix * rows + row, matrix * rows + std::min(rows, row + kBlockRows));
+      }
+    });
+  }
+  /// The kernel's arguments with the factors of a matrix.
+  cpu::AdafactorParams of(cpu::AdafactorParams params, std::int64_t matrix) const {
+    params.row_factor = row_factor.data();
+    params.column_factor = column_factor.data() + matrix * columns;
+    return params;
+  }
+};
 
 double total(const std::vector<double>& sums) {
   double sum = 0;
@@ -69,88 +73,41 @@ double root_mean_square(const at::Tensor& weights, Element type) {
   return std::sqrt(total(sums) / static_cast<double>(std::max<std::int64_t>(count, 1)));
 }
 
-/// Means of squares into the states of rows and columns, and the two factors of the update.
-void factored_means(Matrices& m, const StepRate& rate, float eps, float keep) {
-  const std::int64_t matrices = m.rows / m.rows_of_one;
+/// Decayed means of squares, of which `row` are the states of rows (factored) and `column` those of columns, and from
+/// them the two factors of the update.
+void find_factors(Matrices& m, const cpu::AdafactorParams& params, float keep, float* row, float* column) {
   const float fresh = 1 - keep;
-  // A block of rows may reach into the next matrix: it has a sum for each.
-  const std::int64_t spans = kBlockRows / m.rows_of_one + 2;
-  std::vector<float> sums(static_cast<std::size_t>(m.blocks() * std::min(spans, matrices) * m.columns));
-  const auto sums_of = [&](std::int64_t block, std::int64_t matrix) {
-    const std::int64_t first = block * kBlockRows / m.rows_of_one;
-    return sums.data() + (block * std::min(spans, matrices) + matrix - first) * m.columns;
-  };
-  for_rows(m, static_cast<float>(rate.grad_scale), [&](std::int64_t block, std::int64_t row, std::span<float> g) {
-    float* const of_columns = sums_of(block, row / m.rows_of_one);
-    double sum = 0;
-    for (std::size_t i = 0; i < g.size(); ++i) {
-      const float square = g[i] * g[i] + eps;
-      of_columns[i] += square;
-      sum += static_cast<double>(square);
-    }
-    m.row[row] = m.row[row] * keep + static_cast<float>(sum / static_cast<double>(m.columns)) * fresh;
+  std::vector<float> sums(static_cast<std::size_t>(m.blocks() * m.columns));
+  std::vector<double> row_sums(static_cast<std::size_t>(m.matrices * m.rows));
+  m.for_blocks([&](std::int64_t block, std::int64_t, std::int64_t begin, std::int64_t end) {
+    cpu::kernels().adafactor_squares(params, begin, end, sums.data() + block * m.columns, row_sums.data());
   });
-  m.row_factor.resize(static_cast<std::size_t>(m.rows));
-  m.column_factor.resize(static_cast<std::size_t>(matrices * m.columns));
-  for (std::int64_t matrix = 0; matrix < matrices; ++matrix) {
-    const std::int64_t begin = matrix * m.rows_of_one, end = begin + m.rows_of_one;
+  m.row_factor.assign(row_sums.size(), 1);
+  m.column_factor.resize(static_cast<std::size_t>(m.matrices * m.columns));
+  for (std::int64_t matrix = 0; matrix < m.matrices; ++matrix) {
     std::vector<double> of_columns(static_cast<std::size_t>(m.columns));
-    for (std::int64_t block = begin / kBlockRows; block <= (end - 1) / kBlockRows; ++block) {
-      const float* const part = sums_of(block, matrix);
+    for (std::int64_t block = matrix * m.blocks_of_one(); block < (matrix + 1) * m.blocks_of_one(); ++block) {
+      const float* const part = sums.data() + block * m.columns;
       for (std::size_t i = 0; i < of_columns.size(); ++i) of_columns[i] += static_cast<double>(part[i]);
     }
-    float* const column = m.column + matrix * m.columns;
+    float* const of_matrix = column + matrix * m.columns;
     for (std::int64_t i = 0; i < m.columns; ++i) {
-      const double mean = of_columns[static_cast<std::size_t>(i)] / static_cast<double>(m.rows_of_one);
-      column[i] = column[i] * keep + static_cast<float>(mean) * fresh;
-      m.column_factor[static_cast<std::size_t>(matrix * m.columns + i)] = 1 / std::sqrt(column[i]);
+      const double mean = of_columns[static_cast<std::size_t>(i)] / static_cast<double>(m.rows);
+      of_matrix[i] = of_matrix[i] * keep + static_cast<float>(mean) * fresh;
+      m.column_factor[static_cast<std::size_t>(matrix * m.columns + i)] = 1 / std::sqrt(of_matrix[i]);
     }
+    if (!m.factored) continue;
     double sum = 0;
-    for (std::int64_t row = begin; row < end; ++row) sum += static_cast<double>(m.row[row]);
-    const auto mean = static_cast<float>(sum / static_cast<double>(m.rows_of_one));
-    for (std::int64_t row = begin; row < end; ++row) {
-      m.row_factor[static_cast<std::size_t>(row)] = 1 / std::sqrt(m.row[row] / mean);
+    for (std::int64_t i = matrix * m.rows; i < (matrix + 1) * m.rows; ++i) {
+      const double mean = row_sums[static_cast<std::size_t>(i)] / static_cast<double>(m.columns);
+      row[i] = row[i] * keep + static_cast<float>(mean) * fresh;
+      sum += static_cast<double>(row[i]);
+    }
+    const auto mean = static_cast<float>(sum / static_cast<double>(m.rows));
+    for (std::int64_t i = matrix * m.rows; i < (matrix + 1) * m.rows; ++i) {
+      m.row_factor[static_cast<std::size_t>(i)] = 1 / std::sqrt(row[i] / mean);
     }
   }
-}
-
-/// The gradient of a row becomes its update before clipping.
-void scale_row(const Matrices& m, std::int64_t row, std::span<float> g) {
-  if (!m.factored) {
-    for (std::size_t i = 0; i < g.size(); ++i) g[i] *= 1 / std::sqrt(m.row[i]);
-    return;
-  }
-  const float of_row = m.row_factor[static_cast<std::size_t>(row)];
-  const float* const of_columns = m.column_factor.data() + row / m.rows_of_one * m.columns;
-  for (std::size_t i = 0; i < g.size(); ++i) g[i] *= of_row * of_columns[i];
-}
-
-struct Application {
-  float divisor, lr, decay;
-  std::optional<double> beta1;
-};
-
-void apply_row(const Matrices& m, const Application& step, std::int64_t row, std::span<float> update) {
-  const std::int64_t begin = row * m.columns;
-  for (float& u : update) u = u / step.divisor * step.lr;
-  if (step.beta1) {
-    const auto keep = static_cast<float>(*step.beta1), fresh = static_cast<float>(1 - *step.beta1);
-    float* const average = m.average + begin;
-    for (std::size_t i = 0; i < update.size(); ++i) update[i] = average[i] = average[i] * keep + fresh * update[i];
-  }
-  std::vector<float> weights(update.size());
-  const Element type = m.slot.master.defined() ? Element::f32 : m.slot.type;
-  void* const data = m.slot.weights().mutable_data_ptr();
-  widen(data, type, begin, weights);
-  for (std::size_t i = 0; i < update.size(); ++i) weights[i] = weights[i] - step.decay * weights[i] - update[i];
-  const auto narrow = [&](void* to, Element to_type) {
-    cpu::kernels().convert({.destination_type = to_type,
-                            .source = weights.data(),
-                            .destination = static_cast<std::byte*>(to) + begin * element_bytes(to_type)},
-                           0, static_cast<std::int64_t>(weights.size()));
-  };
-  narrow(data, type);
-  if (m.slot.master.defined()) narrow(m.slot.parameter.mutable_data_ptr(), m.slot.type);
 }
 
 class Adafactor final : public OptimizerMethod {
@@ -178,48 +135,50 @@ class Adafactor final : public OptimizerMethod {
 
   void update(ParameterSlot& slot, const StepRate& rate) const override {
     if (slot.parameter.numel() == 0) return;
-    Matrices m = matrices(slot);
+    const Rows gradient(slot.gradient), weights(slot.weights());
+    Matrices m = matrices(slot.parameter);
+    cpu::AdafactorParams params{.type = slot.type, .gradient = gradient.dense.const_data_ptr(), .columns = m.columns};
+    params.grad_scale = static_cast<float>(rate.grad_scale);
+    params.eps = static_cast<float>(options_.eps1);
     const double lr = learning_rate(slot, rate);
     const auto keep = static_cast<float>(1 - std::pow(static_cast<double>(slot.step), options_.decay_rate));
-    const auto eps = static_cast<float>(options_.eps1);
-    const auto grad_scale = static_cast<float>(rate.grad_scale);
-    if (m.factored) {
-      factored_means(m, rate, eps, keep);
-    } else {
-      for_rows(m, grad_scale, [&](std::int64_t, std::int64_t, std::span<float> g) {
-        for (std::size_t i = 0; i < g.size(); ++i) m.row[i] = m.row[i] * keep + (g[i] * g[i] + eps) * (1 - keep);
-      });
-    }
+    float* const row = slot.states[0].tensor.data_ptr<float>();
+    find_factors(m, params, keep, row, m.factored ? slot.states[1].tensor.data_ptr<float>() : row);
     std::vector<double> squares(static_cast<std::size_t>(m.blocks()));
-    for_rows(m, grad_scale, [&](std::int64_t block, std::int64_t row, std::span<float> g) {
-      scale_row(m, row, g);
-      squares[static_cast<std::size_t>(block)] += cpu::kernels().sum_squares(g.data(), Element::f32, 0, m.columns);
+    m.for_blocks([&](std::int64_t block, std::int64_t matrix, std::int64_t begin, std::int64_t end) {
+      squares[static_cast<std::size_t>(block)] = cpu::kernels().adafactor_size(m.of(params, matrix), begin, end);
     });
     const double size = std::sqrt(total(squares) / static_cast<double>(slot.parameter.numel()));
-    const Application step{.divisor = static_cast<float>(std::max(1.0, size / options_.clip_threshold)),
-                           .lr = static_cast<float>(lr),
-                           .decay = static_cast<float>(rate.weight_decay * lr),
-                           .beta1 = options_.beta1};
-    for_rows(m, grad_scale, [&](std::int64_t, std::int64_t row, std::span<float> g) {
-      scale_row(m, row, g);
-      apply_row(m, step, row, g);
-    });
+    params.divisor = static_cast<float>(std::max(1.0, size / options_.clip_threshold));
+    params.lr = static_cast<float>(lr);
+    params.decay = static_cast<float>(rate.weight_decay * lr);
+    params.weight_type = slot.master.defined() ? Element::f32 : slot.type;
+    params.weights = weights.dense.mutable_data_ptr();
+    apply(m, params, slot);
+    weights.put_back();
   }
 
  private:
-  Matrices matrices(const ParameterSlot& slot) const {
-    const bool factored = slot.parameter.dim() >= 2;
-    const std::int64_t count = slot.parameter.numel();
-    const std::int64_t columns = factored ? slot.parameter.size(-1) : count;
-    Matrices m{.slot = slot,
-               .factored = factored,
-               .columns = columns,
-               .rows = count / columns,
-               .rows_of_one = factored ? slot.parameter.size(-2) : 1};
-    m.row = slot.states[0].tensor.data_ptr<float>();
-    if (factored) m.column = slot.states[1].tensor.data_ptr<float>();
-    if (options_.beta1) m.average = slot.states.back().tensor.data_ptr<float>();
-    return m;
+  void apply(const Matrices& m, cpu::AdafactorParams params, const ParameterSlot& slot) const {
+    std::optional<Rows> average, rounding;
+    if (options_.beta1) {
+      params.average = average.emplace(slot.states.back().tensor).dense.data_ptr<float>();
+      params.keep = static_cast<float>(*options_.beta1);
+      params.fresh = static_cast<float>(1 - *options_.beta1);
+    }
+    if (slot.master.defined()) params.rounding = rounding.emplace(slot.parameter).dense.mutable_data_ptr();
+    m.for_blocks([&](std::int64_t, std::int64_t matrix, std::int64_t begin, std::int64_t end) {
+      cpu::kernels().adafactor_update(m.of(params, matrix), begin, end);
+    });
+    if (average) average->put_back();
+    if (rounding) rounding->put_back();
+  }
+
+  static Matrices matrices(const at::Tensor& parameter) {
+    const std::int64_t count = parameter.numel();
+    if (parameter.dim() < 2) return {.factored = false, .matrices = 1, .rows = 1, .columns = count};
+    const std::int64_t rows = parameter.size(-2), columns = parameter.size(-1);
+    return {.factored = true, .matrices = count / (rows * columns), .rows = rows, .columns = columns};
   }
 
   double learning_rate(const ParameterSlot& slot, const StepRate& rate) const {

@@ -39,10 +39,18 @@ void check_parameter(const std::string& name, const at::Tensor& tensor) {
     refuse(ErrorKind::unsupported, name, "optimizers run on CPU tensors of these types", "float32, bfloat16 or float16",
            c10::toString(tensor.scalar_type()));
   }
-  if (!tensor.is_contiguous()) {
-    refuse(ErrorKind::unsupported, name, "optimizers take contiguous parameters", "contiguous",
+  if (!tensor.is_non_overlapping_and_dense()) {
+    refuse(ErrorKind::unsupported, name, "optimizers take dense parameters", "one number after the other in memory",
            "strides " + words(tensor.strides()));
   }
+}
+
+/// The gradient in the order in which the parameter lies in memory, as elementwise rules walk through it.
+at::Tensor in_order_of(const at::Tensor& parameter, const at::Tensor& gradient) {
+  if (gradient.strides() == parameter.strides()) return gradient;
+  if (parameter.is_contiguous()) return gradient.contiguous();
+  const c10::AutoGradMode no_gradients(false);
+  return gradient.new_empty_strided(parameter.sizes(), parameter.strides()).copy_(gradient);
 }
 
 std::vector<ParameterSlot> make_slots(const std::vector<ParameterGroup>& groups) {
@@ -106,7 +114,7 @@ struct Optimizer::Impl {
         refuse(ErrorKind::usage, slot.name, "a gradient of another shape", words(slot.parameter.sizes()),
                words(gradient.sizes()));
       }
-      slot.gradient = gradient.contiguous();
+      slot.gradient = in_order_of(slot.parameter, gradient);
     }
   }
 

@@ -1,5 +1,8 @@
 // What the optimizer keeps of a parameter, and the interface of a method: which states it wants, and how it steps.
 //
+// Parameters are dense, in any order of dimensions (GPT-2's matrices are handed out transposed). What has a parameter's
+// sizes, gradient, states and master, has its strides: elementwise rules then see equal places in memory.
+//
 // Most methods are a rule of the elementwise kernel: they fill in its constants, and the optimizer runs all their
 // parameters in one pass. Adafactor and Muon look at whole tensors.
 #pragma once
@@ -29,7 +32,7 @@ struct StateTensor {
 struct ParameterSlot {
   std::string name;
   at::Tensor parameter;
-  at::Tensor gradient{};  ///< contiguous, of this step; undefined: the parameter is left alone
+  at::Tensor gradient{};  ///< of this step, strided as the parameter is; undefined: the parameter is left alone
   Element type;
   double lr_scale = 1;
   std::optional<double> lr{};

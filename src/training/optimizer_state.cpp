@@ -25,11 +25,14 @@ bool wants_master(const ParameterSlot& slot, const OptimizerStorage& storage) {
 
 StateTensor master_of(const ParameterSlot& slot) { return {"master", at::kFloat, slot.parameter.sizes().vec()}; }
 
-at::Tensor place(const StateTensor& state, const std::shared_ptr<StateMemory>& memory, std::uint64_t& offset) {
+at::Tensor place(const StateTensor& state, const at::Tensor& parameter, const std::shared_ptr<StateMemory>& memory,
+                 std::uint64_t& offset) {
   std::byte* const data = memory->data() + offset;
   offset += bytes_of(state);
-  return at::from_blob(
-      data, state.sizes, [memory](void*) {}, at::TensorOptions().dtype(state.type));
+  const auto keep = [memory](void*) {};
+  const at::TensorOptions options = at::TensorOptions().dtype(state.type);
+  if (parameter.sizes() != at::IntArrayRef(state.sizes)) return at::from_blob(data, state.sizes, keep, options);
+  return at::from_blob(data, state.sizes, parameter.strides(), keep, options);
 }
 
 /// Every tensor that a state dict has but the steps.
@@ -77,11 +80,11 @@ std::shared_ptr<StateMemory> make_states(std::span<ParameterSlot> slots, const O
   std::uint64_t offset = 0;
   for (ParameterSlot& slot : slots) {
     for (StateTensor& state : slot.states) {
-      state.tensor = place(state, memory, offset);
+      state.tensor = place(state, slot.parameter, memory, offset);
       if (state.fill != 0) state.tensor.fill_(state.fill);
     }
     if (wants_master(slot, storage)) {
-      slot.master = place(master_of(slot), memory, offset);
+      slot.master = place(master_of(slot), slot.parameter, memory, offset);
       slot.master.copy_(slot.parameter);
     }
   }

@@ -16,6 +16,7 @@ struct CodeTables {
   std::array<float, 256> values;
   std::array<float, 256> bounds;
   std::array<std::uint8_t, 65536> first;
+  cpu::CodeSegments segments;
   cpu::StateCodes codes;
 };
 
@@ -44,6 +45,28 @@ std::array<float, 256> dynamic_values(bool with_sign) {
   return result;
 }
 
+/// A decade is a segment; what lies nearest to 0, and nearest to 1, are two more.
+cpu::CodeSegments make_segments(const CodeTables& tables, bool with_sign) {
+  cpu::CodeSegments segments{};
+  const int zero = with_sign ? 127 : 0;
+  segments.zero = static_cast<float>(zero);
+  double decade = 1e-6;
+  int parts = with_sign ? 1 : 2, base = 1;
+  for (int i = 1; i <= 7; ++i, decade *= 10) {
+    segments.threshold[i - 1] = tables.bounds[static_cast<std::size_t>(zero + base - 1)];
+    segments.slope[i] = static_cast<float>(parts / (0.9 * decade));
+    segments.offset[i] = static_cast<float>(-0.1 * parts / 0.9);
+    segments.last[i] = static_cast<float>(parts - 1);
+    segments.base[i] = static_cast<float>(base);
+    base += parts;
+    parts *= 2;
+  }
+  segments.threshold[7] = tables.bounds[254];
+  segments.base[8] = static_cast<float>(base);
+  segments.offset[0] = segments.offset[8] = 0.5f;  // part 0, far from a bound
+  return segments;
+}
+
 /// A code is how many bounds lie below x. Numbers that share their upper 16 bits have at most one bound among them, so
 /// that the table's count for the smallest of them and one comparison give it.
 std::unique_ptr<const CodeTables> make_tables(bool with_sign) {
@@ -58,7 +81,11 @@ std::unique_ptr<const CodeTables> make_tables(bool with_sign) {
     const auto below = smallest == smallest ? std::lower_bound(bounds, bounds + 255, smallest) - bounds : 0;
     tables->first[upper] = static_cast<std::uint8_t>(below);
   }
-  tables->codes = {.values = tables->values.data(), .bounds = tables->bounds.data(), .first = tables->first.data()};
+  tables->segments = make_segments(*tables, with_sign);
+  tables->codes = {.values = tables->values.data(),
+                   .bounds = tables->bounds.data(),
+                   .first = tables->first.data(),
+                   .segments = &tables->segments};
   return tables;
 }
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/generic/activation.h"
 #include "kernels/cpu/generic/activation_gradient.h"
+#include "kernels/cpu/generic/adafactor.h"
 #include "kernels/cpu/generic/attention.h"
 #include "kernels/cpu/generic/bf16_linear.h"
 #include "kernels/cpu/generic/cache.h"
@@ -57,6 +58,9 @@ constinit const CpuKernels kTable{
     .dequantize = dequantize,
     .optimizer_update = optimizer_update,
     .sum_squares = sum_squares,
+    .adafactor_squares = adafactor_squares,
+    .adafactor_size = adafactor_size,
+    .adafactor_update = adafactor_update,
     .norm_gradient = norm_gradient,
     .activation_gradient = activation_gradient,
     .dropout = dropout,

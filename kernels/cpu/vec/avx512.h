@@ -54,7 +54,16 @@ inline __m512i bf16_bits(Vec a) {
   const __m512i rounded = _mm512_mask_or_epi32(nearest, nan, bits, _mm512_set1_epi32(0x400000));
   return _mm512_and_si512(rounded, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u)));
 }
-inline __m256i bf16_packed(Vec a) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits(a), 16)); }
+inline __m256i bf16_packed(Vec a) {
+#ifdef POWERHOUSE_DOT_BF16
+  // The processor's rounding is the same for everything but subnormals, which hardly ever come.
+  constexpr int kSubnormal = 0x20;
+  if (__builtin_expect(_mm512_fpclass_ps_mask(a, kSubnormal) == 0, 1)) {
+    return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a));
+  }
+#endif
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits(a), 16));
+}
 inline __m256i f16_bits(Vec a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 inline Vec load(const float* from) { return _mm512_loadu_ps(from); }
