@@ -26,9 +26,9 @@ struct ScoreOptions {
 };
 
 /// Bytes that the activations of a batch of `rows` tokens take where they are most: when the backward pass begins, or
-/// when it runs a checkpointed layer again. `dtype` is the one that the model computes in. Counted from the config:
-/// what the gradients of all weights need. Beside it stand the adapters' own (rank numbers a token and matrix, where
-/// there is dropout no more), temporary tensors of the layer at work, and the head's chunk of 64 MiB.
+/// when it runs a checkpointed layer again. `dtype` is the one that the model computes in. Counted from the config for
+/// a model all of whose weights get gradients. Beside it stand what adapters keep (plain LoRA: rank numbers a token and
+/// matrix; DoRA and others more), temporary tensors of the layer at work, and the head's chunk of 64 MiB.
 /// `checkpointed_layers` as in ScoreOptions. Error{range} for numbers that are none, Error{usage} for Dtype::automatic.
 POWERHOUSE_API std::size_t activation_bytes(const ModelConfig& config, std::int64_t rows, Dtype dtype,
                                             std::int64_t checkpointed_layers = 0);

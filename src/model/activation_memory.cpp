@@ -38,7 +38,9 @@ double kept_of_mlp(const Mlp& mlp, double hidden) {
   if (!mlp.moe) return inputs * static_cast<double>(mlp.intermediate_size);
   const Moe& moe = *mlp.moe;
   const auto chosen = static_cast<double>(moe.num_experts_per_tok);
-  double numbers = chosen * (2 * hidden + (inputs + 1) * static_cast<double>(moe.intermediate_size));
+  // Clamped, the activation is a composition that keeps its steps.
+  const double steps = inputs + (moe.clamp ? 5 : 1);
+  double numbers = chosen * (2 * hidden + steps * static_cast<double>(moe.intermediate_size));
   if (moe.shared_intermediate_size > 0) {
     numbers += inputs * static_cast<double>(moe.shared_intermediate_size) + hidden;
   }
@@ -53,12 +55,20 @@ double kept_of_layer(const Block& block, double hidden, double width) {
   const double keys = static_cast<double>(attention.num_key_value_heads) * head_dim;
   double numbers = kept_states(block) * hidden + 2 * queries + 2 * keys + kept_of_mlp(block.mlp, hidden);
   if (attention.qk_norm) numbers += queries + keys;
+  if (attention.qk_norm && attention.qkv != QkvLayout::separate) numbers += keys;  // values stay in what the norms keep
   if (attention.clip_qkv) numbers += queries + 2 * keys;
   return width * numbers + kFloat * static_cast<double>(attention.num_heads);
 }
 
-// Outside layers: what the final norm reads, and the gradient of what the head reads.
-double kept_outside(double hidden, double width) { return 2 * hidden * width; }
+// Outside layers: what the final norm reads, the gradient of what the head reads, and what stands behind the embedding.
+double kept_outside(const ModelConfig& config, double width) {
+  const auto hidden = static_cast<double>(config.hidden_size);
+  double numbers = 2 * hidden + static_cast<double>(config.embedding_size);
+  if (config.embedding_norm) numbers += hidden;
+  const bool no_norm_before = !config.layers.empty() && config.layers.front().norm_place == NormPlace::after_add;
+  if (no_norm_before) numbers += hidden;  // the first layer reads no norm's output
+  return width * numbers;
+}
 
 struct Kept {
   std::vector<double> layers{};  // bytes a token
@@ -69,7 +79,7 @@ struct Kept {
     const auto hidden = static_cast<double>(config.hidden_size);
     for (const Block& block : config.layers) layers.push_back(kept_of_layer(block, hidden, width));
     state = hidden * width;
-    outside = kept_outside(hidden, width);
+    outside = kept_outside(config, width);
   }
 
   // Where the backward pass begins, or where it has run the largest checkpointed layer again.

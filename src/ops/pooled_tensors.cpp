@@ -21,20 +21,28 @@
 namespace powerhouse::ops {
 namespace {
 
-constexpr std::size_t kSmallest = 256 << 10;
+constexpr std::size_t kSmallest = 256 << 10;  // from here on a size is whole pages
 
 std::size_t size_class(std::size_t bytes) {
   const std::size_t step = std::bit_floor(bytes) / 8;
   return (bytes + step - 1) / step * step;
 }
 
+// Blocks of large pages begin where such a page does.
 void* map(std::size_t size) {
-  void* const data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) return nullptr;
+  constexpr std::size_t kLargePage = 2 << 20;
+  const std::size_t spare = size >= kLargePage ? kLargePage : 0;
+  void* const mapped = ::mmap(nullptr, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  if (spare == 0) return mapped;
+  auto* const first = static_cast<std::byte*>(mapped);
+  const std::size_t before = (kLargePage - reinterpret_cast<std::uintptr_t>(mapped) % kLargePage) % kLargePage;
+  if (before > 0) ::munmap(first, before);
+  if (before < spare) ::munmap(first + before + size, spare - before);
 #ifdef MADV_HUGEPAGE
-  ::madvise(data, size, MADV_HUGEPAGE);
+  ::madvise(first + before, size, MADV_HUGEPAGE);
 #endif
-  return data;
+  return first + before;
 }
 
 class Pool final : public c10::Allocator {

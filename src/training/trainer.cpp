@@ -2,6 +2,7 @@
 #include "powerhouse/trainer.h"
 
 #include "model/api_guard.h"
+#include "ops/pooled_tensors.h"
 #include "powerhouse/error.h"
 #include "training/training_loop.h"
 
@@ -79,6 +80,7 @@ Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
 TrainingResult Trainer::train(std::stop_token stop) {
+  const ops::PooledTensors pool;
   return guarded([&] { return TrainingLoop(impl_->parts).run(std::move(stop)); });
 }
 

@@ -47,7 +47,6 @@ TEST_P(ActivationMemory, IsWhatLives) {
     const double found =
         static_cast<double>(measured(model, 41, 12, checkpointed) - measured(model, 1, 12, checkpointed));
     const auto counted = static_cast<double>(activation_bytes(config, rows, Dtype::f32, checkpointed));
-    printf("%s %ld: per row found %.1f counted %.1f\n", GetParam().c_str(), checkpointed, found / rows, counted / rows);
     EXPECT_GE(found, 0.9 * counted);
     EXPECT_LE(found, counted * (experts ? 1.3 : 1.02) + static_cast<double>(rows) * (rope_tables + 64));
   }
