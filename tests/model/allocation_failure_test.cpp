@@ -28,15 +28,35 @@ struct Case {
   const char* path;
   Numerics numerics = Numerics::fast;
   bool large = false;  // only allocations of some KiB fail, but all of them from the chosen one on
+  bool adapters = false;
 
   friend void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 };
+
+// Low-rank terms of some modules.
+std::shared_ptr<const AdapterTable> some_terms() {
+  auto table = std::make_shared<AdapterTable>();
+  const auto add = [&](Role role, std::int64_t inputs, std::int64_t outputs) {
+    at::Tensor a = empty_tensor({5, inputs}, at::kFloat), b = empty_tensor({outputs, 5}, at::kFloat);
+    for (at::Tensor* matrix : {&a, &b}) {
+      for (std::int64_t i = 0; i < matrix->numel(); ++i) {
+        matrix->data_ptr<float>()[i] = 0.01f * static_cast<float>(i * 37 % 19 - 9);
+      }
+    }
+    table->at(1, role).terms.push_back({.low_rank = {.a = a, .b = b}});
+  };
+  add(Role::q_proj, 64, 128);
+  add(Role::v_proj, 64, 64);
+  add(Role::down_proj, 96, 64);
+  return table;
+}
 
 class AllocationFailure : public ::testing::TestWithParam<Case> {
  protected:
   CausalLM load_model() const {
     CausalLM model = CausalLM::from_pretrained(fixture(GetParam().path), {.numerics = GetParam().numerics});
     model.impl().model->config.max_position_embeddings = 2048;
+    if (GetParam().adapters) model.impl().adapters = some_terms();
     return model;
   }
 
@@ -84,8 +104,9 @@ TEST_P(AllocationFailure, EndsInAnErrorAndChangesNothing) {
   bool through = false;
   std::int64_t number = 0;
   for (; !through && number < 2000; ++number) {
-    const CausalLM model = load_model();
+    CausalLM model = load_model();
     Run run(model, past);
+    if (GetParam().adapters) model.impl().adapters = some_terms();  // the same, compiled anew
     at::Tensor logits;
     through = survives(number, [&] { logits = run.forward(one, prompt); });
     if (through) {
@@ -126,7 +147,9 @@ INSTANTIATE_TEST_SUITE_P(Tiny, AllocationFailure,
                                            Case{"exact", "tiny_blocks_q8_0.gguf", Numerics::exact},
                                            Case{"dense_large", "tiny_blocks_q4_0.gguf", Numerics::fast, true},
                                            Case{"experts_large", "tiny_experts_q4_0.gguf", Numerics::fast, true},
-                                           Case{"exact_large", "tiny_blocks_q8_0.gguf", Numerics::exact, true}),
+                                           Case{"exact_large", "tiny_blocks_q8_0.gguf", Numerics::exact, true},
+                                           Case{"adapters", "tiny_blocks_q4_0.gguf", Numerics::fast, false, true},
+                                           Case{"adapters_large", "tiny_blocks_q4_0.gguf", Numerics::fast, true, true}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
