@@ -15,7 +15,7 @@ set(ops kernels_cpu kernels_common kernels_reference formats support)
 set(model ops text formats support kernels_cpu kernels_common kernels_reference)
 set(adapters model ops text formats support kernels_common kernels_reference kernels_cpu)
 set(generation model text ops support)
-set(training generation adapters model text ops formats support kernels_cpu kernels_common)
+set(training generation adapters model text ops formats support kernels_cpu kernels_common kernels_reference)
 set(evaluation generation model text support)
 set(torch_free kernels_common kernels_reference kernels_cpu support formats text)
 # Public headers that do not even name at::Tensor, for the torch-free rooms to implement.

@@ -5,19 +5,12 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "values.h"
 
 namespace {
 
 using powerhouse::Element;
 namespace cpu = powerhouse::cpu;
-
-std::vector<std::uint8_t> values_of(std::int64_t count, Element type) {
-  std::vector<std::uint8_t> bytes(count * powerhouse::element_bytes(type));
-  for (std::int64_t i = 0; i < count; ++i) {
-    powerhouse::write_element(bytes.data(), type, i, static_cast<float>(i % 31) * 0.1f - 1.5f);
-  }
-  return bytes;
-}
 
 void rms_norm(benchmark::State& state) {
   const auto type = static_cast<Element>(state.range(0));

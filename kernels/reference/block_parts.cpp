@@ -2,17 +2,15 @@
 
 #include <cstring>
 
+#include "kernels/reference/bytes.h"
+
 namespace powerhouse {
 namespace {
 
 using u8 = std::uint8_t;
 using Parts = BlockParts;
 
-std::uint16_t word(const u8* bytes) {
-  std::uint16_t value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
+std::uint16_t word(const u8* bytes) { return load<std::uint16_t>(bytes); }
 
 std::uint16_t negated(const u8* f16) { return static_cast<std::uint16_t>(word(f16) ^ 0x8000u); }
 

@@ -2,10 +2,8 @@
 // of gguf's Python code, in float32, so that results agree to the bit; contraction is off for this file.
 #include "kernels/reference/dequantize.h"
 
-#include <cstring>
-
-#include "kernels/common/float16.h"
 #include "kernels/common/four_bit.h"
+#include "kernels/reference/bytes.h"
 #include "kernels/reference/dequantize_grids.h"
 
 namespace powerhouse {
@@ -13,15 +11,6 @@ namespace {
 
 using u8 = std::uint8_t;
 using i8 = std::int8_t;
-
-template <typename T>
-T load(const u8* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
-float half(const u8* bytes) { return to_float(load<float16>(bytes)); }
 
 // --- plain types ---
 

@@ -2,9 +2,7 @@
 // Python code.
 #include "kernels/reference/dequantize_grids.h"
 
-#include <cstring>
-
-#include "kernels/common/float16.h"
+#include "kernels/reference/bytes.h"
 #include "kernels/reference/iq_grids.h"
 
 namespace powerhouse {
@@ -13,15 +11,6 @@ namespace {
 using u8 = std::uint8_t;
 using u16 = std::uint16_t;
 using u32 = std::uint32_t;
-
-template <typename T>
-T load(const u8* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
-float half(const u8* bytes) { return to_float(load<float16>(bytes)); }
 
 constexpr float kIq2Levels[4] = {8, 25, 43, 0};
 constexpr float kIq3XxsLevels[16] = {4, 12, 20, 28, 36, 44, 52, 62};

@@ -52,7 +52,7 @@ struct DynamicCodes {
 
   DynamicCodes() {
     float values[256];
-    dynamic_map(values);
+    dynamic_map(values, true);
     int place = 0;
     for (int i = 0; i < kGrid; ++i) {
       const float x = -1.0f + 2.0f * static_cast<float>(i) / static_cast<float>(kGrid - 1);
@@ -88,17 +88,18 @@ void quantize_four_bit(FourBit kind, const float* values, std::int64_t count, st
   if (count % 2 != 0) codes[count / 2] = static_cast<std::uint8_t>(codes[count / 2] | ladder.code(0.0f));
 }
 
-void dynamic_map(float* values) noexcept {
+void dynamic_map(float* values, bool with_sign) noexcept {
   constexpr float kDecades[7] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
-  values[127] = 0.0f;
+  const int zero = with_sign ? 127 : 0;
+  values[zero] = 0.0f;
   values[255] = 1.0f;
-  int above = 128;
+  int above = zero + 1;
   for (int decade = 0; decade < 7; ++decade) {
-    const int parts = 1 << decade;
+    const int parts = (with_sign ? 1 : 2) << decade;
     for (int i = 0; i < parts; ++i, ++above) {
       const float middle = (tenths(i, parts + 1) + tenths(i + 1, parts + 1)) / 2.0f;
       values[above] = kDecades[decade] * middle;
-      values[254 - above] = -values[above];
+      if (with_sign) values[254 - above] = -values[above];
     }
   }
 }

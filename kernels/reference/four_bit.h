@@ -13,8 +13,10 @@ namespace powerhouse {
 void quantize_four_bit(FourBit kind, const float* values, std::int64_t count, std::int64_t block_size,
                        std::uint8_t* codes, float* absmax) noexcept;
 
-/// The 256 values of the signed dynamic type, in their order.
-void dynamic_map(float* values) noexcept;
+/// The 256 values of the dynamic type, in their order: seven decades from 1e-7 to 1, of which each halves the parts
+/// that the next larger one is cut into, and a value is the middle of a part; zero and one. The unsigned type has twice
+/// the parts in the place of negative values.
+void dynamic_map(float* values, bool with_sign) noexcept;
 
 /// Codes of the signed dynamic type, one a byte, and the scale of each `block_size` of them.
 void quantize_dynamic(const float* values, std::int64_t count, std::int64_t block_size, std::uint8_t* codes,

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "kernels/common/float16.h"
 #include "kernels/reference/block_parts.h"
+#include "kernels/reference/bytes.h"
 #include "kernels/reference/packed_words.h"
 #include "kernels/reference/words.h"
 
@@ -56,12 +56,6 @@ u8 code_at(const PackedLayout& layout, const u8* codes, std::int64_t row, int el
   const u8* const high = at + 256;
   if (layout.code_bits == 5) return static_cast<u8>(low | (high[0] >> quad & 1) << 4);
   return static_cast<u8>(low | (high[64 * (quad / 4)] >> 2 * (quad % 4) & 3) << 4);
-}
-
-float half(const u8* bytes) {
-  float16 value;
-  std::memcpy(&value, bytes, sizeof value);
-  return to_float(value);
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <vector>
 
 #include "kernels/common/float16.h"
+#include "kernels/reference/four_bit.h"
 
 namespace powerhouse {
 namespace {
@@ -19,31 +19,6 @@ struct CodeTables {
   cpu::CodeSegments segments;
   cpu::StateCodes codes;
 };
-
-/// Point i of `count` from 0.1 to 1 as torch.linspace has them: counted from whichever end is nearer.
-float tenths(int i, int count) {
-  const float step = (1.0f - 0.1f) / static_cast<float>(count - 1);
-  return i < count / 2 ? 0.1f + step * static_cast<float>(i) : 1.0f - step * static_cast<float>(count - 1 - i);
-}
-
-/// Seven decades from 1e-7 to 1; each halves the parts that the next larger one is cut into, and a value is the middle
-/// of a part. Then zero, and one.
-std::array<float, 256> dynamic_values(bool with_sign) {
-  std::vector<float> values{0.0f, 1.0f};
-  int parts = with_sign ? 1 : 2;
-  for (const float decade : {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f}) {
-    for (int i = 0; i < parts; ++i) {
-      const float middle = (tenths(i, parts + 1) + tenths(i + 1, parts + 1)) / 2.0f;
-      values.push_back(decade * middle);
-      if (with_sign) values.push_back(-decade * middle);
-    }
-    parts *= 2;
-  }
-  std::sort(values.begin(), values.end());
-  std::array<float, 256> result;
-  std::copy_n(values.begin(), 256, result.begin());
-  return result;
-}
 
 /// A decade is a segment; what lies nearest to 0, and nearest to 1, are two more.
 cpu::CodeSegments make_segments(const CodeTables& tables, bool with_sign) {
@@ -71,7 +46,7 @@ cpu::CodeSegments make_segments(const CodeTables& tables, bool with_sign) {
 /// that the table's count for the smallest of them and one comparison give it.
 std::unique_ptr<const CodeTables> make_tables(bool with_sign) {
   auto tables = std::make_unique<CodeTables>();
-  tables->values = dynamic_values(with_sign);
+  dynamic_map(tables->values.data(), with_sign);
   for (std::size_t i = 0; i < 255; ++i) tables->bounds[i] = (tables->values[i] + tables->values[i + 1]) / 2.0f;
   tables->bounds[255] = std::numeric_limits<float>::infinity();
   for (std::uint32_t upper = 0; upper < 65536; ++upper) {

@@ -78,7 +78,7 @@ TEST_F(FourBitTest, QuantizesToTheSameBytes) {
 
 TEST_F(FourBitTest, HasTheDynamicType) {
   std::vector<float> map(256);
-  dynamic_map(map.data());
+  dynamic_map(map.data(), true);
   expect_same(map, "dynamic_map");
   const auto values = read<float>("states.values");
   std::vector<std::uint8_t> codes(values.size());
