@@ -4,25 +4,10 @@ namespace powerhouse {
 namespace {
 
 ModuleKind kind_of(Role role) {
+  if (is_linear(role) || role == Role::lm_head) return ModuleKind::linear;
   switch (role) {
     case Role::embed_tokens:
     case Role::position_embeddings: return ModuleKind::embedding;
-    case Role::project_in:
-    case Role::project_out:
-    case Role::q_proj:
-    case Role::k_proj:
-    case Role::v_proj:
-    case Role::qkv_proj:
-    case Role::o_proj:
-    case Role::gate_proj:
-    case Role::up_proj:
-    case Role::gate_up_proj:
-    case Role::down_proj:
-    case Role::shared_gate_proj:
-    case Role::shared_up_proj:
-    case Role::shared_down_proj:
-    case Role::shared_expert_gate:
-    case Role::lm_head: return ModuleKind::linear;
     case Role::router: return ModuleKind::router;
     case Role::experts_gate_up:
     case Role::experts_down: return ModuleKind::experts;

@@ -73,6 +73,27 @@ void check_moe(const Moe& moe) {
 
 }  // namespace
 
+bool is_linear(Role role) {
+  switch (role) {
+    case Role::q_proj:
+    case Role::k_proj:
+    case Role::v_proj:
+    case Role::qkv_proj:
+    case Role::o_proj:
+    case Role::gate_proj:
+    case Role::up_proj:
+    case Role::gate_up_proj:
+    case Role::down_proj:
+    case Role::shared_gate_proj:
+    case Role::shared_up_proj:
+    case Role::shared_down_proj:
+    case Role::shared_expert_gate:
+    case Role::project_in:
+    case Role::project_out: return true;
+    default: return false;
+  }
+}
+
 std::span<const Architecture* const> architectures() { return kArchitectures; }
 
 std::vector<std::string> supported_architectures() {

@@ -52,6 +52,9 @@ enum class Role {
 
 inline constexpr int kRoleCount = static_cast<int>(Role::lm_head) + 1;
 
+/// Whether it is a linear layer that every token passes: neither the head nor a router nor experts.
+bool is_linear(Role role);
+
 /// How GGUF orders the rows of a matrix against Hugging Face's order, which is ours.
 enum class GgufRows {
   same,

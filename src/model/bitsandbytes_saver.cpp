@@ -89,7 +89,7 @@ Json bitsandbytes_config(const Model& model) {
         throw Error(ErrorKind::unsupported, "a folder holds one type of bitsandbytes", {.field = spec.name});
       }
       format = own;
-    } else if (is_linear(spec)) {
+    } else if (!spec.is_bias && is_linear(spec.role)) {
       dense.emplace_back(spec.name.substr(0, spec.name.rfind('.')));
     }
   }

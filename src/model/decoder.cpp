@@ -42,7 +42,7 @@ struct Decoder::Pass {
 
   AdaptedPass adapted() const {
     return {.numerics = arithmetic.numerics,
-            .dropout_key = training == nullptr ? std::nullopt : training->dropout_key,
+            .dropout_key = arithmetic.dropout_key,
             .keep_blocks = training != nullptr};
   }
 

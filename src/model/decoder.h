@@ -48,7 +48,7 @@ struct Arithmetic {
   Numerics numerics = Numerics::fast;
   const Plan* plan = nullptr;
   std::shared_ptr<const AdapterTable> adapters{};
-  std::optional<std::uint64_t> dropout_key{};  // of the head's adapters; elsewhere it is the training pass's
+  std::optional<std::uint64_t> dropout_key{};  // adapters draw by it; none: no dropout
 
   bool planned() const { return numerics == Numerics::exact && plan != nullptr; }
 };
@@ -57,7 +57,6 @@ struct Arithmetic {
 struct TrainingPass {
   at::ScalarType type = at::kFloat;      // of activations
   std::int64_t checkpointed_layers = 0;  // these run again in the backward pass
-  std::optional<std::uint64_t> dropout_key{};
   std::shared_ptr<const void> owner{};  // of the decoder, which lives until the backward pass is over
 };
 

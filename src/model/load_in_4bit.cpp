@@ -31,7 +31,7 @@ void quantize_twice(at::Tensor& absmax) {
   std::vector<float> outer(static_cast<std::size_t>((count + kOuterBlock - 1) / kOuterBlock));
   quantize_dynamic(centred.const_data_ptr<float>(), count, kOuterBlock, codes.data(), outer.data());
   float map[256];
-  dynamic_map(map);
+  dynamic_map(map, true);
   auto* const out = absmax.mutable_data_ptr<float>();
   const auto shift = offset.item<float>();
   for (std::size_t i = 0; i < codes.size(); ++i) {
@@ -63,28 +63,6 @@ TensorView quantized(const Weight& weight, const at::Tensor& matrix, FourBit kin
 
 }  // namespace
 
-bool is_linear(const ParameterSpec& spec) {
-  if (spec.is_bias) return false;
-  switch (spec.role) {
-    case Role::q_proj:
-    case Role::k_proj:
-    case Role::v_proj:
-    case Role::qkv_proj:
-    case Role::o_proj:
-    case Role::gate_proj:
-    case Role::up_proj:
-    case Role::gate_up_proj:
-    case Role::down_proj:
-    case Role::shared_gate_proj:
-    case Role::shared_up_proj:
-    case Role::shared_down_proj:
-    case Role::shared_expert_gate:
-    case Role::project_in:
-    case Role::project_out: return true;
-    default: return false;
-  }
-}
-
 void check(const BitsAndBytesConfig& config) {
   if (config.bnb_4bit_quant_type == "nf4" || config.bnb_4bit_quant_type == "fp4") return;
   throw Error(ErrorKind::usage, "no such 4-bit type",
@@ -95,7 +73,8 @@ void load_in_4bit(DecoderWeights& weights, const BitsAndBytesConfig& config, at:
   const FourBit kind = config.bnb_4bit_quant_type == "nf4" ? FourBit::nf4 : FourBit::fp4;
   for (const ParameterSpec& spec : weights.specs()) {
     Weight& weight = weights.weight(spec);
-    if (!is_linear(spec) || is_skipped(spec.name, config.llm_int8_skip_modules) || is_bitsandbytes(weight.format())) {
+    if (spec.is_bias || !is_linear(spec.role) || is_skipped(spec.name, config.llm_int8_skip_modules) ||
+        is_bitsandbytes(weight.format())) {
       continue;
     }
     const at::Tensor matrix = dequantized(weight, type);

@@ -11,9 +11,6 @@ namespace powerhouse {
 /// Error{unsupported} for rows that are no multiple of 64.
 void load_in_4bit(DecoderWeights& weights, const BitsAndBytesConfig& config, at::ScalarType type);
 
-/// Whether it is the matrix of a linear layer that is quantized unless it is skipped.
-bool is_linear(const ParameterSpec& spec);
-
 /// Throws Error{usage} for a type that is neither nf4 nor fp4.
 void check(const BitsAndBytesConfig& config);
 

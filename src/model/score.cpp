@@ -62,7 +62,6 @@ TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptio
   }
   return {.type = model->type,
           .checkpointed_layers = options.checkpointed_layers < 0 ? layers : options.checkpointed_layers,
-          .dropout_key = options.dropout_key,
           .owner = model};
 }
 
@@ -87,9 +86,8 @@ auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& 
     if (impl.adapters && impl.adapters->virtual_tokens() > 0) rows = with_virtual_tokens(rows, *impl.adapters);
     Arithmetic arithmetic = impl.arithmetic();
     arithmetic.dropout_key = options.dropout_key;
-    return op(
-        impl.model->decoder.hidden_states(rows, impl.hooks, impl.arithmetic(), training_pass(impl.model, options)),
-        targets, arithmetic);
+    return op(impl.model->decoder.hidden_states(rows, impl.hooks, arithmetic, training_pass(impl.model, options)),
+              targets, arithmetic);
   });
 }
 

@@ -22,10 +22,6 @@ constexpr std::size_t kRecentLosses = 10;
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-std::int64_t target_count(const TokenBatch& batch) {
-  return std::count_if(batch.targets.begin(), batch.targets.end(), [](std::int64_t target) { return target >= 0; });
-}
-
 DataLoaderOptions loader_options(const TrainingOptions& options) {
   return {.micro_batch_size = options.micro_batch_size,
           .sample_packing = options.sample_packing,
@@ -68,7 +64,7 @@ Evaluation evaluate(const TrainerParts& parts) {
   Evaluation evaluation;
   while (const auto batch = loader.next()) {
     sum += parts.model.loss(*batch, 1.0).loss.item<double>();
-    evaluation.target_tokens += target_count(*batch);
+    evaluation.target_tokens += batch->target_count();
   }
   evaluation.eval_loss = sum / static_cast<double>(evaluation.target_tokens);
   evaluation.seconds = seconds_since(begin);
@@ -142,7 +138,7 @@ TrainingLoop::StepData TrainingLoop::next_data() {
       break;                               // its last step may have fewer batches
     }
     data.tokens += static_cast<std::int64_t>(batch->input_ids.size());
-    data.target_tokens += target_count(*batch);
+    data.target_tokens += batch->target_count();
     for (RowPlace& row : loader_.last_rows()) data.rows.push_back(std::move(row));
     data.batches.push_back(std::move(*batch));
   }
