@@ -41,9 +41,7 @@ struct Decoder::Pass {
   }
 
   AdaptedPass adapted() const {
-    return {.numerics = arithmetic.numerics,
-            .dropout_key = arithmetic.dropout_key,
-            .keep_blocks = training != nullptr};
+    return {.numerics = arithmetic.numerics, .dropout_key = arithmetic.dropout_key, .keep_blocks = training != nullptr};
   }
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
@@ -220,8 +218,7 @@ at::Tensor Decoder::layers(Pass& pass) const {
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(config_.layers.size()); ++i) {
     if (may_checkpoint && i < pass.training->checkpointed_layers) {
       if (!kept) kept = std::make_shared<KeptPass>(pass);
-      x = ops::checkpoint([this, kept, i](const at::Tensor& input) { return layer(kept->pass, i, input); }, x,
-                          weights_.layer(i).trainable());
+      x = ops::checkpoint([this, kept, i](const at::Tensor& input) { return layer(kept->pass, i, input); }, x);
     } else {
       x = pass.hook(HookPoint::layer_output, i, layer(pass, i, x));
     }

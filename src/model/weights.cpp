@@ -4,16 +4,6 @@
 
 namespace powerhouse {
 
-std::vector<at::Tensor> LayerWeights::trainable() const {
-  std::vector<at::Tensor> leaves;
-  for (const auto* weights : {&weights_, &biases_}) {
-    for (const Weight& weight : *weights) {
-      if (weight.requires_grad()) leaves.push_back(weight.tensor());
-    }
-  }
-  return leaves;
-}
-
 DecoderWeights::DecoderWeights(std::vector<ParameterSpec> specs, std::size_t layers, bool tied_head)
     : specs_(std::move(specs)), layers_(layers), tied_head_(tied_head) {}
 

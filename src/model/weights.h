@@ -19,8 +19,6 @@ class LayerWeights {
   const at::Tensor& bias(Role role) const { return biases_[index(role)].tensor(); }
   const Weight& weight(Role role) const { return weights_[index(role)]; }
   const Weight& bias_weight(Role role) const { return biases_[index(role)]; }
-  /// Those that require gradients.
-  std::vector<at::Tensor> trainable() const;
   Weight& slot(Role role, bool is_bias) { return (is_bias ? biases_ : weights_)[index(role)]; }
 
  private:

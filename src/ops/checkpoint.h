@@ -5,13 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
-#include <vector>
 
 namespace powerhouse::ops {
 
-/// piece(x), whose intermediate results are not kept. `parameters` are the leaves that the piece reads and that get
-/// gradients. The piece must be a pure function of x and them: it runs twice. Higher derivatives are not there.
-at::Tensor checkpoint(std::function<at::Tensor(const at::Tensor& x)> piece, const at::Tensor& x,
-                      std::vector<at::Tensor> parameters);
+/// piece(x), whose intermediate results are not kept. Leaves that the piece reads get their gradients. It must be a
+/// pure function of x and them: it runs twice. Higher derivatives are not there.
+at::Tensor checkpoint(std::function<at::Tensor(const at::Tensor& x)> piece, const at::Tensor& x);
 
 }  // namespace powerhouse::ops

@@ -43,6 +43,29 @@ TEST_P(Peft, HasItsGradients) {
   EXPECT_EQ(compared, gradients);
 }
 
+TEST_P(Peft, HasTheSameGradientsCheckpointed) {
+  model_.load_adapter(GetParam().folder(), "a", /*trainable=*/true);
+  TokenBatch batch;
+  const at::Tensor row = ids_.select(0, 0).contiguous();
+  batch.add({row.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(row.numel())});
+  const auto gradients = [&](std::int64_t layers) {
+    model_.loss(batch, 1, {.checkpointed_layers = layers}).loss.backward();
+    std::vector<at::Tensor> out;
+    for (auto [name, parameter] : model_.trainable_parameters()) {
+      out.push_back(parameter.grad().defined() ? parameter.grad().clone() : at::Tensor());
+      parameter.mutable_grad().reset();
+    }
+    return out;
+  };
+  const std::vector<at::Tensor> plain = gradients(0);
+  const std::vector<at::Tensor> checkpointed = gradients(-1);
+  ASSERT_FALSE(plain.empty());
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    ASSERT_EQ(plain[i].defined(), checkpointed[i].defined()) << i;
+    EXPECT_TRUE(!plain[i].defined() || close(checkpointed[i].flatten(), plain[i].flatten(), 1e-6)) << i;
+  }
+}
+
 // Each tensor once, with its bytes, under its name; each key with its value.
 TEST_P(Peft, WritesWhatItRead) {
   model_.load_adapter(GetParam().folder(), "a");
