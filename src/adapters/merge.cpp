@@ -158,7 +158,8 @@ class Merger {
   double error_ = 0, change_ = 0;
 };
 
-void check_mergeable(const Model& model, const Adapter& adapter) {
+// Before any weight is touched.
+void check_mergeable(const Model& model, const Adapter& adapter, MergeOnto onto) {
   const auto refuse = [&](std::string_view why, const std::string& what) {
     throw Error(ErrorKind::unsupported, why, {.field = adapter.name, .found = what});
   };
@@ -171,6 +172,8 @@ void check_mergeable(const Model& model, const Adapter& adapter) {
   for (const LoraModule& lora : adapter.lora) {
     check_tied(lora.module.role, lora.module.name);
     if (lora.bias.defined() && lora.module.bias == nullptr) refuse("the base layer has no bias", lora.module.name);
+    const BlockFormat format = weight_of(model, lora.module).format();
+    if (onto == MergeOnto::requantized && block_info(format).block_elements > 1) check_requantizes(format);
   }
   for (const SavedParameter& saved : adapter.saved) check_tied(saved.role, saved.file_name);
 }
@@ -180,6 +183,7 @@ void take_original(Model& model, const std::string& path) {
   if (path.empty()) throw Error(ErrorKind::usage, "which checkpoint?", {.field = "original"});
   const CausalLM other = CausalLM::from_pretrained(path, {.dtype = to_dtype(model.type)});
   const DecoderWeights& from = other.impl().model->weights;
+  std::vector<std::pair<Weight*, const Weight*>> pairs;
   for (const ParameterSpec& spec : model.weights.specs()) {
     Weight& weight = model.weights.weight(spec);
     if (block_info(weight.format()).block_elements == 1) continue;
@@ -190,8 +194,9 @@ void take_original(Model& model, const std::string& path) {
       throw Error(ErrorKind::format, "the checkpoint has no such tensor, or of another shape",
                   {.file = path, .field = spec.name});
     }
-    weight.own().detach().copy_(from.weight(*found).tensor());
+    pairs.emplace_back(&weight, &from.weight(*found));
   }
+  for (const auto& [weight, original] : pairs) weight->own().detach().copy_(original->tensor());
 }
 
 }  // namespace
@@ -207,7 +212,7 @@ MergeReport merge_adapter(CausalLM& model, std::span<const std::string> names, c
     for (const std::string& name : names) wanted.push_back({.name = name});
     if (names.empty()) wanted = registry.active;
     std::erase_if(wanted, [&](const AdapterWeight& part) { return registry.is_merged(part.name); });
-    for (const AdapterWeight& part : wanted) check_mergeable(*impl.model, registry.at(part.name));
+    for (const AdapterWeight& part : wanted) check_mergeable(*impl.model, registry.at(part.name), options.onto);
     if (wanted.empty()) throw Error(ErrorKind::usage, "there is nothing to merge", {.field = "adapter"});
     impl.model->plan.reset();
     if (options.onto == MergeOnto::original) take_original(*impl.model, options.original);

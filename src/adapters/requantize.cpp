@@ -27,11 +27,14 @@ void store_q4_1(const float* x, std::uint8_t* block) {
 
 }  // namespace
 
+void check_requantizes(BlockFormat format) {
+  if (format == BlockFormat::q8_0 || format == BlockFormat::q4_0 || format == BlockFormat::q4_1) return;
+  throw Error(ErrorKind::unsupported, "there is no quantizer of this type",
+              {.field = "onto", .expected = "q8_0, q4_0 or q4_1", .found = std::string(block_info(format).name)});
+}
+
 at::Tensor requantized(const at::Tensor& values, BlockFormat format) {
-  if (format != BlockFormat::q8_0 && format != BlockFormat::q4_0 && format != BlockFormat::q4_1) {
-    throw Error(ErrorKind::unsupported, "there is no quantizer of this type",
-                {.field = "onto", .expected = "q8_0, q4_0 or q4_1", .found = std::string(block_info(format).name)});
-  }
+  check_requantizes(format);
   at::Tensor out = values.detach().to(at::kFloat).contiguous().clone();
   auto* const data = out.mutable_data_ptr<float>();
   std::array<std::uint8_t, 64> block{};

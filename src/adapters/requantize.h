@@ -7,8 +7,10 @@
 
 namespace powerhouse {
 
-/// float32 of the same shape; rows are cut into blocks. ggml's reference rounding. Error{unsupported} for formats that
-/// have no quantizer here (all but q8_0, q4_0 and q4_1).
+/// Error{unsupported} for formats that have no quantizer here: all but q8_0, q4_0 and q4_1.
+void check_requantizes(BlockFormat format);
+
+/// float32 of the same shape; rows are cut into blocks. ggml's reference rounding.
 at::Tensor requantized(const at::Tensor& values, BlockFormat format);
 
 }  // namespace powerhouse

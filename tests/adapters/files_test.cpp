@@ -213,5 +213,21 @@ TEST(Merging, OntoQuantizedWeights) {
   EXPECT_TRUE(close(exact.forward(ids), whole.forward(ids), 1e-4));
 }
 
+TEST(Merging, ThatIsRefusedLeavesTheWeights) {
+  const auto adapted = [] {
+    CausalLM model = CausalLM::from_pretrained(POWERHOUSE_FIXTURES "/training/q4_k.gguf", {.dtype = Dtype::f32});
+    model.add_adapter("a", {.rank = 2, .alpha = 8, .target_modules = {"q_proj"}, .init_lora_weights = "false"});
+    return model;
+  };
+  const at::Tensor ids = to_tensor({3, 1, 4, 1, 5});
+  CausalLM model = adapted();
+  const at::Tensor logits = model.forward(ids);
+  expect_error(ErrorKind::unsupported, "Q4_K", [&] { merge_adapter(model, {}, {.onto = MergeOnto::requantized}); });
+  EXPECT_TRUE(model.forward(ids).equal(logits));
+  expect_error(ErrorKind::format, "no such tensor",
+               [&] { merge_adapter(model, {}, {.onto = MergeOnto::original, .original = fixture("tiny_blocks")}); });
+  EXPECT_TRUE(model.forward(ids).equal(logits));
+}
+
 }  // namespace
 }  // namespace powerhouse
