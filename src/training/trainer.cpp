@@ -33,11 +33,7 @@ void check_options(const TrainingOptions& options, const CausalLM& model, bool v
 }
 
 StepPlan make_plan(const Dataset& train, const TrainingOptions& options) {
-  const DataLoader loader(train, {.micro_batch_size = options.micro_batch_size,
-                                  .sample_packing = options.sample_packing,
-                                  .shuffle = options.shuffle,
-                                  .seed = options.seed,
-                                  .drop_last = options.drop_last});
+  const DataLoader loader(train, loader_options(options));
   return StepPlan([&](std::int64_t epoch) { return loader.batches_in_epoch(epoch); }, options.epochs, options.max_steps,
                   options.gradient_accumulation_steps);
 }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
@@ -21,14 +22,6 @@ constexpr std::size_t kRecentLosses = 10;
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-DataLoaderOptions loader_options(const TrainingOptions& options) {
-  return {.micro_batch_size = options.micro_batch_size,
-          .sample_packing = options.sample_packing,
-          .shuffle = options.shuffle,
-          .seed = options.seed,
-          .drop_last = options.drop_last};
-}
 
 Optimizer make_optimizer(const TrainerParts& parts) {
   OptimizerOptions optimizer = parts.options.optimizer;
@@ -51,6 +44,14 @@ std::string new_run_id() { return std::to_string(microseconds_now()) + "-" + std
 
 }  // namespace
 
+DataLoaderOptions loader_options(const TrainingOptions& options) {
+  return {.micro_batch_size = options.micro_batch_size,
+          .sample_packing = options.sample_packing,
+          .shuffle = options.shuffle,
+          .seed = options.seed,
+          .drop_last = options.drop_last};
+}
+
 Evaluation evaluate(const TrainerParts& parts) {
   const TrainingOptions& options = parts.options;
   const auto begin = Clock::now();
@@ -63,8 +64,10 @@ Evaluation evaluate(const TrainerParts& parts) {
   double sum = 0;
   Evaluation evaluation;
   while (const auto batch = loader.next()) {
+    const std::int64_t targets = batch->target_count();
+    if (targets == 0) continue;  // a piece of a cut row
     sum += parts.model.loss(*batch, 1.0).loss.item<double>();
-    evaluation.target_tokens += batch->target_count();
+    evaluation.target_tokens += targets;
   }
   evaluation.eval_loss = sum / static_cast<double>(evaluation.target_tokens);
   evaluation.seconds = seconds_since(begin);
@@ -148,6 +151,7 @@ TrainingLoop::StepData TrainingLoop::next_data() {
 double TrainingLoop::forward_and_backward(const StepData& data) {
   double loss = 0;
   for (std::size_t pass = 0; pass < data.batches.size(); ++pass) {
+    if (data.batches[pass].target_count() == 0) continue;  // a piece of a cut row
     const TokenLoss part = parts_.model.loss(data.batches[pass], static_cast<double>(data.target_tokens),
                                              {.checkpointed_layers = options_.checkpointed_layers,
                                               .dropout_key = dropout_key(options_.seed, state_.step, pass)});
@@ -162,8 +166,7 @@ void TrainingLoop::step() {
   const StepData data = next_data();
   TrainingStep record{.step = ++state_.step, .tokens = data.tokens, .target_tokens = data.target_tokens};
   state_.epoch = record.epoch = parts_.plan.epoch(record.step);
-  record.loss = forward_and_backward(data);
-  update(record, data);
+  const bool back = update(record, data);
   const double seconds = seconds_since(begin);
   training_seconds_ += seconds;
   tokens_ += data.tokens;
@@ -172,29 +175,33 @@ void TrainingLoop::step() {
   record.peak_memory_bytes = peak_memory_bytes();
   files_->step(record, data.rows);
   if (!record.skipped.empty()) skip(record, data, record.skipped);
-  if (std::exchange(rolled_back_, false)) return roll_back(record);
+  if (back) return roll_back(record);
   after_step(record);
 }
 
-void TrainingLoop::update(TrainingStep& record, const StepData& data) {
+bool TrainingLoop::update(TrainingStep& record, const StepData& data) {
   const double multiplier = learning_rate_multiplier(options_.schedule, record.step - 1, parts_.plan.total_steps());
   const std::vector<double> rates = optimizer_.learning_rates();
   record.learning_rate = rates.empty() ? 0 : rates.front() * multiplier;
-  switch (watchdog_.judge(record.loss, record.skipped)) {
-    case Watchdog::Verdict::roll_back: rolled_back_ = true; [[fallthrough]];
-    case Watchdog::Verdict::skip: break;
-    case Watchdog::Verdict::good: {
-      const StepResult result = optimizer_.step({.lr_multiplier = multiplier, .max_grad_norm = options_.max_grad_norm});
-      record.grad_norm = result.grad_norm;
-      if (result.applied) {
-        watchdog_.applied();
-      } else {
-        record.skipped = "the gradient of " + result.not_finite + " is not finite";
-        watchdog_.not_finite(result.not_finite + " in " + rows_text(data.rows));
-      }
+  if (data.target_tokens == 0) {
+    record.loss = std::numeric_limits<double>::quiet_NaN();
+    record.skipped = "no token is a target";
+    return false;
+  }
+  record.loss = forward_and_backward(data);
+  const Watchdog::Verdict verdict = watchdog_.judge(record.loss, record.skipped);
+  if (verdict == Watchdog::Verdict::good) {
+    const StepResult result = optimizer_.step({.lr_multiplier = multiplier, .max_grad_norm = options_.max_grad_norm});
+    record.grad_norm = result.grad_norm;
+    if (result.applied) {
+      watchdog_.applied();
+    } else {
+      record.skipped = "the gradient of " + result.not_finite + " is not finite";
+      watchdog_.not_finite(result.not_finite + " in " + rows_text(data.rows));
     }
   }
   optimizer_.zero_grad();
+  return verdict == Watchdog::Verdict::roll_back;
 }
 
 void TrainingLoop::skip(TrainingStep& record, const StepData& data, const std::string& reason) {
@@ -218,6 +225,7 @@ void TrainingLoop::roll_back(const TrainingStep& record) {
   state_.step = back.step;
   state_.epoch = back.epoch;
   watchdog_.rolled_back();
+  last_evaluated_step_ = -1;  // other weights will have that number
   JsonObject details;
   details["to_step"] = back.step;
   files_->event(record.step, "rollback", std::move(details),
@@ -261,8 +269,6 @@ void TrainingLoop::run_evaluation() {
   }
   files_->evaluation(evaluation);
   if (parts_.callbacks.on_evaluate) parts_.callbacks.on_evaluate(evaluation, control_);
-  const std::int64_t patience = options_.early_stopping_patience;
-  patience_lost_ = patience > 0 && state_.evaluations_without_better >= patience;
   if (evaluation.best && (options_.save_best || options_.load_best_model_at_end)) save();
 }
 
@@ -300,7 +306,8 @@ TrainingResult TrainingLoop::run(std::stop_token stop) {
   while (state_.step < parts_.plan.total_steps()) {
     if (stop.stop_requested()) result.end = TrainingEnd::cancelled;
     if (control_.stop) result.end = TrainingEnd::stopped_by_callback;
-    if (patience_lost_) result.end = TrainingEnd::early_stopping;
+    const std::int64_t patience = options_.early_stopping_patience;
+    if (patience > 0 && state_.evaluations_without_better >= patience) result.end = TrainingEnd::early_stopping;
     if (result.end != TrainingEnd::finished) break;
     step();
   }

@@ -27,6 +27,9 @@ struct TrainerParts {
   StepPlan plan;
 };
 
+/// How the rows of training are loaded.
+DataLoaderOptions loader_options(const TrainingOptions& options);
+
 /// Scores held-back rows.
 Evaluation evaluate(const TrainerParts& parts);
 
@@ -47,7 +50,7 @@ class TrainingLoop {
   StepData next_data();
   void step();
   double forward_and_backward(const StepData& data);
-  void update(TrainingStep& record, const StepData& data);
+  bool update(TrainingStep& record, const StepData& data);  // whether to go back to the last checkpoint
   void skip(TrainingStep& record, const StepData& data, const std::string& reason);
   void roll_back(const TrainingStep& record);
   void after_step(const TrainingStep& record);
@@ -69,7 +72,6 @@ class TrainingLoop {
   std::optional<double> last_eval_loss_{};
   std::int64_t skipped_ = 0, tokens_ = 0;
   double training_seconds_ = 0;
-  bool patience_lost_ = false, rolled_back_ = false;
 };
 
 }  // namespace powerhouse

@@ -385,6 +385,24 @@ TEST_F(TrainerTest, WhatIsNotFiniteIsNamedByRow) {
   EXPECT_EQ(skipped, 3);
 }
 
+// A row one token longer than the sequence leaves a piece that predicts nothing.
+TEST_F(TrainerTest, PiecesWithoutTargetsAreSkippedAndSaid) {
+  const std::string file = folder_.write("long.jsonl", testing::completion_lines(2));
+  const auto length =
+      Dataset::open(tokenizer_, {{.path = file, .type = "completion"}}, {.sequence_len = 4096}).report().lengths.max;
+  const Dataset rows = Dataset::open(tokenizer_, {{.path = file, .type = "completion"}},
+                                     {.sequence_len = length - 1, .excess_length_strategy = ExcessLength::split});
+  CausalLM model = full();
+  const std::string out = folder_.file("out");
+  Trainer trainer(model, rows, options({.epochs = 1, .output_dir = out}));
+  EXPECT_EQ(trainer.train().end, TrainingEnd::finished);
+  int skipped = 0;
+  for (const Json& row : read_rows(out + "/train_log.jsonl")) {
+    if (row.get("skipped") != nullptr) ++skipped;
+  }
+  EXPECT_GE(skipped, 1);
+}
+
 TEST_F(TrainerTest, ASpikeThatStaysGoesBackToTheCheckpoint) {
   CausalLM model = full();
   const std::string out = folder_.file("out");
