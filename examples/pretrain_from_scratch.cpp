@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
                                                 {.sequence_len = 128});
     powerhouse::TrainingCallbacks callbacks;
     callbacks.on_step = [&](const powerhouse::TrainingStep& step, powerhouse::TrainingControl&) {
-      if (step.step % (steps / 5) != 0) return;
+      if (step.step % std::max<std::int64_t>(1, steps / 5) != 0) return;
       const auto sample = powerhouse::generate(model, tokenizer, "The ", {.max_new_tokens = 40, .temperature = 0.7f});
       std::cout << "step " << step.step << ", loss " << step.loss << ": The " << sample.text << "\n\n";
     };

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model/causal_lm_impl.h"
 #include "powerhouse/error.h"
 #include "powerhouse/token_scores.h"
 
@@ -103,14 +104,7 @@ void check_rows(std::int64_t rows) {
 std::size_t activation_bytes(const ModelConfig& config, std::int64_t rows, Dtype dtype,
                              std::int64_t checkpointed_layers) {
   check_rows(rows);
-  const auto layers = static_cast<std::int64_t>(config.layers.size());
-  if (checkpointed_layers < -1 || checkpointed_layers > layers) {
-    throw Error(ErrorKind::range, "no so many layers",
-                {.field = "checkpointed_layers",
-                 .expected = "-1 to " + std::to_string(layers),
-                 .found = std::to_string(checkpointed_layers)});
-  }
-  const auto count = static_cast<std::size_t>(checkpointed_layers < 0 ? layers : checkpointed_layers);
+  const auto count = static_cast<std::size_t>(checkpointed_count(config, checkpointed_layers));
   const double bytes = static_cast<double>(rows) * Kept(config, dtype).with_checkpointed(count);
   return static_cast<std::size_t>(std::clamp(bytes, 0.0, 4e18));
 }

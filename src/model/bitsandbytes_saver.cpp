@@ -5,16 +5,13 @@
 #include "formats/bitsandbytes.h"
 #include "kernels/common/four_bit.h"
 #include "model/load_in_4bit.h"
+#include "model/saver.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
 
 constexpr std::int64_t kBlock = 64;
-
-std::string type_name(at::ScalarType type) {
-  return type == at::kBFloat16 ? "bfloat16" : type == at::kHalf ? "float16" : "float32";
-}
 
 std::string name_of(BlockFormat format) { return format == BlockFormat::nf4 ? "nf4" : "fp4"; }
 
@@ -71,7 +68,7 @@ bool add_bitsandbytes(std::vector<TensorSource>& sources, const Weight& weight, 
   JsonObject state;
   state["quant_type"] = name_of(weight.format());
   state["blocksize"] = kBlock;
-  state["dtype"] = type_name(type);
+  state["dtype"] = std::string(torch_dtype(type));
   state["shape"] = Json::Array{rows, columns};
   const std::string text = Json(std::move(state)).dump();
   sources.push_back(bytes_source(name + ".quant_state.bitsandbytes__" + name_of(weight.format()), BlockFormat::u8,
@@ -101,7 +98,7 @@ Json bitsandbytes_config(const Model& model) {
   config["load_in_8bit"] = int8;
   config["bnb_4bit_quant_type"] = int8 ? "fp4" : name_of(*format);
   config["bnb_4bit_use_double_quant"] = false;
-  config["bnb_4bit_compute_dtype"] = type_name(model.type);
+  config["bnb_4bit_compute_dtype"] = std::string(torch_dtype(model.type));
   config["bnb_4bit_quant_storage"] = "uint8";
   if (!dense.empty()) dense.emplace_back("lm_head");  // a list takes the place of transformers' own
   config["llm_int8_skip_modules"] = dense.empty() ? Json() : Json(std::move(dense));

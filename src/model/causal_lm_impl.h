@@ -63,6 +63,8 @@ struct CausalLM::Impl {
 
 /// Throws Error{range} for an id outside the vocabulary.
 void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids);
+/// How many layers ScoreOptions::checkpointed_layers means; throws Error{range} where there are not so many.
+std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpointed_layers);
 /// Throws Error{range} where `length` tokens are more than the model was made for.
 void check_length(const ModelConfig& config, std::int64_t length);
 

@@ -13,7 +13,6 @@
 #include "support/mapped_file.h"
 
 namespace powerhouse {
-namespace {
 
 std::string_view torch_dtype(at::ScalarType type) {
   switch (to_dtype(type)) {
@@ -22,6 +21,8 @@ std::string_view torch_dtype(at::ScalarType type) {
     default: return "float32";
   }
 }
+
+namespace {
 
 // Rows of each tensor of an assembly, as `place` counts them, where the whole has `dimensions`.
 std::int64_t rows_of(const Assembly& assembly, std::int64_t dimensions) {

@@ -53,15 +53,8 @@ PackedBatch packed(const TokenBatch& batch, const Targets& targets) {
 }
 
 TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptions& options) {
-  const auto layers = static_cast<std::int64_t>(model->config.layers.size());
-  if (options.checkpointed_layers < -1 || options.checkpointed_layers > layers) {
-    throw Error(ErrorKind::range, "no so many layers",
-                {.field = "checkpointed_layers",
-                 .expected = "-1 to " + std::to_string(layers),
-                 .found = std::to_string(options.checkpointed_layers)});
-  }
   return {.type = model->type,
-          .checkpointed_layers = options.checkpointed_layers < 0 ? layers : options.checkpointed_layers,
+          .checkpointed_layers = checkpointed_count(model->config, options.checkpointed_layers),
           .owner = model};
 }
 
@@ -92,6 +85,17 @@ auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& 
 }
 
 }  // namespace
+
+std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpointed_layers) {
+  const auto layers = static_cast<std::int64_t>(config.layers.size());
+  if (checkpointed_layers < -1 || checkpointed_layers > layers) {
+    throw Error(ErrorKind::range, "no so many layers",
+                {.field = "checkpointed_layers",
+                 .expected = "-1 to " + std::to_string(layers),
+                 .found = std::to_string(checkpointed_layers)});
+  }
+  return checkpointed_layers < 0 ? layers : checkpointed_layers;
+}
 
 void TokenBatch::add(std::span<const std::int64_t> ids, std::span<const std::int64_t> labels) {
   if (!labels.empty() && labels.size() != ids.size()) {

@@ -1,7 +1,5 @@
 #include "ops/flash_attention.h"
 
-#include <torch/csrc/autograd/custom_function.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/autograd.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_team.h"
@@ -238,9 +237,7 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    if (c10::GradMode::is_enabled()) {
-      throw Error(ErrorKind::unsupported, "attention's kernels have no second derivative", {.field = "create_graph"});
-    }
+    once_differentiable("flash_attention");
     const variable_list saved = context->get_saved_variables();
     const auto holder = c10::static_intrusive_pointer_cast<PlanHolder>(context->saved_data["plan"].toCapsule());
     const Inputs in{saved[0], saved[1], saved[2], wide_sinks(saved[3])};

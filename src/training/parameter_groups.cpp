@@ -6,6 +6,7 @@
 #include <cmath>
 #include <regex>
 
+#include "powerhouse/adapter.h"
 #include "powerhouse/error.h"
 #include "powerhouse/optimizer.h"
 
@@ -48,10 +49,10 @@ ParameterGroup settings_of(const NamedTensor& parameter, const ParameterGroupOpt
   if (own != options.learning_rates.end()) {
     group.lr = own->second;
   } else if (options.loraplus_lr_ratio != 1) {
-    if (contains(name, "lora_embedding_")) {
-      group.lr = options.loraplus_lr_embedding;
-    } else if (contains(name, "lora_B") || tensor.dim() == 1) {
-      group.lr_scale = options.loraplus_lr_ratio;
+    switch (lora_plus_group(name, tensor)) {
+      case LoraPlusGroup::a: break;
+      case LoraPlusGroup::b: group.lr_scale = options.loraplus_lr_ratio; break;
+      case LoraPlusGroup::embedding: group.lr = options.loraplus_lr_embedding; break;
     }
   }
   return group;

@@ -175,7 +175,6 @@ void add_entry(Entry entry, const YamlValue& value, const std::string& field, st
   if (source.chat_template == "jinja" || (source.chat_template.empty() && !entry.jinja.empty())) {
     source.chat_template = entry.jinja;
   }
-  if (source.chat_template == "tokenizer_default") source.chat_template.clear();
   const bool kind = source.path == "json" || source.path == "csv" || source.path == "text";
   if (!entry.data_files.empty()) {
     if (kind && source.format.empty()) source.format = source.path;
