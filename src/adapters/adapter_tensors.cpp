@@ -6,17 +6,12 @@
 
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/shape_text.h"
 
 namespace powerhouse {
 namespace {
 
 constexpr std::string_view kPrefix = "base_model.model.";
-
-std::string shape_text(at::IntArrayRef shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
 
 // "a.b" of "a.b.weight".
 std::string without_parameter(const std::string& name) { return name.substr(0, name.rfind('.')); }

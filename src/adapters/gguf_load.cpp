@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "adapters/gguf_files.h"
@@ -7,6 +8,7 @@
 #include "kernels/reference/dequantize.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/shape_text.h"
 
 namespace powerhouse {
 namespace {
@@ -56,12 +58,6 @@ class Reader {
   std::set<std::string> taken_;
 };
 
-std::string size_text(at::IntArrayRef sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 // [experts, r, in] and [experts, out, r], with one expert where the module has none.
 void check_shapes(const Reader& reader, const std::string& name, Pair& pair, const HfModule& module,
                   std::int64_t outputs) {
@@ -70,8 +66,8 @@ void check_shapes(const Reader& reader, const std::string& name, Pair& pair, con
     const bool fits =
         tensor.numel() == experts * rows * columns && tensor.size(-1) == columns && tensor.size(-2) == rows;
     if (!fits) {
-      reader.fail("an adapter's tensor does not fit the model", name + end, size_text({experts, rows, columns}),
-                  size_text(tensor.sizes()));
+      reader.fail("an adapter's tensor does not fit the model", name + end,
+                  shape_text(std::array{experts, rows, columns}), shape_text(tensor.sizes()));
     }
     tensor = tensor.reshape({experts, rows, columns});
   };
@@ -118,7 +114,7 @@ LoraModule embedding(const Reader& reader, const HfModule& module, const std::st
   const std::int64_t rank = pair.rank();
   const bool fits = pair.a.sizes() == at::IntArrayRef({module.inputs, rank}) &&
                     pair.b.sizes() == at::IntArrayRef({module.outputs, rank});
-  if (!fits) reader.fail("an adapter's tensor does not fit the model", name, "", size_text(pair.a.sizes()));
+  if (!fits) reader.fail("an adapter's tensor does not fit the model", name, "", shape_text(pair.a.sizes()));
   LoraModule lora{.module = module, .file_name = module.name, .rank = rank};
   lora.alpha = alpha != 0 ? alpha : static_cast<double>(rank);
   lora.scale = lora_scale(lora.alpha, rank, false);

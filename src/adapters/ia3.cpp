@@ -1,6 +1,7 @@
 // IA3: a learned factor for each output of some modules and each input of others (Liu et al. 2022).
 #include "adapters/adapter.h"
 #include "adapters/targets.h"
+#include "ops/tensors.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -27,10 +28,9 @@ Adapter make_ia3(const Model& model, const std::string& name, const Ia3Config& g
     for (const std::string& end : config.feedforward_modules) {
       ia3.feedforward = ia3.feedforward || module.name.ends_with(end);
     }
-    const at::Tensor base = model.weights.weight(model.weights.specs().front()).tensor();
     const std::vector<std::int64_t> shape =
         ia3.feedforward ? std::vector<std::int64_t>{1, module.inputs} : std::vector<std::int64_t>{module.outputs, 1};
-    ia3.scale = base.detach().new_ones(shape, at::kFloat);
+    ia3.scale = empty_tensor(shape, at::kFloat).fill_(1);
     adapter.ia3.push_back(std::move(ia3));
   }
   if (adapter.ia3.empty()) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ops/dequantize.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/philox.h"
@@ -54,8 +55,14 @@ void take_principal(LoraModule& out, const Factors& factors) {
   out.b = factors.u.mul(root.unsqueeze(0)).contiguous();
 }
 
+// Rows of outputs in float32, of the values that the model computes with; blocks stay blocks.
+at::Tensor base_matrix(const Model& model, const HfModule& module) {
+  const Weight& weight = weight_of(model, module);
+  return dequantized(weight, weight.compute_type()).detach().to(at::kFloat);
+}
+
 void from_weight(LoraModule& out, const Model& model, const LoraConfig& config, std::uint32_t lane) {
-  const at::Tensor matrix = weight_of(model, out.module).matrix().detach().to(at::kFloat);
+  const at::Tensor matrix = base_matrix(model, out.module);
   if (out.rank > std::min(matrix.size(0), matrix.size(1))) {
     throw Error(ErrorKind::range, "a rank beyond the matrix's has no singular vectors",
                 {.field = out.module.name, .found = std::to_string(out.rank)});
@@ -147,7 +154,7 @@ void init_lora(LoraModule& out, const Model& model, const LoraConfig& config, st
 
 at::Tensor dora_magnitude(const LoraModule& out, const Model& model) {
   const at::Tensor delta = out.b.detach().matmul(out.a.detach()).mul(out.scale);
-  const at::Tensor base = weight_of(model, out.module).matrix().detach().to(at::kFloat);
+  const at::Tensor base = base_matrix(model, out.module);
   const bool embedding = out.module.kind == ModuleKind::embedding;
   return (embedding ? base.t() : base).add(delta).norm(2, {1}, false).contiguous();
 }

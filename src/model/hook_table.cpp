@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "powerhouse/error.h"
+#include "support/shape_text.h"
 
 namespace powerhouse {
 namespace {
@@ -34,9 +35,8 @@ constexpr std::array<PointRow, kHookPointCount> kPoints = {{
 }};
 
 std::string describe(const at::Tensor& tensor) {
-  std::string text = std::string(c10::toString(tensor.scalar_type())) + " [";
-  for (std::int64_t i = 0; i < tensor.dim(); ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.size(i));
-  return text + "] on " + tensor.device().str();
+  return std::string(c10::toString(tensor.scalar_type())) + " " + shape_text(tensor.sizes()) + " on " +
+         tensor.device().str();
 }
 
 }  // namespace

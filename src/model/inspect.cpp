@@ -11,6 +11,7 @@
 #include "model/plan.h"
 #include "powerhouse/error.h"
 #include "support/json.h"
+#include "support/shape_text.h"
 #include "support/utf8.h"
 
 namespace powerhouse {
@@ -37,12 +38,6 @@ std::string human_count(std::int64_t count) {
     std::snprintf(text, sizeof text, "%.1f M", static_cast<double>(count) / 1e6);
   }
   return text;
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
 }
 
 std::string printable(std::string_view name) {

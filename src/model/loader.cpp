@@ -8,15 +8,10 @@
 #include "formats/bitsandbytes.h"
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
+#include "support/shape_text.h"
 
 namespace powerhouse {
 namespace {
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
 
 // The first few names, so that an error stays one readable line.
 std::string name_some(const std::vector<std::string>& names) {

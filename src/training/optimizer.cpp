@@ -12,6 +12,7 @@
 #include "model/api_guard.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/shape_text.h"
 #include "support/thread_team.h"
 #include "training/optimizer_method.h"
 #include "training/optimizer_state.h"
@@ -25,12 +26,6 @@ namespace {
   throw Error(kind, what, {.field = name, .expected = std::move(expected), .found = std::move(found)});
 }
 
-std::string words(at::IntArrayRef sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 void check_parameter(const std::string& name, const at::Tensor& tensor) {
   if (!tensor.defined() || !tensor.is_leaf() || !tensor.requires_grad()) {
     refuse(ErrorKind::usage, name, "an optimizer takes leaves that require gradients", "a leaf", "another tensor");
@@ -41,7 +36,7 @@ void check_parameter(const std::string& name, const at::Tensor& tensor) {
   }
   if (!tensor.is_non_overlapping_and_dense()) {
     refuse(ErrorKind::unsupported, name, "optimizers take dense parameters", "one number after the other in memory",
-           "strides " + words(tensor.strides()));
+           "strides " + shape_text(tensor.strides()));
   }
 }
 
@@ -111,8 +106,8 @@ struct Optimizer::Impl {
                c10::toString(slot.parameter.scalar_type()), c10::toString(gradient.scalar_type()));
       }
       if (gradient.sizes() != slot.parameter.sizes()) {
-        refuse(ErrorKind::usage, slot.name, "a gradient of another shape", words(slot.parameter.sizes()),
-               words(gradient.sizes()));
+        refuse(ErrorKind::usage, slot.name, "a gradient of another shape", shape_text(slot.parameter.sizes()),
+               shape_text(gradient.sizes()));
       }
       slot.gradient = in_order_of(slot.parameter, gradient);
     }

@@ -7,6 +7,7 @@
 
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/shape_text.h"
 
 namespace powerhouse {
 namespace {
@@ -45,9 +46,7 @@ void for_states(std::span<const ParameterSlot> slots, Visit&& visit) {
 }
 
 std::string describe(at::ScalarType type, at::IntArrayRef sizes) {
-  std::string text = std::string(c10::toString(type)) + " [";
-  for (std::size_t i = 0; i < sizes.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(sizes[i]);
-  return text + "]";
+  return std::string(c10::toString(type)) + " " + shape_text(sizes);
 }
 
 const at::Tensor& find(const std::map<std::string_view, const at::Tensor*>& saved, const std::string& name,
