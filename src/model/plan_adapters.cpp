@@ -171,7 +171,11 @@ bool PlanAdapters::holds(const AdapterTable& table) const {
 std::shared_ptr<const PlanAdapters> KeptPlanAdapters::of(const ModelConfig& config,
                                                          const std::shared_ptr<const AdapterTable>& table) {
   const std::lock_guard lock(mutex_);
-  if (!kept_ || !kept_->holds(*table)) kept_ = PlanAdapters::compile(config, table);
+  if (declined_ == table) return nullptr;
+  if (!kept_ || !kept_->holds(*table)) {
+    kept_ = PlanAdapters::compile(config, table);
+    declined_ = kept_ ? nullptr : table;
+  }
   return kept_;
 }
 

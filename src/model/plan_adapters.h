@@ -90,6 +90,7 @@ class KeptPlanAdapters {
  private:
   std::mutex mutex_;
   std::shared_ptr<const PlanAdapters> kept_{};
+  std::shared_ptr<const AdapterTable> declined_{};  // which no plan takes
 };
 
 }  // namespace powerhouse

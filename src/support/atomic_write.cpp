@@ -14,15 +14,12 @@
 #include <utility>
 
 #include "powerhouse/error.h"
+#include "support/write_all.h"
 
 namespace powerhouse {
 namespace {
 
 constexpr int kMostAttempts = 1000;
-
-[[noreturn]] void fail(const std::string& path, const char* verb) {
-  throw Error(ErrorKind::io, std::string("cannot ") + verb + ": " + std::strerror(errno), {.file = path});
-}
 
 std::string temporary_name(const std::string& path) {
   static std::atomic<unsigned> counter{0};
@@ -37,7 +34,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), target_(path_
   if (::stat(path_.c_str(), &info) == 0) {
     if (!S_ISREG(info.st_mode)) {
       fd_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
-      if (fd_ < 0) fail(path_, "open");
+      if (fd_ < 0) fail_io(path_, "open");
       return;
     }
     const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path_.c_str(), nullptr), &std::free);
@@ -51,7 +48,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), target_(path_
     fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ < 0 && errno != EEXIST) break;
   }
-  if (fd_ < 0) fail(path_, "create");
+  if (fd_ < 0) fail_io(path_, "create");
   if (mode) ::fchmod(fd_, *mode);
 }
 
@@ -63,30 +60,21 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(const void* data, std::size_t size) {
-  const char* next = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t count = ::write(fd_, next, size);
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      fail(path_, "write");
-    }
-    next += count;
-    size -= static_cast<std::size_t>(count);
-  }
+  write_all(fd_, {static_cast<const char*>(data), size}, path_);
 }
 
 void AtomicFile::commit() {
   if (temporary_.empty()) {
-    if (::close(std::exchange(fd_, -1)) != 0) fail(path_, "write");
+    if (::close(std::exchange(fd_, -1)) != 0) fail_io(path_, "write");
     return;
   }
-  if (::fsync(fd_) != 0) fail(path_, "flush");
+  if (::fsync(fd_) != 0) fail_io(path_, "flush");
   const int fd = std::exchange(fd_, -1);
   if (::close(fd) != 0 || std::rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int code = errno;
     ::unlink(temporary_.c_str());
     errno = code;
-    fail(path_, "rename into place");
+    fail_io(path_, "rename into place");
   }
 }
 

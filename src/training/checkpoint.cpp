@@ -18,6 +18,7 @@
 #include "support/atomic_write.h"
 #include "support/crc32c.h"
 #include "support/mapped_file.h"
+#include "support/write_all.h"
 
 namespace powerhouse {
 namespace {
@@ -30,22 +31,18 @@ constexpr std::string_view kName = "checkpoint-";
 constexpr std::string_view kWriting = ".writing-", kRemoving = ".removing-";
 constexpr std::uint64_t kLongestState = std::uint64_t{64} << 20;
 
-[[noreturn]] void fail(const std::string& path, const char* verb) {
-  throw Error(ErrorKind::io, std::string("cannot ") + verb + ": " + std::strerror(errno), {.file = path});
-}
-
 [[noreturn]] void damaged(const std::string& file, const std::string& message) {
   throw Error(ErrorKind::format, "damaged checkpoint: " + message, {.file = file});
 }
 
 void sync_path(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail(path, "open");
+  if (fd < 0) fail_io(path, "open");
   const bool flushed = ::fsync(fd) == 0;
   const int code = errno;
   ::close(fd);
   errno = code;
-  if (!flushed && code != EINVAL) fail(path, "flush");
+  if (!flushed && code != EINVAL) fail_io(path, "flush");
 }
 
 std::uint32_t checksum(const MappedFile& file) { return crc32c(file.bytes().data(), file.size()); }
@@ -154,7 +151,7 @@ std::string CheckpointWriter::commit(JsonObject state) {
     fs::remove_all(folder_, ignored);
   } else {
     if (fs::exists(target_, ignored)) remove_checkpoint(target_);
-    if (std::rename(folder_.c_str(), target_.c_str()) != 0) fail(target_, "rename into place");
+    if (std::rename(folder_.c_str(), target_.c_str()) != 0) fail_io(target_, "rename into place");
     committed_ = true;
   }
   sync_path(fs::path(target_).parent_path().string());
@@ -215,7 +212,7 @@ void remove_checkpoint(const std::string& path) {
   const std::string aside = beside(path, kRemoving);
   std::error_code error;
   fs::remove_all(aside, error);
-  if (std::rename(path.c_str(), aside.c_str()) != 0) fail(path, "remove");
+  if (std::rename(path.c_str(), aside.c_str()) != 0) fail_io(path, "remove");
   fs::remove_all(aside, error);
 }
 

@@ -12,6 +12,7 @@
 
 #include "powerhouse/error.h"
 #include "support/crc32c.h"
+#include "support/write_all.h"
 
 namespace powerhouse {
 namespace {
@@ -97,10 +98,10 @@ EventFile::EventFile(const std::string& folder) {
     path_ = stem + "." + std::to_string(number);
     fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
     if (fd_ < 0 && errno != EEXIST) {
-      throw Error(ErrorKind::io, std::string("cannot create: ") + std::strerror(errno), {.file = path_});
+      fail_io(path_, "create");
     }
   }
-  append(tfrecord_frame(file_version_event(now())));
+  write_all(fd_, tfrecord_frame(file_version_event(now())), path_);
 }
 
 EventFile::~EventFile() {
@@ -108,16 +109,7 @@ EventFile::~EventFile() {
 }
 
 void EventFile::write(std::int64_t step, const Scalars& scalars) {
-  append(tfrecord_frame(scalars_event(now(), step, scalars)));
-}
-
-void EventFile::append(const std::string& frame) {
-  for (std::string_view rest = frame; !rest.empty();) {
-    const ssize_t count = ::write(fd_, rest.data(), rest.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(ErrorKind::io, std::string("cannot write: ") + std::strerror(errno), {.file = path_});
-    rest.remove_prefix(static_cast<std::size_t>(count));
-  }
+  write_all(fd_, tfrecord_frame(scalars_event(now(), step, scalars)), path_);
 }
 
 }  // namespace powerhouse

@@ -9,13 +9,10 @@
 #include "powerhouse/error.h"
 #include "support/atomic_write.h"
 #include "support/mapped_file.h"
+#include "support/write_all.h"
 
 namespace powerhouse {
 namespace {
-
-[[noreturn]] void fail(const std::string& path, const char* verb) {
-  throw Error(ErrorKind::io, std::string("cannot ") + verb + ": " + std::strerror(errno), {.file = path});
-}
 
 template <typename Body>
 void for_each_row(const std::string& path, Body body) {
@@ -45,22 +42,14 @@ RowLog::RowLog(std::string path, std::int64_t keep_steps) : path_(std::move(path
   }
   write_atomically(path_, kept);
   fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (fd_ < 0) fail(path_, "open");
+  if (fd_ < 0) fail_io(path_, "open");
 }
 
 RowLog::~RowLog() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-void RowLog::write(const JsonObject& row) {
-  const std::string line = Json(row).dump() + "\n";
-  for (std::string_view rest = line; !rest.empty();) {
-    const ssize_t count = ::write(fd_, rest.data(), rest.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail(path_, "write");
-    rest.remove_prefix(static_cast<std::size_t>(count));
-  }
-}
+void RowLog::write(const JsonObject& row) { write_all(fd_, Json(row).dump() + "\n", path_); }
 
 std::vector<Json> read_rows(const std::string& path) {
   std::vector<Json> rows;
