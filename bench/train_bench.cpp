@@ -120,6 +120,7 @@ void run(const Settings& settings) {
   if (float32) storage = {.state_dtype = OptimizerStorage::StateType::float32, .master_weights = full};
   Optimizer optimizer(make_parameter_groups(model.trainable_parameters()),
                       AdamWOptions{.lr = settings.learning_rate, .weight_decay = 0}, storage);
+  const PooledTensors pool;
   const Run done = train(model, optimizer, rows, settings);
   std::int64_t trained = 0;
   for (const auto& [name, tensor] : model.trainable_parameters()) trained += tensor.numel();

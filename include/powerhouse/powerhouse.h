@@ -21,6 +21,7 @@
 #include "powerhouse/moe.h"
 #include "powerhouse/optimizer.h"
 #include "powerhouse/optimizer_options.h"
+#include "powerhouse/pooled_tensors.h"
 #include "powerhouse/schedule.h"
 #include "powerhouse/session.h"
 #include "powerhouse/tensor.h"

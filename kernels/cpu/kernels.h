@@ -16,6 +16,7 @@
 #include "kernels/cpu/elementwise_params.h"
 #include "kernels/cpu/flash_params.h"
 #include "kernels/cpu/linear_params.h"
+#include "kernels/cpu/matmul_params.h"
 #include "kernels/cpu/optimizer_params.h"
 #include "kernels/cpu/training_params.h"
 
@@ -52,6 +53,8 @@ struct CpuKernels {
   void (*bf16_linear)(const Bf16LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   Element gemm_type = Element::f32;  ///< of the rows that `gemm` is fastest with
   void (*gemm)(const GemmParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
+  /// Null where a library's products are the faster ones: without dot products of bf16, and with tiles of it.
+  void (*matmul)(const MatmulParams&, std::int64_t item, MatmulRoom& room) = nullptr;
   void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*layer_norm)(const LayerNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;

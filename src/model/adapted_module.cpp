@@ -44,6 +44,12 @@ ops::LowRankTerm drawn(const ModuleTerm& term, std::size_t place, const AdaptedP
   return out;
 }
 
+std::vector<ops::LowRankTerm> drawn_terms(const ModuleAdapters& adapters, const AdaptedPass& pass) {
+  std::vector<ops::LowRankTerm> terms;
+  for (std::size_t i = 0; i < adapters.terms.size(); ++i) terms.push_back(drawn(adapters.terms[i], i, pass));
+  return terms;
+}
+
 // y with a term added: plain LoRA, or DoRA (Liu et al. 2024), which also scales what was there.
 at::Tensor with_term(const at::Tensor& y, const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
                      std::size_t place, const AdaptedPass& pass) {
@@ -75,10 +81,9 @@ at::Tensor product(const at::Tensor& input, const BaseModule& base, const Module
   const at::Tensor x = adapters.input_scale.defined() ? input.mul(adapters.input_scale).to(input.scalar_type()) : input;
   const at::Tensor bias = bias_of(base, adapters, x);
   if (is_plain(adapters) && !in_f32) {
-    std::vector<ops::LowRankTerm> terms;
-    for (std::size_t i = 0; i < adapters.terms.size(); ++i) terms.push_back(drawn(adapters.terms[i], i, pass));
-    return pass.keep_blocks ? ops::adapted_linear(x, base.weight, bias, terms, pass.numerics)
-                            : ops::adapted_linear(x, base.weight.matrix(), bias, terms, pass.numerics);
+    ops::LinearPart part{.weight = base.weight, .bias = bias, .terms = drawn_terms(adapters, pass)};
+    if (!pass.keep_blocks) part.matrix = base.weight.matrix();
+    return ops::adapted_linears(x, {&part, 1}, pass.numerics)[0];
   }
   const at::Tensor matrix = matrix_of(base, adapters, x);
   at::Tensor y = in_f32 ? ops::linear_f32(x, matrix, bias, pass.numerics) : ops::linear(x, matrix, bias, pass.numerics);
@@ -104,6 +109,16 @@ at::Tensor expert_product(const at::Tensor& x, const LayerWeights& weights, Role
 }
 
 }  // namespace
+
+std::optional<ops::LinearPart> linear_part(const BaseModule& base, const ModuleAdapters* adapters,
+                                           const AdaptedPass& pass) {
+  ops::LinearPart part{.weight = base.weight, .bias = base.bias};
+  if (adapters == nullptr) return part;
+  if (!is_plain(*adapters) || adapters->input_scale.defined()) return std::nullopt;
+  if (adapters->bias.defined()) part.bias = adapters->bias.to(base.weight.compute_type());
+  part.terms = drawn_terms(*adapters, pass);
+  return part;
+}
 
 at::Tensor adapted_product(const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
                            const AdaptedPass& pass) {

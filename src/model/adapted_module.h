@@ -26,6 +26,11 @@ struct BaseModule {
   const at::Tensor& bias;
 };
 
+/// The module as a part of a group of linear maps (ops/adapted_linear.h), its weight kept as blocks. None where its
+/// adapters (null: it has none) are more than low-rank terms and a bias.
+std::optional<ops::LinearPart> linear_part(const BaseModule& base, const ModuleAdapters* adapters,
+                                           const AdaptedPass& pass);
+
 /// x [rows, in] by the module and its adapters, [rows, out] in x's type. Differentiable.
 at::Tensor adapted_product(const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
                            const AdaptedPass& pass);

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/embedding_ops.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "model/adapted_module.h"
@@ -96,6 +98,23 @@ at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, cons
     return ops::adapted_linear(x, weights.weight(role), weights.bias(role), {}, pass.arithmetic.numerics);
   }
   return ops::linear(x, weights.matrix(role), weights.bias(role), pass.arithmetic.numerics);
+}
+
+// Maps that read the same rows: training makes them together where it can.
+std::vector<at::Tensor> Decoder::linears(const Pass& pass, std::int64_t layer, std::span<const Role> roles,
+                                         const at::Tensor& x) const {
+  const LayerWeights& weights = weights_.layer(layer);
+  std::vector<ops::LinearPart> parts;
+  for (const Role role : roles) {
+    if (pass.training == nullptr || pass.arithmetic.planned()) break;
+    auto part = linear_part({weights.weight(role), weights.bias(role)}, pass.adapters(layer, role), pass.adapted());
+    if (!part) break;
+    parts.push_back(std::move(*part));
+  }
+  if (parts.size() == roles.size()) return ops::adapted_linears(x, parts, pass.arithmetic.numerics);
+  std::vector<at::Tensor> out;
+  for (const Role role : roles) out.push_back(linear(pass, layer, role, x));
+  return out;
 }
 
 at::Tensor Decoder::norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice,
@@ -264,6 +283,12 @@ QueryKeyValue Decoder::project(const Pass& pass, std::int64_t layer, const at::T
   const Arithmetic& arithmetic = pass.arithmetic;
   const bool fused = choice.qkv != QkvLayout::separate;
   const bool adapted = pass.adapters(layer, Role::qkv_proj) != nullptr;
+  if (!fused && pass.training != nullptr) {
+    constexpr std::array kRoles = {Role::q_proj, Role::k_proj, Role::v_proj};
+    const std::vector<at::Tensor> all = linears(pass, layer, kRoles, x);
+    const auto place = [&](Role role) { return std::find(kRoles.begin(), kRoles.end(), role) - kRoles.begin(); };
+    return powerhouse::project(choice, [&](Role role) { return all[static_cast<std::size_t>(place(role))]; });
+  }
   if (!arithmetic.planned() || !fused || adapted) {
     return powerhouse::project(choice, [&](Role role) { return linear(pass, layer, role, x); });
   }
@@ -395,8 +420,9 @@ at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) con
     const std::int64_t size = choice.intermediate_size;
     inner = ops::gated_activation(choice.activation, both.narrow(1, 0, size), both.narrow(1, size, size), numerics);
   } else if (choice.gated) {
-    inner = ops::gated_activation(choice.activation, linear(pass, layer, Role::gate_proj, x),
-                                  linear(pass, layer, Role::up_proj, x), numerics);
+    constexpr std::array kRoles = {Role::gate_proj, Role::up_proj};
+    const std::vector<at::Tensor> both = linears(pass, layer, kRoles, x);
+    inner = ops::gated_activation(choice.activation, both[0], both[1], numerics);
   } else {
     inner = ops::activate(choice.activation, linear(pass, layer, Role::up_proj, x), numerics);
   }

@@ -88,6 +88,8 @@ class Decoder {
   at::Tensor layers(Pass& pass) const;
   at::Tensor final_hidden(Pass& pass, at::Tensor x) const;
   at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;
+  std::vector<at::Tensor> linears(const Pass& pass, std::int64_t layer, std::span<const Role> roles,
+                                  const at::Tensor& x) const;
   at::Tensor norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice, const at::Tensor& x) const;
   QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;

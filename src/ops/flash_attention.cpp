@@ -1,7 +1,6 @@
 #include "ops/flash_attention.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -12,6 +11,7 @@
 #include "ops/autograd.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/thread_scratch.h"
 #include "support/thread_team.h"
 
 namespace powerhouse::ops {
@@ -61,13 +61,12 @@ void run_parts(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*)
   std::int64_t keys = 0;
   for (const cpu::FlashPart& part : parts) keys = std::max(keys, part.end);
   const auto items = static_cast<std::int64_t>(parts.size()) * params.num_kv_heads;
-  std::atomic<std::int64_t> next{0};
-  parallel_for(std::min<std::int64_t>(items, team_threads()), 1, [&](std::int64_t, std::int64_t) {
-    std::vector<float> scratch(static_cast<std::size_t>(scratch_floats(params.group, params.head_dim, keys)));
-    for (std::int64_t i = next++; i < items; i = next++) {
+  claim_items(items, [&](const auto& claim) {
+    float* const scratch = thread_scratch(scratch_floats(params.group, params.head_dim, keys));
+    for (std::int64_t i = claim(); i < items; i = claim()) {
       const std::int64_t item =
           order[static_cast<std::size_t>(i / params.num_kv_heads)] * params.num_kv_heads + i % params.num_kv_heads;
-      kernel(params, item, item + 1, scratch.data());
+      kernel(params, item, item + 1, scratch);
     }
   });
 }

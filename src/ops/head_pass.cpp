@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/dequantize.h"
+#include "ops/matmul.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -16,6 +17,9 @@ at::ScalarType compute_type(const at::Tensor& hidden) {
 std::int64_t elements_in(std::int64_t bytes, at::ScalarType type) {
   return bytes / static_cast<std::int64_t>(c10::elementSize(type));
 }
+
+// Of sums over several products.
+at::ScalarType sum_type(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 ? at::kFloat : x.scalar_type(); }
 
 // The head's matrix by ranges of its rows: one range for a tensor, and for blocks that fit the budget.
 class HeadRows {
@@ -53,46 +57,30 @@ class HeadRows {
 };
 
 // logits = hidden Wᵀ + bias
-void multiply(const at::Tensor& hidden, const HeadRows& head, const at::Tensor& bias, at::Tensor& logits) {
-  if (bias.defined()) logits.copy_(bias.expand(logits.sizes()));
-  const float beta = bias.defined() ? 1.0f : 0.0f;
+void multiply(const at::Tensor& hidden, const HeadRows& head, const at::Tensor& bias, const at::Tensor& logits) {
   head.visit([&](std::int64_t first, const at::Tensor& rows) {
-    // LibTorch multiplies into a part of a matrix by a copy anyway.
-    const bool whole = rows.size(0) == logits.size(1);
-    at::Tensor part = whole ? logits : logits.narrow(1, first, rows.size(0));
-    part.addmm_(hidden, rows.t(), beta, 1);
+    const std::int64_t count = rows.size(0);
+    sum_products(logits.narrow(1, first, count), {{{hidden, rows.t()}}},
+                 {.bias = bias.defined() ? bias.narrow(0, first, count) : bias});
   });
 }
 
-// logits W, in float32 where it is put together from several products
+// logits W, summed in float32
 at::Tensor multiply_back(const at::Tensor& logits, const HeadRows& head) {
   at::Tensor sum;
   head.visit([&](std::int64_t first, const at::Tensor& rows) {
-    if (head.is_whole()) {
-      sum = logits.mm(rows);
-    } else {
-      const at::Tensor part = logits.narrow(1, first, rows.size(0)).mm(rows).to(at::kFloat);
-      sum = sum.defined() ? sum.add_(part) : part;
-    }
+    const at::Tensor part = head.is_whole() ? logits : logits.narrow(1, first, rows.size(0));
+    if (!sum.defined()) sum = empty_tensor({logits.size(0), rows.size(1)}, sum_type(logits));
+    sum_products(sum, {{{part, rows}}}, {.add = first > 0});
   });
   return sum;
 }
 
-// Adds logitsᵀ hidden, by ranges of the vocabulary: another temporary as large as the sum would be the peak of a step.
+// Adds logitsᵀ hidden.
 void accumulate_product(at::Tensor& sum, const at::Tensor& logits, const at::Tensor& hidden, bool only) {
-  if (only) {
-    sum = logits.t().mm(hidden);
-    return;
-  }
-  constexpr std::int64_t kRange = 8192;
   const bool first = !sum.defined();
-  if (first) sum = empty_tensor({logits.size(1), hidden.size(1)}, at::kFloat);
-  for (std::int64_t begin = 0; begin < logits.size(1); begin += kRange) {
-    const std::int64_t count = std::min(kRange, logits.size(1) - begin);
-    const at::Tensor part = logits.narrow(1, begin, count).t().mm(hidden);
-    at::Tensor into = sum.narrow(0, begin, count);
-    first ? into.copy_(part) : into.add_(part);
-  }
+  if (first) sum = empty_tensor({logits.size(1), hidden.size(1)}, only ? logits.scalar_type() : sum_type(logits));
+  sum_products(sum, {{{logits.t(), hidden}}}, {.add = !first});
 }
 
 // Places of the rows that have a target.
@@ -140,6 +128,8 @@ std::int64_t rows_of_chunk(std::int64_t count, std::int64_t chunks) {
   return step < kWholeTiles ? step : (step + kWholeTiles - 1) / kWholeTiles * kWholeTiles;
 }
 
+constexpr std::int64_t kRowGap = 96;
+
 void run_chunks(const Rows& rows, const HeadRows& matrix, const VocabularyHead& head,
                 const CrossEntropyOptions& options, HeadGradients& gradients) {
   const std::int64_t count = rows.hidden.size(0);
@@ -149,7 +139,8 @@ void run_chunks(const Rows& rows, const HeadRows& matrix, const VocabularyHead& 
   const std::int64_t chunks = (count + std::max<std::int64_t>(1, fitting) - 1) / std::max<std::int64_t>(1, fitting);
   const std::int64_t step = rows_of_chunk(count, chunks);
   const at::Tensor bias = head.bias.defined() ? head.bias.detach().to(type) : head.bias;
-  const at::Tensor room = empty_tensor({step, matrix.vocabulary()}, type);
+  // Rows a power of two apart would share a few sets of the caches.
+  const at::Tensor room = empty_tensor({step, matrix.vocabulary() + kRowGap}, type).narrow(1, 0, matrix.vocabulary());
   for (std::int64_t first = 0; first < count; first += step) {
     const at::Tensor hidden = rows.hidden.narrow(0, first, std::min(step, count - first));
     at::Tensor logits = room.narrow(0, 0, hidden.size(0));

@@ -1,4 +1,4 @@
-#include "ops/pooled_tensors.h"
+#include "powerhouse/pooled_tensors.h"
 
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
@@ -18,7 +18,7 @@
 #endif
 #endif
 
-namespace powerhouse::ops {
+namespace powerhouse {
 namespace {
 
 constexpr std::size_t kSmallest = 256 << 10;  // from here on a size is whole pages
@@ -174,4 +174,4 @@ PooledTensors::~PooledTensors() { Pool::instance().close(); }
 #endif
 PooledTensors::Usage PooledTensors::usage() { return Pool::instance().usage(); }
 
-}  // namespace powerhouse::ops
+}  // namespace powerhouse

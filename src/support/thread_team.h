@@ -32,6 +32,15 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 
+/// Runs body(claim) once on each thread of the team that finds work, where claim() is the next of `count` items, or
+/// `count` and more when all are taken: threads that are slower, or held up, take fewer.
+template <typename Body>
+void claim_items(std::int64_t count, Body&& body) {
+  std::atomic<std::int64_t> next{0};
+  const std::int64_t threads = count < team_threads() ? count : team_threads();
+  parallel_for(threads, 1, [&](std::int64_t, std::int64_t) { body([&next] { return next++; }); });
+}
+
 /// Where the workers of a team wait for each other: spinning for some microseconds, then asleep.
 class Barrier {
  public:

@@ -2,8 +2,8 @@
 #include "powerhouse/trainer.h"
 
 #include "model/api_guard.h"
-#include "ops/pooled_tensors.h"
 #include "powerhouse/error.h"
+#include "powerhouse/pooled_tensors.h"
 #include "training/training_loop.h"
 
 namespace powerhouse {
@@ -76,7 +76,7 @@ Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
 TrainingResult Trainer::train(std::stop_token stop) {
-  const ops::PooledTensors pool;
+  const PooledTensors pool;
   return guarded([&] { return TrainingLoop(impl_->parts).run(std::move(stop)); });
 }
 

@@ -243,5 +243,49 @@ TEST(AdaptedLinear, RefusesWhatDoesNotFit) {
   expect_error(ErrorKind::range, "dropout", [&] { adapted_linear(all[0], all[1], {}, term(all[3], all[4], 1.0f)); });
 }
 
+// Three maps of one x, as queries, keys and values: each y and each gradient as by itself, x's the sum.
+TEST(AdaptedLinears, EqualMapsOneByOne) {
+  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    for (const float dropout : {0.0f, 0.25f}) {
+      const Tensors all[] = {tensors(70, 80, 96, {16}, type), tensors(70, 80, 33, {16, 8}, type),
+                             tensors(70, 80, 48, {}, type)};
+      const at::Tensor x = all[0][0];
+      Tensors leaves = {x};
+      for (const Tensors& map : all) leaves.insert(leaves.end(), map.begin() + 1, map.end());
+      const auto parts_of = [&](const Tensors& t) {
+        std::vector<ops::LinearPart> parts;
+        std::size_t at = 1;
+        for (const Tensors& map : all) {
+          Tensors own = {t[0]};
+          own.insert(own.end(), t.begin() + static_cast<std::ptrdiff_t>(at),
+                     t.begin() + static_cast<std::ptrdiff_t>(at + map.size() - 1));
+          at += map.size() - 1;
+          parts.push_back({.matrix = own[1], .bias = own[2], .terms = terms_of(own, {.rate = dropout, .seed = 5})});
+        }
+        return parts;
+      };
+      const auto together = [&](const Tensors& t) {
+        std::vector<at::Tensor> y = ops::adapted_linears(t[0], parts_of(t));
+        return concatenate(y, 1);
+      };
+      const auto apart = [&](const Tensors& t) {
+        std::vector<at::Tensor> y;
+        for (const ops::LinearPart& part : parts_of(t))
+          y.push_back(adapted_linear(t[0], part.matrix, part.bias, part.terms));
+        return concatenate(y, 1);
+      };
+      const double tolerance = type == at::kBFloat16 ? 0.02 : type == at::kFloat ? 1e-5 : 1e-12;
+      const auto near = [&](const at::Tensor& found, const at::Tensor& expected) {
+        const double size = expected.abs().max().item<double>();
+        EXPECT_LT(max_difference(found, expected), tolerance * size);
+      };
+      near(together(leaves), apart(leaves));
+      const Tensors found = gradients(together, leaves), expected = gradients(apart, leaves);
+      ASSERT_EQ(found.size(), expected.size());
+      for (std::size_t i = 0; i < found.size(); ++i) near(found[i], expected[i]);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace powerhouse

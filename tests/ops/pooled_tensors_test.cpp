@@ -1,14 +1,12 @@
 // The pool of large tensors: what waits is taken again, and what it holds stays within what once lived.
-#include "ops/pooled_tensors.h"
 
 #include <gtest/gtest.h>
 
 #include "ops/tensors.h"
+#include "powerhouse/pooled_tensors.h"
 
 namespace powerhouse {
 namespace {
-
-using ops::PooledTensors;
 
 constexpr std::int64_t kMiB = 1 << 20;
 

@@ -17,6 +17,7 @@
 #include "kernels/cpu/generic/gemm.h"
 #include "kernels/cpu/generic/layer_norm.h"
 #include "kernels/cpu/generic/linear.h"
+#include "kernels/cpu/generic/matmul.h"
 #include "kernels/cpu/generic/merge_attention.h"
 #include "kernels/cpu/generic/norm_gradient.h"
 #include "kernels/cpu/generic/optimizer.h"
@@ -44,6 +45,9 @@ constinit const CpuKernels kTable{
     .gemm_type = Element::bf16,
 #endif
     .gemm = gemm,
+#if defined(POWERHOUSE_DOT_BF16) && !defined(POWERHOUSE_AMX)
+    .matmul = matmul,
+#endif
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .rope = rope,

@@ -124,9 +124,7 @@ inline Lanes load_lanes(const float* from, int count) {
 inline void store_codes(std::int8_t* to, Lanes a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
 }
-inline void turn_words(const void* rows, void* columns, std::int64_t step) {
-  __m512i row[16];
-  for (int i = 0; i < 16; ++i) row[i] = _mm512_loadu_si512(static_cast<const char*>(rows) + 64 * i);
+inline void turn_registers(const __m512i (&row)[16], void* columns, std::int64_t step) {
   __m512i pair[16];
   for (int i = 0; i < 16; i += 2) {
     pair[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
@@ -151,6 +149,11 @@ inline void turn_words(const void* rows, void* columns, std::int64_t step) {
     _mm512_storeu_si512(to + 8 * step, _mm512_shuffle_i32x4(even_top, even_bottom, 0xDD));
     _mm512_storeu_si512(to + 12 * step, _mm512_shuffle_i32x4(odd_top, odd_bottom, 0xDD));
   }
+}
+inline void turn_words(const void* rows, void* columns, std::int64_t step) {
+  __m512i row[16];
+  for (int i = 0; i < 16; ++i) row[i] = _mm512_loadu_si512(static_cast<const char*>(rows) + 64 * i);
+  turn_registers(row, columns, step);
 }
 #ifdef POWERHOUSE_DOT_BF16
 /// Lane i of both, rounded to bf16, beside each other.

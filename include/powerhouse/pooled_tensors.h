@@ -1,5 +1,6 @@
-// PooledTensors: memory for the tensors of training. A step makes and drops the same sizes over and over; malloc gives
-// large ones back to the system each time, whose fresh pages cost time, or leaves holes between long-lived ones.
+// PooledTensors, for training loops of one's own (Trainer has it): memory for the tensors of training. A step makes and
+// drops the same sizes over and over; malloc gives large ones back to the system each time, whose fresh pages cost
+// time, or leaves holes between long-lived ones.
 //
 // A dropped block waits for the next tensor of its size (an eighth of a power of two is one size). What waits and what
 // lives are together never more than what once lived at the same time: before the pool asks the system for more than
@@ -8,12 +9,14 @@
 
 #include <cstddef>
 
-namespace powerhouse::ops {
+#include "powerhouse/export.h"
+
+namespace powerhouse {
 
 /// While one lives, CPU tensors of 256 KiB and more come from the pool, in the whole process; with the last one the
 /// blocks that wait go back to the system. Tensors may outlive it. Made and destroyed while no other thread makes
 /// tensors. Does nothing under the sanitizers, which watch malloc.
-class PooledTensors {
+class POWERHOUSE_API PooledTensors {
  public:
   PooledTensors();
   ~PooledTensors();
@@ -27,4 +30,4 @@ class PooledTensors {
   static Usage usage();
 };
 
-}  // namespace powerhouse::ops
+}  // namespace powerhouse
