@@ -40,7 +40,7 @@ struct MatmulParams {
 };
 static constexpr int kMatmulTerms = 8;
 static constexpr std::int64_t kMatmulDepth = 4096;
-static constexpr std::int64_t kMatmulPass = 2048;  ///< of k, which a float32 y takes at once
+static constexpr std::int64_t kMatmulPass = 1024;  ///< of k, which a float32 y takes at once
 
 /// A thread's scratch. It keeps the columns of B that its last item packed: the next items may need the same.
 struct MatmulRoom {
@@ -48,7 +48,7 @@ struct MatmulRoom {
   std::int64_t packed = -1;  ///< the block of columns
 };
 static constexpr std::int64_t kMatmulBytesOfA = 384 << 10;
-static constexpr std::int64_t kMatmulBytesOfB = 1 << 20;
+static constexpr std::int64_t kMatmulBytesOfB = 1280 << 10;
 static constexpr std::int64_t kMatmulScratchFloats = (kMatmulBytesOfA + kMatmulBytesOfB) / 4;
 
 /// The most columns of a block whose terms' depths add up to `depth`.

@@ -43,7 +43,8 @@ void cut(cpu::MatmulParams& params, std::int64_t depth) {
   };
   const std::int64_t most = cpu::matmul_most_columns(passes ? cpu::kMatmulPass : depth);
   std::int64_t columns = blocks(params.columns, most);
-  params.row_block = std::max(kFewestRows, even(params.rows, blocks(wanted(16), columns), kRowUnit));
+  const std::int64_t rows = passes ? threads : blocks(wanted(16), columns);
+  params.row_block = std::max(kFewestRows, even(params.rows, rows, kRowUnit));
   columns = std::max(columns, blocks(wanted(4), blocks(params.rows, params.row_block)));
   params.column_block = even(params.columns, columns, kColumnUnit);
 }
