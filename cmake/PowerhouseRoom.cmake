@@ -26,6 +26,23 @@ if(POWERHOUSE_BUILD_FUZZERS)
   target_compile_options(powerhouse_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# powerhouse_precompile(<name> [TORCH] HEADER <file> FLAGS <-fPIC or -fPIE ...> [LINK <target>...]): one precompiled
+# header for many targets, each of which says target_precompile_headers(<target> REUSE_FROM <name>) and has to be compiled
+# with the same flags.
+function(powerhouse_precompile name)
+  cmake_parse_arguments(PCH "TORCH" "HEADER" "FLAGS;LINK" ${ARGN})
+  file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/${name}.cpp CONTENT "")
+  add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/${name}.cpp)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${name} PRIVATE ${PCH_FLAGS})
+  target_link_libraries(${name} PRIVATE powerhouse_options ${PCH_LINK})
+  if(PCH_TORCH)
+    target_compile_definitions(${name} PRIVATE AT_PER_OPERATOR_HEADERS TORCH_ASSERT_ONLY_METHOD_OPERATORS)
+    target_link_libraries(${name} PRIVATE LibTorch::cpu)
+  endif()
+  target_precompile_headers(${name} PRIVATE ${PROJECT_SOURCE_DIR}/${PCH_HEADER})
+endfunction()
+
 # powerhouse_room(<name> [TORCH] SOURCES <file>... [LINK <target>...])
 function(powerhouse_room name)
   cmake_parse_arguments(ROOM "TORCH" "" "SOURCES;LINK" ${ARGN})
@@ -35,10 +52,16 @@ function(powerhouse_room name)
     # Per-operator headers, and an error for anyone who includes all of ATen: 5 s a file instead of 12.
     target_compile_definitions(powerhouse_${name} PRIVATE AT_PER_OPERATOR_HEADERS TORCH_ASSERT_ONLY_METHOD_OPERATORS)
     target_link_libraries(powerhouse_${name} PUBLIC LibTorch::cpu)
-    target_precompile_headers(powerhouse_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+    target_precompile_headers(powerhouse_${name} REUSE_FROM powerhouse_pch)
   endif()
   set_property(GLOBAL APPEND PROPERTY POWERHOUSE_ROOMS powerhouse_${name})
 endfunction()
+
+# What tests are compiled with: more optimization would take longer than it saves.
+set(POWERHOUSE_TEST_FLAGS $<$<CONFIG:Release>:-O1>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  list(APPEND POWERHOUSE_TEST_FLAGS -Wno-array-bounds)  # that bug once more
+endif()
 
 # powerhouse_test(<name> SOURCES <file>... LINK <target>... [LABELS <label>...]): one binary, one CTest per test case.
 function(powerhouse_test name)
@@ -46,11 +69,14 @@ function(powerhouse_test name)
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE ${TEST_LINK} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_options(${name} PRIVATE ${POWERHOUSE_TEST_FLAGS})
   target_compile_definitions(${name} PRIVATE
     POWERHOUSE_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures" POWERHOUSE_BINARY_DIR="${PROJECT_BINARY_DIR}")
   if(TEST_TORCH)
     target_compile_definitions(${name} PRIVATE AT_PER_OPERATOR_HEADERS TORCH_ASSERT_ONLY_METHOD_OPERATORS)
-    target_precompile_headers(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src/pch.h)
+    target_precompile_headers(${name} REUSE_FROM powerhouse_torch_test_pch)
+  else()
+    target_precompile_headers(${name} REUSE_FROM powerhouse_test_pch)
   endif()
   if(NOT TEST_LABELS)
     set(TEST_LABELS fast)

@@ -81,6 +81,27 @@ Features probe() {
                  Registers::bit(extended.d, kAmxBf16) && amx_runs();
   return features;
 }
+
+// These two bring what they do better than the set below them; all else is that set's.
+const CpuKernels* avx512_vnni_table() noexcept {
+  static const CpuKernels table = [] {
+    CpuKernels kernels = avx512::kTable;
+    kernels.name = avx512_vnni::kTable.name;
+    kernels.packed_linear = avx512_vnni::kTable.packed_linear;
+    return kernels;
+  }();
+  return &table;
+}
+
+const CpuKernels* amx_table() noexcept {
+  static const CpuKernels table = [] {
+    CpuKernels kernels = avx512_bf16::kTable;
+    kernels.name = amx::kTable.name;
+    kernels.gemm = amx::kTable.gemm;
+    return kernels;
+  }();
+  return &table;
+}
 #endif
 
 constexpr const char* kNames[] = {
@@ -97,9 +118,9 @@ const CpuKernels* find(std::string_view name) noexcept {
   static const Features features = probe();
   if (name == "avx2" && features.avx2) return &avx2::kTable;
   if (name == "avx512" && features.avx512) return &avx512::kTable;
-  if (name == "avx512_vnni" && features.avx512_vnni) return &avx512_vnni::kTable;
+  if (name == "avx512_vnni" && features.avx512_vnni) return avx512_vnni_table();
   if (name == "avx512_bf16" && features.avx512_bf16) return &avx512_bf16::kTable;
-  if (name == "amx" && features.amx) return &amx::kTable;
+  if (name == "amx" && features.amx) return amx_table();
 #endif
   return nullptr;
 }

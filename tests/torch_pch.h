@@ -1,0 +1,5 @@
+// What every test that sees LibTorch uses.
+#pragma once
+
+#include "src/pch.h"
+#include "tests/pch.h"
