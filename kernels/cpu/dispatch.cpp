@@ -98,6 +98,7 @@ const CpuKernels* amx_table() noexcept {
     CpuKernels kernels = avx512_bf16::kTable;
     kernels.name = amx::kTable.name;
     kernels.gemm = amx::kTable.gemm;
+    kernels.matmul = nullptr;  // a library's products by tiles are the faster ones
     return kernels;
   }();
   return &table;

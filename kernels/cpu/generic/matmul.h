@@ -11,7 +11,7 @@
 
 #include "kernels/cpu/kernels.h"
 
-#if defined(POWERHOUSE_DOT_BF16) && !defined(POWERHOUSE_AMX)
+#ifdef POWERHOUSE_DOT_BF16
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 

@@ -45,7 +45,7 @@ constinit const CpuKernels kTable{
     .gemm_type = Element::bf16,
 #endif
     .gemm = gemm,
-#if defined(POWERHOUSE_DOT_BF16) && !defined(POWERHOUSE_AMX)
+#ifdef POWERHOUSE_DOT_BF16
     .matmul = matmul,
 #endif
     .rms_norm = rms_norm,
