@@ -1,4 +1,5 @@
 // LoRA, DoRA, rsLoRA: from options to tensors, and from tensors to what the decoder reads.
+#include <algorithm>
 #include <cmath>
 
 #include "adapters/adapter.h"

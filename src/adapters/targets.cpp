@@ -37,10 +37,14 @@ std::int64_t layer_in(std::string_view name, std::span<const std::string> lists)
   return -1;
 }
 
-// Whether `ends` stands anywhere in the name as whole segments.
-bool stands_in(std::string_view name, std::span<const std::string> ends) {
-  return std::any_of(ends.begin(), ends.end(), [&](const std::string& part) {
-    return ("." + std::string(name) + ".").find("." + part + ".") != std::string::npos;
+// Whether one of `parts` stands anywhere in the name as whole segments.
+bool stands_in(std::string_view name, std::span<const std::string> parts) {
+  const auto ends_at = [&](std::size_t at) { return at == name.size() || name[at] == '.'; };
+  return std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
+    for (auto at = name.find(part); at != std::string_view::npos; at = name.find(part, at + 1)) {
+      if ((at == 0 || name[at - 1] == '.') && ends_at(at + part.size())) return true;
+    }
+    return false;
   });
 }
 
@@ -138,8 +142,10 @@ bool matches_whole(std::string_view pattern, std::string_view text, std::string_
 }
 
 bool ends_in(std::string_view name, std::span<const std::string> ends) {
-  return std::any_of(ends.begin(), ends.end(),
-                     [&](const std::string& end) { return name == end || name.ends_with("." + end); });
+  return std::any_of(ends.begin(), ends.end(), [&](const std::string& end) {
+    if (!name.ends_with(end)) return false;
+    return name.size() == end.size() || name[name.size() - end.size() - 1] == '.';
+  });
 }
 
 LoraConfig resolved(const LoraConfig& config, const Model& model, std::span<const HfModule> modules) {

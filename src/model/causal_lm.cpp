@@ -4,6 +4,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros_ops.h>
 
+#include <algorithm>
+
 #include "formats/bitsandbytes.h"
 #include "formats/checkpoint.h"
 #include "kernels/cpu/kernels.h"

@@ -1,6 +1,8 @@
 // What a model says of a batch's targets: log-probabilities, entropy, loss; and the parameters that learn from them.
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
 #include "ops/linear_cross_entropy.h"

@@ -1,6 +1,7 @@
 // train(TrainingRun): from keys to data, model, adapter and options, and the result into output_dir.
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <regex>
 
 #include "powerhouse/adapter.h"

@@ -31,8 +31,8 @@ StepPlan::StepPlan(const std::function<std::int64_t(std::int64_t)>& batches, dou
 }
 
 std::size_t StepPlan::index_of(std::int64_t step) const {
-  const auto next =
-      std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) { return epoch.begin >= step; });
+  const auto next = std::lower_bound(epochs_.begin(), epochs_.end(), step,
+                                     [](const Epoch& epoch, std::int64_t at) { return epoch.begin < at; });
   return next == epochs_.begin() ? 0 : static_cast<std::size_t>(next - epochs_.begin()) - 1;
 }
 

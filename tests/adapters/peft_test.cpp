@@ -90,7 +90,8 @@ TEST_P(Peft, WritesWhatItRead) {
       ASSERT_NE(is.as_object().find(key), nullptr) << key;
       const bool by_the_way = key == "base_model_name_or_path" || key == "prefix_projection" ||
                               key == "encoder_hidden_size" || key == "init_lora_weights";
-      if (!by_the_way) EXPECT_EQ(is.as_object().find(key)->dump(), value.dump()) << key;
+      if (by_the_way) continue;
+      EXPECT_EQ(is.as_object().find(key)->dump(), value.dump()) << key;
     }
     EXPECT_EQ(is.as_object().size(), was.as_object().size());
   }

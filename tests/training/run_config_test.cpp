@@ -245,9 +245,9 @@ TEST(RunConfig, BrokenYamlNamesTheLine) {
 TEST(RunConfig, AliasesCannotBlowUpAText) {
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 12; ++i) {
-    const std::string before = "*a" + std::to_string(i - 1);
-    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + before;
-    for (int j = 0; j < 9; ++j) bomb += ", " + before;
+    const std::string number = std::to_string(i), before = std::to_string(i - 1);
+    bomb.append("a").append(number).append(": &a").append(number).append(" [*a").append(before);
+    for (int j = 0; j < 9; ++j) bomb.append(", *a").append(before);
     bomb += "]\n";
   }
   expect_error(ErrorKind::range, "too many", [&] { parse(bomb); });
