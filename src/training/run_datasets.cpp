@@ -172,8 +172,14 @@ void add_entry(Entry entry, const YamlValue& value, const std::string& field, st
   Source& source = entry.source;
   if (!entry.role_field.empty()) source.message_property_mappings.emplace_back("role", entry.role_field);
   if (!entry.content_field.empty()) source.message_property_mappings.emplace_back("content", entry.content_field);
-  if (source.chat_template == "jinja" || (source.chat_template.empty() && !entry.jinja.empty())) {
-    source.chat_template = entry.jinja;
+  try {
+    source.chat_template = chat_template_source(source.chat_template, entry.jinja);
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.message(),
+                {.file = value.place,
+                 .field = field + ".chat_template_jinja",
+                 .expected = error.expected(),
+                 .found = error.found().empty() ? error.file() : error.found()});
   }
   const bool kind = source.path == "json" || source.path == "csv" || source.path == "text";
   if (!entry.data_files.empty()) {

@@ -1,15 +1,28 @@
 #include "training/trainer_state.h"
 
+#include <filesystem>
+
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::int64_t kFormat = 1;
+
+// A checkpoint's path as others in `output_dir` may call it: by name alone where it lies there too.
+std::string path_from(const std::string& checkpoint, const std::string& output_dir) {
+  if (checkpoint.empty()) return "";
+  const fs::path path = fs::absolute(checkpoint);
+  std::error_code ignored;
+  const bool beside = fs::equivalent(path.parent_path(), output_dir, ignored);
+  return beside ? path.filename().string() : path.string();
+}
 
 }  // namespace
 
-JsonObject to_json(const TrainerState& state) {
+JsonObject to_json(const TrainerState& state, const std::string& output_dir) {
   JsonObject object;
   object["format"] = kFormat;
   object["run_id"] = state.run_id;
@@ -19,14 +32,14 @@ JsonObject to_json(const TrainerState& state) {
   object["data_position"] = state.data_position;
   object["data_fingerprint"] = state.data_fingerprint;
   object["best_eval_loss"] = state.best_eval_loss ? Json(*state.best_eval_loss) : Json();
-  object["best_checkpoint"] = state.best_checkpoint;
+  object["best_checkpoint"] = path_from(state.best_checkpoint, output_dir);
   object["evaluations_without_better"] = state.evaluations_without_better;
   object["recent_losses"] = state.recent_losses;
   object["watchdog"] = state.watchdog;
   return object;
 }
 
-TrainerState trainer_state_from(const JsonObject& object, const std::string& file) {
+TrainerState trainer_state_from(const JsonObject& object, const std::string& folder) {
   try {
     const Json json(object);
     if (const std::int64_t format = json.at("format").as_integer("format"); format != kFormat) {
@@ -41,14 +54,16 @@ TrainerState trainer_state_from(const JsonObject& object, const std::string& fil
     state.data_position = json.at("data_position").as_string("data_position");
     state.data_fingerprint = json.at("data_fingerprint").as_string("data_fingerprint");
     if (const Json* best = json.get("best_eval_loss")) state.best_eval_loss = best->as_double("best_eval_loss");
-    state.best_checkpoint = json.string_or("best_checkpoint", "");
+    if (const std::string best = json.string_or("best_checkpoint", ""); !best.empty()) {
+      state.best_checkpoint = (fs::absolute(folder).parent_path() / best).string();
+    }
     state.evaluations_without_better = json.integer_or("evaluations_without_better", 0);
     state.recent_losses = json.at("recent_losses");
     state.recent_losses.as_array("recent_losses");
     state.watchdog = json.at("watchdog");
     return state;
   } catch (const Error& error) {
-    throw error.in_file(file);
+    throw error.in_file(folder);
   }
 }
 

@@ -17,14 +17,16 @@ struct TrainerState {
   std::string data_position{};  // DataLoader::position
   std::string data_fingerprint{};
   std::optional<double> best_eval_loss{};
-  std::string best_checkpoint{};                // its folder's name
+  std::string best_checkpoint{};                // its path; in trainer_state.json a name where it lies beside
   std::int64_t evaluations_without_better = 0;  // for early stopping
   Json recent_losses = Json::Array{};           // of the last steps, for the result
   Json watchdog{};
 };
 
-JsonObject to_json(const TrainerState& state);
-/// Error{format} naming `file` where something is missing.
-TrainerState trainer_state_from(const JsonObject& object, const std::string& file);
+/// As a checkpoint in `output_dir` says it: so that a folder of checkpoints can be moved, and a run that goes on in
+/// another folder still finds the best of the first.
+JsonObject to_json(const TrainerState& state, const std::string& output_dir);
+/// The same from the checkpoint `folder`. Error{format} naming it where something is missing.
+TrainerState trainer_state_from(const JsonObject& object, const std::string& folder);
 
 }  // namespace powerhouse

@@ -194,6 +194,46 @@ TEST_F(TrainerTest, KeepsTheLastCheckpointsAndTheBest) {
   EXPECT_EQ(result.last_checkpoint, out + "/checkpoint-12");
 }
 
+// A run whose best evaluation lies behind it goes on in another folder: the best stays where it is, and is found there.
+TEST_F(TrainerTest, TheBestOfTheFirstFolder) {
+  TrainingOptions base = options({.learning_rate = 0.3,  // destroys the model
+                                  .max_steps = 6,
+                                  .evaluation = {.steps = 2},
+                                  .output_dir = folder_.file("first"),
+                                  .save = {.steps = 2},
+                                  .save_total_limit = 1,
+                                  .load_best_model_at_end = true});
+  TrainingCallbacks stop_at_4;
+  stop_at_4.on_step = [](const TrainingStep& step, TrainingControl& control) { control.stop = step.step == 4; };
+  CausalLM model = full();
+  EXPECT_EQ(Trainer(model, data(30, 6), base, stop_at_4).train().best_checkpoint, folder_.file("first/checkpoint-0"));
+  const auto best_loss = Trainer(model, data(30, 6), base).evaluate().eval_loss;
+
+  // The folder may have been moved by then.
+  fs::rename(folder_.file("first"), folder_.file("moved"));
+  base.output_dir = folder_.file("second");
+  base.resume_from_checkpoint = folder_.file("moved/checkpoint-4");
+  TrainingResult result = Trainer(model, data(30, 6), base).train();
+  EXPECT_EQ(result.steps, 6);
+  EXPECT_TRUE(fs::equivalent(result.best_checkpoint, folder_.file("moved/checkpoint-0")));
+  EXPECT_EQ(result.final_eval_loss, best_loss);
+  EXPECT_EQ(Trainer(model, data(30, 6), base).evaluate().eval_loss, best_loss);
+
+  // And once more, from the second folder into a third.
+  base.output_dir = folder_.file("third");
+  base.resume_from_checkpoint = folder_.file("second/checkpoint-6");
+  result = Trainer(model, data(30, 6), base).train();
+  EXPECT_TRUE(fs::equivalent(result.best_checkpoint, folder_.file("moved/checkpoint-0")));
+  EXPECT_TRUE(warnings_.empty());
+
+  // What is gone is said.
+  fs::remove_all(folder_.file("moved"));
+  result = Trainer(model, data(30, 6), base).train();
+  EXPECT_EQ(result.best_checkpoint, "");
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_THAT(warnings_[0], HasSubstr("the checkpoint of the best evaluation is not there"));
+}
+
 TEST_F(TrainerTest, AStopRequestSavesAndReturns) {
   CausalLM model = lora();
   const std::string out = folder_.file("out");

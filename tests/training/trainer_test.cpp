@@ -126,6 +126,20 @@ TEST_F(TrainerTest, StopsEarlyAndLeavesTheBest) {
   EXPECT_DOUBLE_EQ(trainer.evaluate().eval_loss, *result.best_eval_loss);
 }
 
+TEST_F(TrainerTest, ABudgetOfActivationsChangesNoBit) {
+  const auto trained = [&](std::uint64_t budget) {
+    CausalLM model = full();
+    Trainer(model, data(12), options({.micro_batch_size = 2, .activation_memory_budget = budget})).train();
+    return copy_weights(model);
+  };
+  const Weights plain = trained(0);
+  EXPECT_TRUE(same_bits(trained(std::uint64_t{1} << 40), plain));
+  EXPECT_TRUE(warnings_.empty());
+  EXPECT_TRUE(same_bits(trained(1), plain));
+  ASSERT_EQ(warnings_.size(), 1u);  // once, not at every step
+  EXPECT_THAT(warnings_[0], HasSubstr("more than activation_memory_budget"));
+}
+
 TEST_F(TrainerTest, OptionsThatMakeNoSense) {
   CausalLM frozen = CausalLM::from_pretrained(path_, {.dtype = Dtype::f32});
   const Dataset rows = data(8);
@@ -135,6 +149,17 @@ TEST_F(TrainerTest, OptionsThatMakeNoSense) {
   expect_error(ErrorKind::usage, "epochs", [&] { Trainer trainer(model, rows, {.epochs = 0}); });
   expect_error(ErrorKind::usage, "precision", [&] { Trainer trainer(model, rows, {.precision = Dtype::bf16}); });
   expect_error(ErrorKind::usage, "validation", [&] { Trainer trainer(model, rows, {.early_stopping_patience = 1}); });
+  const Dataset held_back = data(8, 0.25);
+  for (const TrainingOptions& needs :
+       {TrainingOptions{.early_stopping_patience = 1}, TrainingOptions{.save_best = true},
+        TrainingOptions{.output_dir = "x", .load_best_model_at_end = true}}) {
+    TrainingOptions never = needs;
+    never.evaluation = {};
+    expect_error(ErrorKind::usage, "evaluation", [&] { Trainer trainer(model, held_back, never); });
+  }
+  expect_error(ErrorKind::usage, "save", [&] { Trainer trainer(model, rows, {.save = {.steps = 2.5}}); });
+  expect_error(ErrorKind::usage, "activation_memory_budget",
+               [&] { Trainer trainer(model, rows, {.checkpointed_layers = 1, .activation_memory_budget = 1000}); });
   expect_error(ErrorKind::usage, "held-back", [&] { Trainer(model, rows, {}).evaluate(); });
 }
 
