@@ -154,6 +154,21 @@ void apply_override(YamlValue& root, const std::string& text) {
   reach(root, key, shown) = std::move(value);
 }
 
+// Steps, times an epoch and a strategy can say different things of when.
+void check_cadence(const std::string& what, double steps, std::int64_t per_epoch, const std::string& strategy,
+                   const std::string& origin) {
+  const auto fail = [&](const std::string& field, const std::string& message) {
+    throw Error(ErrorKind::format, message, {.file = origin, .field = field});
+  };
+  const std::string in_steps = what + "_steps", in_epoch = what + "s_per_epoch";
+  if (steps > 0 && per_epoch > 0) fail(in_epoch, "not together with " + in_steps);
+  if (strategy.empty()) return;
+  const bool given = steps > 0 || per_epoch > 0;
+  if (strategy == "steps" && !given) fail(in_steps, "missing: " + what + "_strategy is steps");
+  if (strategy != "steps" && given)
+    fail(what + "_strategy", strategy + " does not go with " + (steps > 0 ? in_steps : in_epoch));
+}
+
 void check_together(const TrainingRun& run, const std::string& origin) {
   const auto fail = [&](const char* field, const char* message) {
     throw Error(ErrorKind::format, message, {.file = origin, .field = field});
@@ -161,8 +176,11 @@ void check_together(const TrainingRun& run, const std::string& origin) {
   if (run.base_model.empty()) fail("base_model", "missing: the model to train");
   if (run.datasets.empty()) fail("datasets", "missing: the data to train on");
   if (run.warmup_steps && run.warmup_ratio) fail("warmup_ratio", "not together with warmup_steps");
-  if (run.eval_steps > 0 && run.evals_per_epoch > 0) fail("evals_per_epoch", "not together with eval_steps");
-  if (run.save_steps > 0 && run.saves_per_epoch > 0) fail("saves_per_epoch", "not together with save_steps");
+  check_cadence("eval", run.eval_steps, run.evals_per_epoch, run.eval_strategy, origin);
+  check_cadence("save", run.save_steps, run.saves_per_epoch, run.save_strategy, origin);
+  if (!run.unfrozen_parameters.empty() && !run.adapter.empty()) {
+    fail("unfrozen_parameters", "an adapter trains nothing but itself");
+  }
   if (run.num_epochs <= 0 && run.max_steps <= 0) fail("num_epochs", "must be above 0 where max_steps is not given");
   if (run.output_dir.empty()) fail("output_dir", "must not be empty");
   if (run.load_in_4bit && run.adapter.empty())
@@ -173,6 +191,9 @@ void check_together(const TrainingRun& run, const std::string& origin) {
   if (run.val_set_size > 1 && run.val_set_size != static_cast<double>(static_cast<std::int64_t>(run.val_set_size))) {
     fail("val_set_size", "above 1 it is a number of rows");
   }
+  const bool by_step = run.eval_steps > 0 || run.eval_strategy == "steps" || run.eval_strategy == "epoch";
+  if (by_step && !held_back)
+    fail(run.eval_steps > 0 ? "eval_steps" : "eval_strategy", "needs held-back data: val_set_size or test_datasets");
   const bool by_evaluation =
       run.load_best_model_at_end || run.early_stopping_patience > 0 || run.save_strategy == "best";
   if (by_evaluation && !held_back) fail("val_set_size", "the best evaluation needs held-back data");
