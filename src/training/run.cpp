@@ -6,10 +6,12 @@
 #include "powerhouse/adapter.h"
 #include "powerhouse/chat.h"
 #include "powerhouse/device.h"
+#include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "powerhouse/training_run.h"
 #include "support/json.h"
 #include "support/mapped_file.h"
+#include "training/checkpoint.h"
 #include "training/model_state.h"
 #include "training/run_model.h"
 
@@ -27,14 +29,32 @@ void log_lines(const std::string& text) {
   }
 }
 
+// A template or a format's name, before any data is read. `key`: where it stands.
+void check_template(const std::string& text, const char* key) {
+  if (text.empty() || text.starts_with("tokenizer_default")) return;
+  const bool source = text.find("{{") != std::string::npos || text.find("{%") != std::string::npos;
+  try {
+    source ? ChatTemplate(text) : ChatTemplate::from_format(text);
+  } catch (const Error& error) {
+    throw error.in_file(key);
+  }
+}
+
 // What DatasetOptions::chat_template takes: a source, a format's name, or nothing for the tokenizer's own.
 std::string chat_template_of(const TrainingRun& run) {
   const bool own = run.chat_template.empty() || run.chat_template == "tokenizer_default";
   if (run.chat_template != "jinja" && !(own && !run.chat_template_jinja.empty())) {
+    check_template(own ? "" : run.chat_template, "chat_template");
     return own ? "" : run.chat_template;
   }
-  const bool file = run.chat_template_jinja.find('\n') == std::string::npos && may_exist(run.chat_template_jinja);
-  return file ? read_text(run.chat_template_jinja, kLongestTemplate) : run.chat_template_jinja;
+  const std::string& given = run.chat_template_jinja;
+  if (given.find_first_of("{\n") != std::string::npos) {
+    check_template(given, "chat_template_jinja");
+    return given;
+  }
+  const std::string text = read_text(given, kLongestTemplate);
+  check_template(text, given.c_str());
+  return text;
 }
 
 DatasetOptions dataset_options(const TrainingRun& run) {
@@ -137,15 +157,58 @@ struct RunData {
   std::optional<Dataset> validation;
 };
 
+// A side without rows would be a run that does not do what it was asked for.
+void check_held_back(const TrainingRun& run, const RunData& data) {
+  if (!data.validation) return;
+  const bool split = run.test_datasets.empty();
+  const std::string found = split ? Json(run.val_set_size).dump() : run.test_datasets.front().path;
+  if (data.validation->size() == 0) {
+    throw Error(ErrorKind::usage, "no held-back row can be evaluated",
+                {.field = split ? "val_set_size" : "test_datasets", .found = found});
+  }
+  if (split && data.train.size() == 0) {
+    throw Error(ErrorKind::usage, "no row is left to train on: all are held back",
+                {.field = "val_set_size", .found = found});
+  }
+}
+
+// Before the first step, not in the middle of the run that meets such a row.
+void check_length(const TrainingRun& run, const CausalLM& model, const Dataset& data) {
+  const std::int64_t longest = std::min(run.sequence_len, data.report().lengths.max);
+  const std::int64_t context = longest_sequence(model.config());
+  if (longest <= context) return;
+  throw Error(
+      ErrorKind::range, "rows longer than the model's context",
+      {.field = "sequence_len", .expected = "at most " + std::to_string(context), .found = std::to_string(longest)});
+}
+
+// What `true` promises; auto_resume_from_checkpoints takes a new run too.
+void check_resume(const TrainingRun& run) {
+  if (run.resume_from_checkpoint != "true" || latest_whole_checkpoint(run.output_dir)) return;
+  throw Error(ErrorKind::not_found, "no whole checkpoint to resume from",
+              {.file = run.output_dir, .field = "resume_from_checkpoint"});
+}
+
+// Templates of single data sets may lie in files too.
+std::vector<DatasetSource> with_templates(std::vector<DatasetSource> sources) {
+  for (DatasetSource& source : sources) {
+    std::string& text = source.chat_template;
+    if (text.empty() || text.find_first_of("{\n") != std::string::npos || !may_exist(text)) continue;
+    text = read_text(text, kLongestTemplate);
+  }
+  return sources;
+}
+
 RunData open_data(const TrainingRun& run, const Tokenizer& tokenizer) {
   const DatasetOptions options = dataset_options(run);
-  const Dataset data = Dataset::open(tokenizer, run.datasets, options);
+  const Dataset data = Dataset::open(tokenizer, with_templates(run.datasets), options);
   RunData parts{data.train(), std::nullopt};
   if (!run.test_datasets.empty()) {
-    parts.validation = Dataset::open(tokenizer, run.test_datasets, options);
+    parts.validation = Dataset::open(tokenizer, with_templates(run.test_datasets), options);
   } else if (run.val_set_size > 0) {
     parts.validation = data.validation();
   }
+  check_held_back(run, parts);
   return parts;
 }
 
@@ -157,14 +220,22 @@ std::int64_t total_steps_of(CausalLM& model, const RunData& data, const Training
 
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   TrainingOptions options = training_options(run);
+  check_resume(run);
   const Tokenizer tokenizer = run_tokenizer(run);
   const RunData data = open_data(run, tokenizer);
   log_notices(run);
   log_lines(data.train.report().text());
   CausalLM model = run_model(run);
+  check_length(run, model, data.train);
+  if (data.validation) check_length(run, model, *data.validation);
   options.schedule = schedule_of(run, total_steps_of(model, data, options));
   TrainingResult result = Trainer(model, data.train, data.validation, options).train(std::move(stop));
-  if (result.end != TrainingEnd::cancelled) save_trained(model, run.output_dir);
+  if (result.end == TrainingEnd::cancelled) return result;
+  if (const std::string broken = not_finite_parameter(model); !broken.empty()) {
+    throw Error(ErrorKind::numeric, "training left numbers that are not finite, and nothing is written",
+                {.file = run.output_dir, .field = broken});
+  }
+  save_trained(model, run.output_dir);
   return result;
 }
 

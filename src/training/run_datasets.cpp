@@ -172,6 +172,9 @@ void add_entry(Entry entry, const YamlValue& value, const std::string& field, st
   Source& source = entry.source;
   if (!entry.role_field.empty()) source.message_property_mappings.emplace_back("role", entry.role_field);
   if (!entry.content_field.empty()) source.message_property_mappings.emplace_back("content", entry.content_field);
+  if (source.chat_template == "jinja" && entry.jinja.empty()) {
+    throw wrong_value(value, field + ".chat_template_jinja", "a template, for chat_template is jinja");
+  }
   if (source.chat_template == "jinja" || (source.chat_template.empty() && !entry.jinja.empty())) {
     source.chat_template = entry.jinja;
   }

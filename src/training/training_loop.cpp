@@ -84,6 +84,8 @@ TrainingLoop::TrainingLoop(TrainerParts& parts)
 void TrainingLoop::begin() {
   state_.run_id = new_run_id();
   state_.data_fingerprint = parts_.train.fingerprint();
+  state_.base_fingerprint = base_fingerprint(parts_.model);
+  state_.gradient_accumulation_steps = options_.gradient_accumulation_steps;
   std::string from = options_.resume_from_checkpoint;
   while (from.size() > 1 && from.ends_with('/')) from.pop_back();
   if (!options_.output_dir.empty()) {
@@ -115,9 +117,8 @@ void TrainingLoop::begin() {
 
 void TrainingLoop::resume(const std::string& folder) {
   const TrainerState state = trainer_state_from(read_checkpoint(folder), folder);
-  if (state.data_fingerprint != state_.data_fingerprint) {
-    throw Error(ErrorKind::usage, "the checkpoint was trained on other data", {.file = folder, .field = "data"});
-  }
+  check_same_run(state, state_, folder);
+  check_adapter_options(parts_.model, folder);
   try {
     loader_.restore(state.data_position);
   } catch (const Error& error) {
@@ -128,7 +129,7 @@ void TrainingLoop::resume(const std::string& folder) {
   watchdog_.restore(state.watchdog);
   state_ = state;
   last_checkpoint_ = folder;
-  last_saved_step_ = state.step;
+  last_saved_step_ = last_evaluated_step_ = state.step;  // a step is evaluated before it is saved
   log(LogLevel::info, "resumed from " + folder);
 }
 
@@ -235,6 +236,7 @@ void TrainingLoop::roll_back(const TrainingStep& record) {
 
 void TrainingLoop::after_step(const TrainingStep& record) {
   if (record.skipped.empty()) {
+    ++applied_;
     Json::Array& recent = state_.recent_losses.as_array();
     recent.emplace_back(record.loss);
     if (recent.size() > kRecentLosses) recent.erase(recent.begin());
@@ -274,6 +276,10 @@ void TrainingLoop::run_evaluation() {
 
 void TrainingLoop::save() {
   if (options_.output_dir.empty() || last_saved_step_ == state_.step) return;
+  if (const std::string broken = not_finite_parameter(parts_.model); !broken.empty()) {
+    const std::string line = "step " + std::to_string(state_.step) + ": no checkpoint, " + broken + " is not finite";
+    return files_->event(state_.step, "not_saved", {}, line);  // it would only push good ones out
+  }
   CheckpointWriter writer(options_.output_dir, state_.step);
   save_weights(parts_.model, writer.folder());
   save_optimizer(optimizer_, writer.folder());
@@ -317,6 +323,7 @@ TrainingResult TrainingLoop::run(std::stop_token stop) {
 }
 
 void TrainingLoop::finish(TrainingResult& result) {
+  if (skipped_ > 0 && applied_ == 0) throw Error(ErrorKind::numeric, "no step could be applied", {.field = "loss"});
   if (result.end != TrainingEnd::finished && state_.step > 0) save();
   const std::string best = options_.output_dir + "/" + state_.best_checkpoint;
   std::error_code ignored;
