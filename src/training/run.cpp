@@ -3,8 +3,11 @@
 
 #include <algorithm>
 
+#include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "powerhouse/training_run.h"
+#include "support/json.h"
+#include "training/checkpoint.h"
 #include "training/model_state.h"
 #include "training/run_model.h"
 #include "training/run_options.h"
@@ -32,6 +35,38 @@ struct RunData {
   std::optional<Dataset> validation;
 };
 
+// A side without rows would be a run that does not do what it was asked for.
+void check_held_back(const TrainingRun& run, const RunData& data) {
+  if (!data.validation) return;
+  const bool split = run.test_datasets.empty();
+  const std::string found = split ? Json(run.val_set_size).dump() : run.test_datasets.front().path;
+  if (data.validation->size() == 0) {
+    throw Error(ErrorKind::usage, "no held-back row can be evaluated",
+                {.field = split ? "val_set_size" : "test_datasets", .found = found});
+  }
+  if (split && data.train.size() == 0) {
+    throw Error(ErrorKind::usage, "no row is left to train on: all are held back",
+                {.field = "val_set_size", .found = found});
+  }
+}
+
+// Before the first step, not in the middle of the run that meets such a row.
+void check_length(const TrainingRun& run, const CausalLM& model, const Dataset& data) {
+  const std::int64_t longest = std::min(run.sequence_len, data.report().lengths.max);
+  const std::int64_t context = longest_row(model);
+  if (longest <= context) return;
+  throw Error(
+      ErrorKind::range, "rows longer than the model's context",
+      {.field = "sequence_len", .expected = "at most " + std::to_string(context), .found = std::to_string(longest)});
+}
+
+// What `true` promises; auto_resume_from_checkpoints takes a new run too.
+std::string checkpoint_to_resume(const TrainingRun& run) {
+  if (const auto latest = latest_whole_checkpoint(run.output_dir)) return latest->path;
+  throw Error(ErrorKind::not_found, "no whole checkpoint to resume from",
+              {.file = run.output_dir, .field = "resume_from_checkpoint"});
+}
+
 RunData open_data(const TrainingRun& run, const Tokenizer& tokenizer) {
   const DatasetOptions options = dataset_options(run);
   const Dataset data = Dataset::open(tokenizer, run.datasets, options);
@@ -41,20 +76,29 @@ RunData open_data(const TrainingRun& run, const Tokenizer& tokenizer) {
   } else if (run.val_set_size > 0) {
     parts.validation = data.validation();
   }
+  check_held_back(run, parts);
   return parts;
 }
 
 }  // namespace
 
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
-  const TrainingOptions options = training_options(run);
+  TrainingOptions options = training_options(run);
+  if (run.resume_from_checkpoint == "true") options.resume_from_checkpoint = checkpoint_to_resume(run);
   const Tokenizer tokenizer = run_tokenizer(run);
   const RunData data = open_data(run, tokenizer);
   log_notices(run);
   log_lines(data.train.report().text());
   CausalLM model = run_model(run);
+  check_length(run, model, data.train);
+  if (data.validation) check_length(run, model, *data.validation);
   TrainingResult result = Trainer(model, data.train, data.validation, options).train(std::move(stop));
-  if (result.end != TrainingEnd::cancelled) save_trained(model, run.output_dir);
+  if (result.end == TrainingEnd::cancelled) return result;
+  if (const std::string broken = not_finite_parameter(model); !broken.empty()) {
+    throw Error(ErrorKind::numeric, "training left numbers that are not finite, and nothing is written",
+                {.file = run.output_dir, .field = broken});
+  }
+  save_trained(model, run.output_dir);
   return result;
 }
 

@@ -2,6 +2,7 @@
 // setting that would silently have no effect is an Error, as in transformers and Axolotl.
 #include <cmath>
 
+#include "powerhouse/chat.h"
 #include "powerhouse/error.h"
 #include "support/mapped_file.h"
 #include "training/run_config.h"
@@ -10,6 +11,20 @@ namespace powerhouse {
 namespace {
 
 constexpr std::size_t kLongestTemplate = std::size_t{1} << 20;
+
+bool is_template(const std::string& text) {
+  return text.find("{{") != std::string::npos || text.find("{%") != std::string::npos;
+}
+
+// A template or a format's name, before any data are read.
+void check_template(const std::string& text, const std::string& file) {
+  if (text.empty() || text.starts_with("tokenizer_default")) return;
+  try {
+    is_template(text) ? ChatTemplate(text) : ChatTemplate::from_format(text);
+  } catch (const Error& error) {
+    throw error.in_file(file);
+  }
+}
 
 struct Checks {
   const TrainingRun& run;
@@ -24,6 +39,8 @@ struct Checks {
     refuse(run.load_in_4bit && run.adapter.empty(), "load_in_4bit",
            "4-bit weights are trained through an adapter only");
     refuse(!run.lora_model_dir.empty() && run.adapter.empty(), "lora_model_dir", "needs adapter: lora or qlora");
+    refuse(!run.unfrozen_parameters.empty() && !run.adapter.empty(), "unfrozen_parameters",
+           "has no effect: an adapter trains nothing but itself");
     refuse(run.activation_memory_budget > 0 && run.gradient_checkpointing == "true", "activation_memory_budget",
            "not together with gradient_checkpointing: it says how many layers are computed again");
   }
@@ -36,7 +53,7 @@ struct Checks {
     try {
       chat_template_source(run.chat_template, run.chat_template_jinja);
     } catch (const Error& error) {
-      throw error.file().empty() ? error.in_file(origin) : error;
+      throw error.in_file(origin);
     }
   }
 
@@ -87,13 +104,26 @@ std::string chat_template_source(const std::string& name, const std::string& jin
   if (jinja.empty() && name == "jinja") {
     throw Error(ErrorKind::format, "missing: chat_template is jinja", {.field = "chat_template_jinja"});
   }
-  if (jinja.empty()) return name;
-  if (!own) {
+  if (!jinja.empty() && !own) {
     throw Error(ErrorKind::format, "has no effect: chat_template names another",
                 {.field = "chat_template_jinja", .expected = "chat_template: jinja", .found = name});
   }
-  const bool source = jinja.find("{{") != std::string::npos || jinja.find("{%") != std::string::npos;
-  return source ? jinja : read_text(jinja, kLongestTemplate);
+  try {
+    std::string text = jinja.empty() ? name : jinja;
+    const bool in_file = !jinja.empty() && !is_template(jinja);
+    if (in_file) text = read_text(jinja, kLongestTemplate);
+    check_template(text, in_file ? jinja : "");
+    return text;
+  } catch (const Error& error) {
+    std::string message = error.file();
+    for (const std::string& part : {error.field(), error.message()}) {
+      if (!part.empty()) message.append(message.empty() ? "" : ": ").append(part);
+    }
+    throw Error(error.kind(), message,
+                {.field = jinja.empty() ? "chat_template" : "chat_template_jinja",
+                 .expected = error.expected(),
+                 .found = error.found()});
+  }
 }
 
 }  // namespace powerhouse

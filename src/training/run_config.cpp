@@ -196,7 +196,7 @@ TrainingRun parse_training_run(const std::string& yaml, const std::string& origi
   run.overrides = overrides;
   for (const auto& [name, value] : root.members) read_key(run, name, value);
   check_together(run, origin);
-  if (run.evals_per_epoch > 0 && !holds_back(run)) run.notices.push_back("evals_per_epoch: no data are held back");
+  if (run.evals_per_epoch > 0 && !holds_back(run)) run.notices.emplace_back("evals_per_epoch: no data are held back");
   return run;
 }
 

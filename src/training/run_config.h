@@ -42,7 +42,8 @@ bool holds_back(const TrainingRun& run);
 
 /// What DatasetOptions and DatasetSource take, of Axolotl's chat_template and chat_template_jinja: a format's name or
 /// nothing as they are, or the template's source, which `jinja` is or the file that it names. Error{format} where the
-/// two do not fit together, Error{not_found} where there is no such file.
+/// two do not fit together or the template is none, Error{not_found} where there is no such file or format; `field`
+/// says which of the two keys is wrong.
 std::string chat_template_source(const std::string& name, const std::string& jinja);
 
 /// Axolotl's keys that change nothing here, and those that ask for what is not built, each with what to say of it.

@@ -177,9 +177,9 @@ void add_entry(Entry entry, const YamlValue& value, const std::string& field, st
   } catch (const Error& error) {
     throw Error(error.kind(), error.message(),
                 {.file = value.place,
-                 .field = field + ".chat_template_jinja",
+                 .field = field + "." + error.field(),
                  .expected = error.expected(),
-                 .found = error.found().empty() ? error.file() : error.found()});
+                 .found = error.found()});
   }
   const bool kind = source.path == "json" || source.path == "csv" || source.path == "text";
   if (!entry.data_files.empty()) {

@@ -55,8 +55,9 @@ LoraConfig lora_config(const TrainingRun& run) {
                     .seed = run.seed};
   config.rank_pattern.assign(run.lora_rank_pattern.begin(), run.lora_rank_pattern.end());
   config.alpha_pattern.assign(run.lora_alpha_pattern.begin(), run.lora_alpha_pattern.end());
-  if (config.target_pattern == "all-linear" || run.lora_target_linear) {
-    config.target_modules = {"all-linear"};
+  if (run.lora_target_linear) {  // beside what else is named
+    if (!config.target_pattern.empty()) config.target_modules.push_back(config.target_pattern);
+    config.target_modules.emplace_back("all-linear");
     config.target_pattern.clear();
   }
   return config;

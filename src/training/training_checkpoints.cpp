@@ -10,9 +10,8 @@ namespace powerhouse {
 
 void TrainingLoop::resume(const std::string& folder, const JsonObject& saved) {
   const TrainerState state = trainer_state_from(saved, folder);
-  if (state.data_fingerprint != state_.data_fingerprint) {
-    throw Error(ErrorKind::usage, "the checkpoint was trained on other data", {.file = folder, .field = "data"});
-  }
+  check_same_run(state, state_, folder);
+  check_adapter_options(parts_.model, folder);
   try {
     loader_.restore(state.data_position);
   } catch (const Error& error) {
@@ -23,7 +22,7 @@ void TrainingLoop::resume(const std::string& folder, const JsonObject& saved) {
   watchdog_.restore(state.watchdog);
   state_ = state;
   last_checkpoint_ = folder;
-  last_saved_step_ = state.step;
+  last_saved_step_ = last_evaluated_step_ = state.step;  // a step is evaluated before it is saved
   log(LogLevel::info, "resumed from " + folder);
 }
 
@@ -48,6 +47,10 @@ void TrainingLoop::roll_back(const TrainingStep& record) {
 
 void TrainingLoop::save() {
   if (options_.output_dir.empty() || last_saved_step_ == state_.step) return;
+  if (const std::string broken = not_finite_parameter(parts_.model); !broken.empty()) {
+    const std::string line = "step " + std::to_string(state_.step) + ": no checkpoint, " + broken + " is not finite";
+    return files_->event(state_.step, "not_saved", {}, line);  // it would only push good ones out
+  }
   CheckpointWriter writer(options_.output_dir, state_.step);
   save_weights(parts_.model, writer.folder());
   save_optimizer(optimizer_, writer.folder());

@@ -84,6 +84,8 @@ TrainingLoop::TrainingLoop(TrainerParts& parts)
 void TrainingLoop::begin() {
   state_.run_id = new_run_id();
   state_.data_fingerprint = parts_.train.fingerprint();
+  state_.base_fingerprint = base_fingerprint(parts_.model);
+  state_.gradient_accumulation_steps = options_.gradient_accumulation_steps;
   std::string from = options_.resume_from_checkpoint;
   while (from.size() > 1 && from.ends_with('/')) from.pop_back();
   if (!options_.output_dir.empty()) {
@@ -217,6 +219,7 @@ void TrainingLoop::skip(TrainingStep& record, const StepData& data, const std::s
 
 void TrainingLoop::after_step(const TrainingStep& record) {
   if (record.skipped.empty()) {
+    ++applied_;
     Json::Array& recent = state_.recent_losses.as_array();
     recent.emplace_back(record.loss);
     if (recent.size() > kRecentLosses) recent.erase(recent.begin());
@@ -274,6 +277,7 @@ TrainingResult TrainingLoop::run(std::stop_token stop) {
 }
 
 void TrainingLoop::finish(TrainingResult& result) {
+  if (skipped_ > 0 && applied_ == 0) throw Error(ErrorKind::numeric, "no step could be applied", {.field = "loss"});
   if (result.end != TrainingEnd::finished && state_.step > 0) save();
   std::error_code ignored;
   const std::string& best = state_.best_checkpoint;

@@ -72,7 +72,7 @@ class TrainingLoop {
   std::string last_checkpoint_{};  // of this run
   std::int64_t last_saved_step_ = -1, last_evaluated_step_ = -1;
   std::optional<double> last_eval_loss_{};
-  std::int64_t skipped_ = 0, tokens_ = 0;
+  std::int64_t skipped_ = 0, applied_ = 0, tokens_ = 0;
   bool over_budget_ = false;  // and said so
   double training_seconds_ = 0;
 };

@@ -7,8 +7,10 @@
 #include <map>
 
 #include "fixture.h"
+#include "model/architecture.h"
 #include "model/causal_lm_impl.h"
 #include "powerhouse/session.h"
+#include "support/json.h"
 #include "temporary_folder.h"
 
 namespace powerhouse {
@@ -124,6 +126,36 @@ INSTANTIATE_TEST_SUITE_P(Tiny, Family, ::testing::ValuesIn(family_names()),
                          [](const auto& info) { return info.param; });
 
 // Crossing the original length computes the sequence again with the frequencies of that moment, which then stay.
+// Layers of one kind alone: config.json's RoPE by kind says the same of the other.
+TEST(FamilyConfig, LayersOfOneKindAreWritten) {
+  for (const char* folder : {"families/gemma3_hub", "families/olmo3_window"}) {
+    JsonObject config = Json::parse_file(fixture(std::string(folder) + "/config.json")).as_object();
+    for (const char* kind : {"sliding_attention", "full_attention"}) {
+      config["layer_types"] = Json::Array{kind, kind};
+      config["num_hidden_layers"] = 2;
+      const Architecture& architecture = find_architecture(Json(config));
+      const ModelConfig read = read_hf_config(architecture, Json(config));
+      const Json written = write_hf_config(architecture, read);
+      const Json& ropes = written.at("rope_parameters");
+      EXPECT_EQ(ropes.at("full_attention").dump(), ropes.at("sliding_attention").dump()) << folder << kind;
+      EXPECT_EQ(read_hf_config(architecture, written).layers, read.layers) << folder << kind;
+    }
+  }
+}
+
+// transformers 5 refuses these keys with a point.
+TEST(FamilyConfig, WholeNumbersAreWrittenAsThose) {
+  for (const auto& [folder, key] :
+       {std::pair("gemma2_caps", "query_pre_attn_scalar"), std::pair("gemma3_hub", "query_pre_attn_scalar"),
+        std::pair("mpt_clip", "alibi_bias_max")}) {
+    const Json config = Json::parse_file(fixture("families/" + std::string(folder) + "/config.json"));
+    const Architecture& architecture = find_architecture(config);
+    const Json written = write_hf_config(architecture, read_hf_config(architecture, config));
+    const Json* inner = written.get("attn_config");
+    EXPECT_TRUE((inner != nullptr ? *inner : written).at(key).is_integer()) << folder;
+  }
+}
+
 TEST(DynamicRope, IsFixedWhenTheOriginalLengthIsCrossed) {
   const CausalLM model = load("families/llama_dynamic");
   const Tensors expected(fixture("families/llama_dynamic/expected.safetensors"));

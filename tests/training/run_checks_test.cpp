@@ -138,6 +138,12 @@ TEST(RunChecks, TemplatesAreSourcesOrFiles) {
   expect_error(ErrorKind::not_found, "absent.jinja", [&] { entry("chat_template_jinja: absent.jinja"); });
   expect_error(ErrorKind::not_found, "absent.jinja", [&] { parse("chat_template_jinja: absent.jinja\n"); });
   expect_refused("chat_template_jinja", "chat_template: jinja\n");
+  expect_refused("chat_template: chat format", "chat_template: chatmll\n", ErrorKind::not_found);
+  const std::string broken = folder.write("broken.jinja", "{% for m in messages %}{{ m.role }");
+  for (const std::string& told :
+       {std::string("datasets[0].chat_template_jinja: "), broken + ": chat template, line 1"}) {
+    expect_error(ErrorKind::format, told, [&] { entry("chat_template_jinja: " + broken); });
+  }
   expect_refused("chat_template_jinja", "chat_template: chatml\nchat_template_jinja: " + path + "\n");
 }
 
