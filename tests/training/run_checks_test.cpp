@@ -73,6 +73,15 @@ TEST(RunChecks, SettingsThatWouldDoNothing) {
   expect_refused("batch_size", "batch_size: 1\n", ErrorKind::unsupported);
 }
 
+// A list of files is one split, as a file is.
+TEST(RunChecks, SplitsBesideFiles) {
+  const auto sources = [](const std::string& keys) {
+    return parse_training_run("base_model: m\ndatasets:\n  - {path: json, " + keys + "}\n", "run.yaml").datasets;
+  };
+  EXPECT_EQ(sources("data_files: [a.jsonl, b.jsonl], split: train").size(), 2u);
+  expect_error(ErrorKind::unsupported, "datasets[0].split", [&] { sources("data_files: [a.jsonl], split: test"); });
+}
+
 TEST(RunChecks, OneMetricAndOneTypeOfAdapters) {
   EXPECT_NO_THROW(parse("metric_for_best_model: loss\npeft_autocast_adapter_dtype: yes\n"));
   EXPECT_NO_THROW(parse("metric_for_best_model: eval_loss\npeft_autocast_adapter_dtype:\n"));
