@@ -43,7 +43,9 @@ int main(int argc, char** argv) {
         << R"({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": ")" << kEnd << "\"}\n";
     const auto tokenizer = powerhouse::Tokenizer::from_pretrained(output);
 
-    auto model = powerhouse::CausalLM::from_config(powerhouse::config_from_json(kConfig), {.tokenizer = output});
+    auto config = powerhouse::config_from_json(kConfig);
+    config.vocab_size = static_cast<std::int64_t>(tokenizer.vocab_size());  // a short text has fewer tokens to give
+    auto model = powerhouse::CausalLM::from_config(config, {.tokenizer = output});
     model.set_requires_grad(true);
     const auto data = powerhouse::Dataset::open(tokenizer, {{.path = text, .format = "text", .type = "completion"}},
                                                 {.sequence_len = 128});
