@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 
 #include "fixture.h"
@@ -125,7 +126,6 @@ TEST_P(Family, IsWrittenAsItWasRead) {
 INSTANTIATE_TEST_SUITE_P(Tiny, Family, ::testing::ValuesIn(family_names()),
                          [](const auto& info) { return info.param; });
 
-// Crossing the original length computes the sequence again with the frequencies of that moment, which then stay.
 // Layers of one kind alone: config.json's RoPE by kind says the same of the other.
 TEST(FamilyConfig, LayersOfOneKindAreWritten) {
   for (const char* folder : {"families/gemma3_hub", "families/olmo3_window"}) {
@@ -156,6 +156,25 @@ TEST(FamilyConfig, WholeNumbersAreWrittenAsThose) {
   }
 }
 
+// transformers' own pad_token_id of GLM-4 and SmolLM3 lies beyond a small vocabulary, and such a folder does not load.
+TEST(FamilyConfig, PaddingIsWritten) {
+  const TemporaryFolder temporary;
+  for (const char* name : {"glm4_biases", "smollm3_nope", "llama_dynamic"}) {
+    const std::string folder = temporary.file(name), saved = temporary.file("saved");
+    std::filesystem::copy(fixture(std::string("families/") + name), folder);
+    for (const auto& [pad, expected] : {std::pair("3", "3"), std::pair("null", "null"), std::pair("151329", "null")}) {
+      JsonObject config = Json::parse_file(folder + "/config.json").as_object();
+      config["pad_token_id"] = Json::parse(pad, "pad");
+      temporary.write(std::string(name) + "/config.json", Json(config).dump());
+      CausalLM::from_pretrained(folder).save_pretrained(saved);
+      const JsonObject written = Json::parse_file(saved + "/config.json").as_object();
+      ASSERT_NE(written.find("pad_token_id"), nullptr);
+      EXPECT_EQ(written.find("pad_token_id")->dump(), expected) << name;
+    }
+  }
+}
+
+// Crossing the original length computes the sequence again with the frequencies of that moment, which then stay.
 TEST(DynamicRope, IsFixedWhenTheOriginalLengthIsCrossed) {
   const CausalLM model = load("families/llama_dynamic");
   const Tensors expected(fixture("families/llama_dynamic/expected.safetensors"));
