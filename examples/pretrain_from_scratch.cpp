@@ -3,6 +3,8 @@
 //
 //     pretrain_from_scratch TEXT OUTPUT [STEPS]
 #include <powerhouse/powerhouse.h>
+#include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -15,16 +17,23 @@ constexpr const char* kConfig = R"({
   "vocab_size": 512, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4,
   "layer_norm_epsilon": 1e-5, "bos_token_id": 0, "eos_token_id": 0})";
 
+// A whole number above 0; 0: the text is none.
+std::int64_t count_of(std::string_view text) {
+  std::int64_t count = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), count);
+  return failure == std::errc() && end == text.data() + text.size() ? std::max<std::int64_t>(0, count) : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3 || argc > 4) {
-    std::cerr << "usage: pretrain_from_scratch TEXT OUTPUT [STEPS]\n";
+  const std::int64_t steps = argc == 4 ? count_of(argv[3]) : 300;
+  if (argc < 3 || argc > 4 || steps == 0) {
+    std::cerr << "usage: pretrain_from_scratch TEXT OUTPUT [STEPS]; STEPS is a number above 0\n";
     return 2;
   }
   try {
     const std::string text = argv[1], output = argv[2];
-    const std::int64_t steps = argc == 4 ? std::stoll(argv[3]) : 300;
     std::filesystem::create_directories(output);
     powerhouse::train_tokenizer(
         {text},
@@ -34,7 +43,9 @@ int main(int argc, char** argv) {
         << R"({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": ")" << kEnd << "\"}\n";
     const auto tokenizer = powerhouse::Tokenizer::from_pretrained(output);
 
-    auto model = powerhouse::CausalLM::from_config(powerhouse::config_from_json(kConfig), {.tokenizer = output});
+    auto config = powerhouse::config_from_json(kConfig);
+    config.vocab_size = static_cast<std::int64_t>(tokenizer.vocab_size());  // a short text has fewer tokens to give
+    auto model = powerhouse::CausalLM::from_config(config, {.tokenizer = output});
     model.set_requires_grad(true);
     const auto data = powerhouse::Dataset::open(tokenizer, {{.path = text, .format = "text", .type = "completion"}},
                                                 {.sequence_len = 128});
@@ -54,7 +65,7 @@ int main(int argc, char** argv) {
         callbacks);
     trainer.train();
     model.save_pretrained(output);  // config.json, model.safetensors and the tokenizer
-  } catch (const powerhouse::Error& error) {
+  } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
     return 1;
   }

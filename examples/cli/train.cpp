@@ -29,6 +29,7 @@ void run(const Flags& flags) {
   std::string text = "steps: " + std::to_string(result.steps) + "\nepochs: " + number(result.epochs) +
                      "\nloss: " + number(result.loss) + "\n";
   if (result.final_eval_loss) text += "eval_loss: " + number(*result.final_eval_loss) + "\n";
+  if (result.skipped_steps > 0) text += "skipped_steps: " + std::to_string(result.skipped_steps) + "\n";
   text += "tokens_per_second: " + number(result.tokens_per_second) +
           "\npeak_memory_bytes: " + std::to_string(powerhouse::peak_memory_bytes()) +
           "\nend: " + std::string(powerhouse::to_string(result.end)) + "\noutput_dir: " + run.output_dir + "\n";

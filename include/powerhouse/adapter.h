@@ -95,7 +95,6 @@ POWERHOUSE_API std::vector<AdapterWeight> active_adapters(const CausalLM& model)
 /// Tensors of an adapter under the names of PEFT's files ("base_model.model.<module>.lora_A.weight").
 POWERHOUSE_API std::vector<std::pair<std::string, at::Tensor>> adapter_tensors(const CausalLM& model,
                                                                                const std::string& name);
-POWERHOUSE_API void set_adapter_trainable(CausalLM& model, const std::string& name, bool trainable);
 /// LoRA+'s groups (Hayou et al. 2024), as PEFT tells trainable tensors apart: B, biases and magnitudes learn at a rate
 /// some times (loraplus_lr_ratio) that of A; embeddings' terms at one of their own (loraplus_lr_embedding, 1e-6).
 enum class LoraPlusGroup { a, b, embedding };

@@ -58,15 +58,17 @@ struct MemoryReport {
 /// - run: what CausalLM::from_pretrained and a Session hold by default, weights (quantized ones packed, in about their
 ///   size in the file) and KV cache at `compute_bytes` a number, and one pass of at most 512 rows (hidden states,
 ///   heads, MLP) with one row of float32 logits.
-/// - training: what the backward pass needs of each token and layer in bf16 (4 hidden_size, 2 queries, a key and a
-///   value twice, 3 intermediate_size, or 2 without a gate, for each expert in use), float32 logits and their gradient.
-///   - full: 2 bytes a parameter for weights in bf16, 2 for gradients, 8 for AdamW's two moments in float32.
+/// - training in bf16: where the backward pass begins, activation_bytes of the sequence and at most 64 MiB of float32
+///   logits (the head's chunk).
+///   - full: 2 bytes a parameter for weights, gradients and each of AdamW's two moments, which are of the parameter's
+///     type; masters and float32 moments (OptimizerStorage) would add to that.
 ///   - LoRA: weights in bf16, frozen; rank-16 adapters on every linear layer inside the blocks, 4 bytes a parameter for
-///     weights and gradients each and 8 for AdamW.
+///     weights and gradients each and 8 for AdamW, and 16 numbers of each token and adapter.
 ///   - QLoRA: the same, those linear layers in NF4 with double quantization (4.127 bits a weight: Dettmers et al.
-///   2023).
+///     2023), of which the largest is dense for a product.
 ///
-/// Real numbers are larger by what an allocator and libraries keep for themselves.
+/// Gradients and optimizer are at their most when most activations are gone, so that a step stays below the sum; what
+/// an allocator and libraries keep for themselves comes on top.
 POWERHOUSE_API MemoryReport estimate_memory(const ModelReport& report, std::int64_t tokens = 0);
 
 /// A page of text: choices, sizes, memory for a sequence of `tokens` (as in estimate_memory), a summary per layer, and

@@ -22,12 +22,13 @@ POWERHOUSE_API ScheduleKind schedule_kind(std::string_view name);
 
 struct ScheduleOptions {
   ScheduleKind kind = ScheduleKind::linear;
-  std::int64_t warmup_steps = 0;  ///< the multiplier rises linearly from 0
-  double warmup_ratio = 0;        ///< where warmup_steps is 0: this part of all steps, rounded up
-  double min_lr_ratio = 0;        ///< where linear, cosine and wsd end; wsd also begins there
-  double num_cycles = 0.5;        ///< waves of the cosine
-  std::int64_t decay_steps = 0;   ///< wsd
-  double decay_ratio = 0.1;       ///< wsd, where decay_steps is 0: this part of all steps, rounded up
+  std::int64_t warmup_steps = 0;      ///< the multiplier rises linearly from 0
+  double warmup_ratio = 0;            ///< where warmup_steps is 0: this part of all steps, rounded up
+  std::int64_t max_warmup_steps = 0;  ///< where warmup_ratio says more; 0: no bound
+  double min_lr_ratio = 0;            ///< where linear, cosine and wsd end; wsd also begins there
+  double num_cycles = 0.5;            ///< waves of the cosine
+  std::int64_t decay_steps = 0;       ///< wsd
+  double decay_ratio = 0.1;           ///< wsd, where decay_steps is 0: this part of all steps, rounded up
 };
 
 /// What the learning rate is multiplied by in step `step` (from 0) of `total_steps`. Throws Error{range} for negative

@@ -73,6 +73,8 @@ class POWERHOUSE_API Session {
   void remove(SequenceId sequence);
   /// Tokens in the cache. Error{not_found} for an unknown sequence, as everywhere here.
   std::int64_t length(SequenceId sequence) const;
+  /// Tokens that can still be appended. Those of an adapter before the sequence have taken theirs.
+  std::int64_t room(SequenceId sequence) const;
   /// The tokens themselves; valid until the sequence changes.
   std::span<const std::int64_t> tokens(SequenceId sequence) const;
   /// Truncates the sequence to what it shares with the beginning of `ids`, less than all of them, so that the rest can
@@ -92,9 +94,10 @@ class POWERHOUSE_API Session {
   SequenceId restore(const std::string& path);
 
   /// Appends tokens to a sequence. Returns float32 [rows, vocabulary] without gradients: the last row, all rows, or an
-  /// undefined tensor. Error{range} past max_position_embeddings or outside the vocabulary; the sequence is then as
-  /// before. Error{numeric} at the first logits that are not finite, naming the layer where they begin.
-  /// Error{cancelled} where `cancel` is requested before the last pass; the sequence is then as before.
+  /// undefined tensor. Error{range} beyond `room` or outside the vocabulary, Error{usage} where the model's adapter has
+  /// other virtual tokens than when the session began; the sequence is then as before. Error{numeric} at the first
+  /// logits that are not finite, naming the layer where they begin. Error{cancelled} where `cancel` is requested before
+  /// the last pass; the sequence is then as before.
   ///
   /// RoPE that depends on the sequence's length (dynamic, longrope) is fixed by the length of the first pass beyond
   /// original_max_position_embeddings: a sequence that grows across it is computed again from its first token, once.

@@ -15,7 +15,7 @@ namespace powerhouse {
 
 /// When something is done again and again.
 struct Cadence {
-  double steps = 0;            ///< each so many steps; below 1: a share of all steps; 0: not by steps
+  double steps = 0;            ///< each so many steps, a whole number; below 1: a share of all steps; 0: not by steps
   std::int64_t per_epoch = 0;  ///< so many times an epoch, the last at its end; 0: not by epochs
 };
 
@@ -44,6 +44,9 @@ struct TrainingOptions {
   std::uint64_t seed = 42;               ///< of data order and dropout
   Dtype precision = Dtype::automatic;    ///< must be the model's compute type; automatic: whatever that is
   std::int64_t checkpointed_layers = 0;  ///< ScoreOptions: layers computed again in the backward pass; -1: all
+  /// Instead: in each pass the fewest layers with which its activations are within so many bytes
+  /// (checkpointed_layers_for); where all of them are not enough, a warning. 0 is off.
+  std::uint64_t activation_memory_budget = 0;
 
   OptimizerOptions optimizer = AdamWOptions{.weight_decay = 0};
   OptimizerStorage optimizer_storage{};
@@ -51,6 +54,7 @@ struct TrainingOptions {
   ScheduleOptions schedule{};
   double max_grad_norm = 1;  ///< 0 or less: no clipping
 
+  /// Error{usage} for none where load_best_model_at_end, save_best or early stopping need evaluations.
   Cadence evaluation{.per_epoch = 1};  ///< where there are held-back rows; also before the first step and at the end
   std::int64_t eval_batch_size = 0;    ///< 0: micro_batch_size
   std::optional<bool> eval_sample_packing{};  ///< default: sample_packing

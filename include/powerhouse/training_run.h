@@ -41,10 +41,10 @@ struct TrainingRun {
   bool peft_use_rslora = false;
   double loraplus_lr_ratio = 0;  ///< 0 is off
   double loraplus_lr_embedding = 1e-6;
-  std::vector<std::string> unfrozen_parameters{};  ///< regular expressions: only these train, without an adapter
+  std::vector<std::string> unfrozen_parameters{};  ///< without an adapter: only these train; see docs/training.md
 
   std::string chat_template{};        ///< a format's name, "jinja", or empty: the tokenizer's own
-  std::string chat_template_jinja{};  ///< source, or a file
+  std::string chat_template_jinja{};  ///< source, or the name of a file of it
   /// bos_token, eos_token, pad_token, unk_token: a token of the vocabulary for each.
   std::vector<std::pair<std::string, std::string>> special_tokens{};
   std::vector<std::string> eot_tokens{};
@@ -69,7 +69,7 @@ struct TrainingRun {
   std::optional<double> learning_rate{};  ///< default, unlike Axolotl: 2e-4 for adapters, else 2e-5
   std::string lr_scheduler = "cosine";
   double cosine_min_lr_ratio = 0;
-  std::optional<std::int64_t> warmup_steps{};  ///< default: 3 % of all steps, at most 100
+  std::optional<std::int64_t> warmup_steps{};  ///< default: 3 % of all steps, rounded up, at most 100
   std::optional<double> warmup_ratio{};
   double weight_decay = 0;
   double max_grad_norm = 1;  ///< 0 or less is off
@@ -80,14 +80,15 @@ struct TrainingRun {
   std::string bf16 = "auto";    ///< "true"; "false": float32 throughout; "auto": where the processor multiplies bf16
   bool master_weights = false;  ///< ours: float32 copies of trained bf16 weights
   std::string gradient_checkpointing = "false";  ///< "true"; also "unsloth"
+  std::uint64_t activation_memory_budget = 0;    ///< ours: bytes, see TrainingOptions; 0 is off
 
   std::int64_t logging_steps = 10;  ///< of lines on stderr; train_log.jsonl has every step
   double eval_steps = 0;            ///< below 1: a share of all steps; 0: not by steps
   std::int64_t evals_per_epoch = 0;
-  std::string eval_strategy{};  ///< "steps", "epoch", "no"; default: epoch where nothing else is said
+  std::string eval_strategy{};  ///< "steps" (without a number: logging_steps), "epoch", "no"; default: epoch
   double save_steps = 0;        ///< as eval_steps
   std::int64_t saves_per_epoch = 0;
-  std::string save_strategy{};  ///< "steps", "epoch", "no", "best"; default: epoch where nothing else is said
+  std::string save_strategy{};  ///< "steps" (without a number: 500), "epoch", "no", "best"; default: epoch
   std::int64_t save_total_limit = 4;
   bool save_first_step = false;
   bool load_best_model_at_end = false;

@@ -44,12 +44,20 @@ struct UpdateState {
 };
 
 /// g = grad_scale * gradient + l2 * w, w = decay * w, then by rule, with states a and b:
-///   sgd      a = first ? g : beta1 * a + (1 - dampening) * g; w -= lr * (nesterov ? g + beta1 * a : a); without a, lr
-///   * g adamw    a += (1 - beta1) (g - a); b = beta2 * b + (1 - beta2) g^2; w -= lr * a / (sqrt(b) / correction + eps)
-///   lion     w -= lr * sign(beta1 * a + (1 - beta1) * g); a = beta2 * a + (1 - beta2) * g
-///   adagrad  a += g^2; w -= lr * g / (sqrt(a) + eps)
-///   rmsprop  a = beta2 * a + (1 - beta2) g^2; u = g / (sqrt(a) + eps); w -= lr * u, or with b: b = beta1 * b + u; w -=
-///   lr * b
+///
+///   sgd      a = first ? g : beta1 * a + (1 - dampening) * g
+///            w -= lr * (nesterov ? g + beta1 * a : a), or lr * g without a
+///   adamw    a += (1 - beta1) * (g - a)
+///            b = beta2 * b + (1 - beta2) * g^2
+///            w -= lr * a / (sqrt(b) / correction + eps)
+///   lion     w -= lr * sign(beta1 * a + (1 - beta1) * g)
+///            a = beta2 * a + (1 - beta2) * g
+///   adagrad  a += g^2
+///            w -= lr * g / (sqrt(a) + eps)
+///   rmsprop  a = beta2 * a + (1 - beta2) * g^2
+///            u = g / (sqrt(a) + eps)
+///            w -= lr * u, or with b: b = beta1 * b + u, w -= lr * b
+///
 /// `one_minus_beta1` and its like come apart, because they are rounded from float64.
 struct UpdateParams {
   UpdateRule rule = UpdateRule::adamw;

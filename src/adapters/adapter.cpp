@@ -2,16 +2,20 @@
 
 namespace powerhouse {
 
-std::string AdapterLeaf::file_name() const {
-  std::string name(module);
-  if (!part.empty()) name += (name.empty() ? "" : ".") + std::string(part);
-  return name + std::string(suffix);
+namespace {
+
+std::string module_and_part(const AdapterLeaf& leaf) {
+  std::string name(leaf.module);
+  if (!name.empty() && !leaf.part.empty()) name += '.';
+  return name += leaf.part;
 }
 
+}  // namespace
+
+std::string AdapterLeaf::file_name() const { return module_and_part(*this).append(suffix); }
+
 std::string AdapterLeaf::running_name(const std::string& adapter) const {
-  std::string name(module);
-  if (!part.empty()) name += (name.empty() ? "" : ".") + std::string(part);
-  return name + "." + adapter + std::string(suffix);
+  return module_and_part(*this).append(1, '.').append(adapter).append(suffix);
 }
 
 std::vector<AdapterLeaf> leaves(Adapter& adapter) {

@@ -97,7 +97,7 @@ LoraModule assembled(Reader& reader, const HfModule& module, const Assembly& ass
   }
   at::Tensor b = empty_tensor({experts * module.outputs, rank}, at::kFloat).zero_();
   for (std::int64_t row = 0; row < experts * module.outputs; ++row) {
-    const RowPlace place = assembly.place ? assembly.place(row) : RowPlace{0, row};
+    const StoredRow place = assembly.place ? assembly.place(row) : StoredRow{0, row};
     const Pair& part = parts[static_cast<std::size_t>(place.tensor)];
     if (!part.defined()) continue;
     const at::Tensor from = part.b.view({experts * outputs, part.rank()})[place.row];

@@ -1,9 +1,11 @@
 // LoRA, DoRA, rsLoRA: from options to tensors, and from tensors to what the decoder reads.
+#include <algorithm>
 #include <cmath>
 
 #include "adapters/adapter.h"
 #include "adapters/lora_init.h"
 #include "adapters/targets.h"
+#include "adapters/unused_options.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -121,6 +123,7 @@ Adapter make_lora(const Model& model, const std::string& name, const LoraConfig&
   const LoraConfig config = resolved(given, model, modules);
   Adapter adapter{.name = name, .config = config};
   const std::vector<HfModule> targets = lora_targets(config, modules);
+  warn_unused_options(given, config, model, modules, targets);
   std::uint32_t lane = 0;
   for (const HfModule& module : targets) {
     check_module(config, module);

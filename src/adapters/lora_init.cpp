@@ -3,14 +3,14 @@
 #include <ATen/ops/linalg_qr_ops.h>
 #include <ATen/ops/linalg_svd_ops.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <numbers>
 
 #include "ops/dequantize.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
-#include "support/philox.h"
+#include "support/normal.h"
 
 namespace powerhouse {
 namespace {
@@ -93,14 +93,9 @@ at::Tensor uniform_tensor(at::IntArrayRef sizes, double bound, std::uint64_t see
 }
 
 at::Tensor normal_tensor(at::IntArrayRef sizes, double deviation, std::uint64_t seed, std::uint32_t lane) {
-  const Random random(seed, RandomStream::initialization, lane);
   at::Tensor tensor = empty_tensor(sizes, at::kFloat);
-  auto* const to = tensor.mutable_data_ptr<float>();
-  for (std::int64_t i = 0; i < tensor.numel(); ++i) {  // Box and Muller 1958
-    const auto counter = 2 * static_cast<std::uint64_t>(i);
-    const double radius = std::sqrt(-2 * std::log(1 - random.uniform(counter)));
-    to[i] = static_cast<float>(deviation * radius * std::cos(2 * std::numbers::pi * random.uniform(counter + 1)));
-  }
+  fill_normal(tensor.mutable_data_ptr<float>(), tensor.numel(), deviation,
+              Random(seed, RandomStream::initialization, lane));
   return tensor;
 }
 

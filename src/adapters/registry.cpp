@@ -187,14 +187,6 @@ std::vector<std::pair<std::string, at::Tensor>> adapter_tensors(const CausalLM& 
   return tensors;
 }
 
-void set_adapter_trainable(CausalLM& model, const std::string& name, bool trainable) {
-  const auto alone = writing(model, "changing requires_grad");
-  for (const AdapterLeaf& leaf : leaves(registry_of(model.impl()).at(name))) {
-    leaf.tensor->set_requires_grad(trainable);
-  }
-  rebuild(model.impl());
-}
-
 LoraPlusGroup lora_plus_group(std::string_view name, const at::Tensor& tensor) {
   if (name.find("lora_embedding_") != std::string_view::npos) return LoraPlusGroup::embedding;
   return name.find("lora_B") != std::string_view::npos || tensor.dim() == 1 ? LoraPlusGroup::b : LoraPlusGroup::a;

@@ -37,10 +37,14 @@ std::int64_t layer_in(std::string_view name, std::span<const std::string> lists)
   return -1;
 }
 
-// Whether `ends` stands anywhere in the name as whole segments.
-bool stands_in(std::string_view name, std::span<const std::string> ends) {
-  return std::any_of(ends.begin(), ends.end(), [&](const std::string& part) {
-    return ("." + std::string(name) + ".").find("." + part + ".") != std::string::npos;
+// Whether one of `parts` stands anywhere in the name as whole segments.
+bool stands_in(std::string_view name, std::span<const std::string> parts) {
+  const auto ends_at = [&](std::size_t at) { return at == name.size() || name[at] == '.'; };
+  return std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
+    for (auto at = name.find(part); at != std::string_view::npos; at = name.find(part, at + 1)) {
+      if ((at == 0 || name[at - 1] == '.') && ends_at(at + part.size())) return true;
+    }
+    return false;
   });
 }
 
@@ -63,12 +67,9 @@ bool is_target(const LoraConfig& config, const std::string& name) {
 
 std::string last_segment(const std::string& name) { return name.substr(name.rfind('.') + 1); }
 
-bool is_all_linear(const LoraConfig& config) {
-  const auto same = [](std::string_view text) {
-    return std::equal(text.begin(), text.end(), kAllLinear.begin(), kAllLinear.end(),
-                      [](unsigned char a, char b) { return std::tolower(a) == b; });
-  };
-  return (config.target_modules.size() == 1 && same(config.target_modules[0])) || same(config.target_pattern);
+bool is_all_linear(std::string_view text) {
+  return std::equal(text.begin(), text.end(), kAllLinear.begin(), kAllLinear.end(),
+                    [](unsigned char a, char b) { return std::tolower(a) == b; });
 }
 
 // What a module of transformers 4 is called since its experts are one parameter (PEFT converts options the same way).
@@ -138,16 +139,23 @@ bool matches_whole(std::string_view pattern, std::string_view text, std::string_
 }
 
 bool ends_in(std::string_view name, std::span<const std::string> ends) {
-  return std::any_of(ends.begin(), ends.end(),
-                     [&](const std::string& end) { return name == end || name.ends_with("." + end); });
+  return std::any_of(ends.begin(), ends.end(), [&](const std::string& end) {
+    if (!name.ends_with(end)) return false;
+    return name.size() == end.size() || name[name.size() - end.size() - 1] == '.';
+  });
 }
 
 LoraConfig resolved(const LoraConfig& config, const Model& model, std::span<const HfModule> modules) {
   LoraConfig out = config;
   const std::string_view type = model_type(model);
-  if (is_all_linear(config)) {
+  const auto wildcards = std::erase_if(out.target_modules, is_all_linear);
+  if (wildcards > 0 || is_all_linear(config.target_pattern)) {
     out.target_pattern.clear();
-    out.target_modules = all_linear(modules, renamed_experts(type));
+    for (const std::string& name : all_linear(modules, renamed_experts(type))) {
+      if (std::find(out.target_modules.begin(), out.target_modules.end(), name) == out.target_modules.end()) {
+        out.target_modules.push_back(name);
+      }
+    }
   } else if (config.target_modules.empty() && config.target_pattern.empty() && config.target_parameters.empty()) {
     out.target_modules = default_lora_targets(type);
   }

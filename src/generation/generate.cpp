@@ -117,7 +117,7 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
 
   const auto begin = Clock::now();
   // The sequence may grow until the model's context is full; the last token need not be computed on.
-  const std::int64_t room = longest_sequence(config) - prompt_length + 1;
+  const std::int64_t room = session.room(sequence) - std::ssize(rest) + 1;
   const std::int64_t limit = std::min(options.max_new_tokens, room);
   at::Tensor logits = prefill(session, sequence, rest, options.cancel);
   if (logits.defined()) result.prompt_seconds = seconds_since(begin);  // of a part of the prompt it would be no speed

@@ -4,6 +4,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros_ops.h>
 
+#include <algorithm>
+
 #include "formats/bitsandbytes.h"
 #include "formats/checkpoint.h"
 #include "kernels/cpu/kernels.h"
@@ -95,7 +97,6 @@ PackedBatch pack(const ModelConfig& config, const at::Tensor& input_ids, const a
       places.push_back(row * length + i);
     }
     check_ids(config, row_ids);
-    check_length(config, static_cast<std::int64_t>(row_ids.size()));
     if (!row_ids.empty()) batch.add(row_ids, 0);
   }
   for (std::size_t i = 0; i < batch.ids.size(); ++i) batch.logits_rows.push_back(static_cast<std::int64_t>(i));
@@ -123,16 +124,26 @@ void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids) {
   }
 }
 
-void check_length(const ModelConfig& config, std::int64_t length) {
+void check_length(const ModelConfig& config, std::int64_t length, std::int64_t virtual_tokens) {
   const std::int64_t longest = longest_sequence(config);
   if (length <= longest) return;
-  throw Error(ErrorKind::range, "more tokens than the model's context",
-              {.field = "ids", .expected = "at most " + std::to_string(longest), .found = std::to_string(length)});
+  const std::string among =
+      virtual_tokens > 0 ? ", the adapter's " + std::to_string(virtual_tokens) + " virtual ones among them" : "";
+  throw Error(
+      ErrorKind::range, "more tokens than the model's context",
+      {.field = "ids", .expected = "at most " + std::to_string(longest) + among, .found = std::to_string(length)});
+}
+
+void check_lengths(const ModelConfig& config, std::span<const std::int64_t> cu_seqlens, std::int64_t virtual_tokens) {
+  for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i) {
+    check_length(config, virtual_tokens + cu_seqlens[i + 1] - cu_seqlens[i], virtual_tokens);
+  }
 }
 
 at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) const {
   const ModelGate::Reading reading_hooks(gate);
   const ModelGate::Reading reading_model(model->gate);
+  if (cache == nullptr) check_lengths(model->config, batch.cu_seqlens, virtual_tokens());
   if (model->numerics == Numerics::exact) check_exact_lengths(model->config, batch);
   return guarded([&] {
     bool planned = cache != nullptr && hooks.empty() && model->plan != nullptr;
@@ -142,7 +153,7 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) con
       planned = terms != nullptr;
     }
     // A session has put an adapter's virtual tokens into its cache.
-    const bool prompted = cache == nullptr && adapters != nullptr && adapters->virtual_tokens() > 0;
+    const bool prompted = cache == nullptr && virtual_tokens() > 0;
     const PackedBatch longer = prompted ? with_virtual_tokens(batch, *adapters) : PackedBatch();
     const PackedBatch& rows = prompted ? longer : batch;
     at::Tensor logits = planned ? model->plan->forward(rows, *cache, terms.get())

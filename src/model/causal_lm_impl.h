@@ -56,6 +56,9 @@ struct CausalLM::Impl {
   mutable KeptPlanAdapters plan_adapters{};        // the same for a plan
   std::shared_ptr<AdapterRegistry> registry{};     // all of them; null until there is one
 
+  /// Rows that the active adapter puts before each sequence.
+  std::int64_t virtual_tokens() const { return adapters == nullptr ? 0 : adapters->virtual_tokens(); }
+
   /// One pass, with hooks still and errors of LibTorch made ours. Logits that are not finite are Error{numeric} naming
   /// where they begin, unless autograd looks on: a trainer sees its own loss.
   at::Tensor forward(const PackedBatch& batch, KvCache* cache) const;
@@ -65,7 +68,10 @@ struct CausalLM::Impl {
 void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids);
 /// How many layers ScoreOptions::checkpointed_layers means; throws Error{range} where there are not so many.
 std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpointed_layers);
-/// Throws Error{range} where `length` tokens are more than the model was made for.
-void check_length(const ModelConfig& config, std::int64_t length);
+/// Throws Error{range} where `length` tokens, `virtual_tokens` of an adapter among them, are more than the model was
+/// made for.
+void check_length(const ModelConfig& config, std::int64_t length, std::int64_t virtual_tokens);
+/// The same for each document, before which virtual tokens will stand.
+void check_lengths(const ModelConfig& config, std::span<const std::int64_t> cu_seqlens, std::int64_t virtual_tokens);
 
 }  // namespace powerhouse

@@ -95,6 +95,11 @@ void HfConfig::number(std::string_view key, float& value, std::optional<double> 
   value = static_cast<float>(wide);
 }
 
+void HfConfig::whole_number(std::string_view key, double& value, double otherwise) {
+  number(key, value, otherwise);
+  if (!reading() && value == std::floor(value) && std::abs(value) < 1e9) out_[key] = static_cast<std::int64_t>(value);
+}
+
 void HfConfig::flag(std::string_view key, bool& value, bool otherwise) {
   if (reading()) {
     value = in_->bool_or(key, otherwise);

@@ -41,6 +41,8 @@ class HfConfig {
   void count(std::string_view key, std::int64_t& value, std::optional<std::int64_t> otherwise = {});
   void number(std::string_view key, double& value, std::optional<double> otherwise = {});
   void number(std::string_view key, float& value, std::optional<double> otherwise = {});
+  /// Written as an integer where it is one: transformers refuses these keys otherwise.
+  void whole_number(std::string_view key, double& value, double otherwise);
   void flag(std::string_view key, bool& value, bool otherwise);
   /// transformers' names of activations. Error{unsupported} for others.
   void activation(std::string_view key, Activation& value, std::string_view otherwise);

@@ -1,30 +1,14 @@
 #include "model/initialization.h"
 
 #include <cmath>
-#include <numbers>
 
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
 #include "ops/tensors.h"
-#include "support/philox.h"
+#include "support/normal.h"
 
 namespace powerhouse {
 namespace {
-
-// Box and Muller: two uniform numbers make two normal ones. A block of Philox has four of 32 bits.
-void fill_normal(float* out, std::int64_t count, double deviation, const Random& random) {
-  for (std::int64_t i = 0; i < count; i += 4) {
-    const auto words = random.block(static_cast<std::uint64_t>(i / 4));
-    for (std::int64_t pair = 0; pair < 2; ++pair) {
-      const auto at = static_cast<std::size_t>(2 * pair);
-      const double u = (words[at] + 1.0) * 0x1.0p-32;  // above 0
-      const double angle = 2 * std::numbers::pi * words[at + 1] * 0x1.0p-32;
-      const double radius = deviation * std::sqrt(-2 * std::log(u));
-      if (i + 2 * pair < count) out[i + 2 * pair] = static_cast<float>(radius * std::cos(angle));
-      if (i + 2 * pair + 1 < count) out[i + 2 * pair + 1] = static_cast<float>(radius * std::sin(angle));
-    }
-  }
-}
 
 const Norm& norm_of(const ModelConfig& config, const ParameterSpec& spec) {
   const Block* block = spec.layer < 0 ? nullptr : &config.layers[static_cast<std::size_t>(spec.layer)];

@@ -3,19 +3,23 @@
 
 #include "model/parameters.h"
 #include "powerhouse/inspect.h"
+#include "powerhouse/token_scores.h"
 
 namespace powerhouse {
 namespace {
 
 constexpr std::int64_t kLoraRank = 16;
 constexpr std::int64_t kPassRows = 512;
+constexpr double kChunkBytes = 64 << 20;                               // of ops/linear_cross_entropy.h
 constexpr double kNf4Bits = 4.0 + 8.0 / 64.0 + 32.0 / (64.0 * 256.0);  // codes, 8-bit scales, scales of those
 
 // Parameters that training tells apart.
 struct Counts {
   double all = 0;
   double linear = 0;    // of matrices inside the blocks
+  double largest = 0;   // of one of these
   double adapters = 0;  // of rank-16 adapters on those
+  double low_rank = 0;  // numbers of one token between the two matrices of all its adapters
 };
 
 Counts count(const ModelConfig& config) {
@@ -27,8 +31,13 @@ Counts count(const ModelConfig& config) {
     if (spec.layer < 0 || spec.is_bias || spec.shape.size() < 2) continue;
     const auto in = static_cast<double>(spec.shape.back());
     const auto out = static_cast<double>(spec.shape[spec.shape.size() - 2]);
+    const double matrices = size / (in * out);
+    const auto& moe = config.layers[static_cast<std::size_t>(spec.layer)].mlp.moe;
+    const double used = moe ? std::min(matrices, static_cast<double>(moe->num_experts_per_tok)) : matrices;
     counts.linear += size;
-    counts.adapters += size / (in * out) * static_cast<double>(kLoraRank) * (in + out);
+    counts.largest = std::max(counts.largest, size);
+    counts.adapters += matrices * static_cast<double>(kLoraRank) * (in + out);
+    counts.low_rank += used * static_cast<double>(kLoraRank);
   }
   return counts;
 }
@@ -55,14 +64,10 @@ Widths widths_of(const Block& block) {
 
 std::size_t bytes(double value) { return static_cast<std::size_t>(std::clamp(value, 0.0, 4e18)); }
 
-double kept_for_backward(const ModelConfig& config, std::int64_t tokens) {
-  double elements = 0;
-  for (const Block& block : config.layers) {
-    const Widths widths = widths_of(block);
-    elements += 4 * static_cast<double>(config.hidden_size) + 2 * widths.queries + 4 * widths.key_value +
-                (block.mlp.gated ? 3 : 2) * widths.mlp * widths.experts;
-  }
-  return static_cast<double>(tokens) * (2.0 * elements + 8.0 * static_cast<double>(config.vocab_size));
+// Where a training pass in bf16 holds most: what the backward pass needs, and a chunk of the head's logits.
+double of_training(const ModelConfig& config, std::int64_t tokens) {
+  const double logits = 4.0 * static_cast<double>(tokens) * static_cast<double>(config.vocab_size);
+  return static_cast<double>(activation_bytes(config, tokens, Dtype::bf16)) + std::min(logits, kChunkBytes);
 }
 
 double of_one_pass(const ModelConfig& config, std::int64_t rows, double width) {
@@ -82,21 +87,23 @@ MemoryReport estimate_memory(const ModelReport& report, std::int64_t tokens) {
   MemoryReport out;
   out.tokens = tokens > 0 ? tokens : std::min<std::int64_t>(4096, longest_sequence(config));
   const Counts counts = count(config);
-  const std::size_t kept = bytes(kept_for_backward(config, out.tokens));
+  const double kept = of_training(config, out.tokens);
+  const double with_adapters = kept + 2 * static_cast<double>(out.tokens) * counts.low_rank;
   const auto width = static_cast<double>(report.compute_bytes);
   out.run = {.weights = report.run_weight_bytes,
              .kv_cache = bytes(width / 2 * static_cast<double>(report.kv_cache_bytes_per_token) *
                                static_cast<double>(out.tokens)),
              .activations = bytes(of_one_pass(config, std::min(out.tokens, kPassRows), width))};
   out.train_full = {.weights = bytes(2 * counts.all),
-                    .activations = kept,
+                    .activations = bytes(kept),
                     .gradients = bytes(2 * counts.all),
-                    .optimizer = bytes(8 * counts.all)};
+                    .optimizer = bytes(4 * counts.all)};
   out.train_lora = {.weights = bytes(2 * counts.all + 4 * counts.adapters),
-                    .activations = kept,
+                    .activations = bytes(with_adapters),
                     .gradients = bytes(4 * counts.adapters),
                     .optimizer = bytes(8 * counts.adapters)};
   out.train_qlora = out.train_lora;
+  out.train_qlora.activations = bytes(with_adapters + 2 * counts.largest);
   out.train_qlora.weights =
       bytes(2 * (counts.all - counts.linear) + kNf4Bits / 8 * counts.linear + 4 * counts.adapters);
   return out;

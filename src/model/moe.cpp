@@ -111,7 +111,7 @@ std::string to_string(std::span<const ExpertLoad> loads) {
     std::snprintf(ratio, sizeof ratio, "max/mean %.2f, %lld unused:", loads[layer].max_over_mean,
                   static_cast<long long>(loads[layer].unused));
     out += "layer " + std::to_string(layer) + ": " + ratio;
-    for (const std::int64_t tokens : loads[layer].tokens) out += " " + std::to_string(tokens);
+    for (const std::int64_t tokens : loads[layer].tokens) (out += ' ') += std::to_string(tokens);
     out += "\n";
   }
   return out;

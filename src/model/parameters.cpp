@@ -52,7 +52,7 @@ std::string expand(std::string_view pattern, std::int64_t layer) { return replac
 
 // Our row (head, half, i) stands in the file at (head, i, half).
 RowPlaces rope_pairs(std::int64_t head_dim) {
-  return [head_dim](std::int64_t row) -> RowPlace {
+  return [head_dim](std::int64_t row) -> StoredRow {
     const std::int64_t inside = row % head_dim;
     return {0, row - inside + inside % (head_dim / 2) * 2 + inside / (head_dim / 2)};
   };
@@ -77,7 +77,7 @@ bool is_concatenated(const Attention& attention) {
 
 RowPlaces concatenated(const Attention& attention) {
   if (is_concatenated(attention)) return nullptr;
-  return [attention](std::int64_t row) -> RowPlace { return {0, concatenated_row(attention, row)}; };
+  return [attention](std::int64_t row) -> StoredRow { return {0, concatenated_row(attention, row)}; };
 }
 
 // Builds the specs of one layer, or of what stands outside layers.
@@ -138,7 +138,7 @@ class SpecBuilder {
         if (is_bias) break;
         return {.names = {name + suffix}, .shape = swapped(shape), .transposed = true};
       case HfForm::per_head: {
-        Assembly out{.shape = {shape[1]}, .place = [](std::int64_t head) -> RowPlace { return {head, 0}; }};
+        Assembly out{.shape = {shape[1]}, .place = [](std::int64_t head) -> StoredRow { return {head, 0}; }};
         for (std::int64_t head = 0; head < shape[0]; ++head) out.names.push_back(replaced(name, "{e}", head) + suffix);
         return out;
       }
@@ -157,7 +157,7 @@ class SpecBuilder {
     const bool halves = !row.hf_second.empty();
     const std::int64_t half = halves ? rows / 2 : rows;
     const std::int64_t per_expert = rows / half;
-    Assembly out{.shape = {half, slot.shape[2]}, .place = [half](std::int64_t at) -> RowPlace {
+    Assembly out{.shape = {half, slot.shape[2]}, .place = [half](std::int64_t at) -> StoredRow {
                    return {at / half, at % half};
                  }};
     for (std::int64_t expert = 0; expert < slot.shape[0]; ++expert) {
@@ -203,7 +203,7 @@ class SpecBuilder {
     whole[0] = query + 2 * key;
     return {.names = {expand("blk.{}.attn_qkv", layer_) + suffix},
             .shape = whole,
-            .place = [first, inner](std::int64_t row) -> RowPlace {
+            .place = [first, inner](std::int64_t row) -> StoredRow {
               return {0, first + (inner ? inner(row).row : row)};
             }};
   }
@@ -213,7 +213,7 @@ class SpecBuilder {
     const std::int64_t rows = attention.num_heads * attention.head_dim;
     std::vector<std::int64_t> part = shape;
     part[0] = rows;
-    Assembly out{.shape = part, .place = [attention, rows](std::int64_t row) -> RowPlace {
+    Assembly out{.shape = part, .place = [attention, rows](std::int64_t row) -> StoredRow {
                    const std::int64_t at = is_concatenated(attention) ? row : concatenated_row(attention, row);
                    return {at / rows, at % rows};
                  }};
@@ -226,7 +226,7 @@ class SpecBuilder {
   // Our row (expert, gate or up, i) stands in that one's tensor at (expert, i); a bias' elements lie alike.
   RowPlaces gate_apart_from_up(std::int64_t inner) const {
     const bool interleaved = block_.mlp.moe->interleaved_gate_up;
-    return [inner, interleaved](std::int64_t row) -> RowPlace {
+    return [inner, interleaved](std::int64_t row) -> StoredRow {
       const std::int64_t expert = row / (2 * inner);
       const std::int64_t inside = row % (2 * inner);
       if (interleaved) return {inside % 2, expert * inner + inside / 2};
@@ -253,7 +253,7 @@ class SpecBuilder {
   Assembly old_experts_in_gguf(const std::vector<std::string_view>& names, const Slot& slot) const {
     const auto parts = static_cast<std::int64_t>(names.size());
     const std::int64_t rows = slot.shape[1] / parts;
-    Assembly out{.shape = {rows, slot.shape[2]}, .place = [rows](std::int64_t row) -> RowPlace {
+    Assembly out{.shape = {rows, slot.shape[2]}, .place = [rows](std::int64_t row) -> StoredRow {
                    return {row / rows, row % rows};
                  }};
     for (std::int64_t expert = 0; expert < slot.shape[0]; ++expert) {

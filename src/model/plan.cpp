@@ -35,7 +35,7 @@ bool read_blocks(const Weight& weight, std::int64_t outputs, const RowOrder& ord
   auto rows = std::make_shared<std::vector<const std::byte*>>();
   for (std::int64_t i = 0; i < outputs; ++i) {
     const std::int64_t row = order(i);
-    const RowPlace place = stored->place ? stored->place(row) : RowPlace{0, row};
+    const StoredRow place = stored->place ? stored->place(row) : StoredRow{0, row};
     rows->push_back(stored->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes);
   }
   const bool in_memory = stored->views.front().file->is_in_memory();

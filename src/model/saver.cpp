@@ -68,6 +68,18 @@ ModelConfig as_folders_say(ModelConfig config) {
   return config;
 }
 
+// Nothing is padded here, but transformers looks for it: of the folder that the model is from. Null where there is
+// none, for transformers has an id of its own for some families, which may lie beyond the vocabulary.
+Json padding_of(const Model& model) {
+  const std::string file = model.origin + "/config.json";
+  if (model.origin.empty() || !may_exist(file)) return {};
+  const Json config = Json::parse_file(file);
+  const Json* id = config.get("pad_token_id");
+  if (id == nullptr || !id->is_integer()) return {};
+  const std::int64_t pad = id->as_integer("pad_token_id");
+  return pad >= 0 && pad < model.config.vocab_size ? Json(pad) : Json();
+}
+
 }  // namespace
 
 at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::int64_t part) {
@@ -79,7 +91,7 @@ at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::
                                               : matrix;
   std::vector<std::int64_t> order(static_cast<std::size_t>(rows_of(assembly, matrix.dim())));
   for (std::int64_t row = 0; row < flat.size(0); ++row) {
-    const RowPlace place = assembly.place(row);
+    const StoredRow place = assembly.place(row);
     if (place.tensor == part) order[static_cast<std::size_t>(place.row)] = row;
   }
   return flat.index_select(0, index_tensor(order)).contiguous();
@@ -90,6 +102,7 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
   config.as_object()["torch_dtype"] = std::string(torch_dtype(model.type));
   if (model.config.bos_token_id) config.as_object()["bos_token_id"] = *model.config.bos_token_id;
   if (!model.config.eos_token_ids.empty()) config.as_object()["eos_token_id"] = id_list(model.config.eos_token_ids);
+  config.as_object()["pad_token_id"] = padding_of(model);
 
   if (Json quantization = bitsandbytes_config(model); quantization.is_object()) {
     config.as_object()["quantization_config"] = std::move(quantization);

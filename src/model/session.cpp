@@ -10,6 +10,7 @@
 #include "model/kv_cache.h"
 #include "model/sequence_records.h"
 #include "model/session_file.h"
+#include "model/virtual_tokens.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -71,19 +72,9 @@ struct Session::Impl {
   SessionOptions options;
   KvCache cache;
   SequenceRecords records;
-  std::int64_t virtual_tokens = 0;  // of the model's adapter, in the cache before each sequence
+  VirtualTokens virtual_tokens;  // of the model's adapter, in the cache before each sequence
 
-  std::int64_t virtual_now() const {
-    const auto& adapters = model.impl().adapters;
-    return adapters == nullptr ? 0 : adapters->virtual_tokens();
-  }
-  // Writes them into a sequence's cache.
-  void begin(SequenceId sequence);
-  void check_virtual(std::string_view what) const {
-    if (virtual_tokens == 0) return;
-    throw Error(ErrorKind::unsupported, std::string(what) + " is not built for adapters with virtual tokens");
-  }
-
+  ModelGate::Reading reading() const { return ModelGate::Reading(model.impl().gate); }
   void check(std::span<const SequenceInput> batch) const;
   // The next pieces of inputs, in the batch's order: each of prefill_chunk rows, or what is left of the input.
   at::Tensor pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
@@ -103,38 +94,14 @@ struct Session::Impl {
   }
 };
 
-void Session::Impl::begin(SequenceId sequence) {
-  if (virtual_tokens == 0) return;
-  const c10::AutoGradMode no_grad(false);
-  Reservation reservation(cache);
-  reservation.take(sequence, virtual_tokens);
-  const at::Tensor& prefix = model.impl().adapters->prefix;
-  if (prefix.defined()) {
-    const at::Tensor values = prefix.detach().to(model.impl().model->type);
-    for (std::int64_t layer = 0; layer < prefix.size(1); ++layer) {
-      const at::Tensor own = values.select(1, layer);
-      cache.write(layer, sequence, own.select(1, 0).contiguous(), own.select(1, 1).contiguous());
-    }
-  } else {
-    PackedBatch rows = with_virtual_tokens({.cu_seqlens = {0, 0}, .rope_lengths = {0}}, *model.impl().adapters);
-    rows.sequences = {sequence};
-    model.impl().forward(rows, &cache);
-  }
-  reservation.commit();
-}
-
 void Session::Impl::check(std::span<const SequenceInput> batch) const {
-  if (virtual_now() != virtual_tokens) {
-    throw Error(
-        ErrorKind::usage, "the session began with other virtual tokens than the model's adapter has now",
-        {.field = "adapter", .expected = std::to_string(virtual_tokens), .found = std::to_string(virtual_now())});
-  }
+  virtual_tokens.check_same(model.impl());
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const SequenceInput& input = batch[i];
     const std::int64_t before = cache.length(input.sequence);
     if (input.ids.empty()) throw Error(ErrorKind::usage, "a pass needs at least one token", {.field = "ids"});
     check_ids(model.config(), input.ids);
-    check_length(model.config(), before + static_cast<std::int64_t>(input.ids.size()));
+    check_length(model.config(), before + static_cast<std::int64_t>(input.ids.size()), virtual_tokens.count());
     for (const SequenceInput& other : batch.first(i)) {
       if (other.sequence == input.sequence) {
         throw Error(ErrorKind::usage, "a sequence stands twice in one batch",
@@ -202,14 +169,14 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
   } catch (...) {
     for (std::size_t i = 0; i < before.size(); ++i) {
       cache.truncate(batch[i].sequence, before[i]);
-      records.truncate(batch[i].sequence, before[i] - virtual_tokens);
+      records.truncate(batch[i].sequence, before[i] - virtual_tokens.count());
     }
     throw;
   }
 }
 
 at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
-  check_virtual("RoPE that depends on the length");
+  virtual_tokens.check_none("RoPE that depends on the length");
   std::vector<SequenceInput> inputs(batch.begin(), batch.end());
   std::vector<std::pair<SequenceId, SequenceId>> replaced;  // old, and computed anew
   try {
@@ -252,18 +219,18 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
   impl_ = std::make_unique<Impl>(
       Impl{CausalLM(model.impl_), options,
            KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
-           SequenceRecords(model.config())});
-  impl_->virtual_tokens = impl_->virtual_now();
+           SequenceRecords(model.config()), VirtualTokens(model.impl())});
 }
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 SequenceId Session::create() {
+  const auto reading = impl_->reading();
   return guarded([&] {
     const SequenceId sequence = impl_->cache.create();
     try {
-      impl_->begin(sequence);
+      impl_->virtual_tokens.write(impl_->model.impl(), impl_->cache, sequence);
     } catch (...) {
       impl_->drop(sequence);
       throw;
@@ -284,12 +251,15 @@ SequenceId Session::fork(SequenceId sequence) {
   });
 }
 void Session::truncate(SequenceId sequence, std::int64_t length) {
-  impl_->cache.truncate(sequence, length + impl_->virtual_tokens);
+  impl_->cache.truncate(sequence, length + impl_->virtual_tokens.count());
   impl_->records.truncate(sequence, length);
 }
 void Session::remove(SequenceId sequence) { impl_->drop(sequence); }
 std::int64_t Session::length(SequenceId sequence) const {
-  return impl_->cache.length(sequence) - impl_->virtual_tokens;
+  return impl_->cache.length(sequence) - impl_->virtual_tokens.count();
+}
+std::int64_t Session::room(SequenceId sequence) const {
+  return longest_sequence(impl_->model.config()) - impl_->cache.length(sequence);
 }
 std::span<const std::int64_t> Session::tokens(SequenceId sequence) const {
   impl_->cache.length(sequence);  // whether there is one
@@ -306,12 +276,12 @@ std::int64_t Session::keep_prefix(SequenceId sequence, std::span<const std::int6
 
 void Session::save(SequenceId sequence, const std::string& path) const {
   tokens(sequence);
-  impl_->check_virtual("saving a sequence");
+  impl_->virtual_tokens.check_none("saving a sequence");
   guarded([&] { save_sequence(path, impl_->model, impl_->cache, sequence, impl_->records.at(sequence)); });
 }
 
 SequenceId Session::restore(const std::string& path) {
-  impl_->check_virtual("restoring a sequence");
+  impl_->virtual_tokens.check_none("restoring a sequence");
   return guarded([&] { return restore_sequence(path, impl_->model, impl_->cache, impl_->records); });
 }
 
@@ -322,6 +292,7 @@ at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> i
 }
 
 at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
+  const auto reading = impl_->reading();  // over all passes: they must see the same adapters
   impl_->check(batch);
   if (batch.empty()) return {};
   const c10::AutoGradMode no_grad(false);

@@ -236,7 +236,7 @@ std::int64_t restore_sequence(const std::string& path, const CausalLM& model, Kv
   if (length > 0) std::memcpy(record.tokens.data(), views[0]->data, views[0]->bytes);
   try {
     check_ids(model.config(), record.tokens);
-    check_length(model.config(), length);
+    check_length(model.config(), length, 0);
   } catch (const Error& error) {
     throw error.in_file(path);
   }

@@ -65,7 +65,7 @@ void dequantize_rows(const StoredWeight& stored, std::int64_t first, std::int64_
   parallel_for(count, std::max<std::int64_t>(1, kTileElements / columns), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> buffer;
     for (std::int64_t row = begin; row < end; ++row) {
-      const RowPlace place = stored.place ? stored.place(first + row) : RowPlace{0, first + row};
+      const StoredRow place = stored.place ? stored.place(first + row) : StoredRow{0, first + row};
       const std::byte* source = stored.views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
       std::byte* const to = out + row * columns * element_bytes(type);
       if (stored.offset != 0.0f) {

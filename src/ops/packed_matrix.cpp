@@ -32,7 +32,7 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
         const void* sources[kPanelRows] = {};
         for (std::int64_t i = 0; i < kPanelRows && panel * kPanelRows + i < count; ++i) {
           const std::int64_t row = rows(panel * kPanelRows + i);
-          const RowPlace place = stored->place ? stored->place(row) : RowPlace{0, row};
+          const StoredRow place = stored->place ? stored->place(row) : StoredRow{0, row};
           sources[i] = stored->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
         }
         pack_panel(*layout, sources, inputs, static_cast<char*>(panels.get()) + panel * stride);

@@ -87,7 +87,7 @@ std::size_t Weight::dense_bytes() const {
 
 void Weight::read_row(std::int64_t row, float* values) const {
   if (stored_ && !stored_->transposed) {
-    const RowPlace place = stored_->place ? stored_->place(row) : RowPlace{0, row};
+    const StoredRow place = stored_->place ? stored_->place(row) : StoredRow{0, row};
     const TensorView& view = stored_->views[static_cast<std::size_t>(place.tensor)];
     const std::int64_t columns = stored_->shape.back();
     const BlockInfo info = block_info(view.format);
@@ -129,7 +129,7 @@ Weight::FileRows Weight::file_rows() const {
     rows.columns = stored_->shape.back();
     const std::int64_t row_bytes = rows.columns * block_info(rows.format).block_bytes;
     rows.row = [this, row_bytes](std::int64_t row) {
-      const RowPlace place = stored_->place ? stored_->place(row) : RowPlace{0, row};
+      const StoredRow place = stored_->place ? stored_->place(row) : StoredRow{0, row};
       return stored_->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
     };
   }

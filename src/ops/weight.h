@@ -22,14 +22,14 @@
 namespace powerhouse {
 
 /// A row of one of the tensors that hold a weight.
-struct RowPlace {
+struct StoredRow {
   std::int64_t tensor = 0;
   std::int64_t row = 0;
 };
 
 /// Where each canonical row lies. Empty means one tensor, rows as they are. A vector's rows are its elements, and so
 /// are those of a weight with `by_element`.
-using RowPlaces = std::function<RowPlace(std::int64_t row)>;
+using RowPlaces = std::function<StoredRow(std::int64_t row)>;
 
 /// A weight as a file has it.
 struct StoredWeight {

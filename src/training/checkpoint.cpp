@@ -56,17 +56,17 @@ std::uint32_t checksum_of_state(const JsonObject& state) {
   return crc32c(text.data(), text.size());
 }
 
+// The files themselves were flushed by who wrote them (support/atomic_write.h); their folders are flushed here.
 Json::Array listed_files(const std::string& folder) {
   std::vector<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (entry.is_regular_file()) names.push_back(fs::relative(entry.path(), folder).string());
+    if (entry.is_directory()) sync_path(entry.path().string());
   }
   std::sort(names.begin(), names.end());
   Json::Array files;
   for (const std::string& name : names) {
-    const std::string path = folder + "/" + name;
-    sync_path(path);
-    const auto file = MappedFile::open(path);
+    const auto file = MappedFile::open(folder + "/" + name);
     JsonObject row;
     row["name"] = name;
     row["bytes"] = static_cast<std::int64_t>(file->size());
@@ -120,9 +120,12 @@ std::int64_t microseconds_now() {
   return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
 }
 
-CheckpointWriter::CheckpointWriter(std::string output_dir, std::int64_t step)
-    : target_(std::move(output_dir) + "/" + std::string(kName) + std::to_string(step)),
-      folder_(beside(target_, kWriting)) {
+std::string checkpoint_path(const std::string& output_dir, std::int64_t step) {
+  return output_dir + "/" + std::string(kName) + std::to_string(step);
+}
+
+CheckpointWriter::CheckpointWriter(const std::string& output_dir, std::int64_t step)
+    : target_(checkpoint_path(output_dir, step)), folder_(beside(target_, kWriting)) {
   std::error_code error;
   fs::remove_all(folder_, error);
   fs::create_directories(folder_, error);
@@ -196,11 +199,10 @@ std::vector<CheckpointPlace> list_checkpoints(const std::string& output_dir) {
   return places;
 }
 
-std::optional<CheckpointPlace> latest_whole_checkpoint(const std::string& output_dir) {
+std::optional<WholeCheckpoint> latest_whole_checkpoint(const std::string& output_dir) {
   for (const CheckpointPlace& place : list_checkpoints(output_dir)) {
     try {
-      read_checkpoint(place.path);
-      return place;
+      return WholeCheckpoint{place.path, read_checkpoint(place.path)};
     } catch (const Error& error) {
       log(LogLevel::warning, std::string(error.what()) + "; the checkpoint before it is taken");
     }

@@ -14,15 +14,18 @@
 
 namespace powerhouse {
 
+/// output_dir/checkpoint-N.
+std::string checkpoint_path(const std::string& output_dir, std::int64_t step);
+
 class CheckpointWriter {
  public:
   /// Makes the temporary folder in `output_dir`, which is made too. Throws Error{io}.
-  CheckpointWriter(std::string output_dir, std::int64_t step);
+  CheckpointWriter(const std::string& output_dir, std::int64_t step);
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
   ~CheckpointWriter();  // removes the folder unless commit() succeeded
 
-  /// Where to write the files.
+  /// Where to write the files, each flushed to disk (AtomicFile).
   const std::string& folder() const { return folder_; }
   /// Lists the files in `state`, writes it, and renames; an older checkpoint of this step is replaced. Gives the path.
   std::string commit(JsonObject state);
@@ -44,8 +47,12 @@ struct CheckpointPlace {
 };
 /// Those of a folder whose state can be read, the latest saved first; their files are not looked at.
 std::vector<CheckpointPlace> list_checkpoints(const std::string& output_dir);
+struct WholeCheckpoint {
+  std::string path;
+  JsonObject state;  // as read_checkpoint gives it
+};
 /// The latest that is whole; of those that are not, a warning.
-std::optional<CheckpointPlace> latest_whole_checkpoint(const std::string& output_dir);
+std::optional<WholeCheckpoint> latest_whole_checkpoint(const std::string& output_dir);
 
 /// Removes a checkpoint, so that at no time half of it has its name.
 void remove_checkpoint(const std::string& path);

@@ -4,7 +4,10 @@
 
 #include <map>
 
+#include "adapters/peft_config.h"
+#include "adapters/registry.h"
 #include "model/api_guard.h"
+#include "model/model_fingerprint.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/error.h"
 #include "powerhouse/tensor_file.h"
@@ -15,6 +18,7 @@ namespace {
 
 constexpr const char* kTrainable = "/trainable.safetensors";
 constexpr const char* kOptimizer = "/optimizer.safetensors";
+constexpr std::uint64_t kLongestConfig = std::uint64_t{1} << 24;
 
 void copy_into(const std::string& name, at::Tensor target, const at::Tensor& source, const std::string& file) {
   if (source.sizes() != target.sizes() || source.scalar_type() != target.scalar_type()) {
@@ -23,13 +27,18 @@ void copy_into(const std::string& name, at::Tensor target, const at::Tensor& sou
   target.detach().copy_(source);
 }
 
+// Where an adapter lies in a folder of several.
+std::string folder_of(const std::string& folder, const std::vector<std::string>& adapters, const std::string& name) {
+  return name == adapters.front() ? folder : folder + "/" + name;
+}
+
 }  // namespace
 
 void save_trained(const CausalLM& model, const std::string& folder) {
   const std::vector<std::string> adapters = adapter_names(model);
   if (adapters.empty()) return model.save_pretrained(folder);
   for (const std::string& name : adapters) {
-    model.save_adapter(name, name == adapters.front() ? folder : folder + "/" + name);
+    model.save_adapter(name, folder_of(folder, adapters, name));
   }
 }
 
@@ -66,6 +75,38 @@ void restore_weights(CausalLM& model, const std::string& folder) {
       copy_into(name, tensor, found->second, file);
     }
   });
+}
+
+void check_adapter_options(const CausalLM& model, const std::string& folder) {
+  const std::vector<std::string> adapters = adapter_names(model);
+  for (const auto& adapter : registry_of(model.impl()).adapters) {
+    const std::string file = folder_of(folder, adapters, adapter->name) + "/adapter_config.json";
+    if (!may_exist(file)) continue;
+    const Json saved = Json::parse_file(file, kLongestConfig);
+    const Json own = write_peft_config(*adapter, *model.impl().model, "");
+    for (const char* key : {"r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern"}) {
+      const Json* before = saved.get(key);
+      const Json* now = own.get(key);
+      if (before == nullptr || now == nullptr || before->dump() == now->dump()) continue;
+      throw Error(ErrorKind::usage, "the checkpoint's adapter has another option than this run's",
+                  {.file = file, .field = key, .expected = before->dump(), .found = now->dump()});
+    }
+  }
+}
+
+std::string not_finite_parameter(const CausalLM& model) {
+  for (const auto& [name, tensor] : model.trainable_parameters()) {
+    if (!tensor.detach().isfinite().all().item<bool>()) return name;
+  }
+  return "";
+}
+
+std::int64_t longest_row(const CausalLM& model) {
+  return longest_sequence(model.config()) - model.impl().virtual_tokens();
+}
+
+std::string base_fingerprint(const CausalLM& model) {
+  return adapter_names(model).empty() ? "" : model_fingerprint(*model.impl().model);
 }
 
 void restore_optimizer(Optimizer& optimizer, const std::string& folder) {

@@ -21,6 +21,17 @@ void save_optimizer(const Optimizer& optimizer, const std::string& folder);
 
 /// Copies the weights back, bit for bit. Error{format} where the checkpoint is of other parameters.
 void restore_weights(CausalLM& model, const std::string& folder);
+/// Error{usage} where an adapter there has other options than the model's of that name: another scale, say.
+void check_adapter_options(const CausalLM& model, const std::string& folder);
 void restore_optimizer(Optimizer& optimizer, const std::string& folder);
+
+/// The name of a trained tensor with a number that is not finite; empty: there is none.
+std::string not_finite_parameter(const CausalLM& model);
+
+/// The most tokens of a row: the context, less an adapter's virtual tokens.
+std::int64_t longest_row(const CausalLM& model);
+
+/// What adapters lie on, as a checkpoint's trainable tensors do not tell it; empty without adapters.
+std::string base_fingerprint(const CausalLM& model);
 
 }  // namespace powerhouse

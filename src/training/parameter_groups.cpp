@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <regex>
 
 #include "powerhouse/adapter.h"
 #include "powerhouse/error.h"
@@ -15,13 +14,23 @@ namespace {
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
+/// Whether a segment of a name in lower case is "norm", or ends in "_norm".
+bool names_norm(std::string_view name) {
+  constexpr std::string_view kNorm = "norm";
+  for (auto at = name.find(kNorm); at != std::string_view::npos; at = name.find(kNorm, at + 1)) {
+    const std::size_t end = at + kNorm.size();
+    const bool begins = at == 0 || name[at - 1] == '.' || name[at - 1] == '_';
+    if (begins && (end == name.size() || name[end] == '.')) return true;
+  }
+  return false;
+}
+
 /// transformers' get_decay_parameter_names by name; norms that it knows by their class have one dimension.
 bool decays(std::string name, const at::Tensor& tensor) {
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  static const std::regex kNorm("(^|\\.)norm($|\\.)|_norm($|\\.)");
   return tensor.dim() >= 2 && !contains(name, "bias") && !contains(name, "layernorm") && !contains(name, "rmsnorm") &&
-         !std::regex_search(name, kNorm);
+         !names_norm(name);
 }
 
 /// Inputs' and outputs' matrices, which Muon's authors leave to AdamW.

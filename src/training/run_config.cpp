@@ -78,16 +78,9 @@ struct Reader {
   void operator()(const KeyReader& reader) const { reader.read(run, value, field); }
 };
 
-// Keys of which one value is what is done anyway, and others are not built.
-bool is_done_anyway(std::string_view name, const YamlValue& value) {
-  if (name == "peft_autocast_adapter_dtype") return value.is_null() || yaml_truthy(value);
-  if (name == "metric_for_best_model") return value.is_null() || value.text == "eval_loss" || value.text == "loss";
-  const bool number_of_devices = name.ends_with("_size") || name.ends_with("_degree");
-  return !yaml_truthy(value) || (number_of_devices && value.text == "1");
-}
-
-bool depends_on_value(std::string_view name) {
-  return name == "peft_autocast_adapter_dtype" || name == "metric_for_best_model";
+// Of what is not built: switched off, or as it is done anyway.
+bool asks_for_nothing(const OtherKey& key, const YamlValue& value) {
+  return !yaml_truthy(value) || (!key.done_anyway.empty() && value.text == key.done_anyway);
 }
 
 void read_key(TrainingRun& run, std::string_view name, const YamlValue& value) {
@@ -100,11 +93,10 @@ void read_key(TrainingRun& run, std::string_view name, const YamlValue& value) {
     std::visit(Reader{run, *found, value}, found->field);
     return;
   }
-  const OtherKey* unsupported = unsupported_key(name);
-  if (unsupported != nullptr || depends_on_value(name)) {
-    if (is_done_anyway(name, value)) return;
+  if (const OtherKey* unsupported = unsupported_key(name)) {
+    if (asks_for_nothing(*unsupported, value)) return;
     throw Error(value.fault == ErrorKind::usage ? ErrorKind::usage : ErrorKind::unsupported,
-                std::string("not supported: ") + std::string(unsupported ? unsupported->why : "not built"),
+                "not supported: " + std::string(unsupported->why),
                 {.file = value.place, .field = std::string(name), .found = yaml_shown(value)});
   }
   if (const OtherKey* other = key_without_effect(name)) {
@@ -154,33 +146,6 @@ void apply_override(YamlValue& root, const std::string& text) {
   reach(root, key, shown) = std::move(value);
 }
 
-void check_together(const TrainingRun& run, const std::string& origin) {
-  const auto fail = [&](const char* field, const char* message) {
-    throw Error(ErrorKind::format, message, {.file = origin, .field = field});
-  };
-  if (run.base_model.empty()) fail("base_model", "missing: the model to train");
-  if (run.datasets.empty()) fail("datasets", "missing: the data to train on");
-  if (run.warmup_steps && run.warmup_ratio) fail("warmup_ratio", "not together with warmup_steps");
-  if (run.eval_steps > 0 && run.evals_per_epoch > 0) fail("evals_per_epoch", "not together with eval_steps");
-  if (run.save_steps > 0 && run.saves_per_epoch > 0) fail("saves_per_epoch", "not together with save_steps");
-  if (run.num_epochs <= 0 && run.max_steps <= 0) fail("num_epochs", "must be above 0 where max_steps is not given");
-  if (run.output_dir.empty()) fail("output_dir", "must not be empty");
-  if (run.load_in_4bit && run.adapter.empty())
-    fail("load_in_4bit", "4-bit weights are trained through an adapter only");
-  if (!run.lora_model_dir.empty() && run.adapter.empty()) fail("lora_model_dir", "needs adapter: lora or qlora");
-  const bool held_back = run.val_set_size > 0 || !run.test_datasets.empty();
-  if (run.val_set_size > 0 && !run.test_datasets.empty()) fail("val_set_size", "not together with test_datasets");
-  if (run.val_set_size > 1 && run.val_set_size != static_cast<double>(static_cast<std::int64_t>(run.val_set_size))) {
-    fail("val_set_size", "above 1 it is a number of rows");
-  }
-  const bool by_evaluation =
-      run.load_best_model_at_end || run.early_stopping_patience > 0 || run.save_strategy == "best";
-  if (by_evaluation && !held_back) fail("val_set_size", "the best evaluation needs held-back data");
-  if (run.chat_template == "jinja" && run.chat_template_jinja.empty()) {
-    fail("chat_template_jinja", "missing: chat_template is jinja");
-  }
-}
-
 struct Shower {
   const TrainingRun& run;
 
@@ -212,6 +177,9 @@ std::string special_default(std::string_view name, const TrainingRun& run) {
   if (name == "bf16") return run.bf16;
   if (name == "gradient_checkpointing") return run.gradient_checkpointing;
   if (name == "peft_init_lora_weights") return run.peft_init_lora_weights;
+  if (name == "peft_autocast_adapter_dtype") return "true";
+  if (name == "metric_for_best_model") return "eval_loss";
+  if (name == "activation_memory_budget") return std::to_string(run.activation_memory_budget);
   return "";
 }
 
@@ -228,6 +196,7 @@ TrainingRun parse_training_run(const std::string& yaml, const std::string& origi
   run.overrides = overrides;
   for (const auto& [name, value] : root.members) read_key(run, name, value);
   check_together(run, origin);
+  if (run.evals_per_epoch > 0 && !holds_back(run)) run.notices.emplace_back("evals_per_epoch: no data are held back");
   return run;
 }
 

@@ -35,10 +35,22 @@ std::span<const RunKey> run_keys();
 /// Keys of `datasets` entries, for the nearest one of an unknown key.
 std::vector<DatasetSource> read_dataset_sources(const YamlValue& value, const std::string& field);
 
+/// Error{format} naming `origin` for keys that exclude each other, and those that would do nothing.
+void check_together(const TrainingRun& run, const std::string& origin);
+/// Whether there are rows to evaluate on.
+bool holds_back(const TrainingRun& run);
+
+/// What DatasetOptions and DatasetSource take, of Axolotl's chat_template and chat_template_jinja: a format's name or
+/// nothing as they are, or the template's source, which `jinja` is or the file that it names. Error{format} where the
+/// two do not fit together or the template is none, Error{not_found} where there is no such file or format; `field`
+/// says which of the two keys is wrong.
+std::string chat_template_source(const std::string& name, const std::string& jinja);
+
 /// Axolotl's keys that change nothing here, and those that ask for what is not built, each with what to say of it.
 struct OtherKey {
   std::string_view name;
   std::string_view why;
+  std::string_view done_anyway{};  // of what is not built: a value that asks for nothing
 };
 const OtherKey* key_without_effect(std::string_view name);
 const OtherKey* unsupported_key(std::string_view name);

@@ -172,8 +172,23 @@ void add_entry(Entry entry, const YamlValue& value, const std::string& field, st
   Source& source = entry.source;
   if (!entry.role_field.empty()) source.message_property_mappings.emplace_back("role", entry.role_field);
   if (!entry.content_field.empty()) source.message_property_mappings.emplace_back("content", entry.content_field);
-  if (source.chat_template == "jinja" || (source.chat_template.empty() && !entry.jinja.empty())) {
-    source.chat_template = entry.jinja;
+  try {
+    source.chat_template = chat_template_source(source.chat_template, entry.jinja);
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.message(),
+                {.file = value.place,
+                 .field = field + "." + error.field(),
+                 .expected = error.expected(),
+                 .found = error.found()});
+  }
+  std::error_code ignored;
+  const bool is_folder = entry.data_files.empty() && fs::is_directory(source.path, ignored);
+  if (!is_folder && entry.split != "train") {
+    throw Error(ErrorKind::unsupported, "a file is one split, named train",
+                {.file = value.place,
+                 .field = field + ".split",
+                 .expected = "train, or a folder as path",
+                 .found = entry.split});
   }
   const bool kind = source.path == "json" || source.path == "csv" || source.path == "text";
   if (!entry.data_files.empty()) {
@@ -187,16 +202,7 @@ void add_entry(Entry entry, const YamlValue& value, const std::string& field, st
     return;
   }
   if (source.path.empty()) throw wrong_value(value, field + ".path", "a file or a folder");
-  std::error_code ignored;
-  if (fs::is_directory(source.path, ignored)) {
-    source.path = file_of_split(source.path, entry.split, value);
-  } else if (entry.split != "train") {
-    throw Error(ErrorKind::unsupported, "a file is one split, named train",
-                {.file = value.place,
-                 .field = field + ".split",
-                 .expected = "train, or a folder as path",
-                 .found = entry.split});
-  }
+  if (is_folder) source.path = file_of_split(source.path, entry.split, value);
   sources.push_back(std::move(source));
 }
 

@@ -144,6 +144,39 @@ void read_checkpointing(R& run, const YamlValue& value, const std::string& field
   if (run.gradient_checkpointing == "unsloth") run.gradient_checkpointing = "true";
 }
 
+// A number of bytes, with one of the units that people write.
+void read_budget(R& run, const YamlValue& value, const std::string& field) {
+  if (value.is_null()) return;
+  constexpr std::pair<std::string_view, double> units[] = {
+      {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}};
+  constexpr double kMost = 0x1p60;
+  YamlValue number = value;
+  double unit = 1;
+  for (const auto& [name, bytes] : units) {
+    if (value.kind != YamlValue::Kind::scalar || !value.text.ends_with(name)) continue;
+    number.text = value.text.substr(0, value.text.find_last_not_of(' ', value.text.size() - name.size() - 1) + 1);
+    unit = bytes;
+    break;
+  }
+  try {
+    run.activation_memory_budget = static_cast<std::uint64_t>(unit * yaml_number(number, field, 0, kMost / unit));
+  } catch (const Error&) {
+    throw wrong_value(value, field, "bytes, as 512MiB, 2GiB or 1000000; 0 is off");
+  }
+}
+
+void read_autocast(R&, const YamlValue& value, const std::string& field) {
+  if (value.is_null() || yaml_bool(value, field)) return;
+  throw Error(ErrorKind::unsupported, "adapters are kept and trained in float32",
+              {.file = value.place, .field = field, .expected = "true", .found = yaml_shown(value)});
+}
+
+void read_metric(R&, const YamlValue& value, const std::string& field) {
+  if (value.is_null() || value.text == "eval_loss" || value.text == "loss") return;
+  throw Error(ErrorKind::unsupported, "no other metric is built",
+              {.file = value.place, .field = field, .expected = "eval_loss", .found = yaml_shown(value)});
+}
+
 void read_initialization(R& run, const YamlValue& value, const std::string& field) {
   read_word(run.peft_init_lora_weights, value, field, {"gaussian", "pissa"}, "true, false, gaussian or pissa");
 }
@@ -171,12 +204,14 @@ const auto& table() {
       RunKey{"lora_dropout", &R::lora_dropout, "of the adapter's input", 0, 1},
       RunKey{"lora_target_modules", KeyReader{read_targets},
              "a list of names, or one text: a regular expression; default: what PEFT takes for the family"},
-      RunKey{"lora_target_linear", &R::lora_target_linear, "every linear layer but the head"},
+      RunKey{"lora_target_linear", &R::lora_target_linear,
+             "every linear layer but the head, beside lora_target_modules"},
       RunKey{"lora_target_parameters", &R::lora_target_parameters, "tensors of experts that get adapters"},
       RunKey{"lora_modules_to_save", &R::lora_modules_to_save, "modules trained whole and saved with the adapter"},
       RunKey{"lora_rank_pattern", KeyReader{read_rank_pattern}, "pattern: rank, for modules of another rank"},
       RunKey{"lora_alpha_pattern", KeyReader{read_alpha_pattern}, "pattern: alpha"},
       RunKey{"peft_layers_to_transform", KeyReader{read_layers}, "only these layers get adapters"},
+      RunKey{"peft_autocast_adapter_dtype", KeyReader{read_autocast}, "adapters are float32 whatever the base is"},
       RunKey{"peft_init_lora_weights", KeyReader{read_initialization}, "true, false, gaussian or pissa"},
       RunKey{"peft_use_dora", &R::peft_use_dora, "DoRA: the magnitude of each row is learned apart"},
       RunKey{"peft_use_rslora", &R::peft_use_rslora, "scale by lora_alpha / sqrt(lora_r)"},
@@ -214,8 +249,8 @@ const auto& table() {
       RunKey{"lr_scheduler", KeyReader{read_schedule},
              "constant, constant_with_warmup, linear, cosine, warmup_stable_decay"},
       RunKey{"cosine_min_lr_ratio", &R::cosine_min_lr_ratio, "cosine ends at this share of learning_rate", 0, 1},
-      RunKey{"warmup_steps", &R::warmup_steps, "default: 3 % of all steps, at most 100"},
-      RunKey{"warmup_ratio", &R::warmup_ratio, "of all steps; not with warmup_steps", 0, 1},
+      RunKey{"warmup_steps", &R::warmup_steps, "default: 3 % of all steps, rounded up, at most 100"},
+      RunKey{"warmup_ratio", &R::warmup_ratio, "of all steps, rounded up; not with warmup_steps", 0, 1},
       RunKey{"weight_decay", &R::weight_decay, "of matrices, not of norms and biases"},
       RunKey{"max_grad_norm", &R::max_grad_norm, "gradients are scaled down to this norm; 0 or less is off", -kNone},
       RunKey{"adam_beta1", &R::adam_beta1, "", 0, 1},
@@ -227,16 +262,22 @@ const auto& table() {
       RunKey{"master_weights", &R::master_weights, "float32 copies of trained bf16 weights (not Axolotl's)"},
       RunKey{"gradient_checkpointing", KeyReader{read_checkpointing},
              "compute activations again in the backward pass: less memory, more time"},
+      RunKey{"activation_memory_budget", KeyReader{read_budget},
+             "instead: in each pass as few layers again as keep activations within these bytes, as 512MiB; 0 is off "
+             "(not Axolotl's)"},
       RunKey{"logging_steps", &R::logging_steps, "a line on stderr each; train_log.jsonl has every step", 1},
       RunKey{"eval_steps", &R::eval_steps, "evaluate each so many steps; below 1: a share of all"},
       RunKey{"evals_per_epoch", &R::evals_per_epoch, "instead of eval_steps"},
-      RunKey{"eval_strategy", &R::eval_strategy, "default: epoch where held-back data is", 0, kNone, kStrategies},
+      RunKey{"eval_strategy", &R::eval_strategy,
+             "default: epoch where held-back data is; steps without a number: logging_steps", 0, kNone, kStrategies},
       RunKey{"save_steps", &R::save_steps, "a checkpoint each so many steps; below 1: a share of all"},
       RunKey{"saves_per_epoch", &R::saves_per_epoch, "instead of save_steps"},
-      RunKey{"save_strategy", &R::save_strategy, "default: epoch", 0, kNone, "steps|epoch|no|best"},
+      RunKey{"save_strategy", &R::save_strategy, "default: epoch; steps without a number: 500", 0, kNone,
+             "steps|epoch|no|best"},
       RunKey{"save_total_limit", &R::save_total_limit, "checkpoints kept; 0: all"},
       RunKey{"save_first_step", &R::save_first_step, "a checkpoint after the first step too"},
       RunKey{"load_best_model_at_end", &R::load_best_model_at_end, "leave the weights of the best evaluation"},
+      RunKey{"metric_for_best_model", KeyReader{read_metric}, "what the best evaluation has the lowest of"},
       RunKey{"early_stopping_patience", &R::early_stopping_patience, "stop after so many worse evaluations; 0 is off"},
       RunKey{"loss_watchdog_threshold", &R::loss_watchdog_threshold,
              "steps of a higher loss are not applied; 0 is off"},

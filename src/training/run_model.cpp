@@ -2,12 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <regex>
+#include <algorithm>
 
 #include "formats/checkpoint.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
+#include "training/unfrozen.h"
 
 namespace powerhouse {
 namespace {
@@ -54,35 +55,12 @@ LoraConfig lora_config(const TrainingRun& run) {
                     .seed = run.seed};
   config.rank_pattern.assign(run.lora_rank_pattern.begin(), run.lora_rank_pattern.end());
   config.alpha_pattern.assign(run.lora_alpha_pattern.begin(), run.lora_alpha_pattern.end());
-  if (config.target_pattern == "all-linear" || run.lora_target_linear) {
-    config.target_modules = {"all-linear"};
+  if (run.lora_target_linear) {  // beside what else is named
+    if (!config.target_pattern.empty()) config.target_modules.push_back(config.target_pattern);
+    config.target_modules.emplace_back("all-linear");
     config.target_pattern.clear();
   }
   return config;
-}
-
-// Python's re.match: a pattern that fits at the beginning of a name.
-void freeze_others(CausalLM& model, const std::vector<std::string>& patterns) {
-  std::vector<std::regex> compiled;
-  for (const std::string& pattern : patterns) {
-    try {
-      compiled.emplace_back(pattern);
-    } catch (const std::regex_error& error) {
-      throw Error(ErrorKind::usage, "no regular expression", {.field = "unfrozen_parameters", .found = pattern});
-    }
-  }
-  std::int64_t left = 0;
-  for (auto& [name, tensor] : model.named_parameters()) {
-    const bool trains = std::any_of(compiled.begin(), compiled.end(), [&](const std::regex& pattern) {
-      return std::regex_search(name, pattern, std::regex_constants::match_continuous);
-    });
-    at::Tensor parameter = tensor;
-    parameter.set_requires_grad(trains);
-    left += trains ? 1 : 0;
-  }
-  if (left == 0) {
-    throw Error(ErrorKind::not_found, "no parameter fits", {.field = "unfrozen_parameters", .found = patterns.front()});
-  }
 }
 
 }  // namespace
@@ -109,7 +87,7 @@ CausalLM run_model(const TrainingRun& run) {
   CausalLM model = CausalLM::from_pretrained(run.base_model, load_options(run));
   if (run.adapter.empty()) {
     model.set_requires_grad(true);
-    if (!run.unfrozen_parameters.empty()) freeze_others(model, run.unfrozen_parameters);
+    if (!run.unfrozen_parameters.empty()) train_only(model, run.unfrozen_parameters);
   } else if (!run.lora_model_dir.empty()) {
     model.load_adapter(run.lora_model_dir, kAdapter, true);
   } else {

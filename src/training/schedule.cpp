@@ -72,6 +72,7 @@ double learning_rate_multiplier(const ScheduleOptions& options, std::int64_t ste
   check(step >= 0, "step", "at least 0", std::to_string(step));
   check(total_steps >= 0, "total_steps", "at least 0", std::to_string(total_steps));
   check(options.warmup_steps >= 0, "warmup_steps", "at least 0", std::to_string(options.warmup_steps));
+  check(options.max_warmup_steps >= 0, "max_warmup_steps", "at least 0", std::to_string(options.max_warmup_steps));
   check(options.decay_steps >= 0, "decay_steps", "at least 0", std::to_string(options.decay_steps));
   check(options.warmup_ratio >= 0 && options.warmup_ratio <= 1, "warmup_ratio", "0 to 1",
         std::to_string(options.warmup_ratio));
@@ -81,7 +82,9 @@ double learning_rate_multiplier(const ScheduleOptions& options, std::int64_t ste
         std::to_string(options.min_lr_ratio));
   check(std::isfinite(options.num_cycles), "num_cycles", "a number", std::to_string(options.num_cycles));
   if (options.kind == ScheduleKind::constant) return 1;
-  const std::int64_t warmup = steps_of(options.warmup_steps, options.warmup_ratio, total_steps);
+  std::int64_t warmup = steps_of(options.warmup_steps, options.warmup_ratio, total_steps);
+  const bool bounded = options.warmup_steps == 0 && options.max_warmup_steps > 0;
+  if (bounded) warmup = std::min(warmup, options.max_warmup_steps);
   if (options.kind == ScheduleKind::wsd) return warmup_stable_decay(options, step, warmup, total_steps);
   if (step < warmup) return fraction(step, warmup);
   if (options.kind == ScheduleKind::constant_with_warmup) return 1;

@@ -8,6 +8,8 @@
 namespace powerhouse {
 namespace {
 
+constexpr std::size_t kMostEpochs = 1'000'000;
+
 std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
@@ -21,6 +23,10 @@ StepPlan::StepPlan(const std::function<std::int64_t(std::int64_t)>& batches, dou
   for (std::int64_t epoch = 0; !done(epoch); ++epoch) {
     const std::int64_t steps = divided_up(batches(epoch), gradient_accumulation_steps);
     if (steps <= 0) throw Error(ErrorKind::usage, "an epoch without a batch", {.field = "data"});
+    if (epochs_.size() == kMostEpochs) {
+      throw Error(ErrorKind::usage, "more epochs than can be counted",
+                  {.field = max_steps > 0 ? "max_steps" : "epochs", .expected = "at most a million epochs"});
+    }
     epochs_.push_back({begin, steps});
     const double share = max_steps > 0 ? 1 : std::min(1.0, epochs - static_cast<double>(epoch));
     // 1e-9: 0.1 epochs of 10 steps are one step, whatever the last bit of 0.1 says.
@@ -31,8 +37,8 @@ StepPlan::StepPlan(const std::function<std::int64_t(std::int64_t)>& batches, dou
 }
 
 std::size_t StepPlan::index_of(std::int64_t step) const {
-  const auto next =
-      std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) { return epoch.begin >= step; });
+  const auto next = std::lower_bound(epochs_.begin(), epochs_.end(), step,
+                                     [](const Epoch& epoch, std::int64_t at) { return epoch.begin < at; });
   return next == epochs_.begin() ? 0 : static_cast<std::size_t>(next - epochs_.begin()) - 1;
 }
 

@@ -9,6 +9,8 @@
 
 namespace powerhouse {
 
+inline bool is_asked(const Cadence& cadence) { return cadence.steps > 0 || cadence.per_epoch > 0; }
+
 class StepPlan {
  public:
   /// `batches(epoch)` micro batches make an epoch; the last step of an epoch may have fewer of them than the others.

@@ -1,6 +1,8 @@
 // Trainer: checks what it is given, and runs the loop.
 #include "powerhouse/trainer.h"
 
+#include <cmath>
+
 #include "model/api_guard.h"
 #include "powerhouse/error.h"
 #include "powerhouse/pooled_tensors.h"
@@ -13,6 +15,11 @@ void check(bool fine, const char* field, const char* expected) {
   if (!fine) throw Error(ErrorKind::usage, "out of range", {.field = field, .expected = expected});
 }
 
+void check_cadence(const Cadence& cadence, const char* field) {
+  check(cadence.steps >= 0 && cadence.per_epoch >= 0, field, "0 or more");
+  check(cadence.steps <= 1 || cadence.steps == std::floor(cadence.steps), field, "a whole number of steps above 1");
+}
+
 void check_options(const TrainingOptions& options, const CausalLM& model, bool validation) {
   check(!options.learning_rate || *options.learning_rate >= 0, "learning_rate", "0 or more");
   check(options.max_steps > 0 || (options.max_steps == 0 && options.epochs > 0), "epochs", "above 0, or max_steps");
@@ -20,13 +27,16 @@ void check_options(const TrainingOptions& options, const CausalLM& model, bool v
   check(options.gradient_accumulation_steps > 0, "gradient_accumulation_steps", "1 or more");
   check(options.eval_batch_size >= 0, "eval_batch_size", "0 or more");
   check(options.checkpointed_layers >= -1, "checkpointed_layers", "-1 or more");
-  check(options.evaluation.steps >= 0 && options.evaluation.per_epoch >= 0, "evaluation", "0 or more");
-  check(options.save.steps >= 0 && options.save.per_epoch >= 0, "save", "0 or more");
+  check(options.checkpointed_layers == 0 || options.activation_memory_budget == 0, "activation_memory_budget",
+        "0 where checkpointed_layers says how many");
+  check_cadence(options.evaluation, "evaluation");
+  check_cadence(options.save, "save");
   check(options.precision == Dtype::automatic || options.precision == model.dtype(), "precision",
         "the model's compute type: load the model in it (LoadOptions::dtype)");
   const bool needs_evaluation =
       options.load_best_model_at_end || options.save_best || options.early_stopping_patience > 0;
   check(!needs_evaluation || validation, "validation", "held-back rows, to know what is best");
+  check(!needs_evaluation || is_asked(options.evaluation), "evaluation", "steps or epochs, to know what is best");
   check(!options.load_best_model_at_end || !options.output_dir.empty(), "load_best_model_at_end", "an output_dir");
   check(options.resume_from_checkpoint != "auto" || !options.output_dir.empty(), "resume_from_checkpoint",
         "an output_dir");

@@ -84,6 +84,8 @@ TrainingLoop::TrainingLoop(TrainerParts& parts)
 void TrainingLoop::begin() {
   state_.run_id = new_run_id();
   state_.data_fingerprint = parts_.train.fingerprint();
+  state_.base_fingerprint = base_fingerprint(parts_.model);
+  state_.gradient_accumulation_steps = options_.gradient_accumulation_steps;
   std::string from = options_.resume_from_checkpoint;
   while (from.size() > 1 && from.ends_with('/')) from.pop_back();
   if (!options_.output_dir.empty()) {
@@ -95,9 +97,11 @@ void TrainingLoop::begin() {
   if (from == "auto") {
     const auto latest = latest_whole_checkpoint(options_.output_dir);
     if (!latest) log(LogLevel::info, "no checkpoint to resume from: a new run");
+    if (latest) resume(latest->path, latest->state);
     from = latest ? latest->path : "";
+  } else if (!from.empty()) {
+    resume(from, read_checkpoint(from));
   }
-  if (!from.empty()) resume(from);
   const std::int64_t total = parts_.plan.total_steps();
   const Facts facts{{"model", parts_.model.config().architecture + ", " + std::string(to_string(parts_.model.dtype()))},
                     {"rows", std::to_string(parts_.train.size())},
@@ -111,25 +115,6 @@ void TrainingLoop::begin() {
   if (!options_.output_dir.empty()) {
     write_manifest(options_.output_dir, parts_.model, options_, state_.run_id, state_.data_fingerprint, total);
   }
-}
-
-void TrainingLoop::resume(const std::string& folder) {
-  const TrainerState state = trainer_state_from(read_checkpoint(folder), folder);
-  if (state.data_fingerprint != state_.data_fingerprint) {
-    throw Error(ErrorKind::usage, "the checkpoint was trained on other data", {.file = folder, .field = "data"});
-  }
-  try {
-    loader_.restore(state.data_position);
-  } catch (const Error& error) {
-    throw error.in_file(folder);
-  }
-  restore_weights(parts_.model, folder);
-  restore_optimizer(optimizer_, folder);
-  watchdog_.restore(state.watchdog);
-  state_ = state;
-  last_checkpoint_ = folder;
-  last_saved_step_ = state.step;
-  log(LogLevel::info, "resumed from " + folder);
 }
 
 TrainingLoop::StepData TrainingLoop::next_data() {
@@ -148,12 +133,30 @@ TrainingLoop::StepData TrainingLoop::next_data() {
   return data;
 }
 
+std::int64_t TrainingLoop::checkpointed_layers(std::int64_t rows) {
+  const std::uint64_t budget = options_.activation_memory_budget;
+  if (budget == 0) return options_.checkpointed_layers;
+  const CausalLM& model = parts_.model;
+  const std::int64_t layers = checkpointed_layers_for(model.config(), rows, model.dtype(), budget);
+  const std::uint64_t bytes = activation_bytes(model.config(), rows, model.dtype(), layers);
+  if (bytes > budget && !std::exchange(over_budget_, true)) {
+    JsonObject details;
+    details["rows"] = rows;
+    details["activation_bytes"] = Json(bytes);
+    files_->event(state_.step, "over_budget", std::move(details),
+                  "step " + std::to_string(state_.step) + ": activations of " + std::to_string(rows) + " tokens need " +
+                      std::to_string(bytes) + " bytes with all layers computed again, more than " +
+                      "activation_memory_budget");
+  }
+  return layers;
+}
+
 double TrainingLoop::forward_and_backward(const StepData& data) {
   double loss = 0;
   for (std::size_t pass = 0; pass < data.batches.size(); ++pass) {
     if (data.batches[pass].target_count() == 0) continue;  // a piece of a cut row
     const TokenLoss part = parts_.model.loss(data.batches[pass], static_cast<double>(data.target_tokens),
-                                             {.checkpointed_layers = options_.checkpointed_layers,
+                                             {.checkpointed_layers = checkpointed_layers(data.batches[pass].rows()),
                                               .dropout_key = dropout_key(options_.seed, state_.step, pass)});
     part.loss.backward();
     loss += part.loss.item<double>();
@@ -214,27 +217,9 @@ void TrainingLoop::skip(TrainingStep& record, const StepData& data, const std::s
       "step " + std::to_string(record.step) + " is not applied: " + reason + " (" + rows_text(data.rows) + ")");
 }
 
-void TrainingLoop::roll_back(const TrainingStep& record) {
-  if (last_checkpoint_.empty()) {
-    throw Error(ErrorKind::numeric, "the loss stays too high, and there is no checkpoint to go back to",
-                {.field = "loss", .found = std::to_string(record.loss)});
-  }
-  const TrainerState back = trainer_state_from(read_checkpoint(last_checkpoint_), last_checkpoint_);
-  restore_weights(parts_.model, last_checkpoint_);
-  restore_optimizer(optimizer_, last_checkpoint_);
-  state_.step = back.step;
-  state_.epoch = back.epoch;
-  watchdog_.rolled_back();
-  last_evaluated_step_ = -1;  // other weights will have that number
-  JsonObject details;
-  details["to_step"] = back.step;
-  files_->event(record.step, "rollback", std::move(details),
-                "step " + std::to_string(record.step) + ": back to the weights of step " + std::to_string(back.step) +
-                    ", on with the data that follow");
-}
-
 void TrainingLoop::after_step(const TrainingStep& record) {
   if (record.skipped.empty()) {
+    ++applied_;
     Json::Array& recent = state_.recent_losses.as_array();
     recent.emplace_back(record.loss);
     if (recent.size() > kRecentLosses) recent.erase(recent.begin());
@@ -242,12 +227,13 @@ void TrainingLoop::after_step(const TrainingStep& record) {
   control_.evaluate = control_.save = false;
   if (parts_.callbacks.on_step) parts_.callbacks.on_step(record, control_);
   const bool last = record.step == parts_.plan.total_steps();
-  const auto asked = [](const Cadence& cadence) { return cadence.steps > 0 || cadence.per_epoch > 0; };
-  if (control_.evaluate || parts_.plan.due(options_.evaluation, record.step) || (last && asked(options_.evaluation))) {
+  if (control_.evaluate || parts_.plan.due(options_.evaluation, record.step) ||
+      (last && is_asked(options_.evaluation))) {
     run_evaluation();
   }
   const bool first = options_.save_first_step && record.step == 1;
-  if (control_.save || first || parts_.plan.due(options_.save, record.step) || (last && asked(options_.save))) save();
+  if (control_.save || first || parts_.plan.due(options_.save, record.step) || (last && is_asked(options_.save)))
+    save();
 }
 
 void TrainingLoop::run_evaluation() {
@@ -265,44 +251,18 @@ void TrainingLoop::run_evaluation() {
   state_.evaluations_without_better = better ? 0 : state_.evaluations_without_better + 1;
   if (evaluation.best) {
     state_.best_eval_loss = evaluation.eval_loss;
-    state_.best_checkpoint = "checkpoint-" + std::to_string(state_.step);
+    state_.best_checkpoint = options_.output_dir.empty() ? "" : checkpoint_path(options_.output_dir, state_.step);
   }
   files_->evaluation(evaluation);
   if (parts_.callbacks.on_evaluate) parts_.callbacks.on_evaluate(evaluation, control_);
   if (evaluation.best && (options_.save_best || options_.load_best_model_at_end)) save();
 }
 
-void TrainingLoop::save() {
-  if (options_.output_dir.empty() || last_saved_step_ == state_.step) return;
-  CheckpointWriter writer(options_.output_dir, state_.step);
-  save_weights(parts_.model, writer.folder());
-  save_optimizer(optimizer_, writer.folder());
-  state_.data_position = loader_.position();
-  state_.watchdog = watchdog_.state();
-  JsonObject object = to_json(state_);
-  object["saved_at"] = microseconds_now();
-  last_checkpoint_ = writer.commit(std::move(object));
-  last_saved_step_ = state_.step;
-  rotate();
-  files_->write_report();
-  if (parts_.callbacks.on_save) parts_.callbacks.on_save(last_checkpoint_);
-}
-
-void TrainingLoop::rotate() {
-  if (options_.save_total_limit <= 0) return;
-  std::int64_t kept = 0;
-  for (const CheckpointPlace& place : list_checkpoints(options_.output_dir)) {
-    if (place.run_id != state_.run_id) continue;
-    const bool best = std::filesystem::path(place.path).filename() == state_.best_checkpoint;
-    if (++kept > options_.save_total_limit && !best) remove_checkpoint(place.path);
-  }
-}
-
 TrainingResult TrainingLoop::run(std::stop_token stop) {
   const auto began = Clock::now();
   begin();
   TrainingResult result;
-  if (state_.step == 0 && (options_.evaluation.steps > 0 || options_.evaluation.per_epoch > 0)) run_evaluation();
+  if (state_.step == 0 && is_asked(options_.evaluation)) run_evaluation();
   while (state_.step < parts_.plan.total_steps()) {
     if (stop.stop_requested()) result.end = TrainingEnd::cancelled;
     if (control_.stop) result.end = TrainingEnd::stopped_by_callback;
@@ -317,16 +277,13 @@ TrainingResult TrainingLoop::run(std::stop_token stop) {
 }
 
 void TrainingLoop::finish(TrainingResult& result) {
+  if (skipped_ > 0 && applied_ == 0) throw Error(ErrorKind::numeric, "no step could be applied", {.field = "loss"});
   if (result.end != TrainingEnd::finished && state_.step > 0) save();
-  const std::string best = options_.output_dir + "/" + state_.best_checkpoint;
   std::error_code ignored;
-  const bool best_is_there = !state_.best_checkpoint.empty() && std::filesystem::exists(best, ignored);
+  const std::string& best = state_.best_checkpoint;
+  const bool best_is_there = !best.empty() && std::filesystem::exists(best, ignored);
   if (best_is_there) result.best_checkpoint = best;
-  if (options_.load_best_model_at_end && best_is_there && result.end != TrainingEnd::cancelled) {
-    read_checkpoint(best);
-    restore_weights(parts_.model, best);
-    last_eval_loss_ = state_.best_eval_loss;
-  }
+  if (options_.load_best_model_at_end && result.end != TrainingEnd::cancelled) load_best(best_is_there);
   files_->write_report();
   result.steps = state_.step;
   result.epochs = state_.epoch;

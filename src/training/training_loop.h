@@ -46,9 +46,10 @@ class TrainingLoop {
   };
 
   void begin();  // a new run, or resumed
-  void resume(const std::string& folder);
+  void resume(const std::string& folder, const JsonObject& saved);
   StepData next_data();
   void step();
+  std::int64_t checkpointed_layers(std::int64_t rows);  // of a pass
   double forward_and_backward(const StepData& data);
   bool update(TrainingStep& record, const StepData& data);  // whether to go back to the last checkpoint
   void skip(TrainingStep& record, const StepData& data, const std::string& reason);
@@ -57,6 +58,7 @@ class TrainingLoop {
   void run_evaluation();
   void save();
   void rotate();
+  void load_best(bool is_there);
   void finish(TrainingResult& result);
 
   TrainerParts& parts_;
@@ -70,7 +72,8 @@ class TrainingLoop {
   std::string last_checkpoint_{};  // of this run
   std::int64_t last_saved_step_ = -1, last_evaluated_step_ = -1;
   std::optional<double> last_eval_loss_{};
-  std::int64_t skipped_ = 0, tokens_ = 0;
+  std::int64_t skipped_ = 0, applied_ = 0, tokens_ = 0;
+  bool over_budget_ = false;  // and said so
   double training_seconds_ = 0;
 };
 

@@ -22,7 +22,6 @@ class Watchdog {
   void not_finite(const std::string& what);
   void applied() { not_finite_ = 0; }
   void rolled_back() { spikes_ = 0; }
-  std::int64_t rollbacks() const { return rollbacks_; }
 
   Json state() const;
   void restore(const Json& state);

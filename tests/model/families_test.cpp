@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 
 #include "fixture.h"
+#include "model/architecture.h"
 #include "model/causal_lm_impl.h"
 #include "powerhouse/session.h"
+#include "support/json.h"
 #include "temporary_folder.h"
 
 namespace powerhouse {
@@ -122,6 +125,54 @@ TEST_P(Family, IsWrittenAsItWasRead) {
 
 INSTANTIATE_TEST_SUITE_P(Tiny, Family, ::testing::ValuesIn(family_names()),
                          [](const auto& info) { return info.param; });
+
+// Layers of one kind alone: config.json's RoPE by kind says the same of the other.
+TEST(FamilyConfig, LayersOfOneKindAreWritten) {
+  for (const char* folder : {"families/gemma3_hub", "families/olmo3_window"}) {
+    JsonObject config = Json::parse_file(fixture(std::string(folder) + "/config.json")).as_object();
+    for (const char* kind : {"sliding_attention", "full_attention"}) {
+      config["layer_types"] = Json::Array{kind, kind};
+      config["num_hidden_layers"] = 2;
+      const Architecture& architecture = find_architecture(Json(config));
+      const ModelConfig read = read_hf_config(architecture, Json(config));
+      const Json written = write_hf_config(architecture, read);
+      const Json& ropes = written.at("rope_parameters");
+      EXPECT_EQ(ropes.at("full_attention").dump(), ropes.at("sliding_attention").dump()) << folder << kind;
+      EXPECT_EQ(read_hf_config(architecture, written).layers, read.layers) << folder << kind;
+    }
+  }
+}
+
+// transformers 5 refuses these keys with a point.
+TEST(FamilyConfig, WholeNumbersAreWrittenAsThose) {
+  for (const auto& [folder, key] :
+       {std::pair("gemma2_caps", "query_pre_attn_scalar"), std::pair("gemma3_hub", "query_pre_attn_scalar"),
+        std::pair("mpt_clip", "alibi_bias_max")}) {
+    const Json config = Json::parse_file(fixture("families/" + std::string(folder) + "/config.json"));
+    const Architecture& architecture = find_architecture(config);
+    const Json written = write_hf_config(architecture, read_hf_config(architecture, config));
+    const Json* inner = written.get("attn_config");
+    EXPECT_TRUE((inner != nullptr ? *inner : written).at(key).is_integer()) << folder;
+  }
+}
+
+// transformers' own pad_token_id of GLM-4 and SmolLM3 lies beyond a small vocabulary, and such a folder does not load.
+TEST(FamilyConfig, PaddingIsWritten) {
+  const TemporaryFolder temporary;
+  for (const char* name : {"glm4_biases", "smollm3_nope", "llama_dynamic"}) {
+    const std::string folder = temporary.file(name), saved = temporary.file("saved");
+    std::filesystem::copy(fixture(std::string("families/") + name), folder);
+    for (const auto& [pad, expected] : {std::pair("3", "3"), std::pair("null", "null"), std::pair("151329", "null")}) {
+      JsonObject config = Json::parse_file(folder + "/config.json").as_object();
+      config["pad_token_id"] = Json::parse(pad, "pad");
+      temporary.write(std::string(name) + "/config.json", Json(config).dump());
+      CausalLM::from_pretrained(folder).save_pretrained(saved);
+      const JsonObject written = Json::parse_file(saved + "/config.json").as_object();
+      ASSERT_NE(written.find("pad_token_id"), nullptr);
+      EXPECT_EQ(written.find("pad_token_id")->dump(), expected) << name;
+    }
+  }
+}
 
 // Crossing the original length computes the sequence again with the frequencies of that moment, which then stay.
 TEST(DynamicRope, IsFixedWhenTheOriginalLengthIsCrossed) {

@@ -3,6 +3,7 @@
 
 #include "fixture.h"
 #include "powerhouse/inspect.h"
+#include "powerhouse/token_scores.h"
 
 namespace powerhouse {
 namespace {
@@ -16,20 +17,23 @@ TEST(MemoryEstimate, IsTheSumOfItsParts) {
   const std::size_t all = linear + 2 * 44 * 24 + (2 * 2 + 1) * 24;
   const std::size_t adapters = 2 * 16 * ((24 + 32) + 2 * (24 + 16) + (32 + 24) + 3 * (24 + 40));
   const std::size_t tokens = 10;
-  const std::size_t kept = tokens * (2 * 2 * (4 * 24 + 2 * 32 + 4 * 16 + 3 * 40) + 8 * 44);
+  const std::size_t logits = tokens * 4 * 44;
+  const std::size_t kept = activation_bytes(report.config, 10, Dtype::bf16) + logits;
+  const std::size_t low_rank = tokens * 2 * 2 * 7 * 16;  // two layers of seven matrices
   ASSERT_EQ(static_cast<std::size_t>(report.parameters), all);
 
   const MemoryReport memory = estimate_memory(report, 10);
   EXPECT_EQ(memory.run.weights, 2 * all + 2 * (2 * 2 + 1) * 24);  // norms are float32 there
   EXPECT_EQ(memory.run.kv_cache, tokens * 2 * 2 * 16 * 2);
   EXPECT_EQ(memory.run.activations, tokens * 2 * (3 * 24 + 3 * 40) + 4 * 44);
-  EXPECT_EQ(memory.train_full.total(), 12 * all + kept);
-  EXPECT_EQ(memory.train_lora.total(), 2 * all + 16 * adapters + kept);
+  EXPECT_EQ(memory.train_full.total(), 8 * all + kept);
+  EXPECT_EQ(memory.train_lora.total(), 2 * all + 16 * adapters + kept + low_rank);
   const double nf4 = 4.0 + 8.0 / 64 + 32.0 / (64 * 256);
   const auto quantized =
       static_cast<std::size_t>(2.0 * static_cast<double>(all - linear) + nf4 / 8 * static_cast<double>(linear) +
                                4.0 * static_cast<double>(adapters));
   EXPECT_EQ(memory.train_qlora.weights, quantized);
+  EXPECT_EQ(memory.train_qlora.activations, kept + low_rank + 2 * 24 * 40);
 }
 
 TEST(MemoryEstimate, WeightsAreThoseThatALoadedModelHolds) {

@@ -191,7 +191,7 @@ TEST(AdaptedLinear, BlocksStayBlocks) {
                             .bytes = file->size(),
                             .file = file};
       StoredWeight stored{.views = {view}, .shape = {kOut, kIn}};
-      if (transposed) stored.place = [](std::int64_t row) -> RowPlace { return {0, kOut - 1 - row}; };
+      if (transposed) stored.place = [](std::int64_t row) -> StoredRow { return {0, kOut - 1 - row}; };
       for (const auto type : {at::kFloat, at::kBFloat16, at::kDouble}) {
         const Weight weight = Weight::from_file("w", stored, transposed, type == at::kDouble ? at::kFloat : type);
         Tensors all = tensors(7, kIn, kOut, {4}, type);

@@ -63,7 +63,7 @@ TEST(Weight, ConvertsAndReordersRows) {
   const std::string path = folder.write("w", bytes_of(values));
   for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
     StoredWeight flipped = stored(view_of(path, BlockFormat::f32, {6, 5000}));
-    flipped.place = [](std::int64_t row) -> RowPlace { return {0, 5 - row}; };
+    flipped.place = [](std::int64_t row) -> StoredRow { return {0, 5 - row}; };
     Weight weight = Weight::from_file("w", flipped, false, type);
     EXPECT_TRUE(same_bits(weight.tensor(), values.flip({0}).to(type)));
   }
@@ -75,7 +75,7 @@ TEST(Weight, IsPutTogetherFromParts) {
   const std::string path = folder.write("w", bytes_of(values));
   StoredWeight parts{.views = {view_of(path, BlockFormat::f32, {3, 8}), view_of(path, BlockFormat::f32, {3, 8}, 96)},
                      .shape = {6, 8},
-                     .place = [](std::int64_t row) -> RowPlace {
+                     .place = [](std::int64_t row) -> StoredRow {
                        return {row % 2, row / 2};
                      }};
   Weight weight = Weight::from_file("w", parts, false, at::kFloat);
@@ -138,7 +138,7 @@ TEST(Weight, IsDequantizedWithoutKeepingTheDenseForm) {
   }
   const std::string path = folder.write("w", bytes);
   StoredWeight source = stored(view_of(path, BlockFormat::q4_1, {2, 3, 64}));
-  source.place = [](std::int64_t row) -> RowPlace { return {0, row ^ 1}; };
+  source.place = [](std::int64_t row) -> StoredRow { return {0, row ^ 1}; };
   const Weight weight = Weight::from_file("w", source, false, at::kFloat);
   const at::Tensor whole = dequantized(weight, at::kFloat);
   EXPECT_EQ(weight.dense_bytes(), 0U);

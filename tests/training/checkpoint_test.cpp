@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -123,10 +124,10 @@ TEST(Checkpoint, TheLatestWholeOneIsTaken) {
   write_checkpoint(folder.path(), 40);  // of an earlier run
   write_checkpoint(folder.path(), 10);
   const std::string last = write_checkpoint(folder.path(), 20);
-  EXPECT_EQ(latest_whole_checkpoint(folder.path())->step, 20);
+  EXPECT_EQ(latest_whole_checkpoint(folder.path())->path, folder.path() + "/checkpoint-20");
   EXPECT_TRUE(warnings.empty());
   flip_byte(last + "/inner/adapter.safetensors", 0);
-  EXPECT_EQ(latest_whole_checkpoint(folder.path())->step, 10);
+  EXPECT_EQ(latest_whole_checkpoint(folder.path())->path, folder.path() + "/checkpoint-10");
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_THAT(warnings[0], ::testing::HasSubstr("checkpoint-20/inner/adapter.safetensors"));
   set_log_sink({});
@@ -144,7 +145,7 @@ TEST(Checkpoint, LeftoversOfKilledRunsGo) {
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(names_in(folder.path()).size(), 2u);
-  EXPECT_EQ(latest_whole_checkpoint(folder.path())->step, 10);
+  EXPECT_EQ(latest_whole_checkpoint(folder.path())->path, folder.path() + "/checkpoint-10");
   remove_unfinished_checkpoints(folder.path());
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("checkpoint-10"));
 }

@@ -1,4 +1,5 @@
 // What a step does whatever the method: scaling and clipping, gradients that are absent or not finite, bad input.
+#include <algorithm>
 #include <limits>
 
 #include "expect_error.h"

@@ -2,6 +2,8 @@
 // steps.
 #include "powerhouse/optimizer.h"
 
+#include <algorithm>
+
 #include "expect_error.h"
 #include "training/optimizer_cases.h"
 #include "training/state_codes.h"

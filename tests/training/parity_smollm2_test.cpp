@@ -3,6 +3,8 @@
 // sums and samples.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "parity.h"
 
 namespace powerhouse::testing {

@@ -3,6 +3,8 @@
 // tensors within 1e-3 in the end.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "parity.h"
 
 namespace powerhouse::testing {

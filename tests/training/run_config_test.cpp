@@ -211,6 +211,15 @@ TEST(RunConfig, KeysThatContradictEachOther) {
   expect_error(ErrorKind::format, "warmup", [] { parse("warmup_steps: 3\nwarmup_ratio: 0.1\n"); });
   expect_error(ErrorKind::format, "load_in_4bit", [] { parse("load_in_4bit: true\n"); });
   expect_error(ErrorKind::format, "held-back", [] { parse("early_stopping_patience: 2\n"); });
+  expect_error(ErrorKind::format, "unfrozen_parameters",
+               [] { parse("adapter: lora\nunfrozen_parameters: [lm_head]\n"); });
+  expect_error(ErrorKind::format, "save_steps: has no effect",
+               [] { parse("save_strategy: best\nval_set_size: 2\nsave_steps: 5\n"); });
+  expect_error(ErrorKind::format, "save_steps: has no effect", [] { parse("save_strategy: epoch\nsave_steps: 5\n"); });
+  expect_error(ErrorKind::format, "evals_per_epoch: has no effect",
+               [] { parse("eval_strategy: no\nevals_per_epoch: 2\n"); });
+  expect_error(ErrorKind::format, "no data are held back", [] { parse("eval_steps: 5\n"); });
+  EXPECT_EQ(parse("eval_strategy: steps\neval_steps: 5\nval_set_size: 2\n").eval_steps, 5);
   expect_error(ErrorKind::format, "base_model", [] { parse_training_run("datasets: [{path: d}]\n", "run.yaml"); });
   expect_error(ErrorKind::format, "datasets", [] { parse_training_run("base_model: m\n", "run.yaml"); });
 }
@@ -245,9 +254,9 @@ TEST(RunConfig, BrokenYamlNamesTheLine) {
 TEST(RunConfig, AliasesCannotBlowUpAText) {
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 12; ++i) {
-    const std::string before = "*a" + std::to_string(i - 1);
-    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + before;
-    for (int j = 0; j < 9; ++j) bomb += ", " + before;
+    const std::string number = std::to_string(i), before = std::to_string(i - 1);
+    bomb.append("a").append(number).append(": &a").append(number).append(" [*a").append(before);
+    for (int j = 0; j < 9; ++j) bomb.append(", *a").append(before);
     bomb += "]\n";
   }
   expect_error(ErrorKind::range, "too many", [&] { parse(bomb); });

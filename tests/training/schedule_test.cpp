@@ -39,6 +39,15 @@ TEST(Schedule, RoundsRatiosUpToSteps) {
   EXPECT_LT(learning_rate_multiplier(decay, 9, 10), 1);
 }
 
+TEST(Schedule, BoundsTheWarmupOfARatio) {
+  const ScheduleOptions bounded{.warmup_ratio = 0.5, .max_warmup_steps = 10};
+  EXPECT_LT(learning_rate_multiplier(bounded, 9, 100), 1);
+  EXPECT_EQ(learning_rate_multiplier(bounded, 10, 100), 1);
+  EXPECT_EQ(learning_rate_multiplier(bounded, 4, 8), 1);  // 4 steps are within the bound
+  const ScheduleOptions by_steps{.warmup_steps = 20, .max_warmup_steps = 10};
+  EXPECT_LT(learning_rate_multiplier(by_steps, 19, 100), 1);
+}
+
 TEST(Schedule, EndsLinearAtTheLowestRate) {
   const ScheduleOptions options{.kind = ScheduleKind::linear, .min_lr_ratio = 0.25};
   EXPECT_EQ(learning_rate_multiplier(options, 0, 10), 1);
@@ -56,6 +65,7 @@ TEST(Schedule, RefusesWhatMakesNoSense) {
   expect_range({}, "total_steps", 0, -1);
   expect_range({.warmup_steps = -1}, "warmup_steps");
   expect_range({.warmup_ratio = 1.5}, "warmup_ratio");
+  expect_range({.max_warmup_steps = -1}, "max_warmup_steps");
   expect_range({.min_lr_ratio = -0.1}, "min_lr_ratio");
   expect_range({.kind = ScheduleKind::wsd, .warmup_steps = 6, .decay_steps = 5}, "decay_steps");
   expect_error(ErrorKind::usage, "cosin", [] { schedule_kind("cosin"); });

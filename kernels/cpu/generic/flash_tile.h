@@ -115,11 +115,38 @@ inline Vec flash_read(const T* from, std::int64_t d, std::int64_t size) {
   return from != nullptr && d < size ? read(from + d, lanes(size, d)) : zero();
 }
 
+/// Elements [d, d + kWidth) of a head as operands.
+template <typename T, typename Lane>
+inline void flash_copy(const T* from, std::int64_t d, std::int64_t size, Lane* to) {
+  store_as(to, flash_read(from, d, size));
+}
+/// Those of two, side by side.
+template <typename T, typename Lane>
+inline void flash_copy_pairs(const T* even, const T* odd, std::int64_t d, std::int64_t size, Lane* to) {
+  store_operands(to, flash_read(even, d, size), flash_read(odd, d, size));
+}
+#ifdef POWERHOUSE_DOT_BF16
+// Operands already: their bits.
+inline __m256i flash_bits(const bfloat16* from, std::int64_t d) {
+  return from != nullptr ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + d)) : _mm256_setzero_si256();
+}
+inline void flash_copy(const bfloat16* from, std::int64_t d, std::int64_t size, bfloat16* to) {
+  if (d + kWidth > size) return store_as(to, flash_read(from, d, size));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), flash_bits(from, d));
+}
+inline void flash_copy_pairs(const bfloat16* even, const bfloat16* odd, std::int64_t d, std::int64_t size,
+                             bfloat16* to) {
+  if (d + kWidth > size) return store_operands(to, flash_read(even, d, size), flash_read(odd, d, size));
+  const __m512i first = _mm512_castsi256_si512(flash_bits(even, d));
+  _mm512_storeu_si512(to, interleaved(first, _mm512_castsi256_si512(flash_bits(odd, d))).low);
+}
+#endif
+
 template <typename Lane, typename At>
 inline void flash_place_rows(At at, std::int64_t begin, std::int64_t end, std::int64_t size, Lane* to) {
   const std::int64_t padded = flash_padded(size);
   for (std::int64_t row = begin; row < end; ++row) {
-    for (std::int64_t d = 0; d < padded; d += kWidth) store_as(to + row * padded + d, flash_read(at(row), d, size));
+    for (std::int64_t d = 0; d < padded; d += kWidth) flash_copy(at(row), d, size, to + row * padded + d);
   }
 }
 
@@ -134,7 +161,7 @@ inline void flash_place_groups(At at, std::int64_t begin, std::int64_t end, std:
       const auto* const even = at(row);
       const auto* const odd = at(row + 1);
       for (std::int64_t d = 0; d < padded; d += kWidth) {
-        store_operands(to + row * padded + 2 * d, flash_read(even, d, size), flash_read(odd, d, size));
+        flash_copy_pairs(even, odd, d, size, to + row * padded + 2 * d);
       }
     }
   }
@@ -149,7 +176,7 @@ inline void flash_turn(At at, std::int64_t vectors, std::int64_t size, Lane* to)
     for (std::int64_t d = 0; d < size; d += kLine) {
       for (std::int64_t i = 0; i < 16; ++i) {
         const auto* const from = at(vector + i);
-        for (std::int64_t e = 0; e < kLine; e += kWidth) store_as(block + i * kLine + e, flash_read(from, d + e, size));
+        for (std::int64_t e = 0; e < kLine; e += kWidth) flash_copy(from, d + e, size, block + i * kLine + e);
       }
       turn_words(block, to + d * vectors + vector * kPack, vectors * static_cast<std::int64_t>(sizeof(float)));
     }

@@ -50,17 +50,6 @@ inline void pack_along_k(const bfloat16* from, std::int64_t stride, std::int64_t
   }
 }
 
-/// Elements i of both, side by side: of the first sixteen, and of the others.
-struct Interleaved {
-  __m512i low, high;
-};
-inline Interleaved interleaved(__m512i even, __m512i odd) {
-  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
-                                       5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-  const __m512i high = _mm512_or_si512(low, _mm512_set1_epi16(16));
-  return {_mm512_permutex2var_epi16(even, low, odd), _mm512_permutex2var_epi16(even, high, odd)};
-}
-
 /// Calls op(elements of k, elements of k + 1) for pairs of k, of 32 rows that are neighbours; zeros where there are
 /// none.
 template <typename Op>

@@ -116,6 +116,16 @@ inline Vec round_to<float16>(Vec a) {
 inline void store_operand(bfloat16* to, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));
 }
+/// Elements i of both, side by side: of the first sixteen, and of the others.
+struct Interleaved {
+  __m512i low, high;
+};
+inline Interleaved interleaved(__m512i even, __m512i odd) {
+  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
+                                       5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i high = _mm512_or_si512(low, _mm512_set1_epi16(16));
+  return {_mm512_permutex2var_epi16(even, low, odd), _mm512_permutex2var_epi16(even, high, odd)};
+}
 /// Lane i of both, side by side.
 inline void store_operands(bfloat16* to, Vec even, Vec odd) {
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,

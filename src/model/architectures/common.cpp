@@ -127,7 +127,9 @@ void write_ropes(HfConfig& io, const ModelConfig& model) {
   }
   // A model with layers of one kind alone says the same of both.
   for (const char* kind : {"full_attention", "sliding_attention"}) {
-    if (nested.find(kind) == nullptr) nested[kind] = nested.begin()->second;
+    if (nested.find(kind) != nullptr) continue;
+    Json other = nested.begin()->second;  // a copy: what nested holds moves where a key is added
+    nested[kind] = std::move(other);
   }
   io.out()["rope_parameters"] = std::move(nested);
 }
@@ -188,7 +190,7 @@ void gemma_scores(HfConfig& io, ModelConfig& model, Block& block, std::optional<
     scalar = std::pow(scale, -2.0);
     if (query_scale(std::round(scalar)) == static_cast<float>(scale)) scalar = std::round(scalar);
   }
-  io.number("query_pre_attn_scalar", scalar, 256);
+  io.whole_number("query_pre_attn_scalar", scalar, 256);
   if (io.reading()) {
     block.attention.scale = query_scale(scalar);
     block.attention.softcap = attention_cap;

@@ -38,9 +38,9 @@ void attention_keys(HfConfig& io, Block& block) {
   io.only("prefix_lm", false);
   io.only("attn_type", "multihead_attention");
   // transformers does not look at this key: its slopes are always those of 8. GGUF's are its own.
-  float bias_max = block.alibi.bias_max;
-  io.number("alibi_bias_max", bias_max, 8.0);
-  warn_unless(bias_max == 8.0f, "attn_config.alibi_bias_max");
+  double bias_max = block.alibi.bias_max;
+  io.whole_number("alibi_bias_max", bias_max, 8.0);
+  warn_unless(bias_max == 8.0, "attn_config.alibi_bias_max");
   io.optional("clip_qkv", block.attention.clip_qkv);
   io.optional("softmax_scale", block.attention.scale);
 }

@@ -17,7 +17,11 @@ namespace {
 class PromptCompletion final : public Shape {
  public:
   PromptCompletion(const Tokenizer& tokenizer, const DatasetSource& source, const DatasetOptions& options)
-      : tokenizer_(tokenizer), source_(source), options_(options) {
+      : tokenizer_(tokenizer),
+        source_(source),
+        options_(options),
+        prompt_(part_of(source, "prompt")),
+        completion_(part_of(source, "completion")) {
     const Json tokens = Json::parse(tokenizer.special_tokens_json(), "special tokens");
     eos_ = tokens.string_or("eos_token", "");
   }
@@ -47,11 +51,11 @@ class PromptCompletion final : public Shape {
 
   std::string content(const Record& row) const override {
     std::string out;
-    for (const char* name : {"prompt", "completion"}) {
+    for (const auto& [name, messages] : {std::pair("prompt", &prompt_), std::pair("completion", &completion_)}) {
       const Json& value = column(row.columns, name);
       append_part(out, name);
       if (value.is_array()) {
-        append_messages(out, ChatMessages(part_of(name)).read(row.columns).messages);
+        append_messages(out, messages->read(row.columns).messages);
       } else {
         append_part(out, text_column(row.columns, name));
       }
@@ -61,8 +65,8 @@ class PromptCompletion final : public Shape {
 
  private:
   std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>> conversational(const Record& row) const {
-    const Conversation prompt = ChatMessages(part_of("prompt")).read(row.columns);
-    const Conversation completion = ChatMessages(part_of("completion")).read(row.columns);
+    const Conversation prompt = prompt_.read(row.columns);
+    const Conversation completion = completion_.read(row.columns);
     Json::Array both = prompt.messages;
     both.insert(both.end(), completion.messages.begin(), completion.messages.end());
     const ChatTemplate& chat_template = this->chat_template();
@@ -73,11 +77,10 @@ class PromptCompletion final : public Shape {
   }
 
   // Messages in one of the two columns; a system message of its own belongs to the prompt.
-  DatasetSource part_of(const std::string& name) const {
-    DatasetSource part = source_;
-    part.field_messages = name;
-    if (name == "completion") part.field_system.clear();
-    return part;
+  static DatasetSource part_of(DatasetSource source, const std::string& name) {
+    source.field_messages = name;
+    if (name == "completion") source.field_system.clear();
+    return source;
   }
 
   // Made when the first row needs it: rows of strings go without.
@@ -89,6 +92,7 @@ class PromptCompletion final : public Shape {
   Tokenizer tokenizer_;
   DatasetSource source_;
   DatasetOptions options_;
+  ChatMessages prompt_, completion_;
   std::string eos_;
   mutable std::once_flag made_;
   mutable std::optional<ChatTemplate> template_;

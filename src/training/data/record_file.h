@@ -1,5 +1,6 @@
-// RecordFile: a file as numbered rows, read where they lie. The index holds eight bytes a row and a line number every
-// 1024 rows; the bytes stay in a mapping whose pages the system takes back, so a file may be larger than memory.
+// RecordFile: a file as numbered rows, read where they lie. The index holds eight bytes a row, and as many for its line
+// where rows do not follow line by line; the bytes stay in a mapping whose pages the system takes back, so a file may
+// be larger than memory.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,6 @@ struct Record {
 class RecordIndex {
  public:
   static constexpr std::uint64_t kContinues = std::uint64_t{1} << 63;
-  static constexpr std::int64_t kLineStride = 1024;
 
   /// `line` is that of `offset`, from 1. `continues`: a further piece of the document before.
   void add(std::uint64_t offset, std::int64_t line, bool continues = false);
@@ -41,12 +41,15 @@ class RecordIndex {
   bool continues(std::int64_t row) const {
     return row < rows() && (offsets_[static_cast<std::size_t>(row)] & kContinues) != 0;
   }
-  /// The line that a row begins on, counted from the last mark before it.
-  std::int64_t line(std::int64_t row, std::string_view text) const;
+  /// The line that a row begins on.
+  std::int64_t line(std::int64_t row) const {
+    return lines_.empty() ? first_line_ + row : lines_[static_cast<std::size_t>(row)];
+  }
 
  private:
   std::vector<std::uint64_t> offsets_;
-  std::vector<std::int64_t> line_marks_;  // of every kLineStride-th row
+  std::int64_t first_line_ = 1;
+  std::vector<std::int64_t> lines_;  // of all rows; empty while each stands a line behind the one before
 };
 
 class RecordFile {
@@ -58,7 +61,7 @@ class RecordFile {
   std::int64_t rows() const { return index_.rows(); }
   /// Bytes of the file that a row takes.
   std::uint64_t bytes(std::int64_t row) const { return index_.end(row) - index_.begin(row); }
-  std::int64_t line(std::int64_t row) const { return index_.line(row, file_->text()); }
+  std::int64_t line(std::int64_t row) const { return index_.line(row); }
   RowPlace place(std::int64_t row) const { return {path(), line(row)}; }
   /// Error{format} names file and line.
   Record read(std::int64_t row) const;

@@ -50,15 +50,13 @@ struct Cursor {
 }  // namespace
 
 void RecordIndex::add(std::uint64_t offset, std::int64_t line, bool continues) {
-  if (offsets_.size() % kLineStride == 0) line_marks_.push_back(line);
+  const auto row = static_cast<std::int64_t>(offsets_.size());
+  if (row == 0) first_line_ = line;
+  if (lines_.empty() && line != first_line_ + row) {
+    for (std::int64_t before = 0; before < row; ++before) lines_.push_back(first_line_ + before);
+  }
+  if (!lines_.empty()) lines_.push_back(line);
   offsets_.push_back(offset | (continues ? kContinues : 0));
-}
-
-std::int64_t RecordIndex::line(std::int64_t row, std::string_view text) const {
-  const std::int64_t mark = row / kLineStride;
-  const auto from = text.begin() + static_cast<std::ptrdiff_t>(begin(mark * kLineStride));
-  return line_marks_[static_cast<std::size_t>(mark)] +
-         std::count(from, text.begin() + static_cast<std::ptrdiff_t>(begin(row)), '\n');
 }
 
 RecordIndex index_json_lines(std::string_view text, std::size_t at) {
