@@ -1,10 +1,10 @@
 // Sums of matrix products of bf16, for training: C = A1 B1 + A2 B2 + ..., each operand turned whichever way.
 //
-// Both operands are packed: sixteen rows side by side, two elements of k each, so that a register of B meets pairs of A
-// that are repeated from memory (Goto and van de Geijn 2008, with the dot products of AVX512_BF16). A block of B's
-// columns is packed once, and blocks of A that stay in the second-level cache are multiplied by it; packing costs a
-// percent or two of products with a hundred rows. An element is summed in the order of terms and k, in passes,
-// whatever is computed beside it.
+// B is packed: sixteen rows side by side, two elements of k each, so that a register of it meets pairs of A that are
+// repeated from memory (Goto and van de Geijn 2008, with the dot products of AVX512_BF16). A block of B's columns is
+// packed once, and blocks of A that stay in the second-level cache are multiplied by it. Pairs of A that are neighbours
+// are read where they lie, others are packed too; for a few rows B is not worth packing. An element is summed in the
+// order of terms and k, in passes, whatever is computed beside it.
 #pragma once
 
 #include <cstdint>
