@@ -14,8 +14,15 @@ namespace {
 // Below this a tile is mostly empty.
 constexpr std::int64_t kFewest = 8;
 
+std::int64_t depth_of(std::span<const MatrixPair> pairs) {
+  std::int64_t depth = 0;
+  for (const MatrixPair& pair : pairs) depth += pair.a.size(1);
+  return depth;
+}
+
 bool kernel_takes(const at::Tensor& y, std::span<const MatrixPair> pairs) {
   if (cpu::kernels().matmul == nullptr || y.stride(1) != 1 || std::min(y.size(0), y.size(1)) < kFewest) return false;
+  if (depth_of(pairs) == 0) return false;
   return std::all_of(pairs.begin(), pairs.end(), [](const MatrixPair& pair) {
     return pair.a.is_cpu() && pair.a.scalar_type() == at::kBFloat16 && pair.b.scalar_type() == at::kBFloat16;
   });
@@ -23,12 +30,6 @@ bool kernel_takes(const at::Tensor& y, std::span<const MatrixPair> pairs) {
 
 // A matrix of which one stride is 1.
 at::Tensor walkable(const at::Tensor& x) { return x.stride(0) == 1 || x.stride(1) == 1 ? x : x.contiguous(); }
-
-std::int64_t depth_of(std::span<const MatrixPair> pairs) {
-  std::int64_t depth = 0;
-  for (const MatrixPair& pair : pairs) depth += pair.a.size(1);
-  return depth;
-}
 
 // Blocks of y that threads take one by one: several a thread, so that none waits long for another. Those of the same
 // columns share what is packed of B, unless the depth comes in several passes, so that rows are cut finer.

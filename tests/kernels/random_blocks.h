@@ -37,7 +37,7 @@ inline std::vector<std::uint8_t> random_blocks(BlockFormat format, std::int64_t 
   std::uniform_real_distribution<float> uniform(-0.01f, 0.01f);
   for (std::size_t block = 0; block < bytes.size(); block += static_cast<std::size_t>(info.block_bytes)) {
     for (const int place : {scale, min}) {
-      if (place < 0) continue;
+      if (place < 0 || place + 2 > info.block_bytes) continue;
       const auto value = rounded<float16>(uniform(engine));
       std::memcpy(bytes.data() + block + place, &value, 2);
     }

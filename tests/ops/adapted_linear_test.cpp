@@ -287,5 +287,14 @@ TEST(AdaptedLinears, EqualMapsOneByOne) {
   }
 }
 
+TEST(AdaptedLinears, GradientsOfNoRowsAreZero) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Tensors all = tensors(0, 64, 200, {16}, type);
+    for (const at::Tensor& gradient : gradients([](const Tensors& t) { return by_op(t); }, all)) {
+      EXPECT_EQ(gradient.abs().sum().item<double>(), 0.0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace powerhouse
