@@ -3,8 +3,8 @@
 // time, or leaves holes between long-lived ones.
 //
 // A dropped block waits for the next tensor of its size (an eighth of a power of two is one size). What waits and what
-// lives are together never more than what once lived at the same time: before the pool asks the system for more than
-// that, the blocks that waited longest go back. So the peak is that of the tensors alone.
+// lives are together at most an eighth more than what once lived at the same time: before the pool asks the system for
+// more than that, the blocks that waited longest go back.
 #pragma once
 
 #include <cstddef>

@@ -106,7 +106,7 @@ class Pool final : public c10::Allocator {
       usage_.waiting -= size;
       return keep(data, size);
     }
-    while (!waiting_.empty() && usage_.live + usage_.waiting + size > usage_.most_live) unmap_oldest();
+    while (!waiting_.empty() && usage_.live + usage_.waiting + size > most_kept()) unmap_oldest();
     void* data = map(size);
     while (data == nullptr && !waiting_.empty()) {
       unmap_oldest();
@@ -114,6 +114,9 @@ class Pool final : public c10::Allocator {
     }
     return data == nullptr ? nullptr : keep(data, size);
   }
+
+  // Sizes come in another order than they went: without room to spare, a step in full asked for 6 % of its time.
+  std::size_t most_kept() const { return usage_.most_live + usage_.most_live / 8; }
 
   void* keep(void* data, std::size_t size) {
     sizes_.emplace(data, size);

@@ -52,7 +52,7 @@ TEST_F(Pooled, SizesAreToAnEighth) {
   EXPECT_NE(bytes(3 * kMiB).const_data_ptr(), first);
 }
 
-TEST_F(Pooled, NeverHoldsMoreThanOnceLived) {
+TEST_F(Pooled, HoldsLittleMoreThanOnceLived) {
   const PooledTensors pool;
   std::size_t most = 0;
   std::vector<at::Tensor> kept;
@@ -62,7 +62,7 @@ TEST_F(Pooled, NeverHoldsMoreThanOnceLived) {
     most = std::max(most, PooledTensors::usage().live);
     if (i % 7 == 6) kept.erase(kept.begin());
     EXPECT_EQ(PooledTensors::usage().most_live, most);
-    EXPECT_LE(held(), most);
+    EXPECT_LE(held(), most + most / 8);
   }
 }
 
