@@ -68,8 +68,8 @@ struct TrainingOptions {
   bool save_best = false;             ///< also whenever an evaluation is the best
   std::int64_t save_total_limit = 4;  ///< older checkpoints of this run go, but never the best; 0: all stay
   bool load_best_model_at_end = false;
-  /// A checkpoint folder, or "auto": the latest whole one of output_dir, else a new run. A damaged one is
-  /// Error{format}, with "auto" a warning, and the one before is taken.
+  /// A checkpoint folder, or the latest whole one of output_dir: "latest" is Error{not_found} where there is none,
+  /// "auto" a new run. A damaged one is Error{format}, of the latest a warning, and the one before is taken.
   std::string resume_from_checkpoint{};
 
   LossWatchdog watchdog{};

@@ -29,7 +29,6 @@ class EventFile {
   const std::string& path() const { return path_; }
 
  private:
-
   std::string path_;
   int fd_ = -1;
 };

@@ -7,7 +7,6 @@
 #include "powerhouse/log.h"
 #include "powerhouse/training_run.h"
 #include "support/json.h"
-#include "training/checkpoint.h"
 #include "training/model_state.h"
 #include "training/run_model.h"
 #include "training/run_options.h"
@@ -60,13 +59,6 @@ void check_length(const TrainingRun& run, const CausalLM& model, const Dataset& 
       {.field = "sequence_len", .expected = "at most " + std::to_string(context), .found = std::to_string(longest)});
 }
 
-// What `true` promises; auto_resume_from_checkpoints takes a new run too.
-std::string checkpoint_to_resume(const TrainingRun& run) {
-  if (const auto latest = latest_whole_checkpoint(run.output_dir)) return latest->path;
-  throw Error(ErrorKind::not_found, "no whole checkpoint to resume from",
-              {.file = run.output_dir, .field = "resume_from_checkpoint"});
-}
-
 RunData open_data(const TrainingRun& run, const Tokenizer& tokenizer) {
   const DatasetOptions options = dataset_options(run);
   const Dataset data = Dataset::open(tokenizer, run.datasets, options);
@@ -83,8 +75,7 @@ RunData open_data(const TrainingRun& run, const Tokenizer& tokenizer) {
 }  // namespace
 
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
-  TrainingOptions options = training_options(run);
-  if (run.resume_from_checkpoint == "true") options.resume_from_checkpoint = checkpoint_to_resume(run);
+  const TrainingOptions options = training_options(run);
   const Tokenizer tokenizer = run_tokenizer(run);
   const RunData data = open_data(run, tokenizer);
   log_notices(run);

@@ -1,15 +1,9 @@
 #include "training/run_files.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <ctime>
 
 #include "powerhouse/device.h"
-#include "powerhouse/error.h"
 #include "powerhouse/version.h"
 #include "support/atomic_write.h"
 
@@ -52,23 +46,12 @@ JsonObject row_of(const Evaluation& evaluation) {
 
 }  // namespace
 
-FolderLock::~FolderLock() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-void FolderLock::take(const std::string& folder) {
-  fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd_ < 0 || ::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-  throw Error(ErrorKind::usage, "another run writes into this folder", {.file = folder, .field = "output_dir"});
-}
-
 RunFiles::RunFiles(const TrainingOptions& options, std::int64_t first_step, bool resumed, std::int64_t total_steps,
                    Facts facts)
     : folder_(options.output_dir),
       facts_(std::move(facts)),
       progress_(options.progress, first_step, total_steps, options.logging_steps) {
   if (folder_.empty()) return;
-  lock_.take(folder_);
   const std::int64_t keep = resumed ? first_step : -1;
   log_ = std::make_unique<RowLog>(folder_ + "/train_log.jsonl", keep);
   order_ = std::make_unique<RowLog>(folder_ + "/data_order.jsonl", keep);

@@ -14,24 +14,9 @@
 
 namespace powerhouse {
 
-/// Keeps other runs out of a folder; it goes with the process, however that ends.
-class FolderLock {
- public:
-  FolderLock() = default;
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-  ~FolderLock();
-  /// Error{usage} where another run has it. File systems without locks do without.
-  void take(const std::string& folder);
-
- private:
-  int fd_ = -1;
-};
-
 class RunFiles {
  public:
   /// Without an output_dir nothing is written. Logs keep the rows of steps up to `first_step`; of a new run, none.
-  /// Error{usage} where another run writes there: each would replace what the other leaves.
   RunFiles(const TrainingOptions& options, std::int64_t first_step, bool resumed, std::int64_t total_steps,
            Facts facts);
 
@@ -44,7 +29,6 @@ class RunFiles {
 
  private:
   std::string folder_;
-  FolderLock lock_;
   Facts facts_;
   Progress progress_;
   std::unique_ptr<RowLog> log_, order_;

@@ -93,7 +93,7 @@ TrainingOptions training_options(const TrainingRun& run) {
       .save_best = run.save_strategy == "best",
       .save_total_limit = run.save_total_limit,
       .load_best_model_at_end = run.load_best_model_at_end,
-      .resume_from_checkpoint = run.resume_from_checkpoint == "true" ? "auto" : run.resume_from_checkpoint,
+      .resume_from_checkpoint = run.resume_from_checkpoint == "true" ? "latest" : run.resume_from_checkpoint,
       .watchdog = {.threshold = run.loss_watchdog_threshold, .patience = run.loss_watchdog_patience},
       .logging_steps = run.logging_steps,
       .tensorboard = run.use_tensorboard};

@@ -38,8 +38,8 @@ void check_options(const TrainingOptions& options, const CausalLM& model, bool v
   check(!needs_evaluation || validation, "validation", "held-back rows, to know what is best");
   check(!needs_evaluation || is_asked(options.evaluation), "evaluation", "steps or epochs, to know what is best");
   check(!options.load_best_model_at_end || !options.output_dir.empty(), "load_best_model_at_end", "an output_dir");
-  check(options.resume_from_checkpoint != "auto" || !options.output_dir.empty(), "resume_from_checkpoint",
-        "an output_dir");
+  const bool by_time = options.resume_from_checkpoint == "auto" || options.resume_from_checkpoint == "latest";
+  check(!by_time || !options.output_dir.empty(), "resume_from_checkpoint", "an output_dir");
 }
 
 StepPlan make_plan(const Dataset& train, const TrainingOptions& options) {

@@ -40,6 +40,18 @@ std::uint64_t dropout_key(std::uint64_t seed, std::int64_t step, std::size_t pas
   return std::uint64_t{words[1]} << 32 | words[0];
 }
 
+// What "latest" promises; "auto" takes a new run too.
+std::optional<WholeCheckpoint> latest_checkpoint(const TrainingOptions& options) {
+  auto latest = latest_whole_checkpoint(options.output_dir);
+  if (latest) return latest;
+  if (options.resume_from_checkpoint == "latest") {
+    throw Error(ErrorKind::not_found, "no whole checkpoint to resume from",
+                {.file = options.output_dir, .field = "resume_from_checkpoint"});
+  }
+  log(LogLevel::info, "no checkpoint to resume from: a new run");
+  return latest;
+}
+
 std::string new_run_id() { return std::to_string(microseconds_now()) + "-" + std::to_string(::getpid()); }
 
 }  // namespace
@@ -88,20 +100,17 @@ void TrainingLoop::begin() {
   state_.gradient_accumulation_steps = options_.gradient_accumulation_steps;
   std::string from = options_.resume_from_checkpoint;
   while (from.size() > 1 && from.ends_with('/')) from.pop_back();
+  const bool by_time = from == "auto" || from == "latest";
+  const std::optional<WholeCheckpoint> latest = by_time ? latest_checkpoint(options_) : std::nullopt;
+  if (by_time) from = latest ? latest->path : "";
   if (!options_.output_dir.empty()) {
     std::error_code error;
     std::filesystem::create_directories(options_.output_dir, error);
     if (error) throw Error(ErrorKind::io, "cannot make the folder: " + error.message(), {.file = options_.output_dir});
+    lock_.take(options_.output_dir);
     remove_unfinished_checkpoints(options_.output_dir);
   }
-  if (from == "auto") {
-    const auto latest = latest_whole_checkpoint(options_.output_dir);
-    if (!latest) log(LogLevel::info, "no checkpoint to resume from: a new run");
-    if (latest) resume(latest->path, latest->state);
-    from = latest ? latest->path : "";
-  } else if (!from.empty()) {
-    resume(from, read_checkpoint(from));
-  }
+  if (!from.empty()) resume(from, latest ? latest->state : read_checkpoint(from));
   const std::int64_t total = parts_.plan.total_steps();
   const Facts facts{{"model", parts_.model.config().architecture + ", " + std::string(to_string(parts_.model.dtype()))},
                     {"rows", std::to_string(parts_.train.size())},

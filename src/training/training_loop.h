@@ -10,6 +10,7 @@
 #include "powerhouse/optimizer.h"
 #include "powerhouse/trainer.h"
 #include "training/checkpoint.h"
+#include "training/folder_lock.h"
 #include "training/run_files.h"
 #include "training/step_plan.h"
 #include "training/trainer_state.h"
@@ -67,6 +68,7 @@ class TrainingLoop {
   Optimizer optimizer_;
   Watchdog watchdog_;
   TrainerState state_;
+  FolderLock lock_;  // of output_dir
   std::unique_ptr<RunFiles> files_;
   TrainingControl control_;
   std::string last_checkpoint_{};  // of this run

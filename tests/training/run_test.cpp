@@ -1,6 +1,7 @@
 // Whole runs from YAML: what they leave, and what a person who asks for the impossible is told before anything is lost.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <limits>
@@ -11,7 +12,7 @@
 #include "powerhouse/trainer.h"
 #include "powerhouse/training_run.h"
 #include "training/checkpoint.h"
-#include "training/run_files.h"
+#include "training/folder_lock.h"
 #include "training/tiny_run.h"
 
 namespace powerhouse {
@@ -133,10 +134,13 @@ TEST_F(RunTest, ARunOfSkippedStepsAloneIsAnError) {
 }
 
 TEST_F(RunTest, TwoRunsDoNotShareAFolder) {
-  fs::create_directories(out_);
+  const std::string unfinished = folder_.file("out/.checkpoint-3.writing-" + std::to_string(::getpid()));
+  fs::create_directories(unfinished);
   {
-    const RunFiles other({.output_dir = out_, .progress = false}, 0, false, 1, {});
+    FolderLock other;
+    other.take(out_);
     refused(ErrorKind::usage, "output_dir: another run", {});
+    EXPECT_TRUE(fs::exists(unfinished)) << "it is the other's";
   }
   EXPECT_EQ(run({}).end, TrainingEnd::finished);
 }
