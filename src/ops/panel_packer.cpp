@@ -23,9 +23,8 @@ void PanelPacker::add(std::int64_t panels, std::function<void(std::int64_t)> pac
 }
 
 void PanelPacker::run() {
-  std::atomic<std::int64_t> next{0};
-  parallel_for(team_threads(), 1, [&](std::int64_t, std::int64_t) {
-    for (std::int64_t piece = next++; piece < pieces_; piece = next++) run_piece(piece);
+  claim_items(pieces_, [&](const auto& claim) {
+    for (std::int64_t piece = claim(); piece < pieces_; piece = claim()) run_piece(piece);
   });
   work_.clear();
   pieces_ = 0;

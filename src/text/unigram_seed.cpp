@@ -1,7 +1,6 @@
 #include "text/unigram_seed.h"
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <numeric>
 
@@ -38,9 +37,10 @@ class SubstringFinder {
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return size_of(a) > size_of(b); });
     std::vector<std::vector<Substring>> found(buckets_.size());
-    std::atomic<std::size_t> next{0};
-    parallel_for(team_threads(), 1, [&](std::int64_t, std::int64_t) {
-      for (std::size_t i = 0; (i = next.fetch_add(1)) < order.size();) found[order[i]] = find_in(buckets_[order[i]]);
+    claim_items(static_cast<std::int64_t>(order.size()), [&](const auto& claim) {
+      for (auto i = static_cast<std::size_t>(claim()); i < order.size(); i = static_cast<std::size_t>(claim())) {
+        found[order[i]] = find_in(buckets_[order[i]]);
+      }
     });
     std::vector<Substring> all;
     for (const auto& part : found) all.insert(all.end(), part.begin(), part.end());

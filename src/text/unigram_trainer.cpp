@@ -38,9 +38,8 @@ double digamma(double x) {
 // Calls body(item) for all of [0, count) on the team; who takes what is left to chance.
 template <typename Body>
 void for_each_in_parallel(std::size_t count, std::size_t at_once, Body&& body) {
-  std::atomic<std::size_t> next{0};
-  parallel_for(team_threads(), 1, [&](std::int64_t, std::int64_t) {
-    for (std::size_t begin = 0; (begin = next.fetch_add(at_once)) < count;) {
+  claim_items(static_cast<std::int64_t>((count + at_once - 1) / at_once), [&](const auto& claim) {
+    for (std::size_t begin = 0; (begin = static_cast<std::size_t>(claim()) * at_once) < count;) {
       body(begin, std::min(begin + at_once, count));
     }
   });
