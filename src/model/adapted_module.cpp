@@ -19,8 +19,8 @@ at::Tensor matrix_of(const BaseModule& base, const ModuleAdapters& adapters, con
   return base.weight.handed_out_transposed() ? matrix.transpose(-2, -1) : matrix;
 }
 
-at::Tensor bias_of(const BaseModule& base, const ModuleAdapters& adapters, const at::Tensor& x) {
-  return adapters.bias.defined() ? adapters.bias.to(x.scalar_type()) : base.bias;
+at::Tensor bias_of(const BaseModule& base, const ModuleAdapters& adapters, at::ScalarType type) {
+  return adapters.bias.defined() ? adapters.bias.to(type) : base.bias;
 }
 
 // (x Aᵀ) Bᵀ in x's type.
@@ -44,10 +44,11 @@ ops::LowRankTerm drawn(const ModuleTerm& term, std::size_t place, const AdaptedP
   return out;
 }
 
-std::vector<ops::LowRankTerm> drawn_terms(const ModuleAdapters& adapters, const AdaptedPass& pass) {
-  std::vector<ops::LowRankTerm> terms;
-  for (std::size_t i = 0; i < adapters.terms.size(); ++i) terms.push_back(drawn(adapters.terms[i], i, pass));
-  return terms;
+ops::LinearPart plain_part(const BaseModule& base, const ModuleAdapters& adapters, const at::Tensor& bias,
+                           const AdaptedPass& pass) {
+  ops::LinearPart part{.weight = base.weight, .bias = bias};
+  for (std::size_t i = 0; i < adapters.terms.size(); ++i) part.terms.push_back(drawn(adapters.terms[i], i, pass));
+  return part;
 }
 
 // y with a term added: plain LoRA, or DoRA (Liu et al. 2024), which also scales what was there.
@@ -64,7 +65,7 @@ at::Tensor with_term(const at::Tensor& y, const at::Tensor& x, const BaseModule&
   at::Tensor plain = y;
   if (own.dropout.rate > 0.0f) {
     plain = ops::linear(seen, matrix, {}, pass.numerics);
-  } else if (const at::Tensor bias = bias_of(base, adapters, x); bias.defined()) {
+  } else if (const at::Tensor bias = bias_of(base, adapters, x.scalar_type()); bias.defined()) {
     plain = y.sub(bias);
   }
   return y.add(factor.sub(1).mul(plain)).add(factor.mul(product), own.scale);
@@ -79,9 +80,9 @@ bool is_plain(const ModuleAdapters& adapters) {
 at::Tensor product(const at::Tensor& input, const BaseModule& base, const ModuleAdapters& adapters,
                    const AdaptedPass& pass, bool in_f32) {
   const at::Tensor x = adapters.input_scale.defined() ? input.mul(adapters.input_scale).to(input.scalar_type()) : input;
-  const at::Tensor bias = bias_of(base, adapters, x);
+  const at::Tensor bias = bias_of(base, adapters, x.scalar_type());
   if (is_plain(adapters) && !in_f32) {
-    ops::LinearPart part{.weight = base.weight, .bias = bias, .terms = drawn_terms(adapters, pass)};
+    ops::LinearPart part = plain_part(base, adapters, bias, pass);
     if (!pass.keep_blocks) part.matrix = base.weight.matrix();
     return ops::adapted_linears(x, {&part, 1}, pass.numerics)[0];
   }
@@ -112,12 +113,9 @@ at::Tensor expert_product(const at::Tensor& x, const LayerWeights& weights, Role
 
 std::optional<ops::LinearPart> linear_part(const BaseModule& base, const ModuleAdapters* adapters,
                                            const AdaptedPass& pass) {
-  ops::LinearPart part{.weight = base.weight, .bias = base.bias};
-  if (adapters == nullptr) return part;
+  if (adapters == nullptr) return ops::LinearPart{.weight = base.weight, .bias = base.bias};
   if (!is_plain(*adapters) || adapters->input_scale.defined()) return std::nullopt;
-  if (adapters->bias.defined()) part.bias = adapters->bias.to(base.weight.compute_type());
-  part.terms = drawn_terms(*adapters, pass);
-  return part;
+  return plain_part(base, *adapters, bias_of(base, *adapters, base.weight.compute_type()), pass);
 }
 
 at::Tensor adapted_product(const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,

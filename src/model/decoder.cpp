@@ -286,8 +286,9 @@ QueryKeyValue Decoder::project(const Pass& pass, std::int64_t layer, const at::T
   if (!fused && pass.training != nullptr) {
     constexpr std::array kRoles = {Role::q_proj, Role::k_proj, Role::v_proj};
     const std::vector<at::Tensor> all = linears(pass, layer, kRoles, x);
-    const auto place = [&](Role role) { return std::find(kRoles.begin(), kRoles.end(), role) - kRoles.begin(); };
-    return powerhouse::project(choice, [&](Role role) { return all[static_cast<std::size_t>(place(role))]; });
+    return powerhouse::project(choice, [&](Role role) {
+      return all[role == Role::q_proj ? 0 : role == Role::k_proj ? 1 : 2];
+    });
   }
   if (!arithmetic.planned() || !fused || adapted) {
     return powerhouse::project(choice, [&](Role role) { return linear(pass, layer, role, x); });

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "model/parameters.h"
+#include "ops/linear_cross_entropy.h"
 #include "powerhouse/inspect.h"
 #include "powerhouse/token_scores.h"
 
@@ -10,7 +11,6 @@ namespace {
 
 constexpr std::int64_t kLoraRank = 16;
 constexpr std::int64_t kPassRows = 512;
-constexpr double kChunkBytes = 64 << 20;                               // of ops/linear_cross_entropy.h
 constexpr double kNf4Bits = 4.0 + 8.0 / 64.0 + 32.0 / (64.0 * 256.0);  // codes, 8-bit scales, scales of those
 
 // Parameters that training tells apart.
@@ -67,7 +67,8 @@ std::size_t bytes(double value) { return static_cast<std::size_t>(std::clamp(val
 // Where a training pass in bf16 holds most: what the backward pass needs, and a chunk of the head's logits.
 double of_training(const ModelConfig& config, std::int64_t tokens) {
   const double logits = 4.0 * static_cast<double>(tokens) * static_cast<double>(config.vocab_size);
-  return static_cast<double>(activation_bytes(config, tokens, Dtype::bf16)) + std::min(logits, kChunkBytes);
+  return static_cast<double>(activation_bytes(config, tokens, Dtype::bf16)) +
+         std::min(logits, static_cast<double>(ops::CrossEntropyOptions{}.chunk_bytes));
 }
 
 double of_one_pass(const ModelConfig& config, std::int64_t rows, double width) {

@@ -58,7 +58,7 @@ void for_runs(const std::vector<Term>& terms, Body body) {
   }
 }
 
-// Places [first, end) of a run side by side: `place_of` of each term's input, [rank, .].
+// A of a run's terms below one another, [their ranks, in].
 at::Tensor stacked_a(at::TensorList inputs, const Details& details, std::size_t first, std::size_t end,
                      at::ScalarType type) {
   std::vector<at::Tensor> all;

@@ -41,7 +41,6 @@ struct FlashScratch {
 };
 
 struct FlashTile {
-  std::int64_t kv_head;
   std::int64_t head;  // the first query head
   std::int64_t first_row;
   std::int64_t used;     // query vectors
@@ -81,7 +80,6 @@ template <typename Op>
 inline void flash_tiles(const FlashParams& params, const FlashPart& part, std::int64_t kv_head, Op op) {
   const std::int64_t rows = flash_rows(params.group);
   FlashTile tile{};
-  tile.kv_head = kv_head;
   tile.head = kv_head * params.group;
   tile.group = params.group;
   tile.padded = flash_padded(params.head_dim);
