@@ -1,21 +1,18 @@
 #include "ops/adapted_linear.h"
 
-#include <sstream>
-
 #include "ops/dequantize.h"
 #include "ops/linear.h"
 #include "ops/linear_node.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/shape_text.h"
 
 namespace powerhouse::ops {
 namespace {
 
 [[noreturn]] void wrong_shape(const char* field, const std::string& expected, const at::Tensor& found) {
-  std::ostringstream sizes;
-  if (found.defined()) sizes << found.sizes();
   throw Error(ErrorKind::usage, "a tensor of the wrong shape in a linear map",
-              {.field = field, .expected = expected, .found = found.defined() ? sizes.str() : "none"});
+              {.field = field, .expected = expected, .found = found.defined() ? shape_text(found.sizes()) : "none"});
 }
 
 void check_shapes(const at::Tensor& x, std::int64_t out, std::int64_t in, const at::Tensor& bias,
