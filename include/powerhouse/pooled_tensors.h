@@ -2,9 +2,9 @@
 // drops the same sizes over and over; malloc gives large ones back to the system each time, whose fresh pages cost
 // time, or leaves holes between long-lived ones.
 //
-// A dropped block waits for the next tensor of its size (an eighth of a power of two is one size). What waits and what
-// lives are together at most an eighth more than what once lived at the same time: before the pool asks the system for
-// more than that, the blocks that waited longest go back.
+// The pool cuts blocks from one range of addresses, each from the tightest free place, and joins free neighbours: what
+// it holds is the most that once lived at the same time and little more (SmolLM2's steps: 0.2 %), and once a step has
+// run the next one asks the system for nothing.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace powerhouse {
 
-/// While one lives, CPU tensors of 256 KiB and more come from the pool, in the whole process; with the last one the
-/// blocks that wait go back to the system. Tensors may outlive it. Made and destroyed while no other thread makes
+/// While one lives, CPU tensors of 256 KiB and more come from the pool, in the whole process; with the last one what
+/// is free goes back to the system. Tensors may outlive it. Made and destroyed while no other thread makes
 /// tensors. Does nothing under the sanitizers, which watch malloc.
 class POWERHOUSE_API PooledTensors {
  public:
@@ -23,7 +23,7 @@ class POWERHOUSE_API PooledTensors {
   PooledTensors(const PooledTensors&) = delete;
   PooledTensors& operator=(const PooledTensors&) = delete;
 
-  /// Bytes of the pool's blocks now, and the most that lived at once.
+  /// Bytes in tensors now, bytes free but held, and the most in tensors at once.
   struct Usage {
     std::size_t live = 0, waiting = 0, most_live = 0;
   };

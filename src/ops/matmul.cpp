@@ -43,7 +43,7 @@ void cut(cpu::MatmulParams& params, std::int64_t depth) {
     return std::max<std::int64_t>(1, blocks(count, parts * unit)) * unit;
   };
   const std::int64_t most = cpu::matmul_most_columns(passes ? cpu::kMatmulPass : depth);
-  std::int64_t columns = blocks(params.columns, most);
+  std::int64_t columns = blocks(blocks(params.columns, most), threads) * threads;
   const std::int64_t rows = passes ? threads : blocks(wanted(16), columns);
   params.row_block = std::max(kFewestRows, even(params.rows, rows, kRowUnit));
   columns = std::max(columns, blocks(wanted(4), blocks(params.rows, params.row_block)));
@@ -75,7 +75,7 @@ void by_kernel(const at::Tensor& y, std::span<const MatrixPair> pairs, const Mat
   const std::int64_t items = (params.rows + params.row_block - 1) / params.row_block *
                              ((params.columns + params.column_block - 1) / params.column_block);
   const auto matmul = cpu::kernels().matmul;
-  claim_items(items, [&](const auto& claim) {
+  claim_neighbours(items, [&](auto claim) {
     cpu::MatmulRoom room{.scratch = thread_scratch(cpu::kMatmulScratchFloats)};
     for (std::int64_t item = claim(); item < items; item = claim()) matmul(params, item, room);
   });

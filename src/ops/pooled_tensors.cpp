@@ -4,11 +4,15 @@
 #include <c10/core/CPUAllocator.h>
 #include <sys/mman.h>
 
-#include <bit>
+#include <algorithm>
 #include <cstring>
-#include <list>
+#include <map>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define POWERHOUSE_SANITIZED
@@ -21,29 +25,110 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kSmallest = 256 << 10;  // from here on a size is whole pages
+constexpr std::size_t kSmallest = 256 << 10;
+constexpr std::size_t kPage = 4 << 10;
+constexpr std::size_t kLargePage = 2 << 20;
+constexpr std::size_t kSpan = std::size_t{8} << 30;  // of addresses: pages that nothing was written to cost nothing
 
-std::size_t size_class(std::size_t bytes) {
-  const std::size_t step = std::bit_floor(bytes) / 8;
-  return (bytes + step - 1) / step * step;
-}
+std::size_t rounded_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-// Blocks of large pages begin where such a page does.
-void* map(std::size_t size) {
-  constexpr std::size_t kLargePage = 2 << 20;
-  const std::size_t spare = size >= kLargePage ? kLargePage : 0;
-  void* const mapped = ::mmap(nullptr, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) return nullptr;
-  if (spare == 0) return mapped;
-  auto* const first = static_cast<std::byte*>(mapped);
-  const std::size_t before = (kLargePage - reinterpret_cast<std::uintptr_t>(mapped) % kLargePage) % kLargePage;
-  if (before > 0) ::munmap(first, before);
-  if (before < spare) ::munmap(first + before + size, spare - before);
+/// Addresses in a row, used from their beginning up to `top`; what is free below that is resident.
+class Span {
+ public:
+  /// Nothing where the system has no such room.
+  static std::unique_ptr<Span> make(std::size_t size) {
+    void* const mapped =
+        ::mmap(nullptr, size + kLargePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return mapped == MAP_FAILED ? nullptr : std::unique_ptr<Span>(new Span(mapped, size));
+  }
+  Span(const Span&) = delete;
+  Span& operator=(const Span&) = delete;
+  ~Span() { ::munmap(mapped_, size_ + kLargePage); }
+
+  /// The tightest free place, or a new one at the top. Null where there is no room.
+  std::byte* take(std::size_t size) {
+    const auto tightest = by_size_.lower_bound({size, nullptr});
+    if (tightest == by_size_.end()) return extend(size);
+    const auto [free, place] = *tightest;
+    forget(place, free);
+    if (free > size) remember(place + size, free - size);
+    ++live_;
+    return place;
+  }
+
+  void put(std::byte* place, std::size_t size) {
+    --live_;
+    const auto after = free_.lower_bound(place);
+    if (after != free_.end() && after->first == place + size) {
+      const auto [next, free] = *after;
+      forget(next, free);
+      size += free;
+    }
+    const auto behind = free_.lower_bound(place);
+    if (behind != free_.begin()) {
+      const auto [previous, free] = *std::prev(behind);
+      if (previous + free == place) {
+        forget(previous, free);
+        place = previous;
+        size += free;
+      }
+    }
+    remember(place, size);
+  }
+
+  bool holds(const void* data) const { return data >= begin_ && data < begin_ + size_; }
+  bool is_empty() const { return live_ == 0; }
+  std::size_t waiting() const { return waiting_; }
+
+  /// Gives free pages back to the system and takes no more blocks.
+  void close() {
+    for (const auto& [place, size] : free_) ::madvise(place, size, MADV_DONTNEED);
+    free_.clear();
+    by_size_.clear();
+    waiting_ = 0;
+    top_ = begin_ + size_;
+  }
+
+ private:
+  Span(void* mapped, std::size_t size) : mapped_(mapped), size_(size) {
+    const auto address = reinterpret_cast<std::uintptr_t>(mapped);
+    top_ = begin_ = static_cast<std::byte*>(mapped) + (rounded_up(address, kLargePage) - address);
 #ifdef MADV_HUGEPAGE
-  ::madvise(first + before, size, MADV_HUGEPAGE);
+    ::madvise(begin_, size, MADV_HUGEPAGE);
 #endif
-  return first + before;
-}
+  }
+
+  std::byte* extend(std::size_t size) {
+    std::byte* place = top_;
+    if (!free_.empty()) {
+      const auto [last, free] = *std::prev(free_.end());
+      if (last + free == top_) place = last;
+    }
+    if (size > static_cast<std::size_t>(begin_ + size_ - place)) return nullptr;
+    if (place < top_) forget(place, static_cast<std::size_t>(top_ - place));
+    top_ = place + size;
+    ++live_;
+    return place;
+  }
+
+  void remember(std::byte* place, std::size_t size) {
+    free_.emplace(place, size);
+    by_size_.emplace(size, place);
+    waiting_ += size;
+  }
+  void forget(std::byte* place, std::size_t size) {
+    free_.erase(place);
+    by_size_.erase({size, place});
+    waiting_ -= size;
+  }
+
+  void* mapped_;
+  std::size_t size_;
+  std::byte *begin_, *top_;
+  std::size_t live_ = 0, waiting_ = 0;
+  std::map<std::byte*, std::size_t> free_{};
+  std::set<std::pair<std::size_t, std::byte*>> by_size_{};
+};
 
 class Pool final : public c10::Allocator {
  public:
@@ -56,7 +141,7 @@ class Pool final : public c10::Allocator {
     const std::lock_guard lock(mutex_);
     if (users_++ > 0) return;
     below_ = c10::GetCPUAllocator();
-    usage_.most_live = usage_.live;
+    most_live_ = live_;
     c10::SetCPUAllocator(this);
   }
 
@@ -64,17 +149,20 @@ class Pool final : public c10::Allocator {
     const std::lock_guard lock(mutex_);
     if (--users_ > 0) return;
     c10::SetCPUAllocator(below_);
-    while (!waiting_.empty()) unmap_oldest();
+    std::erase_if(spans_, [](const auto& span) { return span->is_empty(); });
+    for (const auto& span : spans_) span->close();
   }
 
   PooledTensors::Usage usage() {
     const std::lock_guard lock(mutex_);
-    return usage_;
+    std::size_t waiting = 0;
+    for (const auto& span : spans_) waiting += span->waiting();
+    return {live_, waiting, most_live_};
   }
 
   c10::DataPtr allocate(std::size_t bytes) override {
     if (bytes < kSmallest) return below_->allocate(bytes);
-    const std::size_t size = size_class(bytes);
+    const std::size_t size = rounded_up(bytes, kPage);
     void* const data = take(size);
     if (data == nullptr) return below_->allocate(bytes);  // which fails in its own words
     report(data, size, true);
@@ -86,41 +174,28 @@ class Pool final : public c10::Allocator {
   void copy_data(void* to, const void* from, std::size_t bytes) const override { std::memcpy(to, from, bytes); }
 
  private:
-  struct Block {
-    void* data;
-    std::size_t size;
-  };
-
   static void give_back(void* data) {
     if (data != nullptr) instance().put(data);
   }
 
-  void* take(std::size_t size) {
-    const std::lock_guard lock(mutex_);
-    usage_.most_live = std::max(usage_.most_live, usage_.live + size);
-    // The youngest first, which may still be in a cache.
-    for (auto block = waiting_.begin(); block != waiting_.end(); ++block) {
-      if (block->size != size) continue;
-      void* const data = block->data;
-      waiting_.erase(block);
-      usage_.waiting -= size;
-      return keep(data, size);
+  std::byte* find_room(std::size_t size) {
+    for (const auto& span : spans_) {
+      if (std::byte* const place = span->take(size); place != nullptr) return place;
     }
-    while (!waiting_.empty() && usage_.live + usage_.waiting + size > most_kept()) unmap_oldest();
-    void* data = map(size);
-    while (data == nullptr && !waiting_.empty()) {
-      unmap_oldest();
-      data = map(size);
-    }
-    return data == nullptr ? nullptr : keep(data, size);
+    auto span = Span::make(std::max(kSpan, rounded_up(size, kLargePage)));
+    if (span == nullptr) span = Span::make(rounded_up(size, kLargePage));  // where addresses are counted
+    if (span == nullptr) return nullptr;
+    spans_.push_back(std::move(span));
+    return spans_.back()->take(size);
   }
 
-  // Sizes come in another order than they went: without room to spare, a step in full asked for 6 % of its time.
-  std::size_t most_kept() const { return usage_.most_live + usage_.most_live / 8; }
-
-  void* keep(void* data, std::size_t size) {
+  void* take(std::size_t size) {
+    const std::lock_guard lock(mutex_);
+    std::byte* const data = find_room(size);
+    if (data == nullptr) return nullptr;
     sizes_.emplace(data, size);
-    usage_.live += size;
+    live_ += size;
+    most_live_ = std::max(most_live_, live_);
     return data;
   }
 
@@ -132,22 +207,13 @@ class Pool final : public c10::Allocator {
       if (found == sizes_.end()) return below_->raw_deleter()(data);  // a small one, by raw_allocate
       size = found->second;
       sizes_.erase(found);
-      usage_.live -= size;
-      if (users_ > 0) {
-        waiting_.push_front({data, size});
-        usage_.waiting += size;
-      } else {
-        ::munmap(data, size);
-      }
+      live_ -= size;
+      const auto span =
+          std::find_if(spans_.begin(), spans_.end(), [data](const auto& one) { return one->holds(data); });
+      (*span)->put(static_cast<std::byte*>(data), size);
+      if (users_ == 0) (*span)->is_empty() ? static_cast<void>(spans_.erase(span)) : (*span)->close();
     }
     report(data, size, false);
-  }
-
-  void unmap_oldest() {
-    const Block block = waiting_.back();
-    waiting_.pop_back();
-    usage_.waiting -= block.size;
-    ::munmap(block.data, block.size);
   }
 
   void report(void* data, std::size_t size, bool taken) {
@@ -162,8 +228,8 @@ class Pool final : public c10::Allocator {
   int users_ = 0;
   c10::Allocator* below_ = nullptr;
   std::unordered_map<void*, std::size_t> sizes_{};  // of the blocks that live
-  std::list<Block> waiting_{};                      // the youngest first
-  PooledTensors::Usage usage_{};
+  std::vector<std::unique_ptr<Span>> spans_{};      // nearly always one
+  std::size_t live_ = 0, most_live_ = 0;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -39,6 +40,33 @@ void claim_items(std::int64_t count, Body&& body) {
   std::atomic<std::int64_t> next{0};
   const std::int64_t threads = count < team_threads() ? count : team_threads();
   parallel_for(threads, 1, [&](std::int64_t, std::int64_t) { body([&next] { return next++; }); });
+}
+
+/// Likewise, but each thread begins with a share of neighbours and takes others' items only when those are done: what it
+/// made ready for one item may serve the next.
+template <typename Body>
+void claim_neighbours(std::int64_t count, Body&& body) {
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+  const int threads = static_cast<int>(count < team_threads() ? count : team_threads());
+  const auto shares = std::make_unique<Share[]>(static_cast<std::size_t>(threads));
+  for (int i = 0; i < threads; ++i) {
+    const Range range = share(count, i, threads);
+    shares[static_cast<std::size_t>(i)].next = range.begin;
+    shares[static_cast<std::size_t>(i)].end = range.end;
+  }
+  parallel_for(threads, 1, [&](std::int64_t own, std::int64_t) {
+    body([&, at = own]() mutable {
+      for (int tried = 0; tried < threads; ++tried, at = (at + 1) % threads) {
+        Share& from = shares[static_cast<std::size_t>(at)];
+        if (from.next.load(std::memory_order_relaxed) >= from.end) continue;
+        if (const std::int64_t item = from.next++; item < from.end) return item;
+      }
+      return count;
+    });
+  });
 }
 
 /// Where the workers of a team wait for each other: spinning for some microseconds, then asleep.
