@@ -56,7 +56,7 @@ class Bench:
         return self.run([self.program, model, os.path.join(self.folder, "rows.i32"), settings["method"],
                          settings["parameters"], str(int(settings["checkpointing"])), str(settings["steps"]),
                          str(settings["learning_rate"]), str(settings["threads"]),
-                         *([os.path.join(self.folder, "adapter")] if settings["method"] == "lora" else [])])
+                         *([] if settings["method"] == "full" else [os.path.join(self.folder, "adapter")])])
 
     def theirs(self, settings, compiled):
         return self.run([self.tools.python, os.path.join(self.tools.root, "bench", "train_transformers.py"), "measure",
@@ -70,7 +70,7 @@ def measure(bench, section, arguments):
     calls = {"ours": lambda: bench.ours(arguments.bf16_model, settings),
              "eager": lambda: bench.theirs(settings, False), "compiled": lambda: bench.theirs(settings, True)}
     if settings["method"] == "lora":
-        calls["qlora"] = lambda: bench.ours(arguments.model, settings)
+        calls["qlora"] = lambda: bench.ours(arguments.model, {**settings, "method": "qlora"})
     return {"section": section, "settings": settings, "commit": cpu_report.commit(bench.tools),
             "found": alternate(arguments.runs, calls)}
 

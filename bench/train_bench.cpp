@@ -3,8 +3,9 @@
 //
 //     train_bench MODEL ROWS.i32 METHOD PARAMETERS CHECKPOINTING STEPS LEARNING_RATE THREADS [ADAPTER]
 //
-// METHOD lora (ADAPTER is a PEFT folder of rank 16, alpha 32 on all linear layers) or full; PARAMETERS bf16 or float32:
-// of adapters and states, in full fine-tuning of masters and states; CHECKPOINTING 0 or 1, of every layer.
+// METHOD lora (ADAPTER is a PEFT folder of rank 16, alpha 32 on all linear layers), qlora (the same on quantized
+// weights as the file has them) or full; PARAMETERS bf16 or float32: of adapters and states, in full fine-tuning of
+// masters and states; CHECKPOINTING 0 or 1, of every layer.
 #include <ATen/core/Tensor.h>
 #include <sys/resource.h>
 
@@ -110,7 +111,9 @@ void run(const Settings& settings) {
   set_threads(settings.threads);
   const std::vector<std::int32_t> rows = read_rows(settings.rows);
   const bool full = settings.method == "full", float32 = settings.parameters == "float32";
-  CausalLM model = CausalLM::from_pretrained(settings.model, {.dtype = Dtype::bf16});
+  // Blocks stay blocks where no type is named.
+  CausalLM model =
+      CausalLM::from_pretrained(settings.model, {.dtype = settings.method == "qlora" ? Dtype::automatic : Dtype::bf16});
   if (full) {
     model.set_requires_grad(true);
   } else {
