@@ -84,7 +84,7 @@ TEST_F(Pooled, HoldsLittleMoreThanOnceLived) {
     most = std::max(most, PooledTensors::usage().live);
     if (i % 7 == 6) kept.erase(kept.begin());
     EXPECT_EQ(PooledTensors::usage().most_live, most);
-    EXPECT_LE(held(), most + most / 2);  // of sizes and lives at random
+    EXPECT_LE(held(), 2 * most);  // sizes and lives at random: much worse than steps
   }
 }
 
