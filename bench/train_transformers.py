@@ -19,12 +19,13 @@ import time
 from dataclasses import dataclass
 
 BATCH, LENGTH, STEPS = 4, 512, 24
+PROMPT = 256  # of the rows of a pair, in DPO: a row as it stands is chosen, its prompt with the next row's end rejected
 RANK, ALPHA = 16, 32
 
 
 @dataclass
 class Settings:
-    method: str = "lora"          # or "full"
+    method: str = "lora"          # or "full", or "dpo" on an adapter
     parameters: str = "bf16"      # or "float32"
     compiled: bool = False        # torch.compile of the whole model
     checkpointing: bool = False   # of every layer
@@ -79,7 +80,7 @@ def load(folder, settings):
     float32 = settings.parameters == "float32"
     dtype = torch.float32 if float32 and settings.method == "full" else torch.bfloat16
     model = AutoModelForCausalLM.from_pretrained(os.path.join(folder, "model"), dtype=dtype)
-    if settings.method == "lora":
+    if settings.method != "full":
         from peft import PeftModel
         model = PeftModel.from_pretrained(model, os.path.join(folder, "adapter"), is_trainable=True,
                                           autocast_adapter_dtype=float32)
@@ -90,6 +91,30 @@ def load(folder, settings):
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
     return model.train()
+
+
+def next_token_loss(forward, ids):
+    return forward(input_ids=ids, labels=ids).loss
+
+
+def dpo_loss(model, ids):
+    """What a step of TRL's DPOTrainer computes, the reference being the model without its adapter; without its head that
+    is fused with the loss, which takes 1.5 times as long here."""
+    import torch
+    from trl.trainer.utils import selective_log_softmax
+    rejected = torch.cat([ids[0::2, :PROMPT], ids[1::2, PROMPT:]], 1)
+    both = torch.cat([ids[0::2], rejected])
+    mask = torch.ones_like(both)
+
+    def sums():
+        logits = model(input_ids=both, attention_mask=mask, use_cache=False).logits[:, :-1]
+        return selective_log_softmax(logits, both[:, 1:])[:, PROMPT - 1:].sum(1)
+
+    policy = sums()
+    with torch.no_grad(), model.disable_adapter():
+        reference = sums()
+    chosen, rejected = (policy - reference).chunk(2)
+    return -torch.nn.functional.logsigmoid(0.1 * (chosen - rejected)).mean()
 
 
 def measure(folder, settings):
@@ -103,13 +128,14 @@ def measure(folder, settings):
     model = load(folder, settings)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
+    loss_of = dpo_loss if settings.method == "dpo" else next_token_loss
     forward = torch.compile(model) if settings.compiled else model
     losses, seconds = [], []
     for step in range(settings.steps):
         ids = rows[step % len(rows)]
         begin = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.parameters == "float32"):
-            loss = forward(input_ids=ids, labels=ids).loss
+            loss = loss_of(forward, ids)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()

@@ -49,18 +49,24 @@ HeadGradients gradients_wanted(const Details& details, Wanted wanted) {
   return gradients;
 }
 
-// Backward multiplies the rows by the head again.
+// A row's log-probability depends on no other row: where only hidden wants a gradient, forward keeps that of each row,
+// which backward scales. Where the head wants one too, backward multiplies the rows by it again.
 class LogProbs : public torch::autograd::Function<LogProbs> {
  public:
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
                                const DetailsPtr& details) {
-    HeadGradients none;
+    HeadGradients wanted =
+        gradients_wanted(*details, [&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
+    const bool keeps = wanted.want_hidden && !wanted.want_matrix && !wanted.want_bias;
+    HeadGradients kept{.want_hidden = keeps};
+    const at::Tensor weights = keeps ? at::Tensor(empty_tensor(targets.sizes(), at::kFloat)).fill_(-1) : at::Tensor();
     const RowResults rows =
-        pass_through_head(inputs[0], head_of(inputs, *details), targets, {}, details->options, none);
-    variable_list saved = inputs.vec();
-    saved.push_back(targets);
+        pass_through_head(inputs[0], head_of(inputs, *details), targets, weights, details->options, kept);
+    variable_list saved = keeps ? variable_list() : inputs.vec();
+    saved.push_back(keeps ? kept.hidden : targets);
     context->save_for_backward(std::move(saved));
     context->saved_data["details"] = c10::IValue::make_capsule(details);
+    context->saved_data["keeps"] = keeps;
     context->mark_non_differentiable({rows.entropy, rows.arg_max});
     return {rows.log_probs, rows.entropy, rows.arg_max};
   }
@@ -70,10 +76,14 @@ class LogProbs : public torch::autograd::Function<LogProbs> {
     const variable_list saved = context->get_saved_variables();
     const auto holder = context->saved_data["details"].toCapsule();
     const auto& details = static_cast<const Details&>(*holder);
-    const at::TensorList inputs(saved.data(), saved.size() - 1);
     HeadGradients gradients =
         gradients_wanted(details, [&](std::size_t place) { return context->needs_input_grad(place); });
-    pass_through_head(inputs[0], head_of(inputs, details), saved.back(), d[0].neg(), details.options, gradients);
+    if (context->saved_data["keeps"].toBool()) {
+      gradients.hidden = saved.back().mul(d[0].unsqueeze(1)).to(saved.back().scalar_type());
+    } else {
+      const at::TensorList inputs(saved.data(), saved.size() - 1);
+      pass_through_head(inputs[0], head_of(inputs, details), saved.back(), d[0].neg(), details.options, gradients);
+    }
     return in_order(gradients, details, 2);
   }
 };

@@ -183,6 +183,20 @@ TEST(LinearCrossEntropy, StridedInputsAndFrozenHeads) {
   EXPECT_FALSE(all[1].grad().defined());
 }
 
+TEST(LinearCrossEntropy, LogProbsOfAFrozenHead) {
+  const Tensors all = {random_tensor({kRows, kHidden}, at::kFloat, 1),
+                       random_tensor({kVocabulary, kHidden}, at::kFloat, 2)};
+  const at::Tensor factors = random_tensor({kRows}, at::kFloat, 5);
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor hidden = all[0].detach().clone().to(type).requires_grad_(true), matrix = all[1].to(type);
+    ops::linear_log_probs(hidden, {.matrix = matrix}, targets()).log_probs.backward(factors);
+    const at::Tensor wide = hidden.detach().to(at::kDouble).requires_grad_(true);
+    ops::linear_log_probs(wide, {.matrix = matrix.to(at::kDouble)}, targets())
+        .log_probs.backward(factors.to(at::kDouble));
+    expect_near(hidden.grad(), wide.grad(), tolerance(type));
+  }
+}
+
 TEST(LinearCrossEntropy, BlocksByRowsOfTheHead) {
   const testing::TemporaryFolder folder;
   std::mt19937 engine(3);
