@@ -8,14 +8,24 @@
 namespace powerhouse::cpu {
 
 /// Query rows [begin, end) of one document, which begins at row `first` of the packed tensors. Rows count from there.
+/// A document that continues another counts that one's rows before its own: the first `prefix` keys are rows from
+/// `prefix_first` on, and `begin` is not below `prefix`.
 struct FlashPart {
   std::int64_t first = 0;
-  std::int64_t begin = 0;  ///< a multiple of flash_rows(group)
+  std::int64_t begin = 0;
   std::int64_t end = 0;
-  /// Where a document is cut, backward: float32 sums over these rows, dk and dv [2, flash_keys(end), flash_padded(
-  /// head_dim)] of each key-value head, for the caller to add up in order. Null: dk and dv themselves are written.
+  /// Where other parts have gradients for the same keys, backward: float32 sums over these rows, dk and dv [2,
+  /// flash_keys(end), flash_padded(head_dim)] of each key-value head, for the caller to add up in order. Null: dk and
+  /// dv themselves are written.
   float* sums = nullptr;
+  std::int64_t prefix = 0;
+  std::int64_t prefix_first = 0;
 };
+
+/// The row of the packed tensors where a part's key lies.
+static constexpr std::int64_t flash_key_row(const FlashPart& part, std::int64_t key) {
+  return (key < part.prefix ? part.prefix_first : part.first) + key;
+}
 
 /// Causal softmax attention over packed documents: row i of a document sees its rows up to i, with a window only the
 /// last `window` of them. Of AttentionShape everything of the cache but the number of key-value heads is unused.

@@ -23,11 +23,11 @@ struct FlashVector {
   }
   double key(std::int64_t t, std::int64_t d) const {
     return read_element(params.k, params.type,
-                        (part.first + t) * params.k_row_stride + kv_head() * params.k_head_stride + d);
+                        cpu::flash_key_row(part, t) * params.k_row_stride + kv_head() * params.k_head_stride + d);
   }
   double value(std::int64_t t, std::int64_t d) const {
     return read_element(params.v, params.type,
-                        (part.first + t) * params.v_row_stride + kv_head() * params.v_head_stride + d);
+                        cpu::flash_key_row(part, t) * params.v_row_stride + kv_head() * params.v_head_stride + d);
   }
   std::int64_t out_at(std::int64_t d) const {
     return (part.first + row) * params.out_row_stride + head * params.out_head_stride + d;
@@ -104,7 +104,8 @@ static inline void flash_backward(const cpu::FlashBackwardParams& params, std::i
   std::vector<double> dk(static_cast<std::size_t>(rows * params.num_kv_heads * size));
   std::vector<double> dv(dk.size());
   std::int64_t documents = 0;
-  for (std::int64_t row = 0; row < rows; row += params.parts[documents++].end) {
+  for (std::int64_t row = 0; row < rows; ++documents) {
+    row += params.parts[documents].end - params.parts[documents].begin;
   }
   flash_vectors(params, 0, documents * params.num_kv_heads, [&](const FlashVector& at) {
     const auto dout = [&](std::int64_t d) {
@@ -129,7 +130,8 @@ static inline void flash_backward(const cpu::FlashBackwardParams& params, std::i
     for (std::int64_t t = at.first(); t <= at.row; ++t) {
       const auto i = static_cast<std::size_t>(t - at.first());
       const double change = weights[i] * (changes[i] - delta) * slopes[i];
-      const auto to = static_cast<std::size_t>(((at.part.first + t) * params.num_kv_heads + at.kv_head()) * size);
+      const auto to =
+          static_cast<std::size_t>((cpu::flash_key_row(at.part, t) * params.num_kv_heads + at.kv_head()) * size);
       for (std::int64_t d = 0; d < size; ++d) {
         const auto e = static_cast<std::size_t>(d);
         dq[e] += change * at.key(t, d);

@@ -170,13 +170,17 @@ ops::Experts adapted_experts(const LayerWeights& weights, const Moe& choice, con
 PackedBatch with_virtual_tokens(const PackedBatch& batch, const AdapterTable& adapters) {
   const std::int64_t count = adapters.virtual_tokens();
   const std::int64_t rows = adapters.prompt.defined() ? count : 0;
-  PackedBatch out{.sequences = batch.sequences};
+  PackedBatch out{.sequences = batch.sequences, .prefixes = batch.prefixes};
+  std::vector<std::int64_t> moved;  // rows of each sequence, by so many
   for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-    for (std::int64_t row = 0; row < rows; ++row) {
+    // A sequence that continues another stands behind that one's.
+    const bool continues = !batch.prefixes.empty() && batch.prefixes[i] >= 0;
+    for (std::int64_t row = 0; row < (continues ? 0 : rows); ++row) {
       out.prompt_rows.push_back(static_cast<std::int64_t>(out.ids.size()));
       out.ids.push_back(0);
       out.position_ids.push_back(row);
     }
+    moved.push_back(static_cast<std::int64_t>(out.ids.size()) - batch.cu_seqlens[i]);
     for (auto row = batch.cu_seqlens[i]; row < batch.cu_seqlens[i + 1]; ++row) {
       out.ids.push_back(batch.ids[static_cast<std::size_t>(row)]);
       out.position_ids.push_back(batch.position_ids[static_cast<std::size_t>(row)] + count);
@@ -187,7 +191,7 @@ PackedBatch with_virtual_tokens(const PackedBatch& batch, const AdapterTable& ad
   std::size_t sequence = 0;
   for (const std::int64_t row : batch.logits_rows) {
     while (row >= batch.cu_seqlens[sequence + 1]) ++sequence;
-    out.logits_rows.push_back(row + rows * static_cast<std::int64_t>(sequence + 1));
+    out.logits_rows.push_back(row + moved[sequence]);
   }
   return out;
 }

@@ -13,6 +13,7 @@
 #include "ops/adapted_linear.h"
 #include "ops/attention.h"
 #include "ops/checkpoint.h"
+#include "ops/documents.h"
 #include "ops/exact.h"
 #include "ops/flash_attention.h"
 #include "ops/linear.h"
@@ -352,7 +353,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       pass.cache == nullptr && pass.arithmetic.adapters != nullptr ? pass.arithmetic.adapters->prefix : at::Tensor();
   const bool autograd = needs_autograd(query, key, value, prefix);
   if (autograd && !exact && pass.cache == nullptr && !prefix.defined()) {
-    return ops::flash_attention(query, key, value, cu_seqlens, rule);
+    return ops::flash_attention(query, key, value, cu_seqlens, rule, pass.batch.prefixes);
   }
   const bool by_kernel = exact || (is_kernel_tensor(query) && !autograd && ops::kernels_take(rule));
   const bool by_library = autograd || !by_kernel;
@@ -369,12 +370,18 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
     const std::int64_t rows = cu_seqlens[i + 1] - begin;
     KvCache::KeyValue seen{keys.narrow(0, begin, rows), values.narrow(0, begin, rows)};
     std::int64_t past = 0;
+    if (const ops::RowRange before = ops::prefix_rows(cu_seqlens, pass.batch.prefixes, i); before.count > 0) {
+      past = before.count;
+      seen = {concatenate({keys.narrow(0, before.first, past), seen.key}, 0),
+              concatenate({values.narrow(0, before.first, past), seen.value}, 0)};
+      kept.push_back(seen);
+    }
     if (pass.cache != nullptr) {
       past = pass.cache->length(pass.batch.sequences[i]);
       pass.cache->write(layer, pass.batch.sequences[i], seen.key, seen.value);
     } else if (prefix.defined()) {
       const at::Tensor own = prefix.select(1, layer).to(key.scalar_type());
-      past = own.size(0);
+      past += own.size(0);
       seen = {concatenate({own.select(1, 0), seen.key}, 0), concatenate({own.select(1, 1), seen.value}, 0)};
       kept.push_back(seen);
     }

@@ -32,6 +32,7 @@ struct PackedBatch {
   std::vector<std::int64_t> logits_rows;    // rows whose logits are wanted
   std::vector<std::int64_t> rope_lengths;   // of each sequence, for RoPE that depends on the length
   std::vector<std::int64_t> prompt_rows;    // rows that hold a prompt adapter's embeddings, sequence by sequence
+  std::vector<std::int64_t> prefixes;       // TokenBatch::prefixes; empty with a cache
 
   /// `rope_length` 0: the sequence's length behind this pass.
   void add(std::span<const std::int64_t> tokens, std::int64_t first_position, std::int64_t rope_length = 0);
@@ -57,7 +58,7 @@ struct Arithmetic {
 struct TrainingPass {
   at::ScalarType type = at::kFloat;      // of activations
   std::int64_t checkpointed_layers = 0;  // these run again in the backward pass
-  std::shared_ptr<const void> owner{};  // of the decoder, which lives until the backward pass is over
+  std::shared_ptr<const void> owner{};   // of the decoder, which lives until the backward pass is over
 };
 
 class Decoder {

@@ -1,11 +1,11 @@
 // What a model says of a batch's targets: log-probabilities, entropy, loss; and the parameters that learn from them.
 #include <ATen/core/Tensor.h>
 
-#include <algorithm>
-
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
+#include "ops/documents.h"
 #include "ops/linear_cross_entropy.h"
+#include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -24,6 +24,7 @@ void check_batch(const ModelConfig& config, const TokenBatch& batch) {
     if (batch.cu_seqlens[i + 1] > batch.cu_seqlens[i]) continue;
     throw Error(ErrorKind::usage, "an empty document", {.field = "cu_seqlens"});
   }
+  ops::check_prefixes(batch.cu_seqlens, batch.prefixes);
 }
 
 // Rows that have a target, and their targets.
@@ -47,10 +48,29 @@ PackedBatch packed(const TokenBatch& batch, const Targets& targets) {
   out.position_ids = batch.position_ids;
   out.cu_seqlens = batch.cu_seqlens;
   out.logits_rows = targets.rows;
+  out.prefixes = batch.prefixes;
   for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-    out.rope_lengths.push_back(batch.cu_seqlens[i + 1] - batch.cu_seqlens[i]);
+    const std::int64_t before = ops::prefix_rows(batch.cu_seqlens, batch.prefixes, i).count;
+    out.rope_lengths.push_back(before + batch.cu_seqlens[i + 1] - batch.cu_seqlens[i]);
+    // A prefix is turned as what continues it is.
+    if (before > 0) out.rope_lengths[static_cast<std::size_t>(batch.prefixes[i])] = out.rope_lengths.back();
   }
   return out;
+}
+
+// Keys that several documents see can't be turned for each of them.
+void check_rope_of_prefixes(const ModelConfig& config, const PackedBatch& batch) {
+  for (const Block& block : config.layers) {
+    if (block.position != PositionKind::rope || !ops::depends_on_length(block.rope)) continue;
+    for (std::size_t i = 0; i < batch.prefixes.size(); ++i) {
+      if (batch.prefixes[i] < 0) continue;
+      const std::int64_t own = batch.rope_lengths[i];
+      const std::int64_t prefix = batch.rope_lengths[static_cast<std::size_t>(batch.prefixes[i])];
+      if (ops::rope_frequencies(block.rope, own) == ops::rope_frequencies(block.rope, prefix)) continue;
+      throw Error(ErrorKind::unsupported, "RoPE that turns a prompt otherwise for one continuation than for another",
+                  {.field = "prefixes", .expected = "separate documents"});
+    }
+  }
 }
 
 TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptions& options) {
@@ -75,10 +95,13 @@ auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& 
   const Targets targets(impl.model->config, batch);
   const ModelGate::Reading reading_hooks(impl.gate);
   const ModelGate::Reading reading_model(impl.model->gate);
-  check_lengths(impl.model->config, batch.cu_seqlens, impl.virtual_tokens());
+  PackedBatch rows = packed(batch, targets);
+  if (impl.virtual_tokens() > 0) rows = with_virtual_tokens(rows, *impl.adapters);
+  for (const std::int64_t length : rows.rope_lengths) {
+    check_length(impl.model->config, length, impl.virtual_tokens());
+  }
+  check_rope_of_prefixes(impl.model->config, rows);
   return guarded([&] {
-    PackedBatch rows = packed(batch, targets);
-    if (impl.virtual_tokens() > 0) rows = with_virtual_tokens(rows, *impl.adapters);
     Arithmetic arithmetic = impl.arithmetic();
     arithmetic.dropout_key = options.dropout_key;
     return op(impl.model->decoder.hidden_states(rows, impl.hooks, arithmetic, training_pass(impl.model, options)),
@@ -97,25 +120,6 @@ std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpoi
                  .found = std::to_string(checkpointed_layers)});
   }
   return checkpointed_layers < 0 ? layers : checkpointed_layers;
-}
-
-void TokenBatch::add(std::span<const std::int64_t> ids, std::span<const std::int64_t> labels) {
-  if (!labels.empty() && labels.size() != ids.size()) {
-    throw Error(ErrorKind::usage, "a label for each id",
-                {.field = "labels", .expected = std::to_string(ids.size()), .found = std::to_string(labels.size())});
-  }
-  if (ids.empty()) throw Error(ErrorKind::usage, "an empty document", {.field = "ids"});
-  const std::span<const std::int64_t> all = labels.empty() ? ids : labels;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    input_ids.push_back(ids[i]);
-    position_ids.push_back(static_cast<std::int64_t>(i));
-    targets.push_back(i + 1 < ids.size() ? all[i + 1] : kIgnoredTarget);
-  }
-  cu_seqlens.push_back(rows());
-}
-
-std::int64_t TokenBatch::target_count() const {
-  return static_cast<std::int64_t>(targets.size()) - std::count(targets.begin(), targets.end(), kIgnoredTarget);
 }
 
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {

@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/autograd.h"
+#include "ops/documents.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_scratch.h"
@@ -27,6 +28,7 @@ constexpr std::int64_t kBackwardParts = 4;
 
 struct Plan {
   std::vector<std::int64_t> cu_seqlens;
+  std::vector<std::int64_t> prefixes;
   AttentionRule rule;  // without sinks
   std::vector<float> slopes;
 };
@@ -39,8 +41,13 @@ std::vector<cpu::FlashPart> cut_documents(const Plan& plan, std::int64_t group, 
     const std::int64_t count = std::min(most_parts, (length + kPartRows - 1) / kPartRows);
     const std::int64_t unit = cpu::flash_rows(group);
     const std::int64_t rows = count == 0 ? 0 : ((length + count - 1) / count + unit - 1) / unit * unit;
+    const RowRange prefix = prefix_rows(plan.cu_seqlens, plan.prefixes, i);
     for (std::int64_t begin = 0; begin < length; begin += rows) {
-      parts.push_back({.first = first, .begin = begin, .end = std::min(length, begin + rows)});
+      parts.push_back({.first = first - prefix.count,
+                       .begin = prefix.count + begin,
+                       .end = prefix.count + std::min(length, begin + rows),
+                       .prefix = prefix.count,
+                       .prefix_first = prefix.first});
     }
   }
   return parts;
@@ -131,36 +138,54 @@ at::Tensor gradient_of_sinks(const at::Tensor& sinks, const at::Tensor& lse, con
   return gradient;
 }
 
-// Room for the sums of documents that are cut, and the sums of their parts, in order.
+// Room for the sums of parts that share keys with others, and what they add up to, in order.
 class PartSums {
  public:
   PartSums(std::vector<cpu::FlashPart>& parts, std::int64_t kv_heads, std::int64_t head_dim)
       : parts_(parts), sums_(parts.size()), head_dim_(head_dim) {
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      if (!cut(i)) continue;
-      sums_[i] = empty_tensor({kv_heads, 2, cpu::flash_keys(parts[i].end), cpu::flash_padded(head_dim)}, at::kFloat);
-      parts[i].sums = sums_[i].data_ptr<float>();
+      if (shares_keys(i)) make(i, kv_heads);
+      if (parts[i].prefix > 0) make(last_of_prefix(i), kv_heads);
     }
   }
 
   void add_up(const at::Tensor& dk, const at::Tensor& dv) {
     for (std::size_t i = 0; i < parts_.size(); ++i) {
-      if (!cut(i)) continue;
-      const bool more = i + 1 < parts_.size() && parts_[i + 1].first == parts_[i].first;
-      if (more) {
-        sums_[i + 1].narrow(2, 0, parts_[i].end).add_(sums_[i].narrow(2, 0, parts_[i].end));
-        continue;
+      if (!sums_[i].defined()) continue;
+      if (!is_last(i)) {
+        add(i, parts_[i].end, i + 1);
+      } else if (parts_[i].prefix > 0) {
+        add(i, parts_[i].prefix, last_of_prefix(i));
       }
-      const at::Tensor sum = sums_[i].narrow(2, 0, parts_[i].end).narrow(3, 0, head_dim_);  // [kv_heads, 2, rows, .]
-      dk.narrow(0, parts_[i].first, parts_[i].end).copy_(sum.select(1, 0).transpose(0, 1));
-      dv.narrow(0, parts_[i].first, parts_[i].end).copy_(sum.select(1, 1).transpose(0, 1));
+    }
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (!sums_[i].defined() || !is_last(i)) continue;
+      const std::int64_t rows = parts_[i].end - parts_[i].prefix;
+      const at::Tensor own = sums_[i].narrow(2, parts_[i].prefix, rows).narrow(3, 0, head_dim_);
+      dk.narrow(0, first_row(i), rows).copy_(own.select(1, 0).transpose(0, 1));
+      dv.narrow(0, first_row(i), rows).copy_(own.select(1, 1).transpose(0, 1));
     }
   }
 
  private:
-  bool cut(std::size_t i) const {
-    const auto same = [&](std::size_t other) { return parts_[other].first == parts_[i].first; };
-    return (i > 0 && same(i - 1)) || (i + 1 < parts_.size() && same(i + 1));
+  // Where a part's document begins: no two begin at the same row.
+  std::int64_t first_row(std::size_t i) const { return parts_[i].first + parts_[i].prefix; }
+  bool is_last(std::size_t i) const { return i + 1 == parts_.size() || first_row(i + 1) != first_row(i); }
+  bool shares_keys(std::size_t i) const { return parts_[i].prefix > 0 || !is_last(i) || (i > 0 && !is_last(i - 1)); }
+  std::size_t last_of_prefix(std::size_t i) const {
+    std::size_t last = 0;
+    while (first_row(last) != parts_[i].prefix_first || !is_last(last)) ++last;
+    return last;
+  }
+
+  void make(std::size_t i, std::int64_t kv_heads) {
+    if (sums_[i].defined()) return;
+    const std::int64_t keys = cpu::flash_keys(parts_[i].end);
+    sums_[i] = empty_tensor({kv_heads, 2, keys, cpu::flash_padded(head_dim_)}, at::kFloat);
+    parts_[i].sums = sums_[i].data_ptr<float>();
+  }
+  void add(std::size_t from, std::int64_t keys, std::size_t to) {
+    sums_[to].narrow(2, 0, keys).add_(sums_[from].narrow(2, 0, keys));
   }
 
   std::vector<cpu::FlashPart>& parts_;
@@ -245,7 +270,7 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
 };
 
 void check_shapes(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                  std::span<const std::int64_t> cu_seqlens) {
+                  std::span<const std::int64_t> cu_seqlens, std::span<const std::int64_t> prefixes) {
   const std::int64_t rows = query.size(0);
   if (key.size(0) != rows || value.size(0) != rows || key.size(1) == 0 || query.size(1) % key.size(1) != 0) {
     throw Error(ErrorKind::usage, "queries, keys and values do not belong together", {.field = "key"});
@@ -255,18 +280,24 @@ void check_shapes(const at::Tensor& query, const at::Tensor& key, const at::Tens
     throw Error(ErrorKind::usage, "documents do not cover the rows",
                 {.field = "cu_seqlens", .expected = "0, then ascending up to the number of rows"});
   }
+  check_prefixes(cu_seqlens, prefixes);
 }
 
 // By causal_attention, document by document.
 at::Tensor attention_of_each(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                             std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule) {
+                             std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule,
+                             std::span<const std::int64_t> prefixes) {
   std::vector<at::Tensor> parts;
   for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i) {
     const std::int64_t first = cu_seqlens[i];
     const std::int64_t rows = cu_seqlens[i + 1] - first;
     if (rows == 0) continue;
-    parts.push_back(
-        causal_attention(query.narrow(0, first, rows), key.narrow(0, first, rows), value.narrow(0, first, rows), rule));
+    const RowRange prefix = prefix_rows(cu_seqlens, prefixes, i);
+    const auto seen = [&](const at::Tensor& x) {
+      const at::Tensor own = x.narrow(0, first, rows);
+      return prefix.count == 0 ? own : concatenate({x.narrow(0, prefix.first, prefix.count), own}, 0);
+    };
+    parts.push_back(causal_attention(query.narrow(0, first, rows), seen(key), seen(value), rule));
   }
   return parts.size() == 1 ? parts[0] : concatenate(parts, 0);
 }
@@ -274,16 +305,20 @@ at::Tensor attention_of_each(const at::Tensor& query, const at::Tensor& key, con
 }  // namespace
 
 at::Tensor flash_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                           std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule) {
-  check_shapes(query, key, value, cu_seqlens);
+                           std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule,
+                           std::span<const std::int64_t> prefixes) {
+  check_shapes(query, key, value, cu_seqlens, prefixes);
   if (query.size(0) == 0) return query.flatten(1);
   const auto fits = [&](const at::Tensor& x) {
     return is_kernel_tensor(x) && x.scalar_type() == query.scalar_type() && x.size(2) == query.size(2);
   };
   if (!fits(query) || !fits(key) || !fits(value) || !kernels_take(rule)) {
-    return attention_of_each(query, key, value, cu_seqlens, rule);
+    return attention_of_each(query, key, value, cu_seqlens, rule, prefixes);
   }
-  Plan plan{.cu_seqlens = {cu_seqlens.begin(), cu_seqlens.end()}, .rule = rule, .slopes = {}};
+  Plan plan{.cu_seqlens = {cu_seqlens.begin(), cu_seqlens.end()},
+            .prefixes = {prefixes.begin(), prefixes.end()},
+            .rule = rule,
+            .slopes = {}};
   plan.rule.sinks = at::Tensor();
   if (rule.alibi) plan.slopes = alibi_slopes(*rule.alibi, query.size(1), rule.scale);
   if (!needs_autograd(query, key, value, rule.sinks)) {

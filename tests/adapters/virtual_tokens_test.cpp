@@ -4,6 +4,7 @@
 
 #include "adapter_fixture.h"
 #include "expect_error.h"
+#include "model/branches.h"
 #include "ops/tensors.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/session.h"
@@ -57,6 +58,17 @@ TEST_P(VirtualTokens, CountAsTokensOfTheContext) {
   disable_adapters(model_);
   EXPECT_TRUE(model_.forward(batch(kContext)).defined());
   EXPECT_TRUE(model_.score(longer).log_probs.defined());
+}
+
+TEST_P(VirtualTokens, StandOnceBeforeAPromptThatIsShared) {
+  const SharedPrompts prompts(model_.config().vocab_size);
+  for (const std::int64_t layers : {0, -1}) {
+    expect_same_scores(model_, prompts.shared(), prompts.apart(), {.checkpointed_layers = layers});
+  }
+  TokenBatch longer;
+  const std::vector<std::int64_t> prompt = ids(20), branch = ids(kContext - kVirtual - 20 + 1);
+  longer.add_branches(prompt, {{branch}});
+  expect_error(ErrorKind::range, "virtual ones", [&] { model_.score(longer); });
 }
 
 TEST_P(VirtualTokens, ThatLeaveNoRoom) {

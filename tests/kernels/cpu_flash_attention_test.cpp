@@ -271,5 +271,51 @@ TEST_P(FlashAttentionTest, PartsOfADocumentAddUp) {
   }
 }
 
+TEST_P(FlashAttentionTest, ContinuationsSeeTheirPrefix) {
+  for (const Element type : kElements) {
+    for (Case one : {Case{}, Case{.window = 60}, Case{.softcap = 1.5f, .alibi = true, .sinks = true}}) {
+      one.type = type;
+      one.lengths = {75, 9, 80};
+      Packed packed(one, engine_);
+      for (std::size_t i : {1, 2}) {
+        cpu::FlashPart& part = packed.parts[i];
+        part = {.first = part.first - 75, .begin = 75, .end = 75 + part.end, .prefix = 75, .prefix_first = 0};
+      }
+      const Packed::Results expected = packed.expected();
+      std::vector<float> sums[3];
+      const std::int64_t padded = cpu::flash_padded(20);
+      for (std::size_t i = 0; i < 3; ++i) {
+        sums[i].assign(static_cast<std::size_t>(2 * 2 * cpu::flash_keys(packed.parts[i].end) * padded), NAN);
+        packed.parts[i].sums = sums[i].data();
+      }
+      Packed::Results found = packed.results();
+      const cpu::FlashBackwardParams params = packed.params(found);
+      std::vector<float> scratch(cpu::flash_forward_floats(3, 20, 155), NAN);
+      kernels().flash_forward(params, 0, packed.items(), scratch.data());
+      scratch.assign(cpu::flash_backward_floats(3, 20, 155), NAN);
+      kernels().flash_backward(params, 0, packed.items(), scratch.data());
+      Buffer dk(Element::f32, expected.dk.size()), dv(Element::f32, expected.dv.size());
+      for (std::size_t i = 0; i < 3; ++i) {
+        const cpu::FlashPart& part = packed.parts[i];
+        for (std::int64_t head = 0; head < 2; ++head) {
+          for (std::int64_t key = 0; key < part.end; ++key) {
+            for (std::int64_t d = 0; d < 20; ++d) {
+              const std::int64_t to = (cpu::flash_key_row(part, key) * 2 + head) * 20 + d;
+              const std::int64_t from = (head * 2 * cpu::flash_keys(part.end) + key) * padded + d;
+              dk.floats()[to] += sums[i][static_cast<std::size_t>(from)];
+              dv.floats()[to] += sums[i][static_cast<std::size_t>(from + cpu::flash_keys(part.end) * padded)];
+            }
+          }
+        }
+      }
+      const double bar = type == Element::f32 ? 2e-6 : type == Element::bf16 ? 8e-3 : 6e-4;
+      EXPECT_LT(distance(found.out, expected.out), bar) << one;
+      EXPECT_LT(distance(found.dq, expected.dq), bar) << one;
+      EXPECT_LT(distance(dk, expected.dk), bar) << one;
+      EXPECT_LT(distance(dv, expected.dv), bar) << one;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace powerhouse::testing

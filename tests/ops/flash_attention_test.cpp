@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "random_tensor.h"
 #include "support/thread_team.h"
@@ -21,6 +22,7 @@ struct Problem {
   std::int64_t heads = 6, kv_heads = 2, head_dim = 24;
   std::vector<std::int64_t> cu_seqlens{0, 17, 18, 95};
   ops::AttentionRule rule{.scale = 0.3f};
+  std::vector<std::int64_t> prefixes{};
   std::int64_t rows() const { return cu_seqlens.back(); }
 };
 
@@ -43,7 +45,7 @@ Leaves leaves(const Problem& problem, at::ScalarType values, at::ScalarType type
 at::Tensor attend(const Problem& problem, const Leaves& in) {
   ops::AttentionRule rule = problem.rule;
   rule.sinks = in.sinks;
-  return ops::flash_attention(in.query, in.key, in.value, problem.cu_seqlens, rule);
+  return ops::flash_attention(in.query, in.key, in.value, problem.cu_seqlens, rule, problem.prefixes);
 }
 
 double relative(const at::Tensor& found, const at::Tensor& expected) {
@@ -59,6 +61,13 @@ std::vector<Problem> problems() {
       {.heads = 9, .kv_heads = 3, .head_dim = 64, .cu_seqlens = {0, 512, 529, 530}},
       {.heads = 4, .kv_heads = 1, .head_dim = 80, .cu_seqlens = {0, 1300}},
       {.heads = 2, .head_dim = 37, .cu_seqlens = {0, 700, 1250}},
+      // Documents that continue one of several parts, and one that is none; some in several parts themselves.
+      {.heads = 3,
+       .kv_heads = 1,
+       .head_dim = 64,
+       .cu_seqlens = {0, 600, 610, 1700, 1800, 1801, 1900},
+       .prefixes = {-1, 0, -1, 0, 0, 2}},
+      {.heads = 2, .head_dim = 20, .cu_seqlens = {0, 1, 2, 2, 30, 95}, .prefixes = {-1, 0, -1, 2, 0}},
   };
   const ops::AttentionRule rules[] = {
       {.scale = 0.3f, .window = 7},
@@ -69,7 +78,10 @@ std::vector<Problem> problems() {
       {.scale = 0.3f, .window = 20, .softcap = 2.0f, .alibi = Alibi{.bias_max = 4}},
       {.scale = 0.3f, .window = 20, .softcap = 2.0f, .sinks = sinks},
   };
-  for (const ops::AttentionRule& rule : rules) all.push_back({.rule = rule});
+  for (const ops::AttentionRule& rule : rules) {
+    all.push_back({.rule = rule});
+    all.push_back({.cu_seqlens = {0, 40, 57, 90, 103, 104, 130}, .rule = rule, .prefixes = {-1, 0, 0, -1, 3, 0}});
+  }
   return all;
 }
 
@@ -90,7 +102,8 @@ TEST_P(FlashAttentionOfType, EqualsTheCompositionInFloat64) {
     const auto what = [&](const char* name) {
       return ::testing::Message() << name << " heads " << problem.heads << " head_dim " << problem.head_dim << " rows "
                                   << problem.rows() << " window " << problem.rule.window << " softcap "
-                                  << problem.rule.softcap << " alibi " << problem.rule.alibi.has_value();
+                                  << problem.rule.softcap << " alibi " << problem.rule.alibi.has_value()
+                                  << (problem.prefixes.empty() ? "" : " prefixes");
     };
     EXPECT_LT(relative(out, exact), bar) << what("out");
     EXPECT_LT(relative(found.query.grad(), expected.query.grad()), bar) << what("query");
@@ -124,7 +137,8 @@ TEST_P(FlashAttentionOfType, TakesViewsAndTheirGradients) {
 }
 
 TEST_P(FlashAttentionOfType, HasTheSameBitsOnAnyNumberOfThreads) {
-  const Problem problem{.heads = 9, .kv_heads = 3, .head_dim = 64, .cu_seqlens = {0, 1100, 1200, 1264}};
+  const Problem problem{
+      .heads = 9, .kv_heads = 3, .head_dim = 64, .cu_seqlens = {0, 1100, 1200, 1264, 1864}, .prefixes = {-1, 0, -1, 0}};
   const int before = team_threads();
   std::vector<Leaves> runs;
   std::vector<at::Tensor> outs;
@@ -153,6 +167,61 @@ TEST_P(FlashAttentionOfType, GradientsAcrossDocumentsAreExactlyZero) {
   }
 }
 
+// What one prefix and its continuations give is what each continuation gives behind a copy of the prefix.
+void check_continuations(at::ScalarType type, double bar) {
+  for (const Problem& problem : problems()) {
+    if (problem.prefixes.empty()) continue;
+    std::vector<std::int64_t> rows, own;  // of the copies; where in them each row of the batch is
+    Problem whole = problem;
+    whole.cu_seqlens = {0}, whole.prefixes = {};
+    for (std::size_t i = 0; i < problem.prefixes.size(); ++i) {
+      const auto take = [&](std::size_t document, bool is_own) {
+        for (std::int64_t row = problem.cu_seqlens[document]; row < problem.cu_seqlens[document + 1]; ++row) {
+          if (is_own) own.push_back(static_cast<std::int64_t>(rows.size()));
+          rows.push_back(row);
+        }
+      };
+      if (problem.prefixes[i] >= 0) take(static_cast<std::size_t>(problem.prefixes[i]), false);
+      take(i, true);
+      whole.cu_seqlens.push_back(static_cast<std::int64_t>(rows.size()));
+    }
+    const Leaves shared = leaves(problem, type, type);
+    const Leaves apart = leaves(problem, type, type);
+    const auto copied = [&](const at::Tensor& x) { return x.index_select(0, index_tensor(rows)); };
+    const at::Tensor out = attend(problem, shared);
+    const at::Tensor expected =
+        attend(whole, {copied(apart.query), copied(apart.key), copied(apart.value), apart.sinks})
+            .index_select(0, index_tensor(own));
+    EXPECT_LT(relative(out, expected), bar);
+    const at::Tensor weights = random_tensor(out.sizes(), type, 9);
+    out.backward(weights);
+    expected.backward(weights);
+    EXPECT_LT(relative(shared.query.grad(), apart.query.grad()), bar);
+    EXPECT_LT(relative(shared.key.grad(), apart.key.grad()), bar);
+    EXPECT_LT(relative(shared.value.grad(), apart.value.grad()), bar);
+    if (shared.sinks.defined()) EXPECT_LT(relative(shared.sinks.grad(), apart.sinks.grad()), bar);
+  }
+}
+
+TEST_P(FlashAttentionOfType, ContinuationsEqualWholeDocuments) {
+  check_continuations(GetParam(), GetParam() == at::kFloat ? 1e-6 : GetParam() == at::kBFloat16 ? 4e-3 : 1e-3);
+}
+
+TEST(FlashAttention, ContinuationsInFloat64EqualWholeDocuments) { check_continuations(at::kDouble, 1e-12); }
+
+TEST_P(FlashAttentionOfType, ContinuationsDoNotReachEachOther) {
+  const Problem problem{.cu_seqlens = {0, 70, 100, 190}, .prefixes = {-1, 0, 0}};
+  const Leaves in = leaves(problem, GetParam(), GetParam());
+  attend(problem, in).narrow(0, 70, 30).sum().backward();
+  for (const at::Tensor& leaf : {in.query, in.key, in.value}) {
+    EXPECT_EQ(leaf.grad().narrow(0, 100, 90).abs().max().item<double>(), 0);
+    EXPECT_GT(leaf.grad().narrow(0, 70, 30).abs().max().item<double>(), 0);
+  }
+  EXPECT_EQ(in.query.grad().narrow(0, 0, 70).abs().max().item<double>(), 0);
+  EXPECT_GT(in.key.grad().narrow(0, 0, 70).abs().max().item<double>(), 0);
+  EXPECT_GT(in.value.grad().narrow(0, 0, 70).abs().max().item<double>(), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, FlashAttentionOfType, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf));
 
 // Central differences in float64 of each input.
@@ -160,6 +229,7 @@ TEST(FlashAttention, CompositionEqualsFiniteDifferences) {
   for (const Problem& whole : problems()) {
     Problem problem = whole;
     problem.heads = 2 * (problem.kv_heads = 1), problem.head_dim = 3, problem.cu_seqlens = {0, 4, 5};
+    if (!whole.prefixes.empty()) problem.cu_seqlens = {0, 2, 3, 5}, problem.prefixes = {-1, 0, 0};
     if (problem.rule.sinks.defined()) problem.rule.sinks = random_tensor({2}, at::kFloat, 4);
     const Leaves in = leaves(problem, at::kDouble, at::kDouble);
     const at::Tensor weights = random_tensor({5, 6}, at::kDouble, 9);
@@ -198,7 +268,7 @@ TEST(FlashAttention, PackedEqualsEachDocumentAlone) {
 }
 
 TEST(FlashAttention, WithoutAutogradHasTheSameBits) {
-  const Problem problem;
+  const Problem problem{.prefixes = {-1, 0, 0}};
   const Leaves in = leaves(problem, at::kBFloat16, at::kBFloat16);
   const Leaves still{in.query.detach(), in.key.detach(), in.value.detach(), at::Tensor()};
   EXPECT_TRUE(same_bits(attend(problem, still), attend(problem, in)));
@@ -228,6 +298,12 @@ TEST(FlashAttention, RefusesWhatDoesNotFit) {
   EXPECT_THROW(with({}), Error);
   EXPECT_THROW(ops::flash_attention(in.query, in.key.narrow(0, 0, 90), in.value, problem.cu_seqlens, problem.rule),
                Error);
+  for (const std::vector<std::int64_t>& prefixes :
+       {std::vector<std::int64_t>{-1, 0}, {0, -1, -1}, {-1, 2, -1}, {-1, 0, 1}, {-2, -1, -1}, {-1, 0, 3}}) {
+    Problem bad = problem;
+    bad.prefixes = prefixes;
+    EXPECT_THROW(attend(bad, in), Error);
+  }
   EXPECT_THROW(attend(problem, in).sum().backward({}, std::nullopt, /*create_graph=*/true), Error);
 }
 

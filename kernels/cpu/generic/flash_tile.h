@@ -90,13 +90,13 @@ inline void flash_tiles(const FlashParams& params, const FlashPart& part, std::i
   }
 }
 
-/// at(row) of a matrix [rows, heads, head_dim] of a part's document; at(vector) of one of queries, null behind the
+/// at(row) of a matrix [rows, heads, head_dim] of a part's keys; at(vector) of one of queries, null behind the
 /// last.
 template <typename T>
 inline auto flash_key_at(const void* base, std::int64_t row_stride, std::int64_t head_stride, const FlashPart& part,
                          std::int64_t kv_head) {
-  const T* const from = static_cast<const T*>(base) + part.first * row_stride + kv_head * head_stride;
-  return [=](std::int64_t row) { return row < part.end ? from + row * row_stride : nullptr; };
+  const T* const from = static_cast<const T*>(base) + kv_head * head_stride;
+  return [=](std::int64_t row) { return row < part.end ? from + flash_key_row(part, row) * row_stride : nullptr; };
 }
 template <typename T>
 inline auto flash_query_at(const void* base, std::int64_t row_stride, std::int64_t head_stride, const FlashPart& part,
