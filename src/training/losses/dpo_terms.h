@@ -32,6 +32,8 @@ struct DpoRow {
   bool weighted;        ///< has a loss of each pair, which WPO can weight
 };
 std::span<const DpoRow> dpo_rows();
+/// Error{usage} for a value that is none.
+const DpoRow& dpo_row(DpoLossType type);
 
 /// s(u), elementwise.
 at::Tensor divergence_score(const at::Tensor& ratios, const DpoOptions& options);

@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "powerhouse/policy_losses.h"
+#include "training/losses/clip_metrics.h"
 #include "training/losses/common.h"
-#include "training/losses/group_terms.h"
 
 namespace powerhouse {
 
@@ -32,7 +32,7 @@ LossResult rloo_loss(const CompletionLogProbs& policy, const at::Tensor& old_sum
   const double low = 1 - options.epsilon, high = 1 + options.epsilon_high.value_or(options.epsilon);
   Metrics metrics;
   losses::add_entropy(metrics, {&policy});
-  losses::add_clip_metrics(metrics, ratio, advantages, low, high, [](const at::Tensor& units) { return units; });
+  losses::add_clip_metrics(metrics, ratio, advantages, low, high);
   const at::Tensor each = options.objective == RlooObjective::reinforce
                               ? log_probs.mul(advantages)
                               : ratio.mul(advantages).minimum(ratio.clamp(low, high).mul(advantages));
