@@ -4,9 +4,11 @@
 //     train_bench MODEL ROWS.i32 METHOD PARAMETERS CHECKPOINTING STEPS LEARNING_RATE THREADS [ADAPTER]
 //
 // METHOD lora (ADAPTER is a PEFT folder of rank 16, alpha 32 on all linear layers), qlora (the same on quantized
-// weights as the file has them) or full; PARAMETERS bf16 or float32: of adapters and states, in full fine-tuning of
-// masters and states; CHECKPOINTING 0 or 1, of every layer.
+// weights as the file has them), dpo (on an adapter, two pairs a step) or full; PARAMETERS bf16 or float32: of adapters
+// and states, in full fine-tuning of masters and states; CHECKPOINTING 0 or 1, of every layer.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <c10/core/GradMode.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -15,18 +17,20 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <powerhouse/adapter.h>
+#include <powerhouse/losses.h>
 #include <powerhouse/powerhouse.h>
 
 namespace {
 
 using namespace powerhouse;
 
-constexpr std::size_t kBatch = 4, kLength = 512;
+constexpr std::size_t kBatch = 4, kLength = 512, kPrompt = 256;
 
 struct Settings {
   std::string model, rows, method, parameters;
@@ -76,22 +80,60 @@ struct Run {
   std::vector<double> losses, seconds;
 };
 
+std::vector<std::int64_t> ids_of(const std::vector<std::int32_t>& rows, std::size_t row) {
+  const std::size_t at = row * kLength % rows.size();
+  return {rows.begin() + static_cast<std::ptrdiff_t>(at), rows.begin() + static_cast<std::ptrdiff_t>(at + kLength)};
+}
+
+at::Tensor next_token_loss(const CausalLM& model, const std::vector<std::int32_t>& rows, std::size_t first,
+                           const ScoreOptions& options) {
+  TokenBatch batch;
+  for (std::size_t row = first; row < first + kBatch; ++row) batch.add(ids_of(rows, row));
+  return model.loss(batch, static_cast<double>(batch.target_count()), options).loss;
+}
+
+// The pairs of train_transformers.py; the reference is the handle without an adapter.
+at::Tensor preference_loss(const CausalLM& model, const CausalLM& reference, const std::vector<std::int32_t>& rows,
+                           std::size_t first, const ScoreOptions& options) {
+  TokenBatch batch;
+  for (std::size_t row = first; row < first + kBatch; row += 2) {
+    const std::vector<std::int64_t> chosen = ids_of(rows, row), rejected = ids_of(rows, row + 1);
+    const std::span<const std::int64_t> all(chosen);
+    batch.add_branches(all.first(kPrompt),
+                       {{all.subspan(kPrompt)}, {std::span<const std::int64_t>(rejected).subspan(kPrompt)}});
+  }
+  const auto log_probs = [&](const at::Tensor& tokens) {
+    PairLogProbs pairs;
+    std::int64_t at = 0;
+    std::vector<at::Tensor> sides[2];
+    constexpr auto kCompletion = static_cast<std::int64_t>(kLength - kPrompt);
+    for (std::size_t i = 0; i < kBatch; ++i, at += kCompletion)
+      sides[i % 2].push_back(tokens.narrow(0, at, kCompletion));
+    for (int side : {0, 1}) {
+      CompletionLogProbs& into = side == 0 ? pairs.chosen : pairs.rejected;
+      into.token_log_probs = at::cat(sides[side]);
+      into.cu_seqlens = {0, kCompletion, 2 * kCompletion};
+    }
+    return pairs;
+  };
+  PairSums sums;
+  {
+    const c10::AutoGradMode no_gradients(false);
+    sums = pair_sums(log_probs(reference.score(batch).log_probs));
+  }
+  return dpo_loss(log_probs(model.score(batch, options).log_probs), sums).loss;
+}
+
 Run train(const CausalLM& model, Optimizer& optimizer, const std::vector<std::int32_t>& rows,
           const Settings& settings) {
   Run run;
+  const CausalLM reference = model.share();
   for (int step = 0; step < settings.steps; ++step) {
     const auto begin = std::chrono::steady_clock::now();
-    TokenBatch batch;
-    for (std::size_t row = 0; row < kBatch; ++row) {
-      const std::size_t at = (static_cast<std::size_t>(step) * kBatch + row) * kLength % rows.size();
-      const std::vector<std::int64_t> ids(rows.begin() + static_cast<std::ptrdiff_t>(at),
-                                          rows.begin() + static_cast<std::ptrdiff_t>(at + kLength));
-      batch.add(ids);
-    }
-    const at::Tensor loss = model
-                                .loss(batch, static_cast<double>(batch.target_count()),
-                                      {.checkpointed_layers = settings.checkpointing ? -1 : 0})
-                                .loss;
+    const ScoreOptions options{.checkpointed_layers = settings.checkpointing ? -1 : 0};
+    const std::size_t first = static_cast<std::size_t>(step) * kBatch;
+    const at::Tensor loss = settings.method == "dpo" ? preference_loss(model, reference, rows, first, options)
+                                                     : next_token_loss(model, rows, first, options);
     loss.backward();
     optimizer.step({.max_grad_norm = 1});
     optimizer.zero_grad();

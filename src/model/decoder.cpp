@@ -352,7 +352,8 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
   const at::Tensor prefix =
       pass.cache == nullptr && pass.arithmetic.adapters != nullptr ? pass.arithmetic.adapters->prefix : at::Tensor();
   const bool autograd = needs_autograd(query, key, value, prefix);
-  if (autograd && !exact && pass.cache == nullptr && !prefix.defined()) {
+  // A pass that scores takes the kernels of one that trains, so that a policy equals the reference that it began as.
+  if ((autograd || pass.training != nullptr) && !exact && pass.cache == nullptr && !prefix.defined()) {
     return ops::flash_attention(query, key, value, cu_seqlens, rule, pass.batch.prefixes);
   }
   const bool by_kernel = exact || (is_kernel_tensor(query) && !autograd && ops::kernels_take(rule));
