@@ -7,6 +7,7 @@ Runs alternate, each is a process; medians. A section is what is like: method, c
 
     lora full                          bf16 parameters and states; `lora` also QLoRA on the file's Q4_1 blocks
     lora-checkpointing ...             with activation checkpointing of every layer, on both sides
+    dpo                                a step of DPO on an adapter: two pairs of 512 tokens, half of them their prompt
     lora-float32 ...                   float32 adapters (or masters) and states, shown beside without a bar
 
 Figures are kept in build/compare-train/results.json, each with its commit, so that a long run may be made in parts
@@ -24,7 +25,7 @@ import train_report
 from cpu_tools import alternate
 
 SECTIONS = [f"{method}{kind}{checkpointing}" for kind in ("", "-float32") for checkpointing in ("", "-checkpointing")
-            for method in ("lora", "full")]
+            for method in ("lora", "full")] + ["dpo"]
 WARM_UP, TOKENS = 3, 4 * 512
 
 
@@ -66,9 +67,10 @@ class Bench:
 def measure(bench, section, arguments):
     settings = {"method": section.split("-")[0], "parameters": "float32" if "float32" in section else "bf16",
                 "checkpointing": "checkpointing" in section, "steps": arguments.steps, "threads": arguments.threads,
-                "learning_rate": 2e-4 if section.startswith("lora") else 2e-5}
-    calls = {"ours": lambda: bench.ours(arguments.bf16_model, settings),
-             "eager": lambda: bench.theirs(settings, False), "compiled": lambda: bench.theirs(settings, True)}
+                "learning_rate": 2e-5 if section.startswith("full") else 2e-4}
+    calls = {"ours": lambda: bench.ours(arguments.bf16_model, settings), "eager": lambda: bench.theirs(settings, False)}
+    if settings["method"] != "dpo":
+        calls["compiled"] = lambda: bench.theirs(settings, True)
     if settings["method"] == "lora":
         calls["qlora"] = lambda: bench.ours(arguments.model, {**settings, "method": "qlora"})
     return {"section": section, "settings": settings, "commit": cpu_report.commit(bench.tools),

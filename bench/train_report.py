@@ -4,8 +4,9 @@ import statistics
 from cpu_report import spread
 
 # Of each method: tokens/s of eager and compiled, memory of either, at most.
-BARS = {"lora": (3.0, 1.6, 0.5, 0.5), "full": (2.5, 1.4, 0.6, 0.6), "qlora": (2.5, None, 1 / 3, None)}
-NAMES = {"lora": "LoRA", "full": "full", "qlora": "QLoRA on Q4_1"}
+BARS = {"lora": (3.0, 1.6, 0.5, 0.5), "full": (2.5, 1.4, 0.6, 0.6), "qlora": (2.5, None, 1 / 3, None),
+        "dpo": (3.0, None, 0.5, None)}
+NAMES = {"lora": "LoRA", "full": "full", "qlora": "QLoRA on Q4_1", "dpo": "DPO, LoRA"}
 PEERS = {"eager": "transformers + PEFT", "compiled": "the same, torch.compile"}
 
 
@@ -63,11 +64,14 @@ def write(content):
         for method, who in [(method, "ours")] + ([("qlora", "qlora")] if method == "lora" else []):
             bars = dict(zip(("eager", "compiled"), zip(BARS[method][:2], BARS[method][2:])))
             for peer, (speed, memory) in bars.items():
+                if peer not in row["found"]:
+                    continue
                 lines.speed(row, method, who, peer, speed)
                 lines.memory(row, method, who, peer, memory)
-                lines.loss(row, method, who, peer)
+                if method != "dpo":  # theirs is rounded to bf16, two digits
+                    lines.loss(row, method, who, peer)
     versions = rows[0]["found"]["eager"][0]["versions"]
-    compiling = [one["first_step"] for row in rows for one in row["found"]["compiled"]]
+    compiling = [one["first_step"] for row in rows for one in row["found"].get("compiled", [])]
     steps = sorted({row["settings"]["steps"] for row in rows})
     runs = sorted({len(row["found"]["ours"]) for row in rows})
     return "\n".join([
