@@ -12,6 +12,8 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/dataset.h"
@@ -19,6 +21,9 @@
 #include "powerhouse/training_options.h"
 
 namespace powerhouse {
+
+/// What a method measures beside its loss, under TRL's names ("rewards/accuracies"); next-token training has none.
+using Metrics = std::vector<std::pair<std::string, double>>;
 
 /// One optimizer step; a row of train_log.jsonl.
 struct TrainingStep {
@@ -31,6 +36,7 @@ struct TrainingStep {
   std::int64_t target_tokens = 0;
   double tokens_per_second = 0;  ///< of this step alone, without evaluation and checkpoints
   std::uint64_t peak_memory_bytes = 0;
+  Metrics metrics{};
   std::string skipped{};  ///< why the step was not applied; empty: it was
 };
 
@@ -42,6 +48,7 @@ struct Evaluation {
   std::int64_t target_tokens = 0;
   double seconds = 0;
   bool best = false;  ///< the lowest so far
+  Metrics metrics{};
 };
 
 /// What a callback may ask for; it is done behind the step.
