@@ -16,6 +16,7 @@
 #include "powerhouse/inspect.h"
 #include "powerhouse/log.h"
 #include "powerhouse/logits_processor.h"
+#include "powerhouse/losses.h"
 #include "powerhouse/model_config.h"
 #include "powerhouse/model_initialization.h"
 #include "powerhouse/moe.h"
