@@ -7,6 +7,7 @@
 #include "powerhouse/error.h"
 #include "powerhouse/pooled_tensors.h"
 #include "training/next_token_objective.h"
+#include "training/preference_objective.h"
 #include "training/trainer_impl.h"
 
 namespace powerhouse {
@@ -74,6 +75,19 @@ Trainer::Trainer(CausalLM& model, const Dataset& data, TrainingOptions options, 
 Trainer::Trainer(CausalLM& model, Dataset train, std::optional<Dataset> validation, TrainingOptions options,
                  TrainingCallbacks callbacks) {
   auto objective = make_next_token_objective(model, std::move(train), std::move(validation), options);
+  impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
+}
+
+Trainer::Trainer(CausalLM& model, const PreferenceDataset& data, PreferenceOptions method, TrainingOptions options,
+                 AlignmentOptions alignment, TrainingCallbacks callbacks)
+    : Trainer(model, data.train(), data.validation(), std::move(method), std::move(options), std::move(alignment),
+              std::move(callbacks)) {}
+
+Trainer::Trainer(CausalLM& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
+                 PreferenceOptions method, TrainingOptions options, AlignmentOptions alignment,
+                 TrainingCallbacks callbacks) {
+  auto objective = make_preference_objective(model, std::move(train), std::move(validation), std::move(method),
+                                             std::move(alignment), options);
   impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
 }
 
