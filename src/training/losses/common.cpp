@@ -75,8 +75,7 @@ void check_offsets(const std::vector<std::int64_t>& cu_seqlens, std::int64_t tok
 
 void check_completions(const CompletionLogProbs& completions, const std::string& field) {
   const at::Tensor& tokens = completions.token_log_probs;
-  if (!tokens.defined() || tokens.dim() != 1) check_vector(tokens, completions.cu_seqlens.back(), field);
-  check_vector(tokens, tokens.size(0), field + ".token_log_probs");
+  check_vector(tokens, tokens.defined() ? tokens.numel() : 0, field + ".token_log_probs");
   check_offsets(completions.cu_seqlens, tokens.size(0), field);
   if (completions.entropy.defined()) check_vector(completions.entropy, tokens.size(0), field + ".entropy");
   if (completions.log_sum_sq_probs.defined()) {
