@@ -30,6 +30,11 @@ enum class RowProblem {
   missing_eos,   ///< no end of text among the targets: the model will not learn to stop
   duplicate,     ///< the same content as an earlier row
   contaminated,  ///< a validation row that shares 13 words in a row with a training row
+  // Of preferences alone:
+  identical_pair,    ///< chosen and rejected are the same: nothing to prefer
+  prompt_too_long,   ///< left out: with max_length tokens of the beginning, nothing of a completion is left
+  prompt_truncated,  ///< cut at its beginning to max_length
+  prompt_merged,     ///< its last tokens are others in front of a completion, and count as part of that
 };
 
 /// The name of a problem as the report prints it, e.g. "too long".

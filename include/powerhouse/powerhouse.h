@@ -23,6 +23,8 @@
 #include "powerhouse/optimizer.h"
 #include "powerhouse/optimizer_options.h"
 #include "powerhouse/pooled_tensors.h"
+#include "powerhouse/preference.h"
+#include "powerhouse/preference_dataset.h"
 #include "powerhouse/schedule.h"
 #include "powerhouse/session.h"
 #include "powerhouse/tensor.h"

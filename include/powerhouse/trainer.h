@@ -12,10 +12,14 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/dataset.h"
 #include "powerhouse/export.h"
+#include "powerhouse/preference.h"
+#include "powerhouse/preference_dataset.h"
 #include "powerhouse/training_options.h"
 
 namespace powerhouse {
@@ -31,6 +35,7 @@ struct TrainingStep {
   std::int64_t target_tokens = 0;
   double tokens_per_second = 0;  ///< of this step alone, without evaluation and checkpoints
   std::uint64_t peak_memory_bytes = 0;
+  Metrics metrics{};      ///< of the method, under TRL's names ("rewards/accuracies"); next-token training has none
   std::string skipped{};  ///< why the step was not applied; empty: it was
 };
 
@@ -42,6 +47,7 @@ struct Evaluation {
   std::int64_t target_tokens = 0;
   double seconds = 0;
   bool best = false;  ///< the lowest so far
+  Metrics metrics{};
 };
 
 /// What a callback may ask for; it is done behind the step.
@@ -89,6 +95,14 @@ class POWERHOUSE_API Trainer {
   Trainer(CausalLM& model, const Dataset& data, TrainingOptions options, TrainingCallbacks callbacks = {});
   /// On all of `train`, evaluated on `validation` where there is one.
   Trainer(CausalLM& model, Dataset train, std::optional<Dataset> validation, TrainingOptions options,
+          TrainingCallbacks callbacks = {});
+  /// On preferences (preference.h): `data.train()`, evaluated on `data.validation()`. KTO takes data opened with
+  /// `unpaired`, and a micro batch of 2 or more; a last one of a single row puts that row's completion to its own
+  /// prompt. Error{usage} also for data that the method does not take and options that don't fit together.
+  Trainer(CausalLM& model, const PreferenceDataset& data, PreferenceOptions method, TrainingOptions options,
+          AlignmentOptions alignment = {}, TrainingCallbacks callbacks = {});
+  Trainer(CausalLM& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
+          PreferenceOptions method, TrainingOptions options, AlignmentOptions alignment = {},
           TrainingCallbacks callbacks = {});
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;

@@ -115,7 +115,7 @@ double tick_step(const Range& range, int count) {
   return 10 * power;
 }
 
-std::string chart(const char* title, std::vector<Line> lines) {
+std::string chart(const std::string& title, std::vector<Line> lines) {
   std::erase_if(lines, [](const Line& line) { return line.curve.empty(); });
   if (lines.empty()) return "";
   const Range xs = range_of(lines, &Point::x), ys = range_of(lines, &Point::y);
@@ -124,7 +124,7 @@ std::string chart(const char* title, std::vector<Line> lines) {
     return kHeight - kBottom - (y - ys.low) / (ys.high - ys.low) * (kHeight - kTop - kBottom);
   };
   const auto at = [](double value) { return number(value, "%.1f"); };
-  std::string svg = "<h2>" + std::string(title) + "</h2>\n<svg viewBox=\"0 0 " + at(kWidth) + " " + at(kHeight) +
+  std::string svg = "<h2>" + title + "</h2>\n<svg viewBox=\"0 0 " + at(kWidth) + " " + at(kHeight) +
                     "\" role=\"img\" aria-label=\"" + title + "\">\n";
   const double step_y = tick_step(ys, 5), step_x = tick_step(xs, 8);
   for (double y = std::ceil(ys.low / step_y) * step_y; y <= ys.high + step_y * 1e-9; y += step_y) {
@@ -155,6 +155,52 @@ std::string chart(const char* title, std::vector<Line> lines) {
   return svg + "</p>\n";
 }
 
+// What rows of steps and evaluations say of every method; the rest are metrics of one.
+constexpr std::string_view kOwnKeys[] = {"step",
+                                         "epoch",
+                                         "loss",
+                                         "learning_rate",
+                                         "grad_norm",
+                                         "tokens",
+                                         "skipped",
+                                         "tokens_per_second",
+                                         "target_tokens",
+                                         "eval_loss",
+                                         "peak_memory_bytes",
+                                         "eval_seconds",
+                                         "eval_target_tokens"};
+constexpr std::string_view kEval = "eval_", kChosen = "/chosen", kRejected = "/rejected";
+
+// The metrics in their order, without "eval_"; of a pair's two ("rewards/chosen", "rewards/rejected") what they share.
+std::vector<std::string> metric_titles(std::span<const Json> rows) {
+  std::vector<std::string> titles;
+  for (const Json& row : rows) {
+    if (row.get("event") != nullptr) continue;
+    for (const auto& [key, value] : row.as_object()) {
+      if (std::find(std::begin(kOwnKeys), std::end(kOwnKeys), key) != std::end(kOwnKeys)) continue;
+      std::string_view name = key;
+      if (name.starts_with(kEval)) name.remove_prefix(kEval.size());
+      for (const std::string_view end : {kChosen, kRejected}) {
+        if (name.ends_with(end)) name.remove_suffix(end.size());
+      }
+      if (std::find(titles.begin(), titles.end(), name) == titles.end()) titles.emplace_back(name);
+    }
+  }
+  return titles;
+}
+
+std::string metric_chart(const std::string& title, std::span<const Json> rows) {
+  const auto curve = [&](std::string_view before, std::string_view after) {
+    return curve_of(rows, std::string(before) + title + std::string(after));
+  };
+  return chart(escaped(title), {{"training", "#3a7d44", 1, false, curve("", "")},
+                                {"held-back rows", "#3a7d44", 2, true, curve(kEval, "")},
+                                {"chosen", "#1f5fa8", 1, false, curve("", kChosen)},
+                                {"chosen, held-back rows", "#1f5fa8", 2, true, curve(kEval, kChosen)},
+                                {"rejected", "#d1495b", 1, false, curve("", kRejected)},
+                                {"rejected, held-back rows", "#d1495b", 2, true, curve(kEval, kRejected)}});
+}
+
 constexpr const char* kStyle =
     "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
     "h1{font-size:1.5em}h2{font-size:1.1em;margin:1.6em 0 .3em}svg{width:100%;height:auto;background:#fafafa}"
@@ -174,6 +220,7 @@ std::string html_report(const std::string& title, const Facts& facts, std::span<
   html += chart("Loss", {{"training, each step", "#b9cfe8", 1, false, loss},
                          {"training, running mean", "#1f5fa8", 2, false, running_mean(loss)},
                          {"held-back rows", "#d1495b", 2, true, curve_of(rows, "eval_loss")}});
+  for (const std::string& title : metric_titles(rows)) html += metric_chart(title, rows);
   html += chart("Learning rate", {{"learning rate", "#3a7d44", 2, false, curve_of(rows, "learning_rate")}});
   html += chart("Gradient norm", {{"before clipping", "#8f5db7", 1, false, curve_of(rows, "grad_norm")}});
   html += chart("Tokens a second", {{"tokens/s", "#c77d1e", 1, false, curve_of(rows, "tokens_per_second")}});

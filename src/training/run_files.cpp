@@ -30,6 +30,7 @@ JsonObject row_of(const TrainingStep& step) {
   row["target_tokens"] = step.target_tokens;
   row["tokens_per_second"] = step.tokens_per_second;
   row["peak_memory_bytes"] = Json(static_cast<std::uint64_t>(step.peak_memory_bytes));
+  for (const auto& [name, value] : step.metrics) row[name] = value;
   if (!step.skipped.empty()) row["skipped"] = step.skipped;
   return row;
 }
@@ -41,6 +42,7 @@ JsonObject row_of(const Evaluation& evaluation) {
   row["eval_loss"] = evaluation.eval_loss;
   row["eval_target_tokens"] = evaluation.target_tokens;
   row["eval_seconds"] = evaluation.seconds;
+  for (const auto& [name, value] : evaluation.metrics) row["eval_" + name] = value;
   return row;
 }
 
@@ -70,18 +72,23 @@ void RunFiles::step(const TrainingStep& step, const std::vector<RowPlace>& rows)
     order_->write(row);
   }
   if (events_) {
-    events_->write(step.step, {{"train/loss", step.loss},
-                               {"train/learning_rate", step.learning_rate},
-                               {"train/grad_norm", step.grad_norm},
-                               {"train/epoch", step.epoch},
-                               {"train/tokens_per_second", step.tokens_per_second}});
+    Scalars scalars{{"train/loss", step.loss},
+                    {"train/learning_rate", step.learning_rate},
+                    {"train/grad_norm", step.grad_norm},
+                    {"train/epoch", step.epoch},
+                    {"train/tokens_per_second", step.tokens_per_second}};
+    for (const auto& [name, value] : step.metrics) scalars.emplace_back("train/" + name, value);
+    events_->write(step.step, scalars);
   }
 }
 
 void RunFiles::evaluation(const Evaluation& evaluation) {
   progress_.evaluation(evaluation);
   if (log_) log_->write(row_of(evaluation));
-  if (events_) events_->write(evaluation.step, {{"eval/loss", evaluation.eval_loss}});
+  if (!events_) return;
+  Scalars scalars{{"eval/loss", evaluation.eval_loss}};
+  for (const auto& [name, value] : evaluation.metrics) scalars.emplace_back("eval/" + name, value);
+  events_->write(evaluation.step, scalars);
 }
 
 void RunFiles::event(std::int64_t step, const std::string& name, JsonObject details, const std::string& line) {

@@ -6,7 +6,9 @@
 #include "model/api_guard.h"
 #include "powerhouse/error.h"
 #include "powerhouse/pooled_tensors.h"
-#include "training/training_loop.h"
+#include "training/next_token_objective.h"
+#include "training/preference_objective.h"
+#include "training/trainer_impl.h"
 
 namespace powerhouse {
 namespace {
@@ -42,12 +44,6 @@ void check_options(const TrainingOptions& options, const CausalLM& model, bool v
   check(!by_time || !options.output_dir.empty(), "resume_from_checkpoint", "an output_dir");
 }
 
-StepPlan make_plan(const Dataset& train, const TrainingOptions& options) {
-  const DataLoader loader(train, loader_options(options));
-  return StepPlan([&](std::int64_t epoch) { return loader.batches_in_epoch(epoch); }, options.epochs, options.max_steps,
-                  options.gradient_accumulation_steps);
-}
-
 }  // namespace
 
 std::string_view to_string(TrainingEnd end) noexcept {
@@ -60,25 +56,39 @@ std::string_view to_string(TrainingEnd end) noexcept {
   return "unknown";
 }
 
-struct Trainer::Impl {
-  TrainerParts parts;
-};
+std::unique_ptr<Trainer::Impl> Trainer::Impl::make(CausalLM& model, std::unique_ptr<Objective> objective,
+                                                   TrainingOptions options, TrainingCallbacks callbacks) {
+  check_options(options, model, objective->has_validation());
+  if (model.trainable_parameters().empty() && objective->extra_parameters().empty()) {
+    throw Error(ErrorKind::usage, "nothing requires gradients",
+                {.field = "model", .expected = "add_adapter, or set_requires_grad(true)"});
+  }
+  StepPlan plan([&](std::int64_t epoch) { return objective->batches_in_epoch(epoch); }, options.epochs,
+                options.max_steps, options.gradient_accumulation_steps);
+  return std::make_unique<Impl>(
+      Impl{{model, std::move(objective), std::move(options), std::move(callbacks), std::move(plan)}});
+}
 
 Trainer::Trainer(CausalLM& model, const Dataset& data, TrainingOptions options, TrainingCallbacks callbacks)
     : Trainer(model, data.train(), data.validation(), std::move(options), std::move(callbacks)) {}
 
 Trainer::Trainer(CausalLM& model, Dataset train, std::optional<Dataset> validation, TrainingOptions options,
                  TrainingCallbacks callbacks) {
-  if (validation && validation->size() == 0) validation.reset();
-  check_options(options, model, validation.has_value());
-  if (train.size() == 0) throw Error(ErrorKind::usage, "no rows to train on", {.field = "data"});
-  if (model.trainable_parameters().empty()) {
-    throw Error(ErrorKind::usage, "nothing requires gradients",
-                {.field = "model", .expected = "add_adapter, or set_requires_grad(true)"});
-  }
-  StepPlan plan = make_plan(train, options);
-  impl_ = std::make_unique<Impl>(Impl{
-      {model, std::move(train), std::move(validation), std::move(options), std::move(callbacks), std::move(plan)}});
+  auto objective = make_next_token_objective(model, std::move(train), std::move(validation), options);
+  impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
+}
+
+Trainer::Trainer(CausalLM& model, const PreferenceDataset& data, PreferenceOptions method, TrainingOptions options,
+                 AlignmentOptions alignment, TrainingCallbacks callbacks)
+    : Trainer(model, data.train(), data.validation(), std::move(method), std::move(options), std::move(alignment),
+              std::move(callbacks)) {}
+
+Trainer::Trainer(CausalLM& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
+                 PreferenceOptions method, TrainingOptions options, AlignmentOptions alignment,
+                 TrainingCallbacks callbacks) {
+  auto objective = make_preference_objective(model, std::move(train), std::move(validation), std::move(method),
+                                             std::move(alignment), options);
+  impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
 }
 
 Trainer::Trainer(Trainer&&) noexcept = default;
@@ -91,7 +101,8 @@ TrainingResult Trainer::train(std::stop_token stop) {
 }
 
 Evaluation Trainer::evaluate() {
-  if (!impl_->parts.validation) throw Error(ErrorKind::usage, "no held-back rows", {.field = "validation"});
+  if (!impl_->parts.objective->has_validation())
+    throw Error(ErrorKind::usage, "no held-back rows", {.field = "validation"});
   return guarded([&] { return powerhouse::evaluate(impl_->parts); });
 }
 

@@ -13,12 +13,13 @@ void TrainingLoop::resume(const std::string& folder, const JsonObject& saved) {
   check_same_run(state, state_, folder);
   check_adapter_options(parts_.model, folder);
   try {
-    loader_.restore(state.data_position);
+    objective_.restore(state.data_position);
   } catch (const Error& error) {
     throw error.in_file(folder);
   }
   restore_weights(parts_.model, folder);
   restore_optimizer(optimizer_, folder);
+  objective_.restore_state(folder);
   watchdog_.restore(state.watchdog);
   state_ = state;
   last_checkpoint_ = folder;
@@ -34,6 +35,7 @@ void TrainingLoop::roll_back(const TrainingStep& record) {
   const TrainerState back = trainer_state_from(read_checkpoint(last_checkpoint_), last_checkpoint_);
   restore_weights(parts_.model, last_checkpoint_);
   restore_optimizer(optimizer_, last_checkpoint_);
+  objective_.restore_state(last_checkpoint_);
   state_.step = back.step;
   state_.epoch = back.epoch;
   watchdog_.rolled_back();
@@ -54,7 +56,8 @@ void TrainingLoop::save() {
   CheckpointWriter writer(options_.output_dir, state_.step);
   save_weights(parts_.model, writer.folder());
   save_optimizer(optimizer_, writer.folder());
-  state_.data_position = loader_.position();
+  objective_.save_state(writer.folder());
+  state_.data_position = objective_.position();
   state_.watchdog = watchdog_.state();
   JsonObject object = to_json(state_, options_.output_dir);
   object["saved_at"] = microseconds_now();
@@ -86,6 +89,7 @@ void TrainingLoop::load_best(bool is_there) {
   }
   if (best != last_checkpoint_) read_checkpoint(best);  // whether it is whole
   restore_weights(parts_.model, best);
+  objective_.restore_state(best);
   last_eval_loss_ = state_.best_eval_loss;
 }
 

@@ -29,7 +29,9 @@ Optimizer make_optimizer(const TrainerParts& parts) {
     std::visit([&](auto& own) { own.lr = *rate; }, optimizer);
     if (auto* muon = std::get_if<MuonOptions>(&optimizer)) muon->adamw.lr = *rate;
   }
-  return Optimizer(make_parameter_groups(parts.model.trainable_parameters(), parts.options.parameter_groups), optimizer,
+  auto parameters = parts.model.trainable_parameters();
+  for (auto& extra : parts.objective->extra_parameters()) parameters.push_back(std::move(extra));
+  return Optimizer(make_parameter_groups(parameters, parts.options.parameter_groups), optimizer,
                    parts.options.optimizer_storage);
 }
 
@@ -56,32 +58,9 @@ std::string new_run_id() { return std::to_string(microseconds_now()) + "-" + std
 
 }  // namespace
 
-DataLoaderOptions loader_options(const TrainingOptions& options) {
-  return {.micro_batch_size = options.micro_batch_size,
-          .sample_packing = options.sample_packing,
-          .shuffle = options.shuffle,
-          .seed = options.seed,
-          .drop_last = options.drop_last};
-}
-
 Evaluation evaluate(const TrainerParts& parts) {
-  const TrainingOptions& options = parts.options;
   const auto begin = Clock::now();
-  DataLoader loader(*parts.validation, {.micro_batch_size = options.eval_batch_size > 0 ? options.eval_batch_size
-                                                                                        : options.micro_batch_size,
-                                        .sample_packing = options.eval_sample_packing.value_or(options.sample_packing),
-                                        .shuffle = false,
-                                        .seed = options.seed});
-  const c10::AutoGradMode no_gradients(false);
-  double sum = 0;
-  Evaluation evaluation;
-  while (const auto batch = loader.next()) {
-    const std::int64_t targets = batch->target_count();
-    if (targets == 0) continue;  // a piece of a cut row
-    sum += parts.model.loss(*batch, 1.0).loss.item<double>();
-    evaluation.target_tokens += targets;
-  }
-  evaluation.eval_loss = sum / static_cast<double>(evaluation.target_tokens);
+  Evaluation evaluation = parts.objective->evaluate();
   evaluation.seconds = seconds_since(begin);
   return evaluation;
 }
@@ -89,13 +68,14 @@ Evaluation evaluate(const TrainerParts& parts) {
 TrainingLoop::TrainingLoop(TrainerParts& parts)
     : parts_(parts),
       options_(parts.options),
-      loader_(parts.train, loader_options(parts.options)),
+      objective_(*parts.objective),
       optimizer_(make_optimizer(parts)),
       watchdog_(parts.options.watchdog) {}
 
 void TrainingLoop::begin() {
+  objective_.restart();
   state_.run_id = new_run_id();
-  state_.data_fingerprint = parts_.train.fingerprint();
+  state_.data_fingerprint = objective_.data_fingerprint();
   state_.base_fingerprint = base_fingerprint(parts_.model);
   state_.gradient_accumulation_steps = options_.gradient_accumulation_steps;
   std::string from = options_.resume_from_checkpoint;
@@ -112,34 +92,17 @@ void TrainingLoop::begin() {
   }
   if (!from.empty()) resume(from, latest ? latest->state : read_checkpoint(from));
   const std::int64_t total = parts_.plan.total_steps();
-  const Facts facts{{"model", parts_.model.config().architecture + ", " + std::string(to_string(parts_.model.dtype()))},
-                    {"rows", std::to_string(parts_.train.size())},
-                    {"held-back rows", std::to_string(parts_.validation ? parts_.validation->size() : 0)},
-                    {"steps", std::to_string(total)},
-                    {"run", state_.run_id}};
+  Facts facts{{"model", parts_.model.config().architecture + ", " + std::string(to_string(parts_.model.dtype()))}};
+  for (auto& fact : objective_.facts()) facts.push_back(std::move(fact));
+  facts.emplace_back("steps", std::to_string(total));
+  facts.emplace_back("run", state_.run_id);
   std::error_code ignored;  // a run that goes on in another folder begins its logs there
   const bool same_folder = !from.empty() && std::filesystem::equivalent(std::filesystem::absolute(from).parent_path(),
                                                                         options_.output_dir, ignored);
-  files_ = std::make_unique<RunFiles>(options_, state_.step, same_folder, total, facts);
+  files_ = std::make_unique<RunFiles>(options_, state_.step, same_folder, total, std::move(facts));
   if (!options_.output_dir.empty()) {
     write_manifest(options_.output_dir, parts_.model, options_, state_.run_id, state_.data_fingerprint, total);
   }
-}
-
-TrainingLoop::StepData TrainingLoop::next_data() {
-  StepData data;
-  while (static_cast<std::int64_t>(data.batches.size()) < options_.gradient_accumulation_steps) {
-    auto batch = loader_.next();
-    if (!batch) {
-      if (data.batches.empty()) continue;  // an epoch ends between two steps
-      break;                               // its last step may have fewer batches
-    }
-    data.tokens += static_cast<std::int64_t>(batch->input_ids.size());
-    data.target_tokens += batch->target_count();
-    for (RowPlace& row : loader_.last_rows()) data.rows.push_back(std::move(row));
-    data.batches.push_back(std::move(*batch));
-  }
-  return data;
 }
 
 std::int64_t TrainingLoop::checkpointed_layers(std::int64_t rows) {
@@ -160,22 +123,16 @@ std::int64_t TrainingLoop::checkpointed_layers(std::int64_t rows) {
   return layers;
 }
 
-double TrainingLoop::forward_and_backward(const StepData& data) {
-  double loss = 0;
-  for (std::size_t pass = 0; pass < data.batches.size(); ++pass) {
-    if (data.batches[pass].target_count() == 0) continue;  // a piece of a cut row
-    const TokenLoss part = parts_.model.loss(data.batches[pass], static_cast<double>(data.target_tokens),
-                                             {.checkpointed_layers = checkpointed_layers(data.batches[pass].rows()),
-                                              .dropout_key = dropout_key(options_.seed, state_.step, pass)});
-    part.loss.backward();
-    loss += part.loss.item<double>();
-  }
-  return loss;
+StepContext TrainingLoop::context() {
+  return {.step = state_.step, .score_options = [this](std::size_t pass, std::int64_t rows) {
+            return ScoreOptions{.checkpointed_layers = checkpointed_layers(rows),
+                                .dropout_key = dropout_key(options_.seed, state_.step, pass)};
+          }};
 }
 
 void TrainingLoop::step() {
   const auto begin = Clock::now();
-  const StepData data = next_data();
+  const StepData data = objective_.load(options_.gradient_accumulation_steps);
   TrainingStep record{.step = ++state_.step, .tokens = data.tokens, .target_tokens = data.target_tokens};
   state_.epoch = record.epoch = parts_.plan.epoch(record.step);
   const bool back = update(record, data);
@@ -195,18 +152,21 @@ bool TrainingLoop::update(TrainingStep& record, const StepData& data) {
   const double multiplier = learning_rate_multiplier(options_.schedule, record.step - 1, parts_.plan.total_steps());
   const std::vector<double> rates = optimizer_.learning_rates();
   record.learning_rate = rates.empty() ? 0 : rates.front() * multiplier;
-  if (data.target_tokens == 0) {
+  if (!data.nothing.empty()) {
     record.loss = std::numeric_limits<double>::quiet_NaN();
-    record.skipped = "no token is a target";
+    record.skipped = data.nothing;
     return false;
   }
-  record.loss = forward_and_backward(data);
+  StepLoss step = objective_.forward_and_backward(context());
+  record.loss = step.loss;
+  record.metrics = std::move(step.metrics);
   const Watchdog::Verdict verdict = watchdog_.judge(record.loss, record.skipped);
   if (verdict == Watchdog::Verdict::good) {
     const StepResult result = optimizer_.step({.lr_multiplier = multiplier, .max_grad_norm = options_.max_grad_norm});
     record.grad_norm = result.grad_norm;
     if (result.applied) {
       watchdog_.applied();
+      objective_.updated(record.step);
     } else {
       record.skipped = "the gradient of " + result.not_finite + " is not finite";
       watchdog_.not_finite(result.not_finite + " in " + rows_text(data.rows));
@@ -246,7 +206,7 @@ void TrainingLoop::after_step(const TrainingStep& record) {
 }
 
 void TrainingLoop::run_evaluation() {
-  if (!parts_.validation || last_evaluated_step_ == state_.step) return;
+  if (!objective_.has_validation() || last_evaluated_step_ == state_.step) return;
   Evaluation evaluation = evaluate(parts_);
   evaluation.step = state_.step;
   evaluation.epoch = state_.epoch;

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "powerhouse/data_loader.h"
 #include "powerhouse/optimizer.h"
 #include "powerhouse/trainer.h"
 #include "training/checkpoint.h"
 #include "training/folder_lock.h"
+#include "training/objective.h"
 #include "training/run_files.h"
 #include "training/step_plan.h"
 #include "training/trainer_state.h"
@@ -21,17 +21,13 @@ namespace powerhouse {
 /// Everything a Trainer holds between calls.
 struct TrainerParts {
   CausalLM& model;
-  Dataset train;
-  std::optional<Dataset> validation;
+  std::unique_ptr<Objective> objective;
   TrainingOptions options;
   TrainingCallbacks callbacks;
   StepPlan plan;
 };
 
-/// How the rows of training are loaded.
-DataLoaderOptions loader_options(const TrainingOptions& options);
-
-/// Scores held-back rows.
+/// The objective's evaluation, with its time.
 Evaluation evaluate(const TrainerParts& parts);
 
 class TrainingLoop {
@@ -40,18 +36,11 @@ class TrainingLoop {
   TrainingResult run(std::stop_token stop);
 
  private:
-  struct StepData {
-    std::vector<TokenBatch> batches;
-    std::vector<RowPlace> rows;
-    std::int64_t tokens = 0, target_tokens = 0;
-  };
-
   void begin();  // a new run, or resumed
   void resume(const std::string& folder, const JsonObject& saved);
-  StepData next_data();
   void step();
   std::int64_t checkpointed_layers(std::int64_t rows);  // of a pass
-  double forward_and_backward(const StepData& data);
+  StepContext context();
   bool update(TrainingStep& record, const StepData& data);  // whether to go back to the last checkpoint
   void skip(TrainingStep& record, const StepData& data, const std::string& reason);
   void roll_back(const TrainingStep& record);
@@ -64,7 +53,7 @@ class TrainingLoop {
 
   TrainerParts& parts_;
   const TrainingOptions& options_;
-  DataLoader loader_;
+  Objective& objective_;
   Optimizer optimizer_;
   Watchdog watchdog_;
   TrainerState state_;

@@ -12,6 +12,7 @@
 #include "training/html_report.h"
 #include "training/progress.h"
 #include "training/row_log.h"
+#include "training/run_files.h"
 #include "training/step_plan.h"
 #include "training/watchdog.h"
 
@@ -110,6 +111,37 @@ TEST(HtmlReport, ShowsCurvesAndNeedsNothingElse) {
   }
   EXPECT_LT(html.size(), 200'000u);
   EXPECT_THAT(html_report("empty", {}, {}), Not(HasSubstr("<svg")));
+}
+
+TEST(HtmlReport, DrawsMetricsOfAMethodBesideEachOther) {
+  const Json::Array rows{
+      Json::parse(R"({"step": 1, "loss": 0.7, "rewards/chosen": 0.5, "rewards/rejected": -0.5, "kl<": 2})", "1"),
+      Json::parse(R"({"step": 2, "event": "skipped_step", "rows": "a:1"})", "2"),
+      Json::parse(R"({"step": 2, "eval_loss": 0.6, "eval_rewards/chosen": 0.75, "eval_rewards/accuracies": 1})", "3")};
+  const std::string html = html_report("run", {}, rows);
+  for (const char* title : {"<h2>rewards</h2>", "<h2>rewards/accuracies</h2>", "<h2>kl&lt;</h2>"}) {
+    EXPECT_THAT(html, HasSubstr(title));
+  }
+  EXPECT_THAT(html, HasSubstr("chosen, last 0.5"));
+  EXPECT_THAT(html, HasSubstr("rejected, last -0.5"));
+  EXPECT_THAT(html, HasSubstr("chosen, held-back rows, last 0.75"));
+  EXPECT_THAT(html, Not(HasSubstr("<h2>event")));
+  EXPECT_THAT(html, Not(HasSubstr("<h2>rows")));
+}
+
+// Metrics under TRL's names in the log: those of evaluations with "eval_" in front, as transformers has it.
+TEST(RunFiles, MetricsAreKeysOfTheirRow) {
+  const testing::TemporaryFolder folder;
+  {
+    RunFiles files({.output_dir = folder.path(), .progress = false}, 0, false, 1, {});
+    files.step({.step = 1, .loss = 0.5, .metrics = {{"rewards/margins", 0.25}}}, {{"a.jsonl", 3}});
+    files.evaluation({.step = 1, .eval_loss = 0.75, .metrics = {{"rewards/margins", 0.5}}});
+  }
+  const std::vector<Json> rows = read_rows(folder.file("train_log.jsonl"));
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].at("rewards/margins").as_double(), 0.25);
+  EXPECT_EQ(rows[1].at("eval_rewards/margins").as_double(), 0.5);
+  EXPECT_EQ(rows[1].get("rewards/margins"), nullptr);
 }
 
 TEST(Progress, SaysLossSpeedAndTimeLeft) {

@@ -10,12 +10,6 @@
 
 namespace powerhouse::training {
 
-bool ProblemSet::leaves_out() const {
-  constexpr RowProblem kLeftOut[] = {RowProblem::too_long, RowProblem::too_short, RowProblem::filtered,
-                                     RowProblem::empty_target, RowProblem::no_targets};
-  return std::any_of(std::begin(kLeftOut), std::end(kLeftOut), [this](RowProblem problem) { return has(problem); });
-}
-
 Corpus::Corpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources, const DatasetOptions& options)
     : tokenizer_(tokenizer), options_(options) {
   if (sources.empty()) throw Error(ErrorKind::usage, "no data", {.field = "datasets"});

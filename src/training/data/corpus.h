@@ -9,29 +9,14 @@
 #include <vector>
 
 #include "powerhouse/dataset.h"
+#include "training/data/row_facts.h"
 #include "training/data/shape.h"
 
 namespace powerhouse::training {
 
-/// Problems of one row, a bit each.
-class ProblemSet {
- public:
-  void add(RowProblem problem) { bits_ = static_cast<std::uint16_t>(bits_ | 1u << static_cast<unsigned>(problem)); }
-  bool has(RowProblem problem) const { return (bits_ >> static_cast<unsigned>(problem) & 1u) != 0; }
-  /// Whether one of them keeps the row out of training.
-  bool leaves_out() const;
-
- private:
-  std::uint16_t bits_ = 0;
-};
-
 class Corpus {
  public:
-  struct Facts {
-    std::uint32_t length = 0;   // tokens, before anything is cut
-    std::uint32_t targets = 0;  // that count in the loss, after cutting
-    ProblemSet problems;
-  };
+  using Facts = RowFacts;
 
   /// Opens and indexes the files; scan() then reads all rows.
   Corpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources, const DatasetOptions& options);
@@ -68,9 +53,7 @@ class Corpus {
   Scanned scan_row(std::int64_t row) const;
   void judge(std::int64_t row, const ShapedRow& shaped, bool record_ends);
   void keep(std::int64_t row, const TrainingExample& example);
-  void mark_duplicates(const std::vector<std::uint64_t>& contents);
   void keep_longest();
-  void hold_back(const std::vector<std::uint64_t>& groups);
 
   Tokenizer tokenizer_;
   DatasetOptions options_;

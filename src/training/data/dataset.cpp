@@ -10,10 +10,10 @@ namespace powerhouse {
 
 std::shared_ptr<const Dataset::Impl> Dataset::Impl::make(std::shared_ptr<const training::Corpus> corpus, Side side) {
   auto out = std::make_shared<Impl>();
-  training::ReportBuilder report(*corpus);
+  training::ReportBuilder report;
   for (std::int64_t row = 0; row < corpus->rows(); ++row) {
     if (side != Side::all && corpus->validation(row) != (side == Side::validation)) continue;
-    report.add(row);
+    report.add(corpus->facts(row), corpus->length(row), [&] { return corpus->place(row); });
     if (!corpus->facts(row).problems.leaves_out()) out->rows.push_back(static_cast<std::uint32_t>(row));
   }
   out->report = report.finish();

@@ -21,6 +21,10 @@ std::string_view to_string(RowProblem problem) noexcept {
     case RowProblem::missing_eos: return "missing EOS";
     case RowProblem::duplicate: return "duplicate";
     case RowProblem::contaminated: return "shares 13 words with a training row";
+    case RowProblem::identical_pair: return "chosen and rejected are the same";
+    case RowProblem::prompt_too_long: return "no room behind the prompt, left out";
+    case RowProblem::prompt_truncated: return "prompt truncated";
+    case RowProblem::prompt_merged: return "a prompt that ends otherwise in front of its completion";
   }
   return "unknown";
 }
@@ -60,19 +64,24 @@ std::string DatasetReport::text() const {
 
 namespace training {
 
-void ReportBuilder::add(std::int64_t row) {
-  const Corpus::Facts& facts = corpus_.facts(row);
+bool ProblemSet::leaves_out() const {
+  constexpr RowProblem kLeftOut[] = {RowProblem::too_long,     RowProblem::too_short,  RowProblem::filtered,
+                                     RowProblem::empty_target, RowProblem::no_targets, RowProblem::prompt_too_long};
+  return std::any_of(std::begin(kLeftOut), std::end(kLeftOut), [this](RowProblem problem) { return has(problem); });
+}
+
+void ReportBuilder::add(const RowFacts& facts, std::int64_t tokens, const std::function<RowPlace()>& place) {
   ++report_.rows;
   lengths_.push_back(facts.length);
   if (!facts.problems.leaves_out()) {
     ++report_.usable_rows;
-    report_.tokens += corpus_.length(row);
+    report_.tokens += tokens;
     report_.target_tokens += facts.targets;
   }
   for (std::size_t i = 0; i < problems_.size(); ++i) {
     if (!facts.problems.has(static_cast<RowProblem>(i))) continue;
     ++problems_[i].rows;
-    if (problems_[i].examples.size() < kExamples) problems_[i].examples.push_back(corpus_.place(row));
+    if (problems_[i].examples.size() < kExamples) problems_[i].examples.push_back(place());
   }
 }
 

@@ -1,34 +1,13 @@
 // The first pass: every row is read, shaped and judged, in parallel but with results and errors in the files' order.
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <exception>
-#include <utility>
 
 #include "powerhouse/error.h"
-#include "powerhouse/log.h"
-#include "support/philox.h"
-#include "support/sha256.h"
-#include "support/thread_team.h"
 #include "training/data/columns.h"
 #include "training/data/corpus.h"
+#include "training/data/scan_rows.h"
+#include "training/data/split.h"
 
 namespace powerhouse::training {
-namespace {
-
-constexpr std::int64_t kChunkRows = 2048;
-constexpr std::uint64_t kChunkBytes = std::uint64_t{8} << 20;
-constexpr std::uint32_t kSplitUse = 3;
-
-std::uint64_t hash_of(std::string_view content) {
-  const std::string digest = sha256(content);
-  std::uint64_t value = 0;
-  std::from_chars(digest.data(), digest.data() + 16, value, 16);
-  return value;
-}
-
-}  // namespace
-
 Corpus::Scanned Corpus::scan_row(std::int64_t row) const {
   const Source& source = source_of(row);
   const std::int64_t within = row - source.first;
@@ -53,40 +32,27 @@ void Corpus::scan() {
   facts_.resize(static_cast<std::size_t>(rows_));
   std::vector<std::uint64_t> contents, groups;
   token_begins_.push_back(0);
-  for (std::int64_t first = 0; first < rows_;) {
-    std::int64_t end = first;
-    for (std::uint64_t size = 0; end < rows_ && end - first < kChunkRows && size < kChunkBytes; ++end)
-      size += bytes(end);
-    const auto count = static_cast<std::size_t>(end - first);
-    std::vector<Scanned> scanned(count);
-    std::vector<std::exception_ptr> failures(count);
-    parallel_for(end - first, 1, [&](std::int64_t begin, std::int64_t stop) {
-      for (std::int64_t i = begin; i < stop; ++i) {
-        try {
-          scanned[static_cast<std::size_t>(i)] = scan_row(first + i);
-        } catch (...) {
-          failures[static_cast<std::size_t>(i)] = std::current_exception();
-        }
-      }
-    });
-    for (std::size_t i = 0; i < count; ++i) {
-      if (failures[i]) std::rethrow_exception(failures[i]);
-      const std::int64_t row = first + static_cast<std::int64_t>(i);
-      judge(row, scanned[i].row, scanned[i].ends);
-      keep(row, scanned[i].row.example);
-      contents.push_back(scanned[i].content);
-      if (options_.val_set_size > 0) groups.push_back(scanned[i].group);
-    }
+  const auto take = [&](std::int64_t row, const Scanned& scanned) {
+    judge(row, scanned.row, scanned.ends);
+    keep(row, scanned.row.example);
+    contents.push_back(scanned.content);
+    if (options_.val_set_size > 0) groups.push_back(scanned.group);
+  };
+  const auto release = [&](std::int64_t first, std::int64_t end) {
     for (const Source& source : sources_) {
       const std::int64_t begin = std::max(first, source.first) - source.first;
       const std::int64_t stop = std::min(end - source.first, source.file->rows());
       if (begin < stop) source.file->release(begin, stop);
     }
-    first = end;
-  }
-  mark_duplicates(contents);
+  };
+  scan_rows(
+      rows_, [&](std::int64_t row) { return bytes(row); }, [&](std::int64_t row) { return scan_row(row); }, take,
+      release);
+  for (const std::size_t row : repeated_rows(contents)) facts_[row].problems.add(RowProblem::duplicate);
   keep_longest();
-  if (options_.val_set_size > 0) hold_back(groups);
+  if (options_.val_set_size <= 0) return;
+  validation_ = held_back(groups, options_.val_set_size, options_.seed,
+                          [&](std::size_t row) { return !facts_[row].problems.leaves_out(); });
 }
 
 void Corpus::judge(std::int64_t row, const ShapedRow& shaped, bool record_ends) {
@@ -160,16 +126,6 @@ void Corpus::keep(std::int64_t row, const TrainingExample& example) {
   token_begins_.push_back(tokens_.size());
 }
 
-void Corpus::mark_duplicates(const std::vector<std::uint64_t>& contents) {
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> sorted;
-  sorted.reserve(contents.size());
-  for (std::size_t i = 0; i < contents.size(); ++i) sorted.emplace_back(contents[i], static_cast<std::uint32_t>(i));
-  std::sort(sorted.begin(), sorted.end());
-  for (std::size_t i = 1; i < sorted.size(); ++i) {
-    if (sorted[i].first == sorted[i - 1].first) facts_[sorted[i].second].problems.add(RowProblem::duplicate);
-  }
-}
-
 void Corpus::keep_longest() {
   if (options_.longest_rows <= 0) return;
   std::vector<std::uint32_t> usable;
@@ -180,32 +136,6 @@ void Corpus::keep_longest() {
                    [&](std::uint32_t a, std::uint32_t b) { return facts_[a].length > facts_[b].length; });
   for (std::size_t i = static_cast<std::size_t>(options_.longest_rows); i < usable.size(); ++i) {
     facts_[usable[i]].problems.add(RowProblem::filtered);
-  }
-}
-
-void Corpus::hold_back(const std::vector<std::uint64_t>& groups) {
-  validation_.assign(facts_.size(), false);
-  const std::array<std::uint32_t, 2> key{static_cast<std::uint32_t>(options_.seed),
-                                         static_cast<std::uint32_t>(options_.seed >> 32)};
-  // Keyed by the seed, and the same for equal groups: the order in which rows would be held back.
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> order;
-  for (std::size_t row = 0; row < groups.size(); ++row) {
-    const auto words = philox({static_cast<std::uint32_t>(groups[row]), static_cast<std::uint32_t>(groups[row] >> 32),
-                               kSplitUse, static_cast<std::uint32_t>(RandomStream::data)},
-                              key);
-    order.emplace_back(std::uint64_t{words[0]} << 32 | words[1], static_cast<std::uint32_t>(row));
-  }
-  std::sort(order.begin(), order.end());
-  const double size = options_.val_set_size;
-  std::int64_t held = 0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const bool with_last = i > 0 && order[i].first == order[i - 1].first && validation_[order[i - 1].second];
-    // A share holds back at least one usable row: who asks for validation gets some, however few rows there are.
-    const bool wanted = size < 1 ? static_cast<double>(order[i].first) * 0x1.0p-64 < size || held == 0
-                                 : held < static_cast<std::int64_t>(size);
-    if (!wanted && !with_last) break;
-    validation_[order[i].second] = true;
-    if (!facts_[order[i].second].problems.leaves_out()) ++held;
   }
 }
 

@@ -1,0 +1,34 @@
+// Completions as a model scores them: documents side by side of which the completions' tokens are targets.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "powerhouse/causal_lm.h"
+#include "powerhouse/completion_log_probs.h"
+#include "powerhouse/preference_dataset.h"
+
+namespace powerhouse {
+
+struct CompletionBatch {
+  TokenBatch tokens{};
+  std::vector<std::int64_t> cu_seqlens{0};  // where each completion begins among the completions' targets
+  std::vector<std::int64_t> lengths{};      // tokens of each completion, the first of a sequence too
+  std::vector<std::int64_t> completion_targets{}, prompt_targets{};  // numbers among all targets
+
+  /// One more document. The prompt's tokens are targets too where `prompt`.
+  void add(const PreferenceSequence& sequence, bool prompt = false);
+};
+
+/// The one place where pairs become a batch: all chosen sequences, then all rejected ones, as split_pairs takes them.
+/// `prompts`: those of the chosen sequences are targets too (ORPO).
+CompletionBatch pair_batch(std::span<const PreferencePair> pairs, bool prompts = false);
+
+struct CompletionScores {
+  CompletionLogProbs completions{};
+  at::Tensor prompt_log_probs{};  // float32 [prompt_targets], where there are any
+};
+
+CompletionScores score(const CausalLM& model, const CompletionBatch& batch, const ScoreOptions& options = {});
+
+}  // namespace powerhouse

@@ -1,0 +1,45 @@
+// A row's prompt and completions as ids, as TRL 1.16 makes them.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "powerhouse/chat.h"
+#include "powerhouse/preference_dataset.h"
+#include "training/data/preference_shape.h"
+
+namespace powerhouse::training {
+
+struct PreferenceIds {
+  std::vector<std::int64_t> prompt;
+  std::vector<std::vector<std::int64_t>> completions;
+  bool prompt_merged = false;  // the prompt's last tokens are others in front of a completion, and left to it
+};
+
+class PreferenceTokenizer {
+ public:
+  PreferenceTokenizer(const Tokenizer& tokenizer, const DatasetSource& source, const std::string& chat_template);
+
+  /// Safe from several threads. Error{format} for what the template does not take.
+  PreferenceIds encode(const PreferenceRow& row) const;
+
+ private:
+  const ChatTemplate& chat_template() const;
+  std::vector<std::vector<std::int64_t>> encode_texts(const PreferenceTexts& texts, bool special_tokens) const;
+  std::vector<std::vector<std::int64_t>> encode_messages(const PreferenceMessages& messages) const;
+  PreferenceTexts rendered_alone(const PreferenceMessages& messages) const;
+
+  Tokenizer tokenizer_;
+  DatasetSource source_;
+  std::string template_name_, eos_;
+  mutable std::once_flag made_;  // when the first row needs it: rows of strings go without
+  mutable std::optional<ChatTemplate> template_;
+};
+
+/// Prompt and completion together, cut to max_length as TRL's collators do.
+PreferenceSequence cut_sequence(const std::vector<std::int64_t>& prompt, const std::vector<std::int64_t>& completion,
+                                const PreferenceDatasetOptions& options);
+
+}  // namespace powerhouse::training

@@ -1,0 +1,50 @@
+// A preference method at work on a micro batch: which sequences it scores, what it asks of the reference, its loss.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "powerhouse/preference.h"
+#include "powerhouse/preference_dataset.h"
+#include "training/completion_batch.h"
+
+namespace powerhouse {
+
+/// Rows of a dataset that are scored together.
+struct PreferenceMicroBatch {
+  std::vector<std::int64_t> rows{};
+  CompletionBatch completions{};  // of pairs: chosen, then rejected
+  CompletionBatch mismatched{};  // KTO's: each prompt with the completion of the row before it, the first with the last
+  std::vector<bool> desirable{};
+};
+
+/// Sums of the reference's log-probabilities, float32: [completions], and of KTO's mismatched ones.
+struct ReferenceSums {
+  at::Tensor completions{}, mismatched{};
+};
+
+class PreferenceMethod {
+ public:
+  /// Error{range, usage, unsupported} for options that make no sense.
+  explicit PreferenceMethod(PreferenceOptions options);
+
+  bool unpaired() const { return std::holds_alternative<KtoOptions>(options_); }
+  bool has_reference() const;
+  /// Whether it scores mismatched completions.
+  bool has_mismatched() const;
+  /// "dpo (sigmoid), beta 0.1".
+  std::string description() const;
+  /// Of what precomputed sums depend on.
+  std::string reference_key() const;
+
+  PreferenceMicroBatch load(const PreferenceDataset& data, std::vector<std::int64_t> rows) const;
+  /// Without gradients.
+  ReferenceSums reference(const CausalLM& model, const PreferenceMicroBatch& batch) const;
+  LossResult loss(const CausalLM& model, const PreferenceMicroBatch& batch, const ReferenceSums& reference,
+                  const ScoreOptions& options) const;
+
+ private:
+  PreferenceOptions options_;
+};
+
+}  // namespace powerhouse
