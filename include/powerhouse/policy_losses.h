@@ -19,11 +19,11 @@ enum class GrpoLossType : std::uint8_t {
   bnpo,     ///< the same; mean over all tokens of this batch
   dr_grpo,  ///< the same; sum / (completions x max_completion_length) (Liu et al. 2025, 2503.20783)
   dapo,     ///< the same; sum / num_items_in_batch, so that every token of a step counts alike (2503.14476)
-  luspo,    ///< the same; mean over completions of sums over tokens; meant for ImportanceSampling::sequence
+  luspo,    ///< the same; mean over completions of sums; for ImportanceSampling::sequence (2602.05261)
   cispo,    ///< -min(r, epsilon_high) A log π, the ratio without gradient; as dapo. ScaleRL (2510.13786) has 5, and
             ///< MiniMax-M1's (2506.13585) bound 1 + ε is epsilon_high = 1 + ε here; its lower bound is none in both
   sapo,     ///< -4/τ σ(τ(r - 1)) A, τ by the sign of A, SAPO (2511.20347); as grpo
-  vespo,    ///< -φ(w) A log π, φ a gamma weight of the sequence's ratio w, without gradient; as dapo
+  vespo,    ///< -φ(w) A log π, φ a gamma weight of the sequence's ratio w, no gradient (2602.10693); as dapo
 };
 POWERHOUSE_API std::string_view to_string(GrpoLossType type) noexcept;
 POWERHOUSE_API GrpoLossType parse_grpo_loss_type(std::string_view name);  ///< Error{usage} for an unknown name
@@ -32,12 +32,20 @@ enum class ImportanceSampling : std::uint8_t {
   token,     ///< a ratio a token
   sequence,  ///< exp of the mean log-ratio of the completion's tokens: GSPO (2507.18071)
 };
-enum class ScaleRewards : std::uint8_t { group, batch, none };  ///< whose deviation divides advantages; none: Dr. GRPO
+/// Whose deviation divides advantages; none: Dr. GRPO. TRL's `true` and `false` are group and none.
+enum class ScaleRewards : std::uint8_t { group, batch, none };
 enum class RewardAggregation : std::uint8_t {
   sum_then_normalize,  ///< weighted rewards are added, then compared
-  normalize_then_sum,  ///< each function's rewards are compared in their group, then added and compared in the batch
-                       ///< (GDPO)
+  normalize_then_sum,  ///< each function's are compared in their group, then added and compared in the batch
+                       ///< (2601.05242)
 };
+POWERHOUSE_API std::string_view to_string(ImportanceSampling level) noexcept;
+POWERHOUSE_API std::string_view to_string(ScaleRewards scale) noexcept;
+POWERHOUSE_API std::string_view to_string(RewardAggregation order) noexcept;
+// Error{usage} for an unknown name.
+POWERHOUSE_API ImportanceSampling parse_importance_sampling(std::string_view name);
+POWERHOUSE_API ScaleRewards parse_scale_rewards(std::string_view name);
+POWERHOUSE_API RewardAggregation parse_reward_aggregation(std::string_view name);
 
 struct GrpoOptions {
   GrpoLossType loss_type = GrpoLossType::dapo;
@@ -98,6 +106,8 @@ enum class RlooObjective : std::uint8_t {
   clipped,    ///< -min(r A, clip(r) A), r of whole sequences: TRL
   reinforce,  ///< -A log π(y|x): the paper (2402.14740). The same gradient where r = 1
 };
+POWERHOUSE_API std::string_view to_string(RlooObjective objective) noexcept;
+POWERHOUSE_API RlooObjective parse_rloo_objective(std::string_view name);  ///< Error{usage} for an unknown name
 
 struct RlooOptions {
   RlooObjective objective = RlooObjective::clipped;

@@ -15,6 +15,8 @@ enum class OrpoNll : std::uint8_t {
   prompt_and_completion,  ///< all tokens of prompts and chosen completions but each first: TRL and the authors' code
   completion,             ///< tokens of chosen completions: the paper's L_SFT
 };
+POWERHOUSE_API std::string_view to_string(OrpoNll tokens) noexcept;
+POWERHOUSE_API OrpoNll parse_orpo_nll(std::string_view name);  ///< Error{usage} for an unknown name
 
 struct OrpoOptions {
   double beta = 0.1;  ///< the paper's λ, at least 0
@@ -70,6 +72,8 @@ enum class CpoNll : std::uint8_t {
   token_mean,    ///< over all tokens of chosen completions in the batch: TRL
   sequence_sum,  ///< -E[log π(y_c|x)]: the paper
 };
+POWERHOUSE_API std::string_view to_string(CpoNll tokens) noexcept;
+POWERHOUSE_API CpoNll parse_cpo_nll(std::string_view name);  ///< Error{usage} for an unknown name
 
 struct CpoOptions {
   CpoLossType loss_type = CpoLossType::sigmoid;

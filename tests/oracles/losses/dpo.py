@@ -100,7 +100,10 @@ def cases():
     for coefficient in [0.2, 1.0, 3.0]:
         yield case(f"alpha_{int(10 * coefficient)}", "pairs", f_divergence_type="alpha_divergence",
                    f_alpha_divergence_coef=coefficient)
-    yield case("alpha_clamped", "far", f_divergence_type="alpha_divergence", f_alpha_divergence_coef=-4.0, beta=1e-35)
+    data = DATA["far"]  # an exponent beyond 80 in one pair at least, and below it in another
+    exponents = 5 * ((data.policy - data.reference) * data.mask).sum(1)
+    assert (exponents > 80).any() and (exponents < 80).any()
+    yield case("alpha_clamped", "far", f_divergence_type="alpha_divergence", f_alpha_divergence_coef=6.0, beta=1e-34)
     for loss in ["sigmoid", "ipo", "aot", "sppo_hard", "sigmoid_norm"]:
         yield case(f"ld_{loss}", "pairs", loss_type=[loss], ld_alpha=0.3)
     yield case("ld_0", "pairs", ld_alpha=0.0)

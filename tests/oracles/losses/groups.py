@@ -63,6 +63,10 @@ def grpo(name, inputs, old=True, items=0, steps=1, sampled=False, **options):
         batch["old_per_token_logps"] = data.old
     if sampled:
         batch["importance_sampling_ratio"] = sampling_ratio(data)
+    if o["off_policy_mask_threshold"] is not None:  # some completions of A < 0 are kept, some are not
+        kept = GRPOTrainer.get_off_policy_mask(batch["advantages"][:, None], data.policy, data.old, data.mask,
+                                               o["off_policy_mask_threshold"])[batch["advantages"] < 0]
+        assert kept.any() and not kept.all()
     loss = GRPOTrainer._compute_loss(trainer, trainer.model, batch)
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(log_probs.grad).all(), name
@@ -147,8 +151,8 @@ def grpo_cases():
         yield grpo(f"{loss}_entropy_mask", "eight", loss_type=loss, top_entropy_quantile=0.4, beta=0.04)
         yield grpo(f"{loss}_bonus", "eight", loss_type=loss, entropy_coef=0.02, steps=2)
     yield grpo("bonus_masked", "eight", entropy_coef=0.02, top_entropy_quantile=0.4)
-    yield grpo("off_policy", "eight", off_policy_mask_threshold=0.02)
-    yield grpo("off_policy_far", "far", loss_type="grpo", off_policy_mask_threshold=0.5, beta=0.1)
+    yield grpo("off_policy", "eight", off_policy_mask_threshold=0.06)
+    yield grpo("off_policy_far", "far", loss_type="grpo", off_policy_mask_threshold=-1.0, beta=0.1)
 
 
 def advantage_cases():

@@ -24,8 +24,7 @@ def mismatched(name, above):
     gives them more than the reference, and the KL estimate is not clamped."""
     rows = len(DATA[name][1])
     data = Completions(90, [9] * rows, [3 + i % 4 for i in range(rows)])
-    if above:
-        data.reference = data.policy - 0.4
+    data.reference = data.policy + (-0.4 if above else 0.1)
     return data
 
 
@@ -65,6 +64,7 @@ def case(name, inputs, above=True, nan=False, **options):
     loss.backward()
     assert torch.isfinite(loss), name
     kl = o["loss_type"] == "kto"
+    assert not kl or (metrics_of(trainer, ["kl"])["kl"] > 0) == above
     known = [None if value != value else value for value in sums.tolist()]
     return {"name": name, "inputs": inputs, "options": options, "reference_sums": known,
             "kl_policy": (other.policy * other.mask).sum(1).tolist() if kl else [],

@@ -131,6 +131,10 @@ TEST(OrpoDegenerate, CertainCompletionsHaveFiniteOdds) {
   const LossResult result = orpo_loss(pairs, tensor({-0.5}));
   expect_finite(result, pairs, "orpo");
   EXPECT_NEAR(metric(result.metrics, "logps/chosen"), -0.5, 1e-12);
+
+  const PairLogProbs nearly{completions({{-1e-12}}), completions({{-1}})};
+  EXPECT_NEAR(metric(orpo_loss(nearly, tensor({-0.5})).metrics, "log_odds_chosen"),
+              -std::log(1e-12) + 1 + std::log(1 - std::exp(-1)), 1e-9);
 }
 
 TEST(OrpoDegenerate, WhatHasNoOddsIsNamed) {

@@ -10,15 +10,11 @@ GrpoOptions grpo_options(const Json& test) {
   GrpoOptions options;
   if (const Json* type = reader.find("loss_type")) options.loss_type = parse_grpo_loss_type(type->as_string());
   if (const Json* level = reader.find("importance_sampling_level")) {
-    if (level->as_string() == "sequence") options.importance_sampling_level = ImportanceSampling::sequence;
+    options.importance_sampling_level = parse_importance_sampling(level->as_string());
   }
-  if (const Json* scale = reader.find("scale_rewards")) {
-    options.scale_rewards = scale->as_string() == "group"   ? ScaleRewards::group
-                            : scale->as_string() == "batch" ? ScaleRewards::batch
-                                                            : ScaleRewards::none;
-  }
-  if (reader.find("multi_objective_aggregation") != nullptr) {
-    options.multi_objective_aggregation = RewardAggregation::normalize_then_sum;
+  if (const Json* scale = reader.find("scale_rewards")) options.scale_rewards = parse_scale_rewards(scale->as_string());
+  if (const Json* order = reader.find("multi_objective_aggregation")) {
+    options.multi_objective_aggregation = parse_reward_aggregation(order->as_string());
   }
   reader.set(options.beta, "beta");
   reader.set(options.use_bias_correction_kl, "use_bias_correction_kl");
@@ -36,7 +32,8 @@ GrpoOptions grpo_options(const Json& test) {
 RlooOptions rloo_options(const Json& test) {
   OptionReader reader(test);
   RlooOptions options;
-  if (reader.find("objective") != nullptr) options.objective = RlooObjective::reinforce;
+  if (const Json* objective = reader.find("objective"))
+    options.objective = parse_rloo_objective(objective->as_string());
   reader.set(options.beta, "beta");
   reader.set(options.epsilon, "epsilon");
   reader.set(options.epsilon_high, "epsilon_high");
@@ -121,6 +118,14 @@ TEST(GrpoNames, AreTrls) {
   for (const char* name : {"grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"}) {
     EXPECT_EQ(to_string(parse_grpo_loss_type(name)), name);
   }
+  for (const char* name : {"group", "batch", "none"}) EXPECT_EQ(to_string(parse_scale_rewards(name)), name);
+  EXPECT_EQ(parse_scale_rewards("true"), ScaleRewards::group);
+  EXPECT_EQ(parse_scale_rewards("false"), ScaleRewards::none);
+  for (const char* name : {"token", "sequence"}) EXPECT_EQ(to_string(parse_importance_sampling(name)), name);
+  for (const char* name : {"sum_then_normalize", "normalize_then_sum"}) {
+    EXPECT_EQ(to_string(parse_reward_aggregation(name)), name);
+  }
+  for (const char* name : {"clipped", "reinforce"}) EXPECT_EQ(to_string(parse_rloo_objective(name)), name);
 }
 
 }  // namespace

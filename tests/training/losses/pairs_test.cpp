@@ -17,7 +17,7 @@ TEST_P(OrpoLosses, AreTrls) {
   {
     OptionReader reader(test.test);
     reader.set(options.beta, "beta");
-    if (reader.find("nll") != nullptr) options.nll = OrpoNll::completion;
+    if (const Json* nll = reader.find("nll")) options.nll = parse_orpo_nll(nll->as_string());
   }
   const at::Tensor log_probs = leaf(test.inputs.at("policy")), prompt = leaf(test.inputs.at("prompt"));
   const bool with_prompt = options.nll == OrpoNll::prompt_and_completion;
@@ -43,7 +43,7 @@ TEST_P(CpoLosses, AreTrls) {
     reader.set(options.cpo_alpha, "cpo_alpha");
     reader.set(options.simpo_gamma, "simpo_gamma");
     reader.set(options.alpha, "alpha");
-    if (reader.find("nll") != nullptr) options.nll = CpoNll::sequence_sum;
+    if (const Json* nll = reader.find("nll")) options.nll = parse_cpo_nll(nll->as_string());
     if (const Json* type = reader.find("loss_type")) set_cpo_loss_type(options, type->as_string());
   }
   const at::Tensor log_probs = leaf(test.inputs.at("policy"));
@@ -76,6 +76,18 @@ TEST_P(RewardLosses, AreTrls) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, RewardLosses, ::testing::ValuesIn(loss_cases("pairs.json", "reward")), case_name);
+
+TEST(PreferenceNames, GoBothWays) {
+  for (const char* name : {"prompt_and_completion", "completion"}) EXPECT_EQ(to_string(parse_orpo_nll(name)), name);
+  for (const char* name : {"token_mean", "sequence_sum"}) EXPECT_EQ(to_string(parse_cpo_nll(name)), name);
+  for (const char* name : {"kto", "apo_zero_unpaired"}) EXPECT_EQ(to_string(parse_kto_loss_type(name)), name);
+  for (const char* name : {"sigmoid", "hinge", "ipo", "simpo"}) {
+    CpoOptions options;
+    set_cpo_loss_type(options, name);
+    EXPECT_EQ(to_string(options.loss_type), name);
+    EXPECT_EQ(options.cpo_alpha, 1);
+  }
+}
 
 }  // namespace
 }  // namespace powerhouse::testing
