@@ -60,13 +60,34 @@ struct TrainingRun {
   bool pad_to_sequence_len = false;           ///< no padding exists here: changes nothing
   bool train_on_inputs = false;
 
+  /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo": train on preferences; empty: on the next token. What follows is
+  /// Error{format} for a method that does not have it; defaults are the method's own.
+  std::string rl{};
+  std::optional<double> rl_beta{};  ///< also `beta`, `dpo_beta`, and `orpo_alpha` of orpo
+  std::vector<std::string> loss_type{};
+  std::vector<double> loss_weights{};
+  std::optional<double> label_smoothing{};
+  std::string f_divergence_type{};
+  std::optional<double> f_alpha_divergence_coef{}, ld_alpha{}, discopop_tau{};
+  std::optional<double> desirable_weight{}, undesirable_weight{};
+  std::optional<double> cpo_alpha{}, simpo_gamma{};
+  std::string truncation_mode = "keep_start";  ///< of rows over sequence_len
+  std::string ref_model{};                     ///< a model; empty: the base without the adapter, or a copy
+  bool precompute_ref_log_probs = false;
+  std::int64_t precompute_ref_batch_size = 0;
+  bool sync_ref_model = false;
+  std::optional<double> ref_model_mixup_alpha{};
+  std::optional<std::int64_t> ref_model_sync_steps{};
+  bool disable_dropout = true;
+
   std::int64_t micro_batch_size = 1;
   std::int64_t gradient_accumulation_steps = 1;
   std::int64_t eval_batch_size = 0;  ///< 0: micro_batch_size
   double num_epochs = 1;
   std::int64_t max_steps = 0;  ///< 0 or -1: by num_epochs
   std::string optimizer = "adamw_torch_fused";
-  std::optional<double> learning_rate{};  ///< default, unlike Axolotl: 2e-4 for adapters, else 2e-5
+  std::optional<double>
+      learning_rate{};  ///< default, unlike Axolotl: 2e-4 for adapters, else 2e-5; with rl 1e-5 and 1e-6
   std::string lr_scheduler = "cosine";
   double cosine_min_lr_ratio = 0;
   std::optional<std::int64_t> warmup_steps{};  ///< default: 3 % of all steps, rounded up, at most 100

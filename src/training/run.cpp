@@ -10,6 +10,7 @@
 #include "training/model_state.h"
 #include "training/run_model.h"
 #include "training/run_options.h"
+#include "training/run_preference.h"
 
 namespace powerhouse {
 namespace {
@@ -29,13 +30,15 @@ void log_notices(const TrainingRun& run) {
   log(LogLevel::info, text);
 }
 
+template <typename Data>
 struct RunData {
-  Dataset train;
-  std::optional<Dataset> validation;
+  Data train;
+  std::optional<Data> validation;
 };
 
 // A side without rows would be a run that does not do what it was asked for.
-void check_held_back(const TrainingRun& run, const RunData& data) {
+template <typename Data>
+void check_held_back(const TrainingRun& run, const RunData<Data>& data) {
   if (!data.validation) return;
   const bool split = run.test_datasets.empty();
   const std::string found = split ? Json(run.val_set_size).dump() : run.test_datasets.front().path;
@@ -50,8 +53,8 @@ void check_held_back(const TrainingRun& run, const RunData& data) {
 }
 
 // Before the first step, not in the middle of the run that meets such a row.
-void check_length(const TrainingRun& run, const CausalLM& model, const Dataset& data) {
-  const std::int64_t longest = std::min(run.sequence_len, data.report().lengths.max);
+void check_length(const TrainingRun& run, const CausalLM& model, const DatasetReport& report) {
+  const std::int64_t longest = std::min(run.sequence_len, report.lengths.max);
   const std::int64_t context = longest_row(model);
   if (longest <= context) return;
   throw Error(
@@ -59,31 +62,31 @@ void check_length(const TrainingRun& run, const CausalLM& model, const Dataset& 
       {.field = "sequence_len", .expected = "at most " + std::to_string(context), .found = std::to_string(longest)});
 }
 
-RunData open_data(const TrainingRun& run, const Tokenizer& tokenizer) {
-  const DatasetOptions options = dataset_options(run);
-  const Dataset data = Dataset::open(tokenizer, run.datasets, options);
-  RunData parts{data.train(), std::nullopt};
+template <typename Data, typename Options>
+RunData<Data> open_data(const TrainingRun& run, const Options& options) {
+  const Tokenizer tokenizer = run_tokenizer(run);
+  const Data data = Data::open(tokenizer, run.datasets, options);
+  RunData<Data> parts{data.train(), std::nullopt};
   if (!run.test_datasets.empty()) {
-    parts.validation = Dataset::open(tokenizer, run.test_datasets, options);
+    parts.validation = Data::open(tokenizer, run.test_datasets, options);
   } else if (run.val_set_size > 0) {
     parts.validation = data.validation();
   }
   check_held_back(run, parts);
+  log_notices(run);
+  log_lines(parts.train.report().text());
   return parts;
 }
 
-}  // namespace
-
-TrainingResult train(const TrainingRun& run, std::stop_token stop) {
-  const TrainingOptions options = training_options(run);
-  const Tokenizer tokenizer = run_tokenizer(run);
-  const RunData data = open_data(run, tokenizer);
-  log_notices(run);
-  log_lines(data.train.report().text());
+template <typename Data>
+CausalLM open_model(const TrainingRun& run, const RunData<Data>& data) {
   CausalLM model = run_model(run);
-  check_length(run, model, data.train);
-  if (data.validation) check_length(run, model, *data.validation);
-  TrainingResult result = Trainer(model, data.train, data.validation, options).train(std::move(stop));
+  check_length(run, model, data.train.report());
+  if (data.validation) check_length(run, model, data.validation->report());
+  return model;
+}
+
+TrainingResult finished(const TrainingRun& run, const CausalLM& model, TrainingResult result) {
   if (result.end == TrainingEnd::cancelled) return result;
   if (const std::string broken = not_finite_parameter(model); !broken.empty()) {
     throw Error(ErrorKind::numeric, "training left numbers that are not finite, and nothing is written",
@@ -91,6 +94,26 @@ TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   }
   save_trained(model, run.output_dir);
   return result;
+}
+
+TrainingResult train_on_preferences(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
+  const auto data = open_data<PreferenceDataset>(run, preference_dataset_options(run));
+  CausalLM model = open_model(run, data);
+  std::optional<CausalLM> reference = run_reference(run, model);
+  AlignmentOptions alignment = alignment_options(run);
+  if (reference) alignment.ref_model = &*reference;
+  Trainer trainer(model, data.train, data.validation, preference_options(run), options, alignment);
+  return finished(run, model, trainer.train(std::move(stop)));
+}
+
+}  // namespace
+
+TrainingResult train(const TrainingRun& run, std::stop_token stop) {
+  const TrainingOptions options = training_options(run);
+  if (!run.rl.empty()) return train_on_preferences(run, options, std::move(stop));
+  const auto data = open_data<Dataset>(run, dataset_options(run));
+  CausalLM model = open_model(run, data);
+  return finished(run, model, Trainer(model, data.train, data.validation, options).train(std::move(stop)));
 }
 
 }  // namespace powerhouse

@@ -18,6 +18,15 @@ constexpr double kLargest = std::numeric_limits<double>::max();
 constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
     {"shuffle_merged_datasets", "shuffle"},
     {"evaluation_strategy", "eval_strategy"},
+    {"beta", "rl_beta"},
+    {"dpo_beta", "rl_beta"},
+    {"orpo_alpha", "rl_beta"},
+    {"dpo_loss_type", "loss_type"},
+    {"dpo_loss_weights", "loss_weights"},
+    {"dpo_label_smoothing", "label_smoothing"},
+    {"kto_desirable_weight", "desirable_weight"},
+    {"kto_undesirable_weight", "undesirable_weight"},
+    {"max_length", "sequence_len"},
 };
 
 void check_choice(const RunKey& key, const YamlValue& value, const std::string& text) {
@@ -83,10 +92,27 @@ bool asks_for_nothing(const OtherKey& key, const YamlValue& value) {
   return !yaml_truthy(value) || (!key.done_anyway.empty() && value.text == key.done_anyway);
 }
 
-void read_key(TrainingRun& run, std::string_view name, const YamlValue& value) {
+std::string_view target_of(std::string_view name) {
   for (const auto& [alias, target] : kAliases) {
-    if (name == alias) name = target;
+    if (name == alias) return target;
   }
+  return name;
+}
+
+// The same thing under two names with two values would be a value without effect.
+void check_aliases(const YamlValue& root) {
+  for (const auto& [name, value] : root.members) {
+    const std::string_view target = target_of(name);
+    const YamlValue* other = root.find(target);
+    if (target == name || other == nullptr || value.is_null() || other->is_null()) continue;
+    if (yaml_shown(*other) == yaml_shown(value)) continue;
+    throw Error(value.fault, "another name of " + std::string(target) + ", which has another value",
+                {.file = value.place, .field = name, .expected = yaml_shown(*other), .found = yaml_shown(value)});
+  }
+}
+
+void read_key(TrainingRun& run, std::string_view name, const YamlValue& value) {
+  name = target_of(name);
   const auto keys = run_keys();
   const auto found = std::find_if(keys.begin(), keys.end(), [&](const RunKey& key) { return key.name == name; });
   if (found != keys.end()) {
@@ -194,6 +220,7 @@ TrainingRun parse_training_run(const std::string& yaml, const std::string& origi
   TrainingRun run;
   run.yaml = yaml;
   run.overrides = overrides;
+  check_aliases(root);
   for (const auto& [name, value] : root.members) read_key(run, name, value);
   check_together(run, origin);
   if (run.evals_per_epoch > 0 && !holds_back(run)) run.notices.emplace_back("evals_per_epoch: no data are held back");

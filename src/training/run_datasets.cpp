@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 
+#include "training/data/preference_shape.h"
 #include "training/run_config.h"
 
 namespace powerhouse {
@@ -42,11 +43,13 @@ void read_type(Entry& entry, const YamlValue& value, const std::string& field) {
   }
   constexpr std::array types{"alpaca", "sharegpt", "chat_template", "input_output", "completion", "prompt_completion"};
   const std::string& name = yaml_string(value, field);
-  if (std::find(types.begin(), types.end(), name) == types.end()) {
+  // Which of them fit a run is known once all its keys are: run_checks.cpp.
+  if (std::find(types.begin(), types.end(), name) == types.end() && !training::is_preference_type(name)) {
     throw Error(ErrorKind::unsupported, "no such type of data here",
                 {.file = value.place,
                  .field = field,
-                 .expected = "alpaca, sharegpt, chat_template, input_output, completion or prompt_completion",
+                 .expected = "alpaca, sharegpt, chat_template, input_output, completion or prompt_completion; with rl "
+                             "chat_template.default, chat_template.argilla_chat, chatml.* or llama3.*",
                  .found = name});
   }
   entry.source.type = name;
@@ -108,6 +111,8 @@ constexpr EntryKey kKeys[] = {
     {"split", read_entry_text<&Entry::split>},
     {"field", read_text_member<&Source::field>},
     {"field_messages", read_text_member<&Source::field_messages>},
+    {"field_chosen", read_text_member<&Source::field_chosen>},
+    {"field_rejected", read_text_member<&Source::field_rejected>},
     {"field_tools", read_text_member<&Source::field_tools>},
     {"field_system", read_text_member<&Source::field_system>},
     {"message_property_mappings", read_mappings},

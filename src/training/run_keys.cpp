@@ -10,6 +10,7 @@ namespace powerhouse {
 namespace {
 
 using R = TrainingRun;
+constexpr double kNone = std::numeric_limits<double>::max();
 
 // Whatever `check` throws about a value is said with its place.
 template <typename Check>
@@ -189,7 +190,26 @@ void read_resume(R& run, const YamlValue& value, const std::string& field) {
   if (run.resume_from_checkpoint == "auto" || run.resume_from_checkpoint == "True") run.resume_from_checkpoint = "true";
 }
 
-constexpr double kNone = std::numeric_limits<double>::max();
+void read_rl(R& run, const YamlValue& value, const std::string& field) {
+  constexpr std::array methods{"dpo", "ipo", "orpo", "kto", "cpo", "simpo"};
+  constexpr std::array absent{"grpo", "gdpo", "rloo", "ppo", "ebft", "reward", "distill"};
+  if (value.is_null()) return;
+  const std::string& name = yaml_string(value, field);
+  if (std::find(absent.begin(), absent.end(), name) != absent.end()) {
+    throw Error(ErrorKind::unsupported, "not built", {.file = value.place, .field = field, .found = name});
+  }
+  if (std::find(methods.begin(), methods.end(), name) == methods.end()) {
+    throw wrong_value(value, field, "one of dpo, ipo, orpo, kto, cpo, simpo");
+  }
+  run.rl = name;
+}
+
+void read_loss_weights(R& run, const YamlValue& value, const std::string& field) {
+  if (value.is_null()) return;
+  if (value.kind != YamlValue::Kind::sequence) throw wrong_value(value, field, "a list of numbers");
+  run.loss_weights.clear();
+  for (const YamlValue& item : value.items) run.loss_weights.push_back(yaml_number(item, field, -kNone, kNone));
+}
 constexpr std::string_view kStrategies = "steps|epoch|no";
 
 const auto& table() {
@@ -223,9 +243,11 @@ const auto& table() {
       RunKey{"chat_template_jinja", &R::chat_template_jinja, "the template, or a file that holds it"},
       RunKey{"special_tokens", KeyReader{read_special_tokens}, "bos_token, eos_token, pad_token, unk_token"},
       RunKey{"eot_tokens", &R::eot_tokens, "tokens that end a turn, beside EOS"},
-      RunKey{"datasets", KeyReader{read_datasets},
-             "a list: path, type (completion, alpaca, chat_template, sharegpt, input_output), split, field, "
-             "field_messages, message_property_mappings, roles, roles_to_train, train_on_eos, ...; required"},
+      RunKey{
+          "datasets", KeyReader{read_datasets},
+          "a list: path, type (completion, alpaca, chat_template, sharegpt, input_output), split, field, "
+          "field_messages, message_property_mappings, roles, roles_to_train, train_on_eos, ...; with rl: none (prompt, "
+          "chosen, rejected), chat_template.default, chatml.intel, ..., field_chosen, field_rejected; required"},
       RunKey{"test_datasets", KeyReader{read_test_datasets}, "held-back data, instead of val_set_size"},
       RunKey{"val_set_size", &R::val_set_size, "held back: below 1 a share, from 1 on a number of rows"},
       RunKey{"shuffle", &R::shuffle, "rows in a new order each epoch, by the seed"},
@@ -237,6 +259,31 @@ const auto& table() {
       RunKey{"eval_sample_packing", &R::eval_sample_packing, "in evaluation; default: sample_packing"},
       RunKey{"pad_to_sequence_len", &R::pad_to_sequence_len, "no padding exists here, so this changes nothing"},
       RunKey{"train_on_inputs", &R::train_on_inputs, "prompts are targets too"},
+      RunKey{"rl", KeyReader{read_rl}, "train on preferences by this method: dpo, ipo, orpo, kto, cpo or simpo"},
+      RunKey{"rl_beta", &R::rl_beta, "the method's beta; also `beta`; default: 0.1"},
+      RunKey{"loss_type", &R::loss_type,
+             "of dpo (one, or a list that is added up), kto and cpo: docs/alignment.md has them all"},
+      RunKey{"loss_weights", KeyReader{read_loss_weights}, "dpo: one for each loss_type"},
+      RunKey{"label_smoothing", &R::label_smoothing, "dpo, cpo, simpo", 0, 1},
+      RunKey{"f_divergence_type", &R::f_divergence_type,
+             "dpo: reverse_kl, forward_kl, js_divergence, alpha_divergence"},
+      RunKey{"f_alpha_divergence_coef", &R::f_alpha_divergence_coef, "dpo: alpha_divergence's alpha", -kNone},
+      RunKey{"ld_alpha", &R::ld_alpha, "dpo: weight of tokens beyond the shorter completion's length", 0, 1},
+      RunKey{"discopop_tau", &R::discopop_tau, "dpo: discopop's temperature"},
+      RunKey{"desirable_weight", &R::desirable_weight, "kto: of desirable completions' losses"},
+      RunKey{"undesirable_weight", &R::undesirable_weight, "kto: of the others'"},
+      RunKey{"cpo_alpha", &R::cpo_alpha, "cpo, simpo: weight of the chosen completions' likelihood; of simpo 0"},
+      RunKey{"simpo_gamma", &R::simpo_gamma, "simpo: margin between the two"},
+      RunKey{"truncation_mode", &R::truncation_mode, "of preferences over sequence_len", 0, kNone,
+             "keep_start|keep_end"},
+      RunKey{"ref_model", &R::ref_model, "dpo, kto: a model to compare with (not Axolotl's); default: the base"},
+      RunKey{"precompute_ref_log_probs", &R::precompute_ref_log_probs,
+             "dpo, kto: score all rows with the reference before training, and keep that in output_dir"},
+      RunKey{"precompute_ref_batch_size", &R::precompute_ref_batch_size, "rows a pass; 0: micro_batch_size"},
+      RunKey{"sync_ref_model", &R::sync_ref_model, "dpo, kto: the reference follows the model; not with adapters"},
+      RunKey{"ref_model_mixup_alpha", &R::ref_model_mixup_alpha, "by this share; default: 0.6", 0, 1},
+      RunKey{"ref_model_sync_steps", &R::ref_model_sync_steps, "each so many steps; default: 512", 1},
+      RunKey{"disable_dropout", &R::disable_dropout, "in training on preferences"},
       RunKey{"micro_batch_size", &R::micro_batch_size, "rows (or packed sequences) a pass", 1, 1 << 20},
       RunKey{"gradient_accumulation_steps", &R::gradient_accumulation_steps, "passes a step", 1, 1 << 20},
       RunKey{"eval_batch_size", &R::eval_batch_size, "0: micro_batch_size", 0, 1 << 20},
@@ -245,7 +292,7 @@ const auto& table() {
       RunKey{"optimizer", KeyReader{read_optimizer},
              "adamw (also adamw_torch, adamw_torch_fused), adamw_bnb_8bit, paged_adamw_8bit, paged_adamw_32bit, "
              "adafactor, lion, muon, sgd, adagrad, rmsprop"},
-      RunKey{"learning_rate", &R::learning_rate, "default: 2e-4 for adapters, else 2e-5"},
+      RunKey{"learning_rate", &R::learning_rate, "default: 2e-4 for adapters, else 2e-5; with rl 1e-5 and 1e-6"},
       RunKey{"lr_scheduler", KeyReader{read_schedule},
              "constant, constant_with_warmup, linear, cosine, warmup_stable_decay"},
       RunKey{"cosine_min_lr_ratio", &R::cosine_min_lr_ratio, "cosine ends at this share of learning_rate", 0, 1},

@@ -83,6 +83,14 @@ Tokenizer run_tokenizer(const TrainingRun& run) {
   return tokenizer;
 }
 
+std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& model) {
+  if (!run.ref_model.empty()) return CausalLM::from_pretrained(run.ref_model, {.dtype = model.dtype()});
+  if (run.lora_model_dir.empty() || (run.rl != "dpo" && run.rl != "ipo" && run.rl != "kto")) return std::nullopt;
+  CausalLM reference = model.share();
+  reference.load_adapter(run.lora_model_dir, kAdapter);
+  return reference;
+}
+
 CausalLM run_model(const TrainingRun& run) {
   CausalLM model = CausalLM::from_pretrained(run.base_model, load_options(run));
   if (run.adapter.empty()) {

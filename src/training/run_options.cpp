@@ -10,11 +10,18 @@ namespace powerhouse {
 namespace {
 
 constexpr double kAdapterRate = 2e-4, kFullRate = 2e-5;
+// Of preferences: TRL's, and ten times as much for adapters.
+constexpr double kPreferenceAdapterRate = 1e-5, kPreferenceRate = 1e-6;
 // Axolotl's warm-up where none is asked for.
 constexpr double kWarmup = 0.03;
 constexpr std::int64_t kMostWarmup = 100;
 // transformers' save_steps.
 constexpr double kSaveSteps = 500;
+
+double default_rate(const TrainingRun& run) {
+  if (run.rl.empty()) return run.adapter.empty() ? kFullRate : kAdapterRate;
+  return run.adapter.empty() ? kPreferenceRate : kPreferenceAdapterRate;
+}
 
 OptimizerOptions optimizer_of(const TrainingRun& run, OptimizerStorage& storage) {
   const NamedOptimizer named = optimizer_options(run.optimizer, {.weight_decay = run.weight_decay,
@@ -68,7 +75,7 @@ DatasetOptions dataset_options(const TrainingRun& run) {
 
 TrainingOptions training_options(const TrainingRun& run) {
   TrainingOptions options{
-      .learning_rate = run.learning_rate.value_or(run.adapter.empty() ? kFullRate : kAdapterRate),
+      .learning_rate = run.learning_rate.value_or(default_rate(run)),
       .epochs = run.num_epochs,
       .max_steps = run.max_steps,
       .micro_batch_size = run.micro_batch_size,

@@ -6,38 +6,10 @@
 #include <algorithm>
 
 #include "parity.h"
+#include "training/hashed_adapter.h"
 
 namespace powerhouse::testing {
 namespace {
-
-// In [-bound, bound); exact in float32 where the bound is a power of two.
-float hashed(std::uint32_t tensor, std::uint32_t i, float bound) {
-  std::uint32_t x = i * 2654435761u + (tensor * 40503u + 12345u);
-  for (int round = 0; round < 2; ++round) {
-    x ^= x >> 16;
-    x *= 0x45D9F3Bu;
-  }
-  x ^= x >> 16;
-  return (static_cast<float>(x >> 8) * 0x1p-23f - 1.0f) * bound;
-}
-
-// Sets the adapter's tensors, by the order of their names, as the oracle's were.
-void fill(const CausalLM& model, const Json& run) {
-  std::vector<NamedTensor> tensors = adapter_tensors(model, "default");
-  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  const auto& names = run.at("names").as_array();
-  ASSERT_EQ(tensors.size(), names.size());
-  for (std::size_t t = 0; t < tensors.size(); ++t) {
-    ASSERT_EQ(tensors[t].first, names[t].as_string());
-    const at::Tensor values = tensors[t].second.detach();  // the same memory
-    ASSERT_TRUE(values.is_contiguous());
-    const float bound = tensors[t].first.find("lora_A") != std::string::npos ? 0x1p-5f : 0x1p-7f;
-    float* data = values.data_ptr<float>();
-    for (std::int64_t i = 0; i < values.numel(); ++i) {
-      data[i] = hashed(static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(i), bound);
-    }
-  }
-}
 
 void expect_same_adapter(const CausalLM& model, const Json& run) {
   const Tensors want(training_fixture("smollm2.safetensors"));
@@ -66,7 +38,7 @@ TEST(ParitySmolLM2, StepsAndFinalAdapterArePeftsOnTheDequantizedModel) {
   LoraConfig config{.rank = 8, .alpha = 16};
   for (const Json& name : run.at("target_modules").as_array()) config.target_modules.push_back(name.as_string());
   model.add_adapter("default", config);
-  fill(model, run);
+  fill_with_hashes(model, run.at("names"));
   std::vector<ParityRow> rows;
   for (const Json& number : run.at("order").as_array()) {
     rows.push_back(parity_row(run.at("documents").as_array().at(static_cast<std::size_t>(number.as_integer()))));

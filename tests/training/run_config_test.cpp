@@ -198,7 +198,7 @@ TEST(RunConfig, UnknownKeysNameTheNearest) {
 TEST(RunConfig, WhatIsNotBuiltSaysSo) {
   expect_error(ErrorKind::unsupported, "deepspeed", [] { parse("deepspeed: zero3.json\n"); });
   expect_error(ErrorKind::unsupported, "fsdp", [] { parse("fsdp: [full_shard]\n"); });
-  expect_error(ErrorKind::unsupported, "rl", [] { parse("rl: dpo\n"); });
+  expect_error(ErrorKind::unsupported, "rl", [] { parse("rl: grpo\n"); });
   expect_error(ErrorKind::unsupported, "run.yaml:4", [] { parse("load_in_8bit: true\n"); });
   expect_error(ErrorKind::unsupported, "gradient_checkpointing", [] { parse("gradient_checkpointing: offload\n"); });
   expect_error(ErrorKind::unsupported, "alpaca, sharegpt",

@@ -189,6 +189,11 @@ bool are_pairs(const Json& columns, const DatasetSource& source) {
   return columns.get(source.field_rejected) != nullptr || columns.get("rejected_response") != nullptr;
 }
 
+bool is_preference_type(const std::string& type) {
+  return type == "passthrough.default" || type == "chat_template" || type == "chat_template.default" ||
+         type == "chat_template.argilla_chat" || make_fixed_preference({.type = type}) != nullptr;
+}
+
 std::unique_ptr<PreferenceShape> make_preference_shape(const DatasetSource& source) {
   const std::string& type = source.type;
   if (type.empty() || type == "passthrough.default") return std::make_unique<TrlPreference>(source);

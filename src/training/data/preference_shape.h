@@ -39,6 +39,8 @@ class PreferenceShape {
   virtual PreferenceRow read(const Json& columns) const = 0;
 };
 
+/// "chat_template" is one of both: of the next token, and short for chat_template.default.
+bool is_preference_type(const std::string& type);
 /// By source.type, or by the first row's columns. Error{usage} for an unknown type.
 std::unique_ptr<PreferenceShape> make_preference_shape(const DatasetSource& source);
 /// Axolotl's types of a fixed text format; nullptr where `source.type` is none of them.

@@ -1,0 +1,191 @@
+#include "training/run_preference.h"
+
+#include <algorithm>
+
+#include "powerhouse/error.h"
+#include "training/data/preference_shape.h"
+#include "training/run_config.h"
+
+namespace powerhouse {
+namespace {
+
+bool given(const std::string& text) { return !text.empty(); }
+bool given(bool flag) { return flag; }
+template <typename T>
+bool given(const std::optional<T>& value) {
+  return value.has_value();
+}
+template <typename T>
+bool given(const std::vector<T>& values) {
+  return !values.empty();
+}
+
+struct MethodKey {
+  std::string_view key, methods;  // "dpo|kto"
+  bool given = false;
+};
+
+// Which methods have which keys.
+std::vector<MethodKey> method_keys(const TrainingRun& run) {
+  constexpr std::string_view kAll = "dpo|ipo|orpo|kto|cpo|simpo", kReference = "dpo|ipo|kto", kDpo = "dpo|ipo";
+  return {{"rl_beta", kAll, given(run.rl_beta)},
+          {"loss_type", "dpo|kto|cpo", given(run.loss_type)},
+          {"loss_weights", "dpo", given(run.loss_weights)},
+          {"label_smoothing", "dpo|cpo|simpo", given(run.label_smoothing)},
+          {"f_divergence_type", kDpo, given(run.f_divergence_type)},
+          {"f_alpha_divergence_coef", kDpo, given(run.f_alpha_divergence_coef)},
+          {"ld_alpha", kDpo, given(run.ld_alpha)},
+          {"discopop_tau", "dpo", given(run.discopop_tau)},
+          {"desirable_weight", "kto", given(run.desirable_weight)},
+          {"undesirable_weight", "kto", given(run.undesirable_weight)},
+          {"cpo_alpha", "cpo|simpo", given(run.cpo_alpha)},
+          {"simpo_gamma", "cpo|simpo", given(run.simpo_gamma)},
+          {"truncation_mode", kAll, run.truncation_mode != "keep_start"},
+          {"ref_model", kReference, given(run.ref_model)},
+          {"precompute_ref_log_probs", kReference, given(run.precompute_ref_log_probs)},
+          {"precompute_ref_batch_size", kDpo, run.precompute_ref_batch_size != 0},
+          {"sync_ref_model", kReference, given(run.sync_ref_model)},
+          {"ref_model_mixup_alpha", kReference, given(run.ref_model_mixup_alpha)},
+          {"ref_model_sync_steps", kReference, given(run.ref_model_sync_steps)},
+          {"disable_dropout", kAll, !run.disable_dropout}};
+}
+
+bool has_word(std::string_view words, std::string_view word) {
+  for (; !words.empty(); words.remove_prefix(std::min(words.size(), words.find('|') + 1))) {
+    if (words.substr(0, words.find('|')) == word) return true;
+    if (words.find('|') == std::string_view::npos) break;
+  }
+  return false;
+}
+
+struct Checks {
+  const TrainingRun& run;
+  const std::string& origin;
+
+  void refuse(bool wrong, std::string_view field, const std::string& message) const {
+    if (wrong) throw Error(ErrorKind::format, message, {.file = origin, .field = std::string(field)});
+  }
+
+  void keys() const {
+    for (const MethodKey& key : method_keys(run)) {
+      if (run.rl.empty()) {
+        refuse(key.given, key.key, "has no effect without rl");
+      } else {
+        refuse(key.given && !has_word(key.methods, run.rl), key.key, "has no effect: rl is " + run.rl);
+      }
+    }
+    refuse(run.loss_type.size() > 1 && run.rl != "dpo", "loss_type", "one loss: only dpo adds several up");
+  }
+
+  void together() const {
+    refuse(run.sample_packing, "sample_packing", "rows of preferences are not packed");
+    refuse(run.train_on_inputs, "train_on_inputs", "has no effect: prompts are never targets of " + run.rl);
+    refuse(run.excess_length_strategy != "drop", "excess_length_strategy",
+           "has no effect with rl: truncation_mode says what is cut");
+    refuse(run.min_sample_len != TrainingRun().min_sample_len, "min_sample_len", "has no effect with rl");
+    refuse(!run.eot_tokens.empty(), "eot_tokens", "has no effect with rl");
+    refuse(!run.precompute_ref_log_probs && run.precompute_ref_batch_size != 0, "precompute_ref_batch_size",
+           "has no effect without precompute_ref_log_probs");
+    for (const auto& [key, is_given] : {std::pair("ref_model_mixup_alpha", run.ref_model_mixup_alpha.has_value()),
+                                        std::pair("ref_model_sync_steps", run.ref_model_sync_steps.has_value())}) {
+      refuse(is_given && !run.sync_ref_model, key, "has no effect without sync_ref_model");
+    }
+  }
+
+  void types() const {
+    for (const auto* sources : {&run.datasets, &run.test_datasets}) {
+      for (const DatasetSource& source : *sources) {
+        const bool preference = source.type.empty() || training::is_preference_type(source.type);
+        const bool next_token = source.type.empty() || source.type == "chat_template" || !preference;
+        refuse(run.rl.empty() ? !next_token : !preference, "datasets.type",
+               run.rl.empty() ? source.type + " is a type of preferences, which need rl"
+                              : source.type + " is no type of preferences");
+      }
+    }
+  }
+};
+
+template <typename T, typename V>
+void take(T& target, const std::optional<V>& value) {
+  if (value) target = *value;
+}
+
+DpoOptions dpo_options(const TrainingRun& run) {
+  DpoOptions dpo;
+  if (run.rl == "ipo") dpo.loss_type = {DpoLossType::ipo};
+  if (!run.loss_type.empty()) dpo.loss_type.clear();
+  for (const std::string& name : run.loss_type) dpo.loss_type.push_back(parse_dpo_loss_type(name));
+  dpo.loss_weights = run.loss_weights;
+  take(dpo.beta, run.rl_beta);
+  take(dpo.label_smoothing, run.label_smoothing);
+  if (!run.f_divergence_type.empty()) dpo.f_divergence_type = parse_f_divergence(run.f_divergence_type);
+  take(dpo.f_alpha_divergence_coef, run.f_alpha_divergence_coef);
+  dpo.ld_alpha = run.ld_alpha;
+  take(dpo.discopop_tau, run.discopop_tau);
+  return dpo;
+}
+
+KtoOptions kto_options(const TrainingRun& run) {
+  KtoOptions kto;
+  if (!run.loss_type.empty()) kto.loss_type = parse_kto_loss_type(run.loss_type.front());
+  take(kto.beta, run.rl_beta);
+  take(kto.desirable_weight, run.desirable_weight);
+  take(kto.undesirable_weight, run.undesirable_weight);
+  return kto;
+}
+
+CpoOptions cpo_options(const TrainingRun& run) {
+  CpoOptions cpo;
+  if (run.rl == "simpo") cpo = {.loss_type = CpoLossType::simpo, .cpo_alpha = 0};
+  if (!run.loss_type.empty()) set_cpo_loss_type(cpo, run.loss_type.front());
+  take(cpo.beta, run.rl_beta);
+  take(cpo.label_smoothing, run.label_smoothing);
+  take(cpo.cpo_alpha, run.cpo_alpha);
+  take(cpo.simpo_gamma, run.simpo_gamma);
+  return cpo;
+}
+
+}  // namespace
+
+void check_preference(const TrainingRun& run, const std::string& origin) {
+  const Checks checks{run, origin};
+  checks.keys();
+  checks.types();
+  if (run.rl.empty()) return;
+  checks.together();
+  try {
+    std::visit([](const auto& own) { check(own); }, preference_options(run));
+  } catch (const Error& error) {
+    const ErrorKind kind = error.kind() == ErrorKind::unsupported ? error.kind() : ErrorKind::format;
+    throw Error(kind, error.message(),
+                {.file = origin, .field = error.field(), .expected = error.expected(), .found = error.found()});
+  }
+}
+
+PreferenceOptions preference_options(const TrainingRun& run) {
+  if (run.rl == "orpo") return OrpoOptions{.beta = run.rl_beta.value_or(OrpoOptions().beta)};
+  if (run.rl == "kto") return kto_options(run);
+  if (run.rl == "cpo" || run.rl == "simpo") return cpo_options(run);
+  return dpo_options(run);
+}
+
+AlignmentOptions alignment_options(const TrainingRun& run) {
+  AlignmentOptions alignment{.precompute_ref_log_probs = run.precompute_ref_log_probs,
+                             .precompute_ref_batch_size = run.precompute_ref_batch_size,
+                             .sync_ref_model = run.sync_ref_model,
+                             .disable_dropout = run.disable_dropout};
+  take(alignment.ref_model_mixup_alpha, run.ref_model_mixup_alpha);
+  take(alignment.ref_model_sync_steps, run.ref_model_sync_steps);
+  return alignment;
+}
+
+PreferenceDatasetOptions preference_dataset_options(const TrainingRun& run) {
+  return {.max_length = run.sequence_len,
+          .truncation_mode = run.truncation_mode == "keep_end" ? TruncationMode::keep_end : TruncationMode::keep_start,
+          .unpaired = run.rl == "kto",
+          .chat_template = chat_template_source(run.chat_template, run.chat_template_jinja),
+          .val_set_size = run.val_set_size,
+          .seed = run.seed};
+}
+
+}  // namespace powerhouse
