@@ -80,7 +80,7 @@ TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   const RunData data = open_data(run, tokenizer);
   log_notices(run);
   log_lines(data.train.report().text());
-  CausalLM model = run_model(run);
+  CausalLM model = run_model(run, tokenizer);
   check_length(run, model, data.train);
   if (data.validation) check_length(run, model, *data.validation);
   TrainingResult result = Trainer(model, data.train, data.validation, options).train(std::move(stop));
