@@ -120,9 +120,13 @@ TEST_P(OnBlocks, LearnsWithoutADenseFormOfAnyWeight) {
   ASSERT_EQ(found.size(), expected.size());
   ASSERT_GT(found.size(), 1u);
   // In bf16, products of dense matrices and those made for one product round in another order.
-  const double tolerance = model.dtype() == Dtype::f32 ? 1e-5 : 0.06;
-  EXPECT_NEAR(found[0].item<double>(), expected[0].item<double>(), tolerance / 10);
-  for (std::size_t i = 1; i < found.size(); ++i) EXPECT_TRUE(close(found[i], expected[i], tolerance)) << i;
+  const double tolerance = model.dtype() == Dtype::f32 ? 1e-5 : 0.03;
+  EXPECT_NEAR(found[0].item<double>(), expected[0].item<double>(), tolerance / 5);
+  for (std::size_t i = 1; i < found.size(); ++i) {
+    const at::Tensor wanted = expected[i].to(at::kDouble);
+    EXPECT_LT(found[i].to(at::kDouble).sub(wanted).norm().item<double>(), tolerance * wanted.norm().item<double>())
+        << i;
+  }
 }
 
 // By differences of the loss: what an early module has for all that comes behind it passes later ones' dropout.
