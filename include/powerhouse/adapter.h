@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "powerhouse/adapter_combination.h"
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/device.h"
 #include "powerhouse/export.h"
@@ -100,13 +101,8 @@ POWERHOUSE_API std::vector<std::pair<std::string, at::Tensor>> adapter_tensors(c
 enum class LoraPlusGroup { a, b, embedding };
 POWERHOUSE_API LoraPlusGroup lora_plus_group(std::string_view name, const at::Tensor& tensor);
 
-/// How LoRA adapters join to one (PEFT's add_weighted_adapter). linear: A and B are summed, each times the root of
-/// weight * scale; equal ranks. cat: one behind the other, exact. svd: the sum's best approximation of rank `rank`.
-enum class Combination { linear, cat, svd };
-struct CombineOptions {
-  Combination combination = Combination::svd;
-  std::int64_t rank = 0;  ///< svd; 0: the largest of the parts
-};
+/// One adapter of several. Error{usage} for options that don't fit together, Error{range}, Error{not_found};
+/// Error{unsupported} for adapters that are more than low-rank terms.
 POWERHOUSE_API void add_weighted_adapter(CausalLM& model, const std::string& name, std::span<const AdapterWeight> parts,
                                          const CombineOptions& options = {});
 

@@ -188,6 +188,7 @@ struct ModelConfig {
 
   std::int64_t embedding_size = 0;       ///< of the embeddings, projected to hidden_size and back; 0: hidden_size (OPT)
   float embedding_scale = 1.0f;          ///< times the embeddings (Gemma: sqrt(hidden_size); Granite)
+  bool scaled_lookup = false;            ///< the scale is the lookup's own: a prompt of learned rows has none (Gemma)
   std::int64_t learned_positions = 0;    ///< rows of the learned position matrix; 0: none
   std::int64_t position_offset = 0;      ///< row of the first position (OPT: 2)
   std::optional<Norm> embedding_norm{};  ///< of the embeddings (BLOOM)

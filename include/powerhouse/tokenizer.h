@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "powerhouse/encoding.h"
@@ -27,6 +28,9 @@ struct DecodeOptions {
   bool skip_special_tokens = false;
 };
 
+/// A special token by its role ("bos_token", "eos_token", "pad_token", "unk_token"), and how it is spelled.
+using SpecialToken = std::pair<std::string, std::string>;
+
 /// A tokenizer with its vocabulary. Copies share the vocabulary and are cheap; const use is safe from any thread.
 ///
 ///     auto tokenizer = powerhouse::Tokenizer::from_pretrained("SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -37,6 +41,11 @@ class POWERHOUSE_API Tokenizer {
   /// a SentencePiece file (*.model) or a file of tiktoken's ranks (cl100k_base.tiktoken: its name says which encoding)
   /// alone. Needs no weights and no known architecture. Throws Error{not_found, format, unsupported}.
   static Tokenizer from_pretrained(const std::string& path);
+  /// The same with other special tokens than the files name, each a special token that the tokenizer has: what ends a
+  /// text, and what chat templates see. What is put around texts (BOS) stays what the files say, as in transformers.
+  /// Error{not_found} for a token that is none, Error{unsupported} for one that is not special, Error{usage} for a
+  /// role.
+  static Tokenizer from_pretrained(const std::string& path, std::span<const SpecialToken> special_tokens);
 
   Tokenizer(const Tokenizer&);
   Tokenizer(Tokenizer&&) noexcept;

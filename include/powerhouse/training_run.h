@@ -43,9 +43,11 @@ struct TrainingRun {
   double loraplus_lr_embedding = 1e-6;
   std::vector<std::string> unfrozen_parameters{};  ///< without an adapter: only these train; see docs/training.md
 
-  std::string chat_template{};        ///< a format's name, "jinja", or empty: the tokenizer's own
+  /// A format's name, "jinja", or empty: the tokenizer's own; or the source, as a run that was read from a file has it.
+  std::string chat_template{};
   std::string chat_template_jinja{};  ///< source, or the name of a file of it
-  /// bos_token, eos_token, pad_token, unk_token: a token of the vocabulary for each.
+  /// bos_token, eos_token, pad_token, unk_token: a special token of the vocabulary for each, instead of the files'. It
+  /// is saved with what is trained.
   std::vector<std::pair<std::string, std::string>> special_tokens{};
   std::vector<std::string> eot_tokens{};
   std::vector<DatasetSource> datasets{};

@@ -2,7 +2,8 @@
 //
 // A block format stores `block_elements` consecutive elements of a row in `block_bytes` bytes. Plain types are blocks
 // of one element. Layouts follow ggml (GGUF's types); the numbers of GGUF's type ids are in formats/gguf_reader.cpp.
-// NF4, FP4 and INT8 are ours: a float32 scale, then 64 codes, of four bits the first in the high half of a byte.
+// NF4, FP4 and INT8 are ours: a float32 scale, then 64 (or 32) codes, of four bits the first in the high half of a
+// byte.
 #pragma once
 
 #include <cstddef>
@@ -61,9 +62,11 @@ enum class BlockFormat : std::uint8_t {
   nf4,
   fp4,
   int8_rows,
+  nf4_32,
+  fp4_32,
 };
 
-static constexpr int kBlockFormatCount = static_cast<int>(BlockFormat::int8_rows) + 1;
+static constexpr int kBlockFormatCount = static_cast<int>(BlockFormat::fp4_32) + 1;
 
 struct BlockInfo {
   const char* name;             ///< GGUF's upper-case name (Q4_K), or safetensors' (F32, F8_E4M3)
@@ -82,7 +85,8 @@ static constexpr BlockInfo kBlockInfos[kBlockFormatCount] = {
     {"Q6_K", 256, 210},   {"Q8_K", 256, 292}, {"IQ1_S", 256, 50},   {"IQ1_M", 256, 56},  {"IQ2_XXS", 256, 66},
     {"IQ2_XS", 256, 74},  {"IQ2_S", 256, 82}, {"IQ3_XXS", 256, 98}, {"IQ3_S", 256, 110}, {"IQ4_NL", 32, 18},
     {"IQ4_XS", 256, 136}, {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66},   {"MXFP4", 32, 17},   {"NVFP4", 64, 36},
-    {"Q1_0", 128, 18},    {"NF4", 64, 36},    {"FP4", 64, 36},      {"INT8", 64, 68},
+    {"Q1_0", 128, 18},    {"NF4", 64, 36},    {"FP4", 64, 36},      {"INT8", 64, 68},    {"NF4_32", 32, 20},
+    {"FP4_32", 32, 20},
 };
 
 static constexpr BlockInfo block_info(BlockFormat format) { return kBlockInfos[static_cast<int>(format)]; }

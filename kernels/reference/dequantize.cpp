@@ -219,12 +219,12 @@ void iq4_xs(const u8* block, float* out) {
   }
 }
 
-// --- bitsandbytes: a float32 scale, then 64 codes ---
+// --- bitsandbytes: a float32 scale, then codes ---
 
-template <const float* kLevels>
+template <const float* kLevels, int kElements>
 void four_bit(const u8* block, float* out) {
   const auto scale = load<float>(block);
-  for (int i = 0; i < 32; ++i) {
+  for (int i = 0; i < kElements / 2; ++i) {
     out[2 * i] = kLevels[block[4 + i] >> 4] * scale;
     out[2 * i + 1] = kLevels[block[4 + i] & 15] * scale;
   }
@@ -273,8 +273,10 @@ constexpr RowFunction row_function(BlockFormat format) {
     case BlockFormat::q6_k: return blocks<q6_k, 256, 210>;
     case BlockFormat::iq4_nl: return blocks<iq4_nl, 32, 18>;
     case BlockFormat::iq4_xs: return blocks<iq4_xs, 256, 136>;
-    case BlockFormat::nf4: return blocks<four_bit<kNf4Levels>, 64, 36>;
-    case BlockFormat::fp4: return blocks<four_bit<kFp4Levels>, 64, 36>;
+    case BlockFormat::nf4: return blocks<four_bit<kNf4Levels, 64>, 64, 36>;
+    case BlockFormat::fp4: return blocks<four_bit<kFp4Levels, 64>, 64, 36>;
+    case BlockFormat::nf4_32: return blocks<four_bit<kNf4Levels, 32>, 32, 20>;
+    case BlockFormat::fp4_32: return blocks<four_bit<kFp4Levels, 32>, 32, 20>;
     case BlockFormat::int8_rows: return blocks<int8_rows, 64, 68>;
     default: return nullptr;
   }

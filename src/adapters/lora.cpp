@@ -6,6 +6,7 @@
 #include "adapters/lora_init.h"
 #include "adapters/targets.h"
 #include "adapters/unused_options.h"
+#include "model/dora.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -164,7 +165,8 @@ void add_lora(AdapterTable& table, const LoraModule& lora, ops::Dropout dropout,
   module.terms.push_back(
       {.low_rank = {.a = lora.a, .b = lora.b, .scale = static_cast<float>(lora.scale * weight), .dropout = dropout},
        .bias = lora.bias,
-       .magnitude = lora.magnitude});
+       .magnitude = lora.magnitude,
+       .norm = lora.magnitude.defined() ? std::make_shared<DoraNorm>() : nullptr});
   if (lora.first_a.defined()) {
     module.terms.push_back({.low_rank = {.a = lora.first_a, .b = lora.first_b, .scale = -lora.scale}});
   }

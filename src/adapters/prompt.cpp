@@ -13,13 +13,19 @@ void check_count(std::int64_t tokens) {
               {.field = "num_virtual_tokens", .expected = "at least 1", .found = std::to_string(tokens)});
 }
 
+// In the model's type, as the lookup does it.
+void scale_as_looked_up(at::Tensor& rows, const Model& model) {
+  const auto scale = empty_tensor({1}, model.type).fill_(model.config.embedding_scale);
+  rows = rows.to(model.type).mul(scale).to(at::kFloat);
+}
+
 }  // namespace
 
 Adapter make_prompt(const Model& model, const std::string& name, const PromptTuningConfig& config) {
   check_count(config.num_virtual_tokens);
   const bool projected = model.config.embedding_size > 0 && model.config.embedding_size != model.config.hidden_size;
-  if (projected || model.config.embedding_scale != 1.0f) {
-    throw Error(ErrorKind::unsupported, "prompts for projected or scaled embeddings are not built",
+  if (projected) {
+    throw Error(ErrorKind::unsupported, "prompts for projected embeddings are not built",
                 {.field = "peft_type", .found = "PROMPT_TUNING"});
   }
   Adapter adapter{.name = name, .config = config};
@@ -33,6 +39,7 @@ Adapter make_prompt(const Model& model, const std::string& name, const PromptTun
     ids.push_back(config.init_token_ids[static_cast<std::size_t>(i) % config.init_token_ids.size()]);
   }
   adapter.virtual_tokens = model.weights.outside().weight(Role::embed_tokens).rows(index_tensor(ids));
+  if (model.config.scaled_lookup) scale_as_looked_up(adapter.virtual_tokens, model);
   return adapter;
 }
 

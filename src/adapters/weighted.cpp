@@ -7,6 +7,7 @@
 #include "adapters/peft_files.h"
 #include "adapters/registry.h"
 #include "adapters/targets.h"
+#include "adapters/task_arithmetic.h"
 #include "model/api_guard.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -17,39 +18,47 @@ namespace {
 // A module's part of each adapter that has it.
 struct Part {
   const LoraModule* lora;
-  double weight;  // times the scale
+  double weight;
+
+  double scaled() const { return weight * lora->scale; }
 };
 
-void join_linear(LoraModule& out, const std::vector<Part>& parts) {
+void join_factors(LoraModule& out, const std::vector<Part>& parts, TaskArithmetic& arithmetic) {
+  std::vector<at::Tensor> a, b;
+  std::vector<double> of_a, of_b;
   for (const Part& part : parts) {
-    const double root = std::sqrt(std::abs(part.weight));
-    const at::Tensor a = part.lora->a.detach().mul(part.weight < 0 ? -root : root);
-    const at::Tensor b = part.lora->b.detach().mul(root);
-    if (out.a.defined() && (out.a.sizes() != a.sizes() || out.b.sizes() != b.sizes())) {
+    const double root = std::sqrt(std::abs(part.scaled()));
+    a.push_back(part.lora->a.detach());
+    b.push_back(part.lora->b.detach());
+    of_a.push_back(part.scaled() < 0 ? -root : root);
+    of_b.push_back(root);
+    if (a.back().sizes() != a.front().sizes() || b.back().sizes() != b.front().sizes()) {
       throw Error(ErrorKind::usage, "ranks differ", {.field = "combination", .found = out.module.name});
     }
-    out.a = out.a.defined() ? out.a.add(a) : a;
-    out.b = out.b.defined() ? out.b.add(b) : b;
   }
+  out.a = arithmetic.combine(a, of_a);
+  out.b = arithmetic.combine(b, of_b);
 }
 
 void join_cat(LoraModule& out, const std::vector<Part>& parts) {
   std::vector<at::Tensor> a, b;
   for (const Part& part : parts) {
-    a.push_back(part.lora->a.detach().mul(part.weight));
+    a.push_back(part.lora->a.detach().mul(part.scaled()));
     b.push_back(part.lora->b.detach());
   }
   out.a = concatenate(a, 0);
   out.b = concatenate(b, 1);
 }
 
-void join_svd(LoraModule& out, const std::vector<Part>& parts, std::int64_t rank) {
-  at::Tensor sum;
+void join_svd(LoraModule& out, const std::vector<Part>& parts, TaskArithmetic& arithmetic, std::int64_t rank) {
+  std::vector<at::Tensor> deltas;
+  std::vector<double> weights;
   for (const Part& part : parts) {
-    const at::Tensor delta = part.lora->b.detach().to(at::kFloat).matmul(part.lora->a.detach().to(at::kFloat));
-    sum = sum.defined() ? sum.add(delta, part.weight) : delta.mul(part.weight);
+    const at::Tensor b = part.lora->b.detach().to(at::kFloat);
+    deltas.push_back(b.matmul(part.lora->a.detach().to(at::kFloat)).mul(part.lora->scale));
+    weights.push_back(part.weight);
   }
-  const auto [u, s, vh] = at::_ops::linalg_svd::call(sum, false, std::nullopt);
+  const auto [u, s, vh] = at::_ops::linalg_svd::call(arithmetic.combine(deltas, weights), false, std::nullopt);
   const std::int64_t kept = std::min(rank, s.size(0));
   out.b = u.narrow(1, 0, kept).mul(s.narrow(0, 0, kept).unsqueeze(0)).contiguous();
   out.a = vh.narrow(0, 0, kept).contiguous();
@@ -111,6 +120,7 @@ void add_weighted_adapter(CausalLM& model, const std::string& name, std::span<co
     CausalLM::Impl& impl = model.impl();
     const ModelGate::Writing alone(impl.gate, "adding an adapter");
     check_name(impl, name);
+    check_density(options);
     std::vector<Adapter> adapters;
     for (const AdapterWeight& part : parts) adapters.push_back(as_plain_lora(registry_of(impl).at(part.name)));
     check_parts(adapters);
@@ -120,22 +130,30 @@ void add_weighted_adapter(CausalLM& model, const std::string& name, std::span<co
       const std::int64_t own = largest_rank(adapter);
       rank = kind == Combination::cat ? rank + own : std::max(rank, own);
     }
-    if (kind == Combination::svd && options.rank > 0) rank = options.rank;
+    if (is_by_svd(kind) && options.rank > 0) rank = options.rank;
+    TaskArithmetic arithmetic({.combination = kind,
+                               .density = options.density,
+                               .majority_sign = options.majority_sign,
+                               .seed = options.seed});
     const std::vector<HfModule> modules = hf_modules(*impl.model);
     Adapter out{.name = name, .config = combined_config(adapters, modules, rank)};
     for (const HfModule& module : modules) {
       std::vector<Part> found;
       for (std::size_t i = 0; i < adapters.size(); ++i) {
         for (const LoraModule& lora : adapters[i].lora) {
-          if (lora.module.name == module.name) found.push_back({&lora, parts[i].weight * lora.scale});
+          if (lora.module.name == module.name) found.push_back({&lora, parts[i].weight});
         }
       }
       if (found.empty()) continue;
       LoraModule joined{
           .module = module, .file_name = module.name, .rank = rank, .alpha = static_cast<double>(rank), .scale = 1};
-      if (kind == Combination::linear) join_linear(joined, found);
-      if (kind == Combination::cat) join_cat(joined, found);
-      if (kind == Combination::svd) join_svd(joined, found, rank);
+      if (kind == Combination::cat) {
+        join_cat(joined, found);
+      } else if (is_by_svd(kind)) {
+        join_svd(joined, found, arithmetic, rank);
+      } else {
+        join_factors(joined, found, arithmetic);
+      }
       widen(joined, rank);
       out.lora.push_back(std::move(joined));
     }

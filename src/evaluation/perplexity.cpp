@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "model/causal_lm_impl.h"
 #include "powerhouse/error.h"
 #include "powerhouse/evaluation.h"
 #include "powerhouse/session.h"
@@ -50,7 +51,7 @@ void score_chunk(const CausalLM& model, KvType kv_type, std::span<const std::int
 PerplexityResult perplexity(const CausalLM& model, const Tokenizer& tokenizer, std::string_view text,
                             const PerplexityOptions& options) {
   const std::int64_t context = options.context;
-  const std::int64_t longest = longest_sequence(model.config());
+  const std::int64_t longest = longest_sequence(model.config()) - model.impl().virtual_tokens();
   if (context < 4 || context % 2 != 0 || context > longest) {
     throw Error(
         ErrorKind::range, "context out of range",

@@ -6,14 +6,13 @@
 #include <string>
 #include <unordered_map>
 
-#include "kernels/common/four_bit.h"
 #include "powerhouse/error.h"
 #include "support/json.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr std::int64_t kBlock = 64;
+constexpr std::int64_t kLeastBlock = 32;
 constexpr std::string_view kState = ".quant_state.bitsandbytes__";
 
 [[noreturn]] void broken(const TensorView& view, const std::string& expected, const std::string& found) {
@@ -80,10 +79,10 @@ State read_state(const TensorView& view, std::string_view kind) {
   for (const std::int64_t size : state.shape) {
     if (size < 1 || size > kMost) broken(view, "a shape from 1 on", std::to_string(size));
   }
-  if (state.block_size < kBlock || state.block_size > 4096 || state.block_size % kBlock != 0) {
-    unsupported(view, "blocks of 64 to 4096 elements", state.block_size);
+  if (state.block_size < kLeastBlock || state.block_size > 4096 || state.block_size % kLeastBlock != 0) {
+    unsupported(view, "blocks of 32 to 4096 elements", state.block_size);
   }
-  if (state.shape[1] % kBlock != 0) unsupported(view, "rows of a multiple of 64 elements", state.shape[1]);
+  if (state.shape[1] % kLeastBlock != 0) unsupported(view, "rows of a multiple of 32 elements", state.shape[1]);
   state.nested = json.get("nested_blocksize") != nullptr;
   if (state.nested) {
     state.nested_block_size = get("nested_blocksize").as_integer("nested_blocksize");
@@ -133,9 +132,9 @@ TensorView four_bit(const ByName& tensors, const TensorView& weight, const State
                 {.file = weight.file->path(), .field = weight.name + ".quant_map"});
   }
   const std::vector<float> scales = scales_of(tensors, weight, state);
-  const BlockFormat format = state.kind == FourBit::nf4 ? BlockFormat::nf4 : BlockFormat::fp4;
+  const BlockFormat format = four_bit_format(state.kind, state.block_size, state.shape[1]);
   TensorView view = in_memory(weight, format, state.shape,
-                              four_bit_blocks(reinterpret_cast<const std::uint8_t*>(weight.data), scales.data(),
+                              four_bit_blocks(format, reinterpret_cast<const std::uint8_t*>(weight.data), scales.data(),
                                               state.elements(), state.block_size));
   weight.file->release(weight.data, weight.bytes);
   return view;
@@ -148,13 +147,14 @@ TensorView int8(const TensorView& weight, const TensorView& stats) {
   if (stats.format != BlockFormat::f32 || stats.elements() != rows) {
     broken(stats, std::to_string(rows) + " of F32", std::to_string(stats.elements()));
   }
-  if (columns % kBlock != 0) unsupported(weight, "rows of a multiple of 64 elements", columns);
   const BlockInfo info = block_info(BlockFormat::int8_rows);
-  std::vector<std::byte> bytes(static_cast<std::size_t>(rows * columns / kBlock * info.block_bytes));
+  const std::int64_t block = info.block_elements;
+  if (columns % block != 0) unsupported(weight, "rows of a multiple of 64 elements", columns);
+  std::vector<std::byte> bytes(static_cast<std::size_t>(rows * columns / block * info.block_bytes));
   std::byte* to = bytes.data();
-  for (std::int64_t i = 0; i < rows * columns / kBlock; ++i, to += info.block_bytes) {
-    std::memcpy(to, stats.data + i / (columns / kBlock) * 4, 4);
-    std::memcpy(to + 4, weight.data + i * kBlock, kBlock);
+  for (std::int64_t i = 0; i < rows * columns / block; ++i, to += info.block_bytes) {
+    std::memcpy(to, stats.data + i / (columns / block) * 4, 4);
+    std::memcpy(to + 4, weight.data + i * block, static_cast<std::size_t>(block));
   }
   weight.file->release(weight.data, weight.bytes);
   return in_memory(weight, BlockFormat::int8_rows, weight.shape, std::move(bytes));
@@ -169,14 +169,15 @@ bool is_side(std::string_view name, const std::map<std::string, State, std::less
 
 }  // namespace
 
-std::vector<std::byte> four_bit_blocks(const std::uint8_t* codes, const float* absmax, std::int64_t elements,
-                                       std::int64_t block_size) {
-  const BlockInfo info = block_info(BlockFormat::nf4);
-  std::vector<std::byte> bytes(static_cast<std::size_t>(elements / kBlock * info.block_bytes));
+std::vector<std::byte> four_bit_blocks(BlockFormat format, const std::uint8_t* codes, const float* absmax,
+                                       std::int64_t elements, std::int64_t block_size) {
+  const BlockInfo info = block_info(format);
+  const std::int64_t block = info.block_elements;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(elements / block * info.block_bytes));
   std::byte* to = bytes.data();
-  for (std::int64_t i = 0; i < elements / kBlock; ++i, to += info.block_bytes) {
-    std::memcpy(to, absmax + i * kBlock / block_size, 4);
-    std::memcpy(to + 4, codes + i * (kBlock / 2), kBlock / 2);
+  for (std::int64_t i = 0; i < elements / block; ++i, to += info.block_bytes) {
+    std::memcpy(to, absmax + i * block / block_size, 4);
+    std::memcpy(to + 4, codes + i * (block / 2), static_cast<std::size_t>(block / 2));
   }
   return bytes;
 }

@@ -1,26 +1,51 @@
 #include "model/adapted_module.h"
 
-#include <ATen/ops/embedding_ops.h>
-
 #include <algorithm>
 #include <vector>
 
 #include "model/decoder.h"
+#include "model/dora.h"
 #include "ops/linear.h"
 #include "ops/tensors.h"
 
 namespace powerhouse {
 namespace {
 
-// The base's matrix as rows of outputs, or what stands in its place.
-at::Tensor matrix_of(const BaseModule& base, const ModuleAdapters& adapters, const at::Tensor& x) {
-  at::Tensor matrix = adapters.weight.defined() ? adapters.weight.to(x.scalar_type()) : base.weight.tensor();
-  if (adapters.rows.defined()) matrix = matrix.index_copy(0, adapters.rows, adapters.new_rows.to(x.scalar_type()));
-  return base.weight.handed_out_transposed() ? matrix.transpose(-2, -1) : matrix;
+// x with autograd looking on through the module itself or one of its terms.
+bool learns(const at::Tensor& x, const ops::LinearPart& part) {
+  return needs_autograd(x, part.matrix, part.bias) ||
+         std::any_of(part.terms.begin(), part.terms.end(),
+                     [](const ops::LowRankTerm& term) { return needs_autograd(term.a, term.b); });
 }
 
 at::Tensor bias_of(const BaseModule& base, const ModuleAdapters& adapters, at::ScalarType type) {
   return adapters.bias.defined() ? adapters.bias.to(type) : base.bias;
+}
+
+// The base's weight, or what stands in its place, as the op takes it: neither copied nor converted.
+ops::LinearPart base_part(const BaseModule& base, const ModuleAdapters& adapters, const at::Tensor& bias,
+                          const AdaptedPass& pass) {
+  ops::LinearPart part{.bias = bias};
+  if (adapters.weight.defined()) {
+    part.matrix = base.weight.handed_out_transposed() ? adapters.weight.transpose(-2, -1) : adapters.weight;
+  } else if (pass.keep_blocks) {
+    part.weight = base.weight;
+  } else {
+    part.matrix = base.weight.matrix();
+  }
+  return part;
+}
+
+// In x's type, or float32. Where nothing learns, few rows have a kernel of their own, which rounds once.
+at::Tensor multiply(const at::Tensor& x, const ops::LinearPart& part, const AdaptedPass& pass, bool in_f32) {
+  if (part.matrix.defined() && part.terms.empty() && !learns(x, part)) {
+    const at::ScalarType type = part.matrix.scalar_type();
+    const at::Tensor bias = part.bias.defined() ? part.bias.to(type) : part.bias;
+    if (in_f32) return ops::linear_f32(x.to(type), part.matrix, bias, pass.numerics);
+    return ops::linear(x.to(type), part.matrix, bias, pass.numerics).to(x.scalar_type());
+  }
+  const at::Tensor y = ops::adapted_linears(x, {&part, 1}, pass.numerics)[0];
+  return in_f32 && y.scalar_type() != at::kDouble ? y.to(at::kFloat) : y;
 }
 
 // (x Aᵀ) Bᵀ in x's type.
@@ -29,10 +54,9 @@ at::Tensor low_rank(const at::Tensor& x, const ops::LowRankTerm& term, Numerics 
   return ops::linear(inner, term.b.to(x.scalar_type()), {}, numerics);
 }
 
-// |W + scale B A| of each output. The gradient does not pass: the paper's section 4.3, and PEFT.
-at::Tensor dora_norm(const at::Tensor& matrix, const ModuleTerm& term) {
-  const at::Tensor delta = term.low_rank.b.detach().matmul(term.low_rank.a.detach());
-  return matrix.detach().add(delta.to(matrix.scalar_type()), term.low_rank.scale).norm(2, {1}, false);
+// Dropout that autograd sees.
+at::Tensor with_dropout(const at::Tensor& x, const ops::Dropout& dropout) {
+  return dropout.rate > 0.0f ? x.mul(ops::dropped(x.detach().new_ones(x.sizes()), dropout)) : x;
 }
 
 // A term with the dropout that the pass draws.
@@ -41,53 +65,63 @@ ops::LowRankTerm drawn(const ModuleTerm& term, std::size_t place, const AdaptedP
   if (!pass.dropout_key) out.dropout.rate = 0;
   out.dropout.seed = pass.dropout_key.value_or(0);
   out.dropout.lane += static_cast<std::uint32_t>(place) << 20;  // each adapter draws its own
+  out.dropout.counter += static_cast<std::uint64_t>(pass.first_row * ((out.a.size(1) + 7) / 8));
   return out;
 }
 
-ops::LinearPart plain_part(const BaseModule& base, const ModuleAdapters& adapters, const at::Tensor& bias,
-                           const AdaptedPass& pass) {
-  ops::LinearPart part{.weight = base.weight, .bias = bias};
-  for (std::size_t i = 0; i < adapters.terms.size(); ++i) part.terms.push_back(drawn(adapters.terms[i], i, pass));
-  return part;
+std::vector<ops::LowRankTerm> all_drawn(const ModuleAdapters& adapters, const AdaptedPass& pass) {
+  std::vector<ops::LowRankTerm> terms;
+  for (std::size_t i = 0; i < adapters.terms.size(); ++i) terms.push_back(drawn(adapters.terms[i], i, pass));
+  return terms;
 }
 
-// y with a term added: plain LoRA, or DoRA (Liu et al. 2024), which also scales what was there.
+bool is_low_rank(const ModuleTerm& term) { return !term.magnitude.defined() && !term.bias.defined(); }
+
+// Whether y is the base's product with the terms added, and nothing else is done to it.
+bool is_plain(const ModuleAdapters& adapters) {
+  return !adapters.rows.defined() && !adapters.output_scale.defined() &&
+         std::all_of(adapters.terms.begin(), adapters.terms.end(), is_low_rank);
+}
+
+// y with a term added: plain LoRA, or DoRA (Liu et al. 2024), which also scales what was there but for the bias.
 at::Tensor with_term(const at::Tensor& y, const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
                      std::size_t place, const AdaptedPass& pass) {
   const ModuleTerm& term = adapters.terms[place];
   const ops::LowRankTerm own = drawn(term, place, pass);
-  const at::Tensor seen = ops::dropped(x, own.dropout);
+  const at::Tensor seen = with_dropout(x, own.dropout);
   at::Tensor product = low_rank(seen, own, pass.numerics);
   if (term.bias.defined()) product = product.add(term.bias.to(product.scalar_type()));
   if (!term.magnitude.defined()) return y.add(product, own.scale);
-  const at::Tensor matrix = matrix_of(base, adapters, x);
-  const at::Tensor factor = term.magnitude.div(dora_norm(matrix, term)).to(y.scalar_type()).unsqueeze(0);
-  at::Tensor plain = y;
+  const at::Tensor factor = dora_factor(base.weight, adapters, term).to(y.scalar_type());
   if (own.dropout.rate > 0.0f) {
-    plain = ops::linear(seen, matrix, {}, pass.numerics);
-  } else if (const at::Tensor bias = bias_of(base, adapters, x.scalar_type()); bias.defined()) {
-    plain = y.sub(bias);
+    const at::Tensor plain = multiply(seen, base_part(base, adapters, {}, pass), pass, false);
+    return y.add(factor.sub(1).mul(plain)).add(factor.mul(product), own.scale);
   }
-  return y.add(factor.sub(1).mul(plain)).add(factor.mul(product), own.scale);
+  const at::Tensor bias = bias_of(base, adapters, x.scalar_type());
+  if (!bias.defined()) return y.add(product, own.scale).mul(factor);
+  return y.sub(bias).add(product, own.scale).mul(factor).add(bias);
 }
 
-bool is_plain(const ModuleAdapters& adapters) {
-  return !adapters.weight.defined() && !adapters.rows.defined() && !adapters.output_scale.defined() &&
-         std::all_of(adapters.terms.begin(), adapters.terms.end(),
-                     [](const ModuleTerm& term) { return !term.magnitude.defined() && !term.bias.defined(); });
+// Tokens of a tied head that train have logits of their own.
+at::Tensor with_rows(const at::Tensor& y, const at::Tensor& x, const ModuleAdapters& adapters, const at::Tensor& bias,
+                     const AdaptedPass& pass) {
+  const at::Tensor own_bias = bias.defined() ? bias.index_select(0, adapters.rows) : bias;
+  const at::Tensor own = ops::linear_f32(x, adapters.new_rows.to(x.scalar_type()), own_bias, pass.numerics);
+  return y.index_copy(1, adapters.rows, own.to(y.scalar_type()));
 }
 
 at::Tensor product(const at::Tensor& input, const BaseModule& base, const ModuleAdapters& adapters,
                    const AdaptedPass& pass, bool in_f32) {
   const at::Tensor x = adapters.input_scale.defined() ? input.mul(adapters.input_scale).to(input.scalar_type()) : input;
   const at::Tensor bias = bias_of(base, adapters, x.scalar_type());
-  if (is_plain(adapters) && !in_f32) {
-    ops::LinearPart part = plain_part(base, adapters, bias, pass);
-    if (!pass.keep_blocks) part.matrix = base.weight.matrix();
-    return ops::adapted_linears(x, {&part, 1}, pass.numerics)[0];
+  ops::LinearPart part = base_part(base, adapters, bias, pass);
+  if (is_plain(adapters)) {
+    part.terms = all_drawn(adapters, pass);
+    if (!in_f32 || learns(x, part) || part.terms.empty()) return multiply(x, part, pass, in_f32);
+    part.terms.clear();
   }
-  const at::Tensor matrix = matrix_of(base, adapters, x);
-  at::Tensor y = in_f32 ? ops::linear_f32(x, matrix, bias, pass.numerics) : ops::linear(x, matrix, bias, pass.numerics);
+  at::Tensor y = multiply(x, part, pass, in_f32);
+  if (adapters.rows.defined()) y = with_rows(y, x, adapters, bias, pass);
   for (std::size_t i = 0; i < adapters.terms.size(); ++i) y = with_term(y, x, base, adapters, i, pass);
   if (adapters.output_scale.defined()) y = y.mul(adapters.output_scale).to(y.scalar_type());
   return y;
@@ -95,18 +129,23 @@ at::Tensor product(const at::Tensor& input, const BaseModule& base, const Module
 
 // rows by one expert's matrix and its share of the terms.
 at::Tensor expert_product(const at::Tensor& x, const LayerWeights& weights, Role role, std::int64_t expert,
-                          std::int64_t experts, const ModuleAdapters* adapters, Numerics numerics) {
+                          std::int64_t experts, const ModuleAdapters* adapters, const AdaptedPass& pass) {
   const at::Tensor& biases = weights.bias(role);
-  at::Tensor y = ops::linear(x, weights.matrix(role).select(0, expert),
-                             biases.defined() ? biases.select(0, expert) : biases, numerics);
-  if (adapters == nullptr) return y;
-  for (const ModuleTerm& term : adapters->terms) {
-    ops::LowRankTerm own = term.low_rank;
-    own.a = own.a.view({experts, -1, own.a.size(1)}).select(0, expert);
-    own.b = own.b.view({own.b.size(0), -1, experts}).select(2, expert);
-    y = y.add(low_rank(x, own, numerics), own.scale);
+  ops::LinearPart part{.bias = biases.defined() ? biases.select(0, expert) : biases};
+  if (pass.keep_blocks && is_quantized(weights.weight(role))) {
+    part.weight = weights.weight(role).expert(expert);
+  } else {
+    part.matrix = weights.matrix(role).select(0, expert);
   }
-  return y;
+  if (adapters != nullptr) {
+    for (const ModuleTerm& term : adapters->terms) {
+      ops::LowRankTerm own = term.low_rank;
+      own.a = own.a.view({experts, -1, own.a.size(1)}).select(0, expert);
+      own.b = own.b.view({own.b.size(0), -1, experts}).select(2, expert);
+      part.terms.push_back(own);
+    }
+  }
+  return ops::adapted_linears(x, {&part, 1}, pass.numerics)[0];
 }
 
 }  // namespace
@@ -115,7 +154,9 @@ std::optional<ops::LinearPart> linear_part(const BaseModule& base, const ModuleA
                                            const AdaptedPass& pass) {
   if (adapters == nullptr) return ops::LinearPart{.weight = base.weight, .bias = base.bias};
   if (!is_plain(*adapters) || adapters->input_scale.defined()) return std::nullopt;
-  return plain_part(base, *adapters, bias_of(base, *adapters, base.weight.compute_type()), pass);
+  ops::LinearPart part = base_part(base, *adapters, bias_of(base, *adapters, base.weight.compute_type()), pass);
+  part.terms = all_drawn(*adapters, pass);
+  return part;
 }
 
 at::Tensor adapted_product(const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
@@ -128,42 +169,18 @@ at::Tensor adapted_product_f32(const at::Tensor& x, const BaseModule& base, cons
   return product(x, base, adapters, pass, true);
 }
 
-at::Tensor adapted_embedding(const at::Tensor& ids, const Weight& weight, const ModuleAdapters& adapters) {
-  const auto embedding = [&ids](const at::Tensor& matrix) {
-    return at::_ops::embedding::call(matrix, ids, -1, false, false);
-  };
-  const at::ScalarType type = weight.compute_type();
-  at::Tensor matrix = adapters.weight.defined() ? adapters.weight.to(type) : weight.tensor();
-  if (adapters.rows.defined()) matrix = matrix.index_copy(0, adapters.rows, adapters.new_rows.to(type));
-  at::Tensor y = embedding(matrix);
-  for (const ModuleTerm& term : adapters.terms) {
-    const ops::LowRankTerm& own = term.low_rank;
-    at::Tensor added = ops::linear(embedding(own.a.transpose(0, 1)), own.b).mul(own.scale).to(y.scalar_type());
-    if (term.magnitude.defined()) {
-      const at::Tensor delta = own.b.detach().matmul(own.a.detach()).transpose(0, 1);
-      const at::Tensor norm = matrix.detach().add(delta.to(matrix.scalar_type()), own.scale).norm(2, {0}, false);
-      const at::Tensor factor = term.magnitude.div(norm).to(y.scalar_type()).unsqueeze(0);
-      y = factor.mul(y);
-      added = factor.mul(added);
-    }
-    y = y.add(added);
-  }
-  return y;
-}
-
 ops::Experts adapted_experts(const LayerWeights& weights, const Moe& choice, const ModuleAdapters* gate_up,
-                             const ModuleAdapters* down, Numerics numerics) {
+                             const ModuleAdapters* down, const AdaptedPass& pass) {
   const std::int64_t experts = choice.num_experts;
   const bool interleaved = choice.interleaved_gate_up;
   return {.gate_up_by =
-              [&weights, experts, gate_up, interleaved, numerics](std::int64_t expert, const at::Tensor& x) {
-                const at::Tensor y =
-                    expert_product(x, weights, Role::experts_gate_up, expert, experts, gate_up, numerics);
+              [&weights, experts, gate_up, interleaved, pass](std::int64_t expert, const at::Tensor& x) {
+                const at::Tensor y = expert_product(x, weights, Role::experts_gate_up, expert, experts, gate_up, pass);
                 return interleaved ? y.unflatten(1, {y.size(1) / 2, 2}).transpose(1, 2).flatten(1, 2) : y;
               },
           .down_by =
-              [&weights, experts, down, numerics](std::int64_t expert, const at::Tensor& x) {
-                return expert_product(x, weights, Role::experts_down, expert, experts, down, numerics);
+              [&weights, experts, down, pass](std::int64_t expert, const at::Tensor& x) {
+                return expert_product(x, weights, Role::experts_down, expert, experts, down, pass);
               }};
 }
 

@@ -17,6 +17,7 @@ namespace powerhouse {
 struct AdaptedPass {
   Numerics numerics = Numerics::fast;
   std::optional<std::uint64_t> dropout_key{};  ///< none: no dropout
+  std::int64_t first_row = 0;                  ///< of those that dropout draws for, where others stand before them
   bool keep_blocks = false;  ///< weights of blocks are dense for a product alone, else from their first product on
 };
 
@@ -39,10 +40,11 @@ at::Tensor adapted_product_f32(const at::Tensor& x, const BaseModule& base, cons
                                const AdaptedPass& pass);
 
 /// Rows of an embedding matrix, `ids` int64 [rows]; [rows, hidden]. Differentiable.
-at::Tensor adapted_embedding(const at::Tensor& ids, const Weight& weight, const ModuleAdapters& adapters);
+at::Tensor adapted_embedding(const at::Tensor& ids, const Weight& weight, const ModuleAdapters& adapters,
+                             const AdaptedPass& pass);
 
-/// Experts of which `gate_up` or `down` (null: plain) have adapters.
+/// Experts of which `gate_up` or `down` (null: plain) have adapters, or whose blocks are kept.
 ops::Experts adapted_experts(const LayerWeights& weights, const Moe& choice, const ModuleAdapters* gate_up,
-                             const ModuleAdapters* down, Numerics numerics);
+                             const ModuleAdapters* down, const AdaptedPass& pass);
 
 }  // namespace powerhouse

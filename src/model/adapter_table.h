@@ -15,11 +15,14 @@
 
 namespace powerhouse {
 
+class DoraNorm;  // model/dora.h
+
 /// One low-rank term. Of experts, a is [experts * r, in] and b [out, r * experts], rank outer, as PEFT has them.
 struct ModuleTerm {
   ops::LowRankTerm low_rank{};
-  at::Tensor bias{};       ///< [out], added before the scale; usually undefined
-  at::Tensor magnitude{};  ///< DoRA's, [out]; undefined: plain LoRA
+  at::Tensor bias{};                 ///< [out], added before the scale; usually undefined
+  at::Tensor magnitude{};            ///< DoRA's, [out]; undefined: plain LoRA
+  std::shared_ptr<DoraNorm> norm{};  ///< beside a magnitude: what it is over, kept from pass to pass
 };
 
 /// All that is done to one module, in this order.

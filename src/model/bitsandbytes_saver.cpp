@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "formats/bitsandbytes.h"
-#include "kernels/common/four_bit.h"
 #include "model/load_in_4bit.h"
 #include "model/saver.h"
 #include "powerhouse/error.h"
@@ -11,9 +10,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::int64_t kBlock = 64;
-
-std::string name_of(BlockFormat format) { return format == BlockFormat::nf4 ? "nf4" : "fp4"; }
+std::string name_of(BlockFormat format) { return four_bit_kind(format) == FourBit::nf4 ? "nf4" : "fp4"; }
 
 // The part of every `step`th block from `begin` on, one behind the other.
 TensorSource parts(const std::string& name, BlockFormat format, std::vector<std::int64_t> shape,
@@ -53,21 +50,22 @@ bool add_bitsandbytes(std::vector<TensorSource>& sources, const Weight& weight, 
   const std::string& name = assembly.names.front();
   const std::int64_t rows = stored->shape[0];
   const std::int64_t columns = stored->shape[1];
+  const std::int64_t block = block_info(weight.format()).block_elements;
   if (weight.format() == BlockFormat::int8_rows) {
-    sources.push_back(parts(name, BlockFormat::i8, stored->shape, blocks, 4, kBlock, 1));
+    sources.push_back(parts(name, BlockFormat::i8, stored->shape, blocks, 4, static_cast<std::size_t>(block), 1));
     const std::string module = name.substr(0, name.rfind('.'));
-    sources.push_back(parts(module + ".SCB", BlockFormat::f32, {rows}, blocks, 0, 4, columns / kBlock));
+    sources.push_back(parts(module + ".SCB", BlockFormat::f32, {rows}, blocks, 0, 4, columns / block));
     return true;
   }
   const std::int64_t count = rows * columns;
-  sources.push_back(parts(name, BlockFormat::u8, {count / 2, 1}, blocks, 4, kBlock / 2, 1));
-  sources.push_back(parts(name + ".absmax", BlockFormat::f32, {count / kBlock}, blocks, 0, 4, 1));
-  const FourBit kind = weight.format() == BlockFormat::nf4 ? FourBit::nf4 : FourBit::fp4;
+  sources.push_back(parts(name, BlockFormat::u8, {count / 2, 1}, blocks, 4, static_cast<std::size_t>(block / 2), 1));
+  sources.push_back(parts(name + ".absmax", BlockFormat::f32, {count / block}, blocks, 0, 4, 1));
+  const float* const levels = four_bit_levels(four_bit_kind(weight.format()));
   sources.push_back(bytes_source(name + ".quant_map", BlockFormat::f32, 16,
-                                 {reinterpret_cast<const char*>(four_bit_levels(kind)), 16 * sizeof(float)}));
+                                 {reinterpret_cast<const char*>(levels), 16 * sizeof(float)}));
   JsonObject state;
   state["quant_type"] = name_of(weight.format());
-  state["blocksize"] = kBlock;
+  state["blocksize"] = block;
   state["dtype"] = std::string(torch_dtype(type));
   state["shape"] = Json::Array{rows, columns};
   const std::string text = Json(std::move(state)).dump();
@@ -82,7 +80,8 @@ Json bitsandbytes_config(const Model& model) {
   for (const ParameterSpec& spec : model.weights.specs()) {
     const BlockFormat own = model.weights.weight(spec).format();
     if (is_bitsandbytes(own)) {
-      if (format && *format != own) {
+      const auto is_int8 = [](BlockFormat of) { return of == BlockFormat::int8_rows; };
+      if (format && (is_int8(*format) != is_int8(own) || name_of(*format) != name_of(own))) {
         throw Error(ErrorKind::unsupported, "a folder holds one type of bitsandbytes", {.field = spec.name});
       }
       format = own;

@@ -8,6 +8,7 @@
 #include "model/hook_table.h"
 #include "model/plan.h"
 #include "model/plan_adapters.h"
+#include "model/tokenizer_files.h"
 #include "powerhouse/causal_lm.h"
 
 namespace powerhouse {
@@ -34,7 +35,8 @@ struct Model {
   at::ScalarType type;
   std::string origin;  // the path it was loaded from, for errors
   Numerics numerics;
-  Decoder decoder;  // reads config and weights
+  Decoder decoder;                       // reads config and weights
+  std::vector<RoleToken> role_tokens{};  // of a tokenizer that was told others than its files; saved with the model
   /// For sessions, while the weights are those of the file; may be null.
   std::unique_ptr<const Plan> plan{};
   ModelGate gate;

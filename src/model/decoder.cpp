@@ -151,7 +151,9 @@ void Decoder::make_rope_tables(Pass& pass) const {
 
 at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor& ids) const {
   const Weight& weight = weights_.outside().weight(role);
-  if (const ModuleAdapters* adapters = pass.adapters(-1, role)) return adapted_embedding(ids, weight, *adapters);
+  if (const ModuleAdapters* adapters = pass.adapters(-1, role)) {
+    return adapted_embedding(ids, weight, *adapters, pass.adapted());
+  }
   // A plan has no use for the dense form.
   if (pass.arithmetic.planned()) return weight.rows(ids);
   if (pass.training != nullptr && is_quantized(weight)) return weight.rows(ids).to(pass.training->type);
@@ -162,7 +164,8 @@ at::Tensor Decoder::embed(const Pass& pass) const {
   at::Tensor x =
       scaled(embedding_rows(pass, Role::embed_tokens, index_tensor(pass.batch.ids)), config_.embedding_scale);
   if (const auto& rows = pass.batch.prompt_rows; !rows.empty()) {
-    const at::Tensor prompt = pass.arithmetic.adapters->prompt.to(x.scalar_type());
+    at::Tensor prompt = pass.arithmetic.adapters->prompt.to(x.scalar_type());
+    if (!config_.scaled_lookup) prompt = scaled(prompt, config_.embedding_scale);
     const auto times = static_cast<std::int64_t>(rows.size()) / prompt.size(0);
     x = x.index_copy(0, index_tensor(rows), prompt.repeat({times, 1}));
   }
@@ -183,14 +186,18 @@ at::Tensor Decoder::final_hidden(Pass& pass, at::Tensor x) const {
   return config_.embedding_size > 0 ? linear(pass, -1, Role::project_out, x) : x;
 }
 
-at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmetic) const {
+at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmetic,
+                           std::optional<std::int64_t> first_row) const {
   const at::Tensor& bias = weights_.outside().bias(Role::lm_head);
   at::Tensor logits;
   const ModuleAdapters* adapters =
       arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(-1, Role::lm_head);
   if (adapters != nullptr) {
     logits = adapted_product_f32(hidden, {weights_.lm_head_weight(), bias}, *adapters,
-                                 {.numerics = arithmetic.numerics, .dropout_key = arithmetic.dropout_key});
+                                 {.numerics = arithmetic.numerics,
+                                  .dropout_key = arithmetic.dropout_key,
+                                  .first_row = first_row.value_or(0),
+                                  .keep_blocks = first_row.has_value()});
   } else if (arithmetic.planned()) {
     logits = ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), hidden),
                                     needs_autograd(hidden),
@@ -208,9 +215,15 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
 }
 
 std::optional<ops::VocabularyHead> Decoder::vocabulary_head(const Arithmetic& arithmetic) const {
-  const bool adapted = arithmetic.adapters != nullptr && arithmetic.adapters->find(-1, Role::lm_head) != nullptr;
-  if (adapted || arithmetic.numerics == Numerics::exact) return std::nullopt;
-  ops::VocabularyHead head = ops::vocabulary_head(weights_.lm_head_weight(), weights_.outside().bias(Role::lm_head));
+  if (arithmetic.numerics == Numerics::exact) return std::nullopt;
+  const BaseModule base{weights_.lm_head_weight(), weights_.outside().bias(Role::lm_head)};
+  ops::VocabularyHead head = ops::vocabulary_head(base.weight, base.bias);
+  if (const auto* const own = arithmetic.adapters ? arithmetic.adapters->find(-1, Role::lm_head) : nullptr) {
+    const auto part = linear_part(base, own, {.keep_blocks = true});
+    if (!part || !part->terms.empty()) return std::nullopt;
+    head.bias = part->bias;
+    if (part->matrix.defined()) head = {.matrix = part->matrix, .bias = part->bias};
+  }
   head.logit_scale = config_.logit_scale;
   head.softcap = config_.final_softcap;
   return head;
@@ -442,9 +455,11 @@ ops::Experts Decoder::experts_of(const Pass& pass, std::int64_t layer) const {
   const LayerWeights& weights = weights_.layer(layer);
   const ModuleAdapters* gate_up = pass.adapters(layer, Role::experts_gate_up);
   const ModuleAdapters* down = pass.adapters(layer, Role::experts_down);
-  if (gate_up != nullptr || down != nullptr) {
+  const bool kept = pass.training != nullptr && (is_quantized(weights.weight(Role::experts_gate_up)) ||
+                                                 is_quantized(weights.weight(Role::experts_down)));
+  if (gate_up != nullptr || down != nullptr || (kept && !pass.arithmetic.planned())) {
     const Moe& moe = *config_.layers[static_cast<std::size_t>(layer)].mlp.moe;
-    return adapted_experts(weights, moe, gate_up, down, pass.arithmetic.numerics);
+    return adapted_experts(weights, moe, gate_up, down, pass.adapted());
   }
   if (!pass.arithmetic.planned()) {
     return {.gate_up = weights.matrix(Role::experts_gate_up),

@@ -75,10 +75,11 @@ class Decoder {
   /// made dense for each product alone.
   at::Tensor hidden_states(const PackedBatch& batch, const HookTable& hooks, const Arithmetic& arithmetic,
                            const TrainingPass& training) const;
-  /// Logits of such rows.
-  at::Tensor logits(const at::Tensor& hidden, const Arithmetic& arithmetic = {}) const;
-  /// The head that they are made by, for operations that never hold them all; none in exact numerics and where the
-  /// head has adapters.
+  /// Logits of such rows. In a training pass `first_row` says where they stand among all, which dropout depends on.
+  at::Tensor logits(const at::Tensor& hidden, const Arithmetic& arithmetic = {},
+                    std::optional<std::int64_t> first_row = {}) const;
+  /// The head that they are made by, for operations that never hold them all; none in exact numerics and where adapters
+  /// do more than stand in its place.
   std::optional<ops::VocabularyHead> vocabulary_head(const Arithmetic& arithmetic) const;
 
  private:

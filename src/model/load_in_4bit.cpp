@@ -12,6 +12,7 @@
 namespace powerhouse {
 namespace {
 
+// bitsandbytes' own; blocks go through rows.
 constexpr std::int64_t kBlock = 64;
 constexpr std::int64_t kOuterBlock = 256;
 
@@ -51,10 +52,11 @@ TensorView quantized(const Weight& weight, const at::Tensor& matrix, FourBit kin
                       scales + begin);
   });
   if (twice) quantize_twice(absmax);
+  const BlockFormat format = four_bit_format(kind, kBlock, matrix.size(1));
   const auto memory = MappedFile::in_memory(
-      weight.name(), four_bit_blocks(codes.data(), absmax.const_data_ptr<float>(), count, kBlock));
+      weight.name(), four_bit_blocks(format, codes.data(), absmax.const_data_ptr<float>(), count, kBlock));
   return {.name = weight.name(),
-          .format = kind == FourBit::nf4 ? BlockFormat::nf4 : BlockFormat::fp4,
+          .format = format,
           .shape = matrix.sizes().vec(),
           .data = memory->bytes().data(),
           .bytes = memory->size(),
@@ -78,10 +80,10 @@ void load_in_4bit(DecoderWeights& weights, const BitsAndBytesConfig& config, at:
       continue;
     }
     const at::Tensor matrix = dequantized(weight, type);
-    if (matrix.dim() != 2 || matrix.size(1) % kBlock != 0) {
+    if (matrix.dim() != 2 || matrix.size(1) % 32 != 0 || matrix.numel() % kBlock != 0) {
       throw Error(
           ErrorKind::unsupported, "rows that are not quantized to 4 bits",
-          {.field = spec.name, .expected = "a multiple of 64 elements", .found = std::to_string(matrix.size(-1))});
+          {.field = spec.name, .expected = "a multiple of 32 elements", .found = std::to_string(matrix.size(-1))});
     }
     TensorView view = quantized(weight, matrix, kind, config.bnb_4bit_use_double_quant);
     weight.release_file();

@@ -164,6 +164,7 @@ Json to_value(const ModelConfig& config, bool with_layers) {
   out["tie_word_embeddings"] = config.tie_word_embeddings;
   if (config.embedding_size > 0) out["embedding_size"] = config.embedding_size;
   if (config.embedding_scale != 1.0f) out["embedding_scale"] = shortest(config.embedding_scale);
+  if (config.scaled_lookup) out["scaled_lookup"] = true;
   if (config.learned_positions > 0) {
     out["learned_positions"] = config.learned_positions;
     out["position_offset"] = config.position_offset;

@@ -29,17 +29,11 @@ at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& 
 bool read_blocks(const Weight& weight, std::int64_t outputs, const RowOrder& order, PlanMatrix& matrix) {
   const StoredWeight* const stored = weight.stored();
   if (stored == nullptr || stored->transposed || stored->offset != 0.0f || stored->shape.size() < 2) return false;
-  const BlockInfo info = block_info(weight.format());
-  if (info.block_elements == 1) return false;
-  const std::int64_t row_bytes = stored->shape.back() / info.block_elements * info.block_bytes;
+  if (block_info(weight.format()).block_elements == 1) return false;
   auto rows = std::make_shared<std::vector<const std::byte*>>();
-  for (std::int64_t i = 0; i < outputs; ++i) {
-    const std::int64_t row = order(i);
-    const StoredRow place = stored->place ? stored->place(row) : StoredRow{0, row};
-    rows->push_back(stored->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes);
-  }
+  for (std::int64_t i = 0; i < outputs; ++i) rows->push_back(stored->row(order(i)));
   const bool in_memory = stored->views.front().file->is_in_memory();
-  (in_memory ? matrix.own_bytes : matrix.file_bytes) = static_cast<std::size_t>(outputs * row_bytes);
+  (in_memory ? matrix.own_bytes : matrix.file_bytes) = static_cast<std::size_t>(outputs * stored->row_bytes());
   matrix.blocks = BlockRows{.format = weight.format(), .rows = std::move(rows)};
   return true;
 }

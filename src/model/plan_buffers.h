@@ -39,6 +39,16 @@ struct PlanInput {
   cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), stride}; }
 };
 
+/// body(rows, many) of each run of rows that are multiplied alike.
+template <typename Body>
+void for_runs(const PlanInput& input, Range rows, Body body) {
+  for (Range run{rows.begin, rows.begin}; run.begin < rows.end; run.begin = run.end) {
+    const char many = input.many[static_cast<std::size_t>(run.begin)];
+    while (run.end < rows.end && input.many[static_cast<std::size_t>(run.end)] == many) ++run.end;
+    body(run, many != 0);
+  }
+}
+
 /// Which experts the rows go to. A slot is a row at one of its experts; slots are sorted by expert, then by row.
 struct PlanRoutes {
   std::vector<std::int64_t> experts{};  // [rows, chosen], the most probable first

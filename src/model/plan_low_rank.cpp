@@ -16,16 +16,6 @@ void finish(const PlanTerm& term, Range ranks, std::int64_t rows, float* t, std:
   }
 }
 
-// Calls body(rows, many) with the rows that are multiplied alike.
-template <typename Body>
-void for_runs(const PlanInput& input, std::int64_t rows, Body body) {
-  for (Range run{0, 0}; run.begin < rows; run.begin = run.end) {
-    const char many = input.many[static_cast<std::size_t>(run.begin)];
-    while (run.end < rows && input.many[static_cast<std::size_t>(run.end)] == many) ++run.end;
-    body(run, many != 0);
-  }
-}
-
 }  // namespace
 
 // Workers share ranks: reading A is what it costs.
@@ -77,7 +67,7 @@ void PlanPass::inner_many(const Worker& worker, const ProductTerms& terms, const
 
 void PlanPass::multiply_inner(const Worker& worker, const ProductTerms& terms, const PlanInput& input,
                               std::int64_t rows) const {
-  for_runs(input, rows, [&](Range run, bool many) {
+  for_runs(input, {0, rows}, [&](Range run, bool many) {
     many ? inner_many(worker, terms, input, run) : inner_few(worker, terms, input, run);
   });
 }
@@ -139,7 +129,7 @@ void PlanPass::add_run(const Worker& worker, const PlanTerm& term, const TermRun
 
 void PlanPass::add_terms(const Worker& worker, const ProductTerms& terms, const PlanInput& input, std::int64_t rows,
                          Range columns, float* y, std::int64_t y_stride) const {
-  for_runs(input, rows, [&](Range part, bool many) {
+  for_runs(input, {0, rows}, [&](Range part, bool many) {
     Piece piece{.t = buffers_.low_rank.data() + part.begin * terms.width,
                 .t_stride = terms.width,
                 .y = y + part.begin * y_stride,

@@ -248,11 +248,9 @@ void PlanPass::multiply_many(const Worker& worker, const PlanMatrix& matrix, con
 
 void PlanPass::multiply(const Worker& worker, const PlanMatrix& matrix, PlanInput& input, Range rows, Range panels,
                         float* y, std::int64_t y_stride) const {
-  for (Range run{rows.begin, rows.begin}; run.begin < rows.end; run.begin = run.end) {
-    const char many = input.many[static_cast<std::size_t>(run.begin)];
-    while (run.end < rows.end && input.many[static_cast<std::size_t>(run.end)] == many) ++run.end;
+  for_runs(input, rows, [&](Range run, bool many) {
     float* const to = y + (run.begin - rows.begin) * y_stride;
-    if (many != 0) {
+    if (many) {
       multiply_many(worker, matrix, input, run, panels, to, y_stride);
     } else {
       const FewRows few{.x = input.floats.data() + run.begin * input.stride,
@@ -262,7 +260,7 @@ void PlanPass::multiply(const Worker& worker, const PlanMatrix& matrix, PlanInpu
                         .tile = worker.own.tile.data()};
       multiply_few(kernels_, matrix, few, panels, to, y_stride);
     }
-  }
+  });
 }
 
 Range PlanPass::multiply(const Worker& worker, const PlanProduct& product, PlanInput& input, std::int64_t rows,

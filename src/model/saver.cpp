@@ -56,12 +56,6 @@ void add_sources(std::vector<TensorSource>& sources, const at::Tensor& matrix, c
   }
 }
 
-void write_file(const std::string& folder, const FolderFile& file) {
-  const std::filesystem::path path = std::filesystem::path(folder) / file.name;
-  std::filesystem::create_directories(path.parent_path());
-  write_atomically(path.string(), file.text);
-}
-
 // GGUF's table of factors in config.json's words.
 ModelConfig as_folders_say(ModelConfig config) {
   for (Block& block : config.layers) block.rope = with_llama3_named(block.rope);
@@ -71,6 +65,9 @@ ModelConfig as_folders_say(ModelConfig config) {
 // Nothing is padded here, but transformers looks for it: of the folder that the model is from. Null where there is
 // none, for transformers has an id of its own for some families, which may lie beyond the vocabulary.
 Json padding_of(const Model& model) {
+  for (const RoleToken& role : model.role_tokens) {
+    if (role.role == "pad_token") return role.id;
+  }
   const std::string file = model.origin + "/config.json";
   if (model.origin.empty() || !may_exist(file)) return {};
   const Json config = Json::parse_file(file);
@@ -123,8 +120,9 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
 
   std::error_code unknown;
   const bool in_place = std::filesystem::equivalent(folder, model.origin, unknown);
+  const bool as_it_is = in_place && model.role_tokens.empty();
   const std::vector<FolderFile> tokenizer =
-      in_place ? std::vector<FolderFile>() : tokenizer_files(model.origin, model.config);
+      as_it_is ? std::vector<FolderFile>() : tokenizer_files(model.origin, model.config, model.role_tokens);
 
   std::vector<TensorSource> sources;
   for (const ParameterSpec& spec : model.weights.specs()) {
@@ -134,7 +132,7 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
   }
   write_safetensors_folder(folder, sources, options.max_shard_bytes);
   write_atomically(folder + "/config.json", config.dump(2) + "\n");
-  for (const FolderFile& file : tokenizer) write_file(folder, file);
+  write_files(folder, tokenizer);
   if (generation.is_object()) write_atomically(generation_path, generation.dump(2) + "\n");
 }
 

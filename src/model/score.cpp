@@ -1,8 +1,11 @@
 // What a model says of a batch's targets: log-probabilities, entropy, loss; and the parameters that learn from them.
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
+#include "ops/checkpoint.h"
 #include "ops/documents.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/rope.h"
@@ -79,14 +82,27 @@ TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptio
           .owner = model};
 }
 
-// By logits of all rows at once.
-TokenScores by_whole_logits(const Decoder& decoder, const Arithmetic& arithmetic, const at::Tensor& hidden,
-                            const Targets& targets) {
-  const at::Tensor log_probs = decoder.logits(hidden, arithmetic).log_softmax(-1);
-  const at::Tensor detached = log_probs.detach();
-  return {.rows = index_tensor(targets.rows),
-          .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
-          .entropy = detached.exp().mul(detached).sum({-1}).neg()};
+// Logits of this many bytes are held at once, and once more where gradients flow.
+constexpr std::int64_t kLogitsBytes = 64 << 20;
+
+// By logits of some rows at a time, which are made again in the backward pass: for heads that no fused operation knows.
+TokenScores by_logits(const std::shared_ptr<Model>& model, const Arithmetic& arithmetic, const at::Tensor& hidden,
+                      const Targets& targets) {
+  const at::Tensor ids = index_tensor(targets.ids);
+  const std::int64_t step = std::max<std::int64_t>(1, kLogitsBytes / (4 * model->config.vocab_size));
+  std::vector<at::Tensor> parts;
+  for (std::int64_t first = 0; first < hidden.size(0); first += step) {
+    const std::int64_t count = std::min(step, hidden.size(0) - first);
+    const auto piece = [model, arithmetic, first, target = ids.narrow(0, first, count)](const at::Tensor& rows) {
+      const at::Tensor log_probs = model->decoder.logits(rows, arithmetic, first).log_softmax(-1);
+      const at::Tensor detached = log_probs.detach();
+      const at::Tensor entropy = detached.exp().mul(detached).sum({-1}, /*keepdim=*/true).neg();
+      return concatenate({log_probs.gather(-1, target.unsqueeze(-1)), entropy}, 1);
+    };
+    parts.push_back(ops::checkpoint(piece, hidden.narrow(0, first, count)));
+  }
+  const at::Tensor all = concatenate(parts, 0);
+  return {.rows = index_tensor(targets.rows), .log_probs = all.select(1, 0), .entropy = all.detach().select(1, 1)};
 }
 
 // op(hidden states of the rows that have a target, targets, how the head computes)
@@ -127,7 +143,7 @@ TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options
   return with_hidden(
       *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
         const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
-        if (!head) return by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+        if (!head) return by_logits(impl_->model, arithmetic, hidden, targets);
         const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
         return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
       });
@@ -142,7 +158,7 @@ TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const Score
       *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
         const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
         if (!head) {
-          const TokenScores scores = by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+          const TokenScores scores = by_logits(impl_->model, arithmetic, hidden, targets);
           return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
                            .log_probs = scores.log_probs.detach(),
                            .entropy = scores.entropy};

@@ -6,6 +6,8 @@
 #include "formats/checkpoint.h"
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
+#include "support/atomic_write.h"
+#include "support/json.h"
 #include "support/mapped_file.h"
 
 namespace powerhouse {
@@ -43,21 +45,22 @@ std::vector<FolderFile> of_folder(const std::string& folder) {
   return files;
 }
 
-}  // namespace
-
-bool has_folder_tokenizer(const std::string& folder) {
-  if (!std::filesystem::is_directory(folder)) return false;
-  const std::filesystem::directory_iterator entries(folder);
-  return std::any_of(begin(entries), end(entries), [](const auto& entry) { return is_tokenizer(entry.path()); });
+// As transformers writes them. What has no file of settings gets one.
+void name_roles(std::vector<FolderFile>& files, const std::vector<RoleToken>& roles) {
+  if (files.empty() || roles.empty()) return;
+  constexpr const char* kConfig = "tokenizer_config.json";
+  if (std::none_of(files.begin(), files.end(), [&](const FolderFile& file) { return file.name == kConfig; })) {
+    files.push_back({kConfig, "{}"});
+  }
+  for (FolderFile& file : files) {
+    if (file.name != kConfig && file.name != "special_tokens_map.json") continue;
+    Json json = Json::parse(file.text, file.name);
+    for (const RoleToken& role : roles) json.as_object(file.name)[role.role] = role.token;
+    file.text = json.dump(2) + "\n";
+  }
 }
 
-std::vector<FolderFile> tokenizer_files(const std::string& origin, const ModelConfig& config) {
-  if (origin.empty()) return {};  // a model made from a config
-  if (std::filesystem::is_directory(origin)) return of_folder(origin);
-  if (!std::filesystem::exists(origin)) {
-    log(LogLevel::warning, "no tokenizer is written: " + origin + " is there no more");
-    return {};
-  }
+std::vector<FolderFile> of_gguf(const std::string& origin, const ModelConfig& config) {
   const Checkpoint checkpoint = open_checkpoint(origin);
   const auto model = checkpoint.gguf->string("tokenizer.ggml.model");
   if (!model || *model == "none" || *model == "no_vocab") {
@@ -70,6 +73,34 @@ std::vector<FolderFile> tokenizer_files(const std::string& origin, const ModelCo
     if (error.kind() != ErrorKind::unsupported) throw;
     log(LogLevel::warning, std::string("no tokenizer is written: ") + error.what());
     return {};
+  }
+}
+
+}  // namespace
+
+bool has_folder_tokenizer(const std::string& folder) {
+  if (!std::filesystem::is_directory(folder)) return false;
+  const std::filesystem::directory_iterator entries(folder);
+  return std::any_of(begin(entries), end(entries), [](const auto& entry) { return is_tokenizer(entry.path()); });
+}
+
+std::vector<FolderFile> tokenizer_files(const std::string& origin, const ModelConfig& config,
+                                        const std::vector<RoleToken>& roles) {
+  if (origin.empty()) return {};  // a model made from a config
+  if (!std::filesystem::exists(origin)) {
+    log(LogLevel::warning, "no tokenizer is written: " + origin + " is there no more");
+    return {};
+  }
+  std::vector<FolderFile> files = std::filesystem::is_directory(origin) ? of_folder(origin) : of_gguf(origin, config);
+  name_roles(files, roles);
+  return files;
+}
+
+void write_files(const std::string& folder, const std::vector<FolderFile>& files) {
+  for (const FolderFile& file : files) {
+    const std::filesystem::path path = std::filesystem::path(folder) / file.name;
+    std::filesystem::create_directories(path.parent_path());
+    write_atomically(path.string(), file.text);
   }
 }
 

@@ -6,7 +6,7 @@ namespace powerhouse {
 
 bool can_pack(const StoredWeight& stored) {
   return !stored.transposed && stored.offset == 0.0f && stored.shape.size() >= 2 &&
-         packed_layout(stored.views.front().format) != nullptr;
+         packed_layout(stored.format()) != nullptr;
 }
 
 std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_t count,
@@ -14,26 +14,20 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
                                                PanelPacker& packer) {
   const StoredWeight* stored = weight.stored();
   if (stored == nullptr || !can_pack(*stored)) return {};
-  const BlockFormat format = stored->views.front().format;
   PackedMatrix matrix;
-  matrix.layout_ = packed_layout(format);
+  matrix.layout_ = packed_layout(stored->format());
   const std::int64_t inputs = stored->shape.back();
   const std::int64_t stride = panel_bytes(*matrix.layout_, inputs);
   matrix.panel_stride_ = stride;
   matrix.bytes_ = static_cast<std::size_t>(panel_count(count) * stride);
   matrix.panels_ = packer.take(matrix.bytes_, weight.name());
 
-  const BlockInfo info = block_info(format);
-  const std::int64_t row_bytes = inputs / info.block_elements * info.block_bytes;
   packer.add(
       panel_count(count),
-      [stored, rows, count, inputs, stride, row_bytes, layout = matrix.layout_,
-       panels = matrix.panels_](std::int64_t panel) {
+      [stored, rows, count, inputs, stride, layout = matrix.layout_, panels = matrix.panels_](std::int64_t panel) {
         const void* sources[kPanelRows] = {};
         for (std::int64_t i = 0; i < kPanelRows && panel * kPanelRows + i < count; ++i) {
-          const std::int64_t row = rows(panel * kPanelRows + i);
-          const StoredRow place = stored->place ? stored->place(row) : StoredRow{0, row};
-          sources[i] = stored->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
+          sources[i] = stored->row(rows(panel * kPanelRows + i));
         }
         pack_panel(*layout, sources, inputs, static_cast<char*>(panels.get()) + panel * stride);
       },

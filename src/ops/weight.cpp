@@ -29,8 +29,20 @@ at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
 
 }  // namespace
 
-bool is_by_element(const StoredWeight& stored) {
-  return stored.place && (stored.by_element || stored.shape.size() == 1);
+std::int64_t StoredWeight::rows() const {
+  std::int64_t count = 1;
+  for (const std::int64_t size : shape) count *= size;
+  return count / std::max<std::int64_t>(1, columns());
+}
+
+std::int64_t StoredWeight::row_bytes() const {
+  const BlockInfo info = block_info(format());
+  return columns() / info.block_elements * info.block_bytes;
+}
+
+const std::byte* StoredWeight::row(std::int64_t row) const {
+  const StoredRow at = place ? place(row) : StoredRow{0, row};
+  return views[static_cast<std::size_t>(at.tensor)].data + at.row * row_bytes();
 }
 
 Weight Weight::dense(std::string name, at::Tensor tensor, bool handed_out_transposed) {
@@ -57,7 +69,7 @@ Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_
     return weight;
   }
   if (!can_dequantize(view.format)) unreadable(view, "weights of this type can't be read yet");
-  if (is_by_element(stored) && block_info(view.format).block_elements > 1) {
+  if (stored.is_by_element() && block_info(view.format).block_elements > 1) {
     unreadable(view, "a quantized vector can't be reordered");
   }
   for (const TensorView& other : stored.views) {
@@ -69,9 +81,7 @@ Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_
   return weight;
 }
 
-BlockFormat Weight::format() const {
-  return stored_ ? stored_->views.front().format : to_block_format(dense_.scalar_type());
-}
+BlockFormat Weight::format() const { return stored_ ? stored_->format() : to_block_format(dense_.scalar_type()); }
 
 void Weight::make_dense() const {
   at::Tensor dense = dequantized(*this, compute_type_);
@@ -87,13 +97,10 @@ std::size_t Weight::dense_bytes() const {
 
 void Weight::read_row(std::int64_t row, float* values) const {
   if (stored_ && !stored_->transposed) {
-    const StoredRow place = stored_->place ? stored_->place(row) : StoredRow{0, row};
-    const TensorView& view = stored_->views[static_cast<std::size_t>(place.tensor)];
-    const std::int64_t columns = stored_->shape.back();
-    const BlockInfo info = block_info(view.format);
-    const std::int64_t blocks = columns / info.block_elements;
-    const std::byte* source = view.data + place.row * blocks * info.block_bytes;
-    cpu::kernels().dequantize({.format = view.format, .source = source, .destination = values}, 0, blocks);
+    const std::int64_t columns = stored_->columns();
+    const BlockFormat format = stored_->format();
+    cpu::kernels().dequantize({.format = format, .source = stored_->row(row), .destination = values}, 0,
+                              columns / block_info(format).block_elements);
     for (std::int64_t i = 0; stored_->offset != 0.0f && i < columns; ++i) values[i] -= stored_->offset;
     return;
   }
@@ -123,15 +130,11 @@ Weight::FileRows Weight::file_rows() const {
     rows.columns = view_->shape.back();
     const std::int64_t row_bytes = rows.columns * block_info(rows.format).block_bytes;
     rows.row = [data = view_->data, row_bytes](std::int64_t row) { return data + row * row_bytes; };
-  } else if (stored_ && !stored_->transposed && stored_->offset == 0.0f && !is_by_element(*stored_) &&
+  } else if (stored_ && !stored_->transposed && stored_->offset == 0.0f && !stored_->is_by_element() &&
              stored_->shape.size() >= 2 && plain(format())) {
     rows.format = format();
-    rows.columns = stored_->shape.back();
-    const std::int64_t row_bytes = rows.columns * block_info(rows.format).block_bytes;
-    rows.row = [this, row_bytes](std::int64_t row) {
-      const StoredRow place = stored_->place ? stored_->place(row) : StoredRow{0, row};
-      return stored_->views[static_cast<std::size_t>(place.tensor)].data + place.row * row_bytes;
-    };
+    rows.columns = stored_->columns();
+    rows.row = [this](std::int64_t row) { return stored_->row(row); };
   }
   return rows;
 }
@@ -161,6 +164,24 @@ at::Tensor Weight::stored_rows(std::int64_t count, const std::function<std::int6
   return copy;
 }
 
+Weight Weight::expert(std::int64_t expert) const {
+  if (!stored_ || stored_->transposed || stored_->shape.size() != 3) {
+    return dense(name_, tensor().select(0, expert), handed_out_transposed_);
+  }
+  const std::int64_t first = expert * stored_->shape[1];
+  Weight out;
+  out.name_ = name_;
+  out.stored_ = *stored_;
+  out.stored_->shape.erase(out.stored_->shape.begin());
+  out.stored_->place = [whole = stored_->place, first](std::int64_t row) {
+    return whole ? whole(first + row) : StoredRow{0, first + row};
+  };
+  out.handed_out_transposed_ = handed_out_transposed_;
+  out.compute_type_ = compute_type_;
+  out.making_ = std::make_shared<Making>();
+  return out;
+}
+
 void Weight::release_file() const {
   if (view_) view_->file->release(view_->data, view_->bytes);
   if (!stored_) return;
@@ -168,13 +189,9 @@ void Weight::release_file() const {
 }
 
 std::vector<float> Weight::floats() const {
-  std::int64_t count = 1;
   if (stored_ && !stored_->transposed) {
-    for (const std::int64_t size : stored_->shape) count *= size;
-    std::vector<float> values(static_cast<std::size_t>(count));
-    const std::int64_t columns = stored_->shape.empty() || is_by_element(*stored_) ? 1 : stored_->shape.back();
-    dequantize_rows(*stored_, 0, count / std::max<std::int64_t>(1, columns), Element::f32,
-                    reinterpret_cast<std::byte*>(values.data()));
+    std::vector<float> values(static_cast<std::size_t>(stored_->rows() * stored_->columns()));
+    dequantize_rows(*stored_, 0, stored_->rows(), Element::f32, reinterpret_cast<std::byte*>(values.data()));
     return values;
   }
   const at::Tensor whole = tensor().detach().to(at::kFloat).contiguous();

@@ -39,10 +39,16 @@ struct StoredWeight {
   bool transposed = false;  // the view is [in, out], canonical rows are outputs
   float offset = 0.0f;      // the file holds value + offset
   bool by_element = false;  // `place` tells of elements
-};
 
-/// Whether elements are what is placed.
-bool is_by_element(const StoredWeight& stored);
+  BlockFormat format() const { return views.front().format; }
+  /// Whether elements are what is placed: each is a row.
+  bool is_by_element() const { return place && (by_element || shape.size() == 1); }
+  // Rows as the file has them, counted over all experts' matrices one behind the other; a vector in order is one.
+  std::int64_t columns() const { return shape.empty() || is_by_element() ? 1 : shape.back(); }
+  std::int64_t rows() const;
+  std::int64_t row_bytes() const;
+  const std::byte* row(std::int64_t row) const;
+};
 
 class Weight {
  public:
@@ -76,6 +82,8 @@ class Weight {
 
   /// The file's rows while they are canonical, or null.
   const StoredWeight* stored() const { return stored_ ? &*stored_ : nullptr; }
+  /// One expert's matrix of [experts, out, in]: of blocks, the same blocks, else a view. Not placed by element.
+  Weight expert(std::int64_t expert) const;
   /// One row of outputs (or of embeddings) in float32, of a matrix that is not handed out transposed. Behind
   /// `prepare_rows` it makes nothing and so can't fail.
   void read_row(std::int64_t row, float* values) const;

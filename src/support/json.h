@@ -16,7 +16,8 @@ namespace powerhouse {
 
 class Json;
 
-/// An object in insertion order. A repeated key keeps its first place and takes the last value, as in Python.
+/// An object in insertion order. A repeated key keeps its first place and takes the last value, as in Python: in
+/// configs, tokenizers and rows to train on alike.
 class JsonObject {
  public:
   using Member = std::pair<std::string, Json>;

@@ -58,7 +58,34 @@ void Tokenizer::Impl::add_end_of_generation(std::optional<std::int64_t> id) {
   end_of_generation.push_back(*id);
 }
 
+void Tokenizer::Impl::set_role(std::string_view role, std::string_view token) {
+  const std::optional<std::int64_t> id = find(token);
+  if (role == "bos_token") bos = id;
+  if (role == "eos_token") eos = id;
+  if (role == "pad_token") pad = id;
+  if (role == "unk_token") unk = id;
+  const auto named =
+      std::find_if(special_names.begin(), special_names.end(), [&](const auto& entry) { return entry.first == role; });
+  if (named == special_names.end()) {
+    special_names.emplace_back(role, token);
+  } else {
+    named->second = token;
+  }
+}
+
 namespace {
+
+// transformers would make a special token of any text, with a new id where there is none.
+void check_special(const Tokenizer::Impl& tokenizer, const SpecialToken& special, const std::string& path) {
+  const auto& [role, token] = special;
+  const ErrorDetails where{.file = path, .field = "special_tokens." + role, .found = token};
+  if (role != "bos_token" && role != "eos_token" && role != "pad_token" && role != "unk_token") {
+    throw Error(ErrorKind::usage, "no such special token", where);
+  }
+  const std::optional<std::int64_t> id = tokenizer.find(token);
+  if (!id) throw Error(ErrorKind::not_found, "the vocabulary has no such token", where);
+  if (!tokenizer.is_special(*id)) throw Error(ErrorKind::unsupported, "not a special token of the tokenizer", where);
+}
 
 void require_utf8(std::string_view text) {
   if (const auto offset = find_invalid_utf8(text)) {
@@ -221,6 +248,17 @@ Tokenizer Tokenizer::from_pretrained(const std::string& path) {
     return Tokenizer(tokenizer_from_gguf(*GgufFile::open(path)));
   }
   return Tokenizer(tokenizer_from_folder(path));
+}
+
+Tokenizer Tokenizer::from_pretrained(const std::string& path, std::span<const SpecialToken> special_tokens) {
+  Tokenizer tokenizer = from_pretrained(path);
+  Impl& own = const_cast<Impl&>(*tokenizer.impl_);  // nobody shares it yet
+  for (const SpecialToken& special : special_tokens) {
+    check_special(own, special, path);
+    own.set_role(special.first, special.second);
+  }
+  own.add_end_of_generation(own.eos);
+  return tokenizer;
 }
 
 Tokenizer::Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}

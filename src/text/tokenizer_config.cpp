@@ -71,19 +71,7 @@ void name_special_tokens(Tokenizer::Impl& tokenizer, const Json& config) {
     if (token.content.empty()) continue;
     const std::string content = token.content;
     add_token(tokenizer, std::move(token));
-    const std::optional<std::int64_t> id = tokenizer.find(content);
-    const std::string_view name(role);
-    if (name == "bos_token") tokenizer.bos = id;
-    if (name == "eos_token") tokenizer.eos = id;
-    if (name == "pad_token") tokenizer.pad = id;
-    if (name == "unk_token") tokenizer.unk = id;
-    const auto named = std::find_if(tokenizer.special_names.begin(), tokenizer.special_names.end(),
-                                    [&](const auto& entry) { return entry.first == name; });
-    if (named == tokenizer.special_names.end()) {
-      tokenizer.special_names.emplace_back(name, content);
-    } else {
-      named->second = content;
-    }
+    tokenizer.set_role(role, content);
   }
 }
 

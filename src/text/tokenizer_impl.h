@@ -62,6 +62,8 @@ struct Tokenizer::Impl {
   /// Feeds a token to the decoder. Error{range} where there is no such token.
   void decode_token(std::int64_t id, DecoderState& state) const;
   void add_end_of_generation(std::optional<std::int64_t> id);
+  /// Makes a token that is there the one of a role.
+  void set_role(std::string_view role, std::string_view token);
 
   /// Ids of a text, nothing added. Error{format} for invalid UTF-8.
   std::vector<std::int64_t> encode_ids(std::string_view text, bool parse_special) const;

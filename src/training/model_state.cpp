@@ -40,6 +40,11 @@ void save_trained(const CausalLM& model, const std::string& folder) {
   for (const std::string& name : adapters) {
     model.save_adapter(name, folder_of(folder, adapters, name));
   }
+  // An adapter's base keeps its own files, which name other tokens.
+  const Model& base = *model.impl().model;
+  if (!base.role_tokens.empty()) {
+    write_files(folder, tokenizer_files(base.origin, base.config, base.role_tokens));
+  }
 }
 
 void save_weights(const CausalLM& model, const std::string& folder) {

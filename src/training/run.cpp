@@ -63,8 +63,7 @@ void check_length(const TrainingRun& run, const CausalLM& model, const DatasetRe
 }
 
 template <typename Data, typename Options>
-RunData<Data> open_data(const TrainingRun& run, const Options& options) {
-  const Tokenizer tokenizer = run_tokenizer(run);
+RunData<Data> open_data(const TrainingRun& run, const Tokenizer& tokenizer, const Options& options) {
   const Data data = Data::open(tokenizer, run.datasets, options);
   RunData<Data> parts{data.train(), std::nullopt};
   if (!run.test_datasets.empty()) {
@@ -79,8 +78,8 @@ RunData<Data> open_data(const TrainingRun& run, const Options& options) {
 }
 
 template <typename Data>
-CausalLM open_model(const TrainingRun& run, const RunData<Data>& data) {
-  CausalLM model = run_model(run);
+CausalLM open_model(const TrainingRun& run, const Tokenizer& tokenizer, const RunData<Data>& data) {
+  CausalLM model = run_model(run, tokenizer);
   check_length(run, model, data.train.report());
   if (data.validation) check_length(run, model, data.validation->report());
   return model;
@@ -97,8 +96,9 @@ TrainingResult finished(const TrainingRun& run, const CausalLM& model, TrainingR
 }
 
 TrainingResult train_on_preferences(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
-  const auto data = open_data<PreferenceDataset>(run, preference_dataset_options(run));
-  CausalLM model = open_model(run, data);
+  const Tokenizer tokenizer = run_tokenizer(run);
+  const auto data = open_data<PreferenceDataset>(run, tokenizer, preference_dataset_options(run));
+  CausalLM model = open_model(run, tokenizer, data);
   std::optional<CausalLM> reference = run_reference(run, model);
   AlignmentOptions alignment = alignment_options(run);
   if (reference) alignment.ref_model = &*reference;
@@ -111,8 +111,9 @@ TrainingResult train_on_preferences(const TrainingRun& run, const TrainingOption
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   const TrainingOptions options = training_options(run);
   if (!run.rl.empty()) return train_on_preferences(run, options, std::move(stop));
-  const auto data = open_data<Dataset>(run, dataset_options(run));
-  CausalLM model = open_model(run, data);
+  const Tokenizer tokenizer = run_tokenizer(run);
+  const auto data = open_data<Dataset>(run, tokenizer, dataset_options(run));
+  CausalLM model = open_model(run, tokenizer, data);
   return finished(run, model, Trainer(model, data.train, data.validation, options).train(std::move(stop)));
 }
 

@@ -51,11 +51,6 @@ struct Checks {
     refuse(run.val_set_size > 0 && !run.test_datasets.empty(), "val_set_size", "not together with test_datasets");
     refuse(run.val_set_size > 1 && run.val_set_size != std::floor(run.val_set_size), "val_set_size",
            "above 1 it is a number of rows");
-    try {
-      chat_template_source(run.chat_template, run.chat_template_jinja);
-    } catch (const Error& error) {
-      throw error.in_file(origin);
-    }
   }
 
   void length() const {

@@ -209,6 +209,38 @@ std::string special_default(std::string_view name, const TrainingRun& run) {
   return "";
 }
 
+// Once, here: what the run trains with is what was checked.
+void read_template(TrainingRun& run, const std::string& origin) {
+  try {
+    run.chat_template = chat_template_source(run.chat_template, run.chat_template_jinja);
+    run.chat_template_jinja.clear();
+  } catch (const Error& error) {
+    throw error.in_file(origin);
+  }
+}
+
+// A saved adapter brings its own options, in Axolotl as here.
+void note_saved_adapter(TrainingRun& run, const YamlValue& root) {
+  if (run.lora_model_dir.empty()) return;
+  constexpr std::string_view kOfAdapter[] = {"lora_r",
+                                             "lora_alpha",
+                                             "lora_dropout",
+                                             "lora_target_modules",
+                                             "lora_target_linear",
+                                             "lora_rank_pattern",
+                                             "lora_alpha_pattern",
+                                             "lora_target_parameters",
+                                             "lora_modules_to_save",
+                                             "peft_use_dora",
+                                             "peft_use_rslora",
+                                             "peft_layers_to_transform",
+                                             "peft_init_lora_weights"};
+  for (const auto& [name, value] : root.members) {
+    if (std::find(std::begin(kOfAdapter), std::end(kOfAdapter), name) == std::end(kOfAdapter)) continue;
+    if (!value.is_null()) run.notices.push_back(name + ": told by the adapter in lora_model_dir");
+  }
+}
+
 }  // namespace
 
 TrainingRun parse_training_run(const std::string& yaml, const std::string& origin,
@@ -223,6 +255,8 @@ TrainingRun parse_training_run(const std::string& yaml, const std::string& origi
   check_aliases(root);
   for (const auto& [name, value] : root.members) read_key(run, name, value);
   check_together(run, origin);
+  read_template(run, origin);
+  note_saved_adapter(run, root);
   if (run.evals_per_epoch > 0 && !holds_back(run)) run.notices.emplace_back("evals_per_epoch: no data are held back");
   return run;
 }

@@ -241,7 +241,8 @@ const auto& table() {
              "regular expressions at the beginning of names: without an adapter, only these parameters are trained"},
       RunKey{"chat_template", &R::chat_template, "a format's name, tokenizer_default, or jinja"},
       RunKey{"chat_template_jinja", &R::chat_template_jinja, "the template, or a file that holds it"},
-      RunKey{"special_tokens", KeyReader{read_special_tokens}, "bos_token, eos_token, pad_token, unk_token"},
+      RunKey{"special_tokens", KeyReader{read_special_tokens},
+             "bos_token, eos_token, pad_token, unk_token: special tokens of the vocabulary in the place of the files'"},
       RunKey{"eot_tokens", &R::eot_tokens, "tokens that end a turn, beside EOS"},
       RunKey{
           "datasets", KeyReader{read_datasets},

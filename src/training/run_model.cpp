@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "formats/checkpoint.h"
+#include "model/causal_lm_impl.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
@@ -66,21 +67,7 @@ LoraConfig lora_config(const TrainingRun& run) {
 }  // namespace
 
 Tokenizer run_tokenizer(const TrainingRun& run) {
-  Tokenizer tokenizer = Tokenizer::from_pretrained(run.base_model);
-  for (const auto& [role, token] : run.special_tokens) {
-    const auto id = tokenizer.token_to_id(token);
-    if (!id) {
-      throw Error(ErrorKind::not_found, "the vocabulary has no such token",
-                  {.file = run.base_model, .field = "special_tokens." + role, .found = token});
-    }
-    const bool own = role == "pad_token" || (role == "eos_token" && id == tokenizer.eos_token_id()) ||
-                     (role == "bos_token" && id == tokenizer.bos_token_id()) ||
-                     (role == "unk_token" && id == tokenizer.unk_token_id());
-    if (own) continue;
-    throw Error(ErrorKind::unsupported, "another special token than the tokenizer's own",
-                {.file = run.base_model, .field = "special_tokens." + role, .found = token});
-  }
-  return tokenizer;
+  return Tokenizer::from_pretrained(run.base_model, run.special_tokens);
 }
 
 std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& model) {
@@ -91,8 +78,23 @@ std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& mo
   return reference;
 }
 
-CausalLM run_model(const TrainingRun& run) {
+namespace {
+
+// The config follows the tokenizer, as Axolotl has it, and both are saved so.
+void take_special_tokens(Model& model, const TrainingRun& run, const Tokenizer& tokenizer) {
+  for (const auto& [role, token] : run.special_tokens) {
+    const std::int64_t id = tokenizer.token_to_id(token).value();
+    model.role_tokens.push_back({role, token, id});
+    if (role == "eos_token") model.config.eos_token_ids = {id};
+    if (role == "bos_token") model.config.bos_token_id = id;
+  }
+}
+
+}  // namespace
+
+CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer) {
   CausalLM model = CausalLM::from_pretrained(run.base_model, load_options(run));
+  take_special_tokens(*model.impl().model, run, tokenizer);
   if (run.adapter.empty()) {
     model.set_requires_grad(true);
     if (!run.unfrozen_parameters.empty()) train_only(model, run.unfrozen_parameters);

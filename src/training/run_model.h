@@ -9,15 +9,15 @@
 
 namespace powerhouse {
 
-/// Its special tokens are those of the files. Error{not_found} for a token of the run that the vocabulary lacks;
-/// Error{unsupported} for another end of text than the files'.
+/// With the run's special tokens in the place of the files'. Errors as Tokenizer::from_pretrained's.
 Tokenizer run_tokenizer(const TrainingRun& run);
 
 /// What a run on preferences compares its model with, where that is neither the base without adapters nor a copy: the
 /// model that `ref_model` names, or the saved adapter that training starts from.
 std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& model);
 
-/// With its adapter, new or saved, or with all (or the unfrozen) parameters requiring gradients.
-CausalLM run_model(const TrainingRun& run);
+/// With its adapter, new or saved, or with all (or the unfrozen) parameters requiring gradients. Its config names the
+/// run's special tokens, and what is saved has a tokenizer that does.
+CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer);
 
 }  // namespace powerhouse

@@ -103,6 +103,40 @@ TEST_F(Combined, AreLinearCatAndSvd) {
   EXPECT_TRUE(close(again.forward(expected_["input_ids"]), expected_["logits.cat"], kLogitsTolerance));
 }
 
+TEST_F(Combined, ArePrunedAndElected) {
+  using C = Combination;
+  const std::pair<const char*, CombineOptions> kinds[] = {
+      {"ties", {.combination = C::ties, .density = 0.6}},
+      {"ties_svd", {.combination = C::ties_svd, .density = 0.3, .majority_sign = MajoritySign::frequency}},
+      {"magnitude_prune", {.combination = C::magnitude_prune, .density = 0.4}},
+      {"magnitude_prune_svd", {.combination = C::magnitude_prune_svd, .rank = 2, .density = 0.2}},
+      {"dare_linear", {.combination = C::dare_linear, .density = 0.5, .seed = 11}},
+      {"dare_linear_svd", {.combination = C::dare_linear_svd, .density = 0.75, .seed = 11}},
+      {"dare_ties",
+       {.combination = C::dare_ties, .density = 0.5, .majority_sign = MajoritySign::frequency, .seed = 11}},
+      {"dare_ties_svd", {.combination = C::dare_ties_svd, .density = 0.5, .seed = 11}},
+  };
+  for (const auto& [name, options] : kinds) {
+    add_weighted_adapter(model_, name, parts_, options);
+    expect(name);
+  }
+}
+
+TEST_F(Combined, SayWhatIsKept) {
+  const auto refused = [&](ErrorKind kind, const CombineOptions& options) {
+    expect_error(kind, "density", [&] { add_weighted_adapter(model_, "x", parts_, options); });
+  };
+  refused(ErrorKind::usage, {.combination = Combination::ties});
+  refused(ErrorKind::usage, {.combination = Combination::svd, .density = 0.5});
+  refused(ErrorKind::range, {.combination = Combination::ties, .density = 1.5});
+  refused(ErrorKind::range, {.combination = Combination::magnitude_prune, .density = -0.5});
+  refused(ErrorKind::range, {.combination = Combination::dare_linear, .density = 0.0});
+  refused(ErrorKind::range, {.combination = Combination::dare_ties, .density = std::nan("")});
+  // All that is kept of one is as it was.
+  add_weighted_adapter(model_, "whole", parts_, {.combination = Combination::dare_linear, .density = 1.0});
+  expect("linear");
+}
+
 TEST_F(Combined, WeightsAreThoseOfCat) {
   set_adapters(model_, parts_);
   expect("cat");

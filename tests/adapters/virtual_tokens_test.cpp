@@ -6,6 +6,7 @@
 #include "expect_error.h"
 #include "model/branches.h"
 #include "ops/tensors.h"
+#include "powerhouse/evaluation.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/session.h"
 #include "training/tiny_run.h"
@@ -109,6 +110,22 @@ TEST_P(VirtualTokens, EndGenerationWhereTheContextIsFull) {
   // The last token is not computed on.
   EXPECT_EQ(generate(model_, tokenizer, "abcdef", options).ids.size(), 5u);
   expect_error(ErrorKind::range, "virtual ones", [&] { generate(model_, tokenizer, "abcdefghijk", options); });
+  // Chunks of a text are as long as there is room.
+  const std::string text(100, 'a');
+  EXPECT_EQ(perplexity(model_, tokenizer, text, {.context = 10}).chunks, 10);
+  expect_error(ErrorKind::range, "even, 4 to 10", [&] { perplexity(model_, tokenizer, text, {.context = 12}); });
+}
+
+// A prompt of the embeddings of tokens is those tokens, whoever scales embeddings.
+TEST(Prompt, OfTokensIsTheTokens) {
+  for (const char* name :
+       {"families/llama_biases", "families/gemma_hub", "families/gemma3_hub", "families/granite_multipliers"}) {
+    CausalLM model = load(name);
+    const at::Tensor whole = model.forward(index_tensor(std::vector<std::int64_t>{5, 9, 5, 4, 8, 7}).unsqueeze(0));
+    add_adapter(model, "a", PromptTuningConfig{.num_virtual_tokens = 3, .init_token_ids = {5, 9}});
+    const at::Tensor found = model.forward(index_tensor(std::vector<std::int64_t>{4, 8, 7}).unsqueeze(0));
+    EXPECT_TRUE(close(found, whole.narrow(1, 3, 3), kLogitsTolerance)) << name;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kind, VirtualTokens, ::testing::Bool(),

@@ -73,6 +73,22 @@ TEST_F(JoinTest, PutsCodesAndScalesTogether) {
   EXPECT_EQ(joined[0].data[4], std::byte{0x7F});
 }
 
+// Blocks go through the matrix, whatever its rows are.
+TEST_F(JoinTest, RepeatsScalesWhereRowsEndWithinABlock) {
+  state(R"({"quant_type": "nf4", "blocksize": 64, "shape": [4, 32]})");
+  const float scales[2] = {2.0f, 3.0f};
+  add("w.weight.absmax", BlockFormat::f32, {2}, bytes_of(scales, 2));
+  const std::vector<TensorView> joined = join();
+  ASSERT_EQ(joined.size(), 1U);
+  EXPECT_EQ(joined[0].format, BlockFormat::nf4_32);
+  ASSERT_EQ(joined[0].bytes, 80U);
+  for (int block = 0; block < 4; ++block) {
+    float scale = 0;
+    std::memcpy(&scale, joined[0].data + 20 * block, 4);
+    EXPECT_EQ(scale, scales[block / 2]);
+  }
+}
+
 TEST_F(JoinTest, LeavesWhatIsNotQuantized) {
   add("norm.weight", BlockFormat::f32, {2}, std::string(8, '\0'));
   EXPECT_EQ(join().size(), 2U);
@@ -105,12 +121,14 @@ TEST_F(JoinTest, RefusesBrokenStates) {
   fails(ErrorKind::format, "w.weight");
   with("[2, 64]", "[2, \"x\"]");
   fails(ErrorKind::format, "shape");
-  with("[2, 64]", "[1, 32]");
-  fails(ErrorKind::unsupported, "64");
+  with("[2, 64]", "[4, 48]");
+  fails(ErrorKind::unsupported, "48");
   with("\"blocksize\": 64", "\"blocksize\": 0");
   fails(ErrorKind::unsupported, "0");
-  with("\"blocksize\": 64", "\"blocksize\": 32");
-  fails(ErrorKind::unsupported, "32");
+  with("\"blocksize\": 64", "\"blocksize\": 16");
+  fails(ErrorKind::unsupported, "16");
+  with("\"blocksize\": 64", "\"blocksize\": 8192");
+  fails(ErrorKind::unsupported, "8192");
   with("\"blocksize\": 64", "\"blocksize\": 100");
   fails(ErrorKind::unsupported, "100");
   with("\"nested_blocksize\": 256", "\"nested_blocksize\": 0");

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <map>
 
 #include "expect_error.h"
@@ -160,9 +160,9 @@ TEST(Pickle, ChosenMemoKeysCostNoMore) {
   for (std::uint32_t i = 1; i <= 43183; ++i) text += with_place('r', i * kBuckets);
   const std::string look = with_place('j', kBuckets) + "0";
   for (int i = 0; i < 160000; ++i) text += look;
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // the processor's time: other programs must not make the test fail
   expect_error(ErrorKind::format, "dict of tensors", [&] { unpickle(text + "."); });
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_LT(std::clock() - begin, 5 * CLOCKS_PER_SEC);
 }
 
 TEST(Pickle, RefusesOpcodesThatBuildOtherThings) {

@@ -22,7 +22,9 @@ class BitsAndBytes : public ::testing::TestWithParam<const char*> {
 };
 
 std::string name_of(const ::testing::TestParamInfo<const char*>& info) { return info.param; }
-INSTANTIATE_TEST_SUITE_P(, BitsAndBytes, ::testing::Values("bnb_nf4", "bnb_nf4_nested", "bnb_fp4", "bnb_int8"),
+INSTANTIATE_TEST_SUITE_P(, BitsAndBytes,
+                         ::testing::Values("bnb_nf4", "bnb_nf4_nested", "bnb_fp4", "bnb_int8", "bnb_nf4_b32",
+                                           "bnb_fp4_b256", "bnb_rows96"),
                          name_of);
 
 TEST_P(BitsAndBytes, HasTheLogits) {
@@ -67,7 +69,9 @@ TEST_P(BitsAndBytes, TakesManyRowsAtOnce) {
   const CausalLM model = load(GetParam(), Dtype::automatic);
   const CausalLM dense = load(GetParam());
   std::vector<std::int64_t> ids(60);
-  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int64_t>(i * 7 % 80);
+  const auto vocabulary = static_cast<std::size_t>(model.config().vocab_size);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    ids[i] = static_cast<std::int64_t>(i * 7 % std::min<std::size_t>(80, vocabulary));
   Session session(model, {.kv_type = KvType::f32});
   const at::Tensor found = session.forward(session.create(), ids, LogitsOf::all);
   const at::Tensor wanted = dense.forward(to_tensor(ids))[0];
@@ -123,6 +127,20 @@ TEST(LoadIn4Bit, FindsBitsandbytesCodes) {
   }
 }
 
+TEST(LoadIn4Bit, CountsBlocksThroughRows) {
+  const BitsAndBytesConfig config{
+      .load_in_4bit = true, .bnb_4bit_quant_type = "nf4", .bnb_4bit_use_double_quant = true};
+  const CausalLM ours =
+      CausalLM::from_pretrained(fixture("tiny_blocks"), {.dtype = Dtype::f32, .quantization = config});
+  const CausalLM theirs = load("bnb_rows96");
+  for (const ParameterSpec& spec : ours.impl().model->weights.specs()) {
+    const Weight& found = ours.impl().model->weights.weight(spec);
+    const Weight& wanted = theirs.impl().model->weights.weight(spec);
+    ASSERT_EQ(found.format(), wanted.format()) << spec.name;
+    EXPECT_TRUE(dequantized(found, at::kFloat).equal(dequantized(wanted, at::kFloat))) << spec.name;
+  }
+}
+
 TEST(LoadIn4Bit, SkipsModulesByName) {
   const BitsAndBytesConfig config{.load_in_4bit = true, .llm_int8_skip_modules = {"model.layers.0", "down_proj"}};
   const CausalLM model = CausalLM::from_pretrained(fixture("bnb_base"), {.quantization = config});
@@ -137,8 +155,8 @@ TEST(LoadIn4Bit, RefusesWhatItCannotDo) {
     CausalLM::from_pretrained(fixture("bnb_base"),
                               {.quantization = {.load_in_4bit = true, .bnb_4bit_quant_type = "nf3"}});
   });
-  expect_error(ErrorKind::unsupported, "down_proj",
-               [] { CausalLM::from_pretrained(fixture("tiny_blocks"), {.quantization = {.load_in_4bit = true}}); });
+  expect_error(ErrorKind::unsupported, "q_proj",
+               [] { CausalLM::from_pretrained(fixture("tiny_gqa"), {.quantization = {.load_in_4bit = true}}); });
 }
 
 }  // namespace

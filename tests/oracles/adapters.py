@@ -4,7 +4,7 @@ it computes with them.
 Each folder holds adapter_config.json and adapter_model.safetensors as `save_pretrained` writes them, and
 expected.safetensors: input_ids [1, length], `logits` with the adapter, `loss` of the next tokens, `grad.<tensor of the
 file>`, `merged.<parameter>` of what merging makes of some weights, `unmerged.<parameter>` after taking it out again.
-combined/ holds two adapters and what PEFT makes of both. index.json lists the folders and their models.
+combined/ holds two adapters and what PEFT makes of both; where it draws, the masks are those of this library's dropout. index.json lists the folders and their models.
 
 All arithmetic is float32 with attn_implementation="eager". Ran with peft 0.21.0, transformers 5.23.0, torch 2.11.0,
 safetensors 0.8.0; the same versions write the same bytes.
@@ -66,6 +66,8 @@ CASES = {
     "ia3": ("llama_biases", IA3Config(**TASK)),
     "ia3_gpt2": ("gpt2_unscaled", IA3Config(**TASK)),
     "prompt": ("llama_biases", PromptTuningConfig(num_virtual_tokens=5, **TASK)),
+    "prompt_gemma": ("gemma_hub", PromptTuningConfig(num_virtual_tokens=4, **TASK)),
+    "prompt_granite": ("granite_multipliers", PromptTuningConfig(num_virtual_tokens=4, **TASK)),
     "prompt_gpt2": ("gpt2_unscaled", PromptTuningConfig(num_virtual_tokens=4, **TASK)),
     "prefix": ("llama_biases", PrefixTuningConfig(num_virtual_tokens=5, **TASK)),
     "prefix_projected": ("llama_biases", PrefixTuningConfig(num_virtual_tokens=3, prefix_projection=True,
@@ -226,10 +228,51 @@ def write_old_mixtral():
     return {"name": name, "model": base, "merged": False}
 
 
+def philox(counter, key):
+    """Philox4x32-10: four words of a counter."""
+    for _ in range(10):
+        product0, product1 = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = [(product1 >> 32) ^ counter[1] ^ key[0], product1 & 0xFFFFFFFF,
+                   (product0 >> 32) ^ counter[3] ^ key[1], product0 & 0xFFFFFFFF]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return counter
+
+
+class Draws:
+    """In torch.bernoulli's place: the masks of this library's dropout, a lane for each call."""
+
+    def __init__(self, seed):
+        self.seed, self.lane = seed, 0
+
+    def __call__(self, probability):
+        rows, columns = probability.shape
+        threshold = round((1 - probability[0, 0].item()) * 65536)
+        blocks = (columns + 7) // 8
+        mask = torch.zeros(rows, blocks * 8)
+        for block in range(rows * blocks):
+            words = philox([block, 0, self.lane, 2], [self.seed, 0])
+            halves = [half for word in words for half in (word & 0xFFFF, word >> 16)]
+            for i, half in enumerate(halves):
+                mask[block // blocks, block % blocks * 8 + i] = half >= threshold
+        self.lane += 1
+        return mask[:, :columns]
+
+
+# What is kept, and PEFT's other options.
+COMBINATIONS = {
+    "linear": {}, "cat": {}, "svd": {},
+    "ties": {"density": 0.6}, "ties_svd": {"density": 0.3, "majority_sign_method": "frequency"},
+    "magnitude_prune": {"density": 0.4}, "magnitude_prune_svd": {"density": 0.2, "svd_rank": 2},
+    "dare_linear": {"density": 0.5}, "dare_linear_svd": {"density": 0.75},
+    "dare_ties": {"density": 0.5, "majority_sign_method": "frequency"}, "dare_ties_svd": {"density": 0.5},
+}
+
+
 def write_combined():
     """Two adapters: both at once, and PEFT's combinations of them."""
     folder = os.path.join(FIXTURES, "combined")
     shutil.rmtree(folder, ignore_errors=True)
+    torch.manual_seed(5)
     model = None
     for number, (name, rank, alpha) in enumerate((("first", 3, 6), ("second", 3, 3))):
         config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=["q_proj", "down_proj"], **TASK)
@@ -248,8 +291,11 @@ def write_combined():
     out = {"input_ids": ids}
     model.base_model.set_adapter(["first", "second"])
     out["logits.both"] = logits_of(model, ids).detach()
-    for kind in ("linear", "cat", "svd"):
-        model.add_weighted_adapter(["first", "second"], [0.7, -0.4], kind, combination_type=kind)
+    bernoulli = torch.bernoulli
+    for kind, options in COMBINATIONS.items():
+        torch.bernoulli = Draws(seed=11)
+        model.add_weighted_adapter(["first", "second"], [0.7, -0.4], kind, combination_type=kind, **options)
+        torch.bernoulli = bernoulli
         model.set_adapter(kind)
         out["logits." + kind] = logits_of(model, ids).detach()
         layer = model.base_model.model.model.layers[0].self_attn.q_proj

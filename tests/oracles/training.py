@@ -11,7 +11,7 @@ runs.json    a line a run: `model` (from tests/fixtures), `method`, settings, `l
              adapter as PEFT saves them, or of full fine-tuning those with at most 512 numbers, of others every n-th number
              (flattened) as `<name>@<n>`.
 gpt2/, nf4/  checkpoints made here. nf4/bf16 as it was, nf4/bnb the same with NF4 linear layers as bitsandbytes saves them.
-             q4_k.gguf is by llama-quantize (--llama-quantize PROGRAM), else kept.
+             q4_k.gguf and iq.gguf are by llama-quantize (--llama-quantize PROGRAM), else kept.
 
 Every run is repeated with other arithmetic: float64 but for softmax, and for NF4 float32 on dequantized weights. Losses must
 agree to 1e-6, final tensors to 1e-4. Of GPT-2's c_attn.bias the part of the keys is written as NaN: softmax takes out what
@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, Trainer, TrainingArguments
 from transformers.utils import logging
 
-from training_models import MICRO, OUT, ROWS, STEPS, make_gpt2, make_nf4, make_q4_k, make_rows
+from training_models import MICRO, OUT, ROWS, STEPS, make_gpt2, make_nf4, make_quantized, make_rows
 
 FIXTURES = os.path.join(OUT, "..")
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -73,6 +73,7 @@ RUNS = [
     Run("q4_0_lora", "model/tiny_blocks_q4_0.gguf", target_modules=LLAMA),
     Run("q8_0_lora", "model/tiny_blocks_q8_0.gguf", target_modules=["q_proj", "v_proj", "down_proj"], **COSINE),
     Run("q4_k_lora", "training/q4_k.gguf", target_modules=["q_proj", "k_proj", "up_proj"]),
+    Run("iq_lora", "training/iq.gguf", target_modules=LLAMA),
 ]
 
 
@@ -247,7 +248,7 @@ def main():
     make_gpt2()
     make_nf4()
     if arguments.llama_quantize:
-        make_q4_k(arguments.llama_quantize)
+        make_quantized(arguments.llama_quantize)
     path, lines = os.path.join(OUT, "runs.json"), {}
     if os.path.exists(path):
         with open(path) as file:

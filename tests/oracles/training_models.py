@@ -70,7 +70,16 @@ def make_nf4():
         bnb_4bit_compute_dtype=torch.float32), device_map="cpu"), os.path.join(OUT, "nf4", "bnb"))
 
 
-def make_q4_k(program):
+# What llama-quantize is told of each file; i-quants of several kinds stand in one.
+QUANTIZED = {
+    "q4_k.gguf": ["--pure", "Q4_K"],
+    "iq.gguf": ["--tensor-type", "attn_q=iq4_nl", "--tensor-type", "attn_k=iq4_xs", "--tensor-type", "attn_v=iq3_s",
+                "--tensor-type", "attn_output=iq3_s", "--tensor-type", "ffn_gate=iq4_xs", "--tensor-type",
+                "ffn_up=iq3_s", "--tensor-type", "ffn_down=iq4_nl", "IQ4_XS"],
+}
+
+
+def make_quantized(program):
     """One layer with rows of 256, written in float32 and quantized by llama.cpp."""
     import gguf
     model = fill(tiny_llama(hidden_size=256, intermediate_size=256, num_hidden_layers=1, vocab_size=48), 0.05)
@@ -105,5 +114,6 @@ def make_q4_k(program):
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        subprocess.run([program, "--pure", plain, os.path.join(OUT, "q4_k.gguf"), "Q4_K"], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for name, (*options, kind) in QUANTIZED.items():
+            subprocess.run([program, *options, plain, os.path.join(OUT, name), kind], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,8 +1,6 @@
 // What a tokenizer refuses: texts, ids, and tokenizer.json files that are wrong or hostile. Each is one Error.
-#include <filesystem>
-#include <fstream>
-
 #include "expect_error.h"
+#include "temporary_folder.h"
 #include "text/tokenizer_impl.h"
 #include "text/tokenizer_json.h"
 #include "tokenizer_cases.h"
@@ -254,19 +252,16 @@ TEST(TokenizerBadInput, Folders) {
   expect_error(ErrorKind::not_found, "no/such", [] { Tokenizer::from_pretrained("no/such/folder"); });
   expect_error(ErrorKind::not_found, "tokenizer.json", [] { Tokenizer::from_pretrained(text_fixture("gguf")); });
 
-  const auto folder = std::filesystem::temp_directory_path() / "powerhouse_tokenizer_bad_input";
-  std::filesystem::create_directories(folder);
-  const auto write = [&](const char* name, const std::string& text) { std::ofstream(folder / name) << text; };
-  write("tokenizer.json", Parts{}.text());
+  const testing::TemporaryFolder folder;
+  folder.write("tokenizer.json", Parts{}.text());
   for (const char* config : {"[]", "{", R"({"bos_token": 5})", R"({"chat_template": 5})",
                              R"({"added_tokens_decoder": {"x": {}}})", R"({"chat_template": [{"name": "default"}]})"}) {
-    write("tokenizer_config.json", config);
-    expect_error(ErrorKind::format, "tokenizer_config.json", [&] { Tokenizer::from_pretrained(folder.string()); });
+    folder.write("tokenizer_config.json", config);
+    expect_error(ErrorKind::format, "tokenizer_config.json", [&] { Tokenizer::from_pretrained(folder.path()); });
   }
-  write("tokenizer_config.json", R"({"bos_token": "a", "chat_template": "from config"})");
-  write("chat_template.jinja", "from file");
-  EXPECT_EQ(Tokenizer::from_pretrained(folder.string()).chat_template(), "from file");
-  std::filesystem::remove_all(folder);
+  folder.write("tokenizer_config.json", R"({"bos_token": "a", "chat_template": "from config"})");
+  folder.write("chat_template.jinja", "from file");
+  EXPECT_EQ(Tokenizer::from_pretrained(folder.path()).chat_template(), "from file");
 }
 
 }  // namespace

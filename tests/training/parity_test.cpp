@@ -16,7 +16,7 @@ constexpr double kTensorTolerance = 1e-3;
 constexpr const char* kRuns[] = {
     "llama_lora",  "llama_full",          "gpt2_lora",           "gpt2_full",    "falcon_lora",
     "falcon_full", "falcon_grouped_lora", "falcon_grouped_full", "mixtral_lora", "mixtral_full",
-    "nf4_lora",    "q4_0_lora",           "q8_0_lora",           "q4_k_lora"};
+    "nf4_lora",    "q4_0_lora",           "q8_0_lora",           "q4_k_lora",    "iq_lora"};
 
 void expect_same_steps(const Json& run, const std::vector<ParityStep>& steps) {
   const auto& losses = run.at("losses").as_array();

@@ -106,6 +106,14 @@ TEST(RunChecks, WarmupIsRoundedUpAsInTransformers) {
   EXPECT_EQ(warmup("", 100000), 100);
 }
 
+TEST(RunChecks, ASavedAdapterHasItsOwnOptions) {
+  const TrainingRun run = parse("adapter: lora\nlora_model_dir: saved\nlora_r: 4\nlora_target_linear: true\nseed: 3\n");
+  EXPECT_THAT(run.notices, ElementsAre(HasSubstr("lora_r: told by the adapter in lora_model_dir"),
+                                       HasSubstr("lora_target_linear: told by the adapter")));
+  EXPECT_TRUE(parse("adapter: lora\nlora_r: 4\n").notices.empty());
+  EXPECT_TRUE(parse("adapter: lora\nlora_model_dir:\nlora_r: 4\n").notices.empty());
+}
+
 TEST(RunChecks, ABudgetOfActivations) {
   const auto bytes = [](const std::string& text) {
     return training_options(parse("activation_memory_budget: " + text + "\n")).activation_memory_budget;
@@ -132,6 +140,11 @@ TEST(RunChecks, TemplatesAreSourcesOrFiles) {
   EXPECT_EQ(chat_template_source("jinja", source), source);
   EXPECT_EQ(chat_template_source("", path), source);
   EXPECT_EQ(dataset_options(parse("chat_template_jinja: " + path + "\n")).chat_template, source);
+  // Read once: a run trains with what was checked.
+  const std::string passing = folder.write("passing.jinja", source);
+  const TrainingRun read = parse("chat_template: jinja\nchat_template_jinja: " + passing + "\n");
+  folder.write("passing.jinja", "{{ other }}");
+  EXPECT_EQ(dataset_options(read).chat_template, source);
   const auto entry = [&](const std::string& keys) {
     return parse_training_run("base_model: m\ndatasets:\n  - {path: d.jsonl, " + keys + "}\n", "run.yaml").datasets[0];
   };

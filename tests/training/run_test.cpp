@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "expect_error.h"
+#include "powerhouse/data_loader.h"
 #include "powerhouse/log.h"
 #include "powerhouse/tensor_file.h"
 #include "powerhouse/trainer.h"
@@ -148,6 +149,44 @@ TEST_F(RunTest, TwoRunsDoNotShareAFolder) {
 TEST_F(RunTest, EndlessPlansAreRefused) {
   refused(ErrorKind::usage, "epochs", {"num_epochs=1e15"});
   refused(ErrorKind::usage, "max_steps", {"max_steps=1000000000000"});
+}
+
+// They are saved with what was trained, for what reads the folder: with an adapter, and with the model.
+TEST_F(RunTest, SpecialTokensAreTheTokenizersFromThenOn) {
+  Json tokenizer = Json::parse_file(path_ + "/tokenizer.json");
+  Json end = tokenizer.at("added_tokens").as_array()[0];
+  const auto id = static_cast<std::int64_t>(Tokenizer::from_pretrained(path_).vocab_size());
+  end.as_object()["content"] = "<end>";
+  end.as_object()["id"] = id;
+  tokenizer.as_object().find("added_tokens")->as_array().push_back(end);
+  folder_.write("model/tokenizer.json", tokenizer.dump());
+  refused(ErrorKind::not_found, "special_tokens.eos_token: the vocabulary has no such token",
+          {"special_tokens.eos_token=<stop>"});
+  refused(ErrorKind::unsupported, "special_tokens.eos_token: not a special token", {"special_tokens.eos_token=a"});
+  for (const std::string adapter : {"lora", "none"}) {
+    out_ = folder_.file(adapter);
+    run({"max_steps=1", "adapter=" + adapter, "special_tokens={eos_token: <end>, pad_token: <end>}"});
+    for (const std::string& folder : {out_, out_ + "/checkpoint-1"}) {
+      const Tokenizer saved = Tokenizer::from_pretrained(folder);
+      EXPECT_EQ(saved.eos_token_id(), id);
+      EXPECT_EQ(saved.pad_token_id(), id);
+      EXPECT_EQ(saved.encode("ab").size(), 2u);
+      EXPECT_THAT(saved.special_tokens_json(), HasSubstr(R"("eos_token":"<end>")"));
+    }
+    if (adapter == "lora") continue;
+    const Json config = Json::parse_file(out_ + "/config.json");
+    EXPECT_EQ(config.at("eos_token_id").as_integer(), id);
+    EXPECT_EQ(config.at("pad_token_id").as_integer(), id);
+  }
+  // Texts end with it.
+  const Tokenizer own = Tokenizer::from_pretrained(path_, std::vector<SpecialToken>{{"eos_token", "<end>"}});
+  const Dataset data = Dataset::open(own, {{.path = folder_.file("rows.jsonl"), .type = "completion"}}, {});
+  const auto batch = DataLoader(data.train(), {}).next();
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_EQ(batch->input_ids.back(), id);
+  expect_error(ErrorKind::usage, "special_tokens.end_token", [&] {
+    Tokenizer::from_pretrained(path_, std::vector<SpecialToken>{{"end_token", "<end>"}});
+  });
 }
 
 TEST_F(RunTest, LinearLayersAndWhatElseIsNamed) {

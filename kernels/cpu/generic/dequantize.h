@@ -76,19 +76,20 @@ void dequantize_blocks(const std::uint8_t* source, T* out, std::int64_t begin, s
   }
 }
 
-/// bitsandbytes' blocks: a float32 scale, then 64 codes.
-template <typename T>
+/// bitsandbytes' blocks: a float32 scale, then codes.
+template <int kElements, typename T>
 void dequantize_levels(const float* levels, const std::uint8_t* source, T* out, std::int64_t begin, std::int64_t end) {
   for (std::int64_t i = begin; i < end; ++i) {
-    const std::uint8_t* const block = source + 36 * i;
+    const std::uint8_t* const block = source + (4 + kElements / 2) * i;
     float scale;
     std::memcpy(&scale, block, sizeof scale);
-    alignas(64) float values[64];
-    for (int k = 0; k < 32; ++k) {
+    alignas(64) float values[kElements];
+    for (int k = 0; k < kElements / 2; ++k) {
       values[2 * k] = levels[block[4 + k] >> 4];
       values[2 * k + 1] = levels[block[4 + k] & 15];
     }
-    for (int k = 0; k < 64; k += kWidth) store(out + 64 * i + k, mul(load(values + k), broadcast(scale)));
+    T* const to = out + kElements * i;
+    for (int k = 0; k < kElements; k += kWidth) store(to + k, mul(load(values + k), broadcast(scale)));
   }
 }
 
@@ -138,8 +139,10 @@ void dequantize_to(BlockFormat format, const std::uint8_t* source, T* out, std::
     case BlockFormat::q5_k: return dequantize_blocks<Q5_K>(source, out, begin, end);
     case BlockFormat::q6_k: return dequantize_blocks<Q6_K>(source, out, begin, end);
     case BlockFormat::iq4_xs: return dequantize_blocks<Iq4Xs>(source, out, begin, end);
-    case BlockFormat::nf4: return dequantize_levels(kNf4Levels, source, out, begin, end);
-    case BlockFormat::fp4: return dequantize_levels(kFp4Levels, source, out, begin, end);
+    case BlockFormat::nf4: return dequantize_levels<64>(kNf4Levels, source, out, begin, end);
+    case BlockFormat::fp4: return dequantize_levels<64>(kFp4Levels, source, out, begin, end);
+    case BlockFormat::nf4_32: return dequantize_levels<32>(kNf4Levels, source, out, begin, end);
+    case BlockFormat::fp4_32: return dequantize_levels<32>(kFp4Levels, source, out, begin, end);
     case BlockFormat::int8_rows: return dequantize_int8(source, out, begin, end);
     default: return dequantize_plainly(format, source, out, begin, end);
   }

@@ -201,7 +201,9 @@ void gemma_scores(HfConfig& io, ModelConfig& model, Block& block, std::optional<
 }
 
 void gemma_embeddings(bool reading, ModelConfig& model) {
-  if (reading) model.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(model.hidden_size)));
+  if (!reading) return;
+  model.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(model.hidden_size)));
+  model.scaled_lookup = true;
 }
 
 Block olmo_block() {

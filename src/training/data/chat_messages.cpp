@@ -61,7 +61,7 @@ Json ChatMessages::message(const Json& row_message, std::size_t index) const {
   // What the mapping does not name goes along: templates read tool_calls, names, thoughts.
   for (const auto& [key, value] : row_message.as_object()) {
     const bool mapped = std::any_of(properties_.begin(), properties_.end(),
-                                    [&](const auto& property) { return property.second == key; });
+                                    [&name = key](const auto& property) { return property.second == name; });
     if (!mapped && !value.is_null() && out.find(key) == nullptr) out[key] = value;
   }
   Json* const role_name = out.find("role");
