@@ -109,6 +109,8 @@ class POWERHOUSE_API Dataset {
   const std::string& fingerprint() const;
 
   struct Impl;
+  /// For the library's own rooms.
+  const Impl& impl() const { return *impl_; }
 
  private:
   friend class DataLoader;

@@ -31,6 +31,37 @@ POWERHOUSE_API LossResult distillation_loss(const at::Tensor& student_logits, co
 POWERHOUSE_API at::Tensor hidden_state_loss(const at::Tensor& student, const at::Tensor& teacher,
                                             const at::Tensor& projection);
 
+/// What a stored teacher says of some positions: its k most likely tokens and what is left for all others together.
+template <typename Tensor>
+struct BasicTopTokens {
+  Tensor ids;        ///< int64 or int32 [rows, k], no token twice in a row
+  Tensor log_probs;  ///< floating [rows, k], at the options' temperature
+  Tensor rest;       ///< floating [rows], the log of the others' probability; -inf: none
+};
+using TopTokens = BasicTopTokens<at::Tensor>;
+
+/// The k largest of a distribution, logits [rows, vocabulary] divided by the temperature; k is at most the vocabulary.
+/// float32, of float64 logits float64; ids int32.
+POWERHOUSE_API TopTokens top_tokens(const at::Tensor& logits, std::int64_t k, double temperature = 1);
+
+/// As distillation_loss where the teacher's distribution is known by its most likely tokens alone. All others are one
+/// event, "another token", of both models: k + 1 outcomes (TRL's ServerDistillationTrainer with loss_add_tail). Merging
+/// outcomes never makes a divergence larger, and what the k tokens leave out is neither taken for 0 nor given to them;
+/// inside the rest the student keeps its own proportions. With k = vocabulary it is distillation_loss.
+POWERHOUSE_API LossResult top_token_distillation_loss(const at::Tensor& student_logits, const TopTokens& teacher,
+                                                      const DistillOptions& options = {},
+                                                      std::int64_t num_items_in_batch = 0);
+
+/// Universal Logit Distillation (Boizard et al. 2024, arXiv 2402.12030), for vocabularies that differ: row by row the
+/// sum of |difference| of the probabilities in falling order, the shorter row filled up with zeros; mean over rows, or
+/// sum / num_items_in_batch. Both floating [rows, own vocabulary]; the student's differentiable. Factors [rows],
+/// undefined for 1, are what a row is multiplied by: where several tokens of one vocabulary stand for one span, the
+/// probability of the span's tokens before the last (TRL's GOLD, uld_token_merge_strategy "bayesian"; its default
+/// "observed" takes rows and tokens that are one apart, and is not built). Only the temperature counts of the options.
+POWERHOUSE_API LossResult universal_logit_loss(const at::Tensor& student_logits, const at::Tensor& student_factors,
+                                               const at::Tensor& teacher_logits, const at::Tensor& teacher_factors,
+                                               const DistillOptions& options = {}, std::int64_t num_items_in_batch = 0);
+
 /// Error{range} for options out of their bounds; distillation_loss checks as well.
 POWERHOUSE_API void check(const DistillOptions& options);
 

@@ -99,6 +99,8 @@ class POWERHOUSE_API Tokenizer {
   std::string special_tokens_json() const;
 
   struct Impl;
+  /// For the library's own rooms.
+  const Impl& impl() const { return *impl_; }
 
  private:
   friend class DecodeStream;

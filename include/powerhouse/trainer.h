@@ -17,6 +17,7 @@
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/dataset.h"
+#include "powerhouse/distillation.h"
 #include "powerhouse/export.h"
 #include "powerhouse/preference.h"
 #include "powerhouse/preference_dataset.h"
@@ -104,6 +105,13 @@ class POWERHOUSE_API Trainer {
   Trainer(CausalLM& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
           PreferenceOptions method, TrainingOptions options, AlignmentOptions alignment = {},
           TrainingCallbacks callbacks = {});
+  /// Distillation (distillation.h): the student learns `data.train()` and what the teacher says of it. Error{usage}
+  /// also for a teacher of another vocabulary, and one that is the student.
+  Trainer(CausalLM& student, const CausalLM& teacher, const Dataset& data, DistillationOptions method,
+          TrainingOptions options, TrainingCallbacks callbacks = {});
+  /// The same from a store, or a model with another tokenizer.
+  Trainer(CausalLM& student, Teacher teacher, Dataset train, std::optional<Dataset> validation,
+          DistillationOptions method, TrainingOptions options, TrainingCallbacks callbacks = {});
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();

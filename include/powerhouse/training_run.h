@@ -62,10 +62,10 @@ struct TrainingRun {
   bool pad_to_sequence_len = false;           ///< no padding exists here: changes nothing
   bool train_on_inputs = false;
 
-  /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo": train on preferences; empty: on the next token. What follows is
-  /// Error{format} for a method that does not have it; defaults are the method's own.
+  /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo": train on preferences; "distill": from a teacher; empty: on the next
+  /// token. What follows is Error{format} for a method that does not have it; defaults are the method's own.
   std::string rl{};
-  std::optional<double> rl_beta{};  ///< also `beta`, `dpo_beta`, and `orpo_alpha` of orpo
+  std::optional<double> rl_beta{};  ///< also `beta`, `dpo_beta`, `kd_beta`, and `orpo_alpha` of orpo
   std::vector<std::string> loss_type{};
   std::vector<double> loss_weights{};
   std::optional<double> label_smoothing{};
@@ -81,6 +81,13 @@ struct TrainingRun {
   std::optional<double> ref_model_mixup_alpha{};
   std::optional<std::int64_t> ref_model_sync_steps{};
   bool disable_dropout = true;
+  std::string teacher_model{};  ///< of distill: a GGUF file or a folder; required there
+  std::optional<double> kd_alpha{}, kd_ce_alpha{}, kd_temperature{};
+  bool kd_scale_by_temperature_squared = false;
+  double kd_hidden_state_weight = 0;
+  std::int64_t kd_top_k = 0;   ///< ours: above 0, ask the teacher once and train from a file of its likeliest tokens
+  std::string kd_cache_dir{};  ///< ours: where that file is; empty: output_dir
+  bool use_uld_loss = false;   ///< TRL's: the teacher has another tokenizer
 
   std::int64_t micro_batch_size = 1;
   std::int64_t gradient_accumulation_steps = 1;

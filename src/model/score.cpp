@@ -5,6 +5,7 @@
 
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
+#include "model/target_rows.h"
 #include "ops/checkpoint.h"
 #include "ops/documents.h"
 #include "ops/linear_cross_entropy.h"
@@ -167,6 +168,18 @@ TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const Score
         const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
         return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
       });
+}
+
+TargetRows target_rows(const CausalLM& model, const TokenBatch& batch, const ScoreOptions& options) {
+  check_batch(model.config(), batch);
+  return with_hidden(model.impl(), batch, options,
+                     [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
+                       return TargetRows{.hidden = hidden,
+                                         .rows = targets.rows,
+                                         .ids = targets.ids,
+                                         .head = model.impl().model->decoder.vocabulary_head(arithmetic),
+                                         .arithmetic = arithmetic};
+                     });
 }
 
 std::vector<std::pair<std::string, at::Tensor>> CausalLM::trainable_parameters() const {

@@ -130,28 +130,42 @@ std::int64_t rows_of_chunk(std::int64_t count, std::int64_t chunks) {
 
 constexpr std::int64_t kRowGap = 96;
 
-void run_chunks(const Rows& rows, const HeadRows& matrix, const VocabularyHead& head,
-                const CrossEntropyOptions& options, HeadGradients& gradients) {
-  const std::int64_t count = rows.hidden.size(0);
+// body(first, logits): the logits of some rows, as the head makes them in `type`, become their gradient in place, which
+// is multiplied back where that is wanted.
+template <typename Body>
+void run_chunks(const at::Tensor& rows, const HeadRows& matrix, const at::Tensor& head_bias, at::ScalarType type,
+                std::int64_t chunk_bytes, HeadGradients& gradients, Body body) {
+  const std::int64_t count = rows.size(0);
   if (count == 0) return;
-  const auto type = rows.hidden.scalar_type();
-  const std::int64_t fitting = elements_in(options.chunk_bytes, type) / std::max<std::int64_t>(1, matrix.vocabulary());
+  const std::int64_t fitting = elements_in(chunk_bytes, type) / std::max<std::int64_t>(1, matrix.vocabulary());
   const std::int64_t chunks = (count + std::max<std::int64_t>(1, fitting) - 1) / std::max<std::int64_t>(1, fitting);
   const std::int64_t step = rows_of_chunk(count, chunks);
-  const at::Tensor bias = head.bias.defined() ? head.bias.detach().to(type) : head.bias;
+  const at::Tensor bias = head_bias.defined() ? head_bias.detach().to(type) : head_bias;
   // Rows a power of two apart would share a few sets of the caches.
   const at::Tensor room = empty_tensor({step, matrix.vocabulary() + kRowGap}, type).narrow(1, 0, matrix.vocabulary());
   for (std::int64_t first = 0; first < count; first += step) {
-    const at::Tensor hidden = rows.hidden.narrow(0, first, std::min(step, count - first));
+    const at::Tensor hidden = rows.narrow(0, first, std::min(step, count - first));
     at::Tensor logits = room.narrow(0, 0, hidden.size(0));
     multiply(hidden, matrix, bias, logits);
-    run_kernel(rows, first, logits, head, options);
-    if (gradients.want_hidden) gradients.hidden.narrow(0, first, hidden.size(0)).copy_(multiply_back(logits, matrix));
-    if (gradients.want_matrix) accumulate_product(gradients.matrix, logits, hidden, step >= count);
+    body(first, logits);
+    if (!gradients.any()) continue;
+    const at::Tensor gradient = logits.to(hidden.scalar_type());
+    if (gradients.want_hidden) gradients.hidden.narrow(0, first, hidden.size(0)).copy_(multiply_back(gradient, matrix));
+    if (gradients.want_matrix) accumulate_product(gradients.matrix, gradient, hidden, step >= count);
     if (!gradients.want_bias) continue;
-    const at::Tensor part = logits.sum(0, false, at::kFloat);
+    const at::Tensor part = logits.sum(0, false, type == at::kDouble ? type : at::kFloat);
     gradients.bias = gradients.bias.defined() ? gradients.bias.add_(part) : part;
   }
+}
+
+// In the types of what they belong to.
+void finish_gradients(const at::Tensor& hidden, const VocabularyHead& head, HeadGradients& gradients) {
+  const auto finished = [](at::Tensor& gradient, const at::Tensor& of, bool wanted) {
+    if (wanted) gradient = gradient.defined() ? gradient.to(of.scalar_type()) : of.new_zeros(of.sizes());
+  };
+  finished(gradients.matrix, head.matrix, gradients.want_matrix);
+  finished(gradients.bias, head.bias, gradients.want_bias);
+  if (gradients.want_hidden) gradients.hidden = gradients.hidden.to(hidden.scalar_type());
 }
 
 }  // namespace
@@ -170,13 +184,9 @@ RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& hea
   if (gradients.want_hidden) gradients.hidden = empty_tensor({count, hidden.size(1)}, type);
 
   const HeadRows matrix(head, hidden.size(1), type, options.chunk_bytes);
-  run_chunks(rows, matrix, head, options, gradients);
-  const auto finished = [](at::Tensor& gradient, const at::Tensor& of, bool wanted) {
-    if (wanted) gradient = gradient.defined() ? gradient.to(of.scalar_type()) : of.new_zeros(of.sizes());
-  };
-  finished(gradients.matrix, head.matrix, gradients.want_matrix);
-  finished(gradients.bias, head.bias, gradients.want_bias);
-  if (gradients.want_hidden) gradients.hidden = gradients.hidden.to(hidden.scalar_type());
+  run_chunks(rows.hidden, matrix, head.bias, type, options.chunk_bytes, gradients,
+             [&](std::int64_t first, at::Tensor& logits) { run_kernel(rows, first, logits, head, options); });
+  finish_gradients(hidden, head, gradients);
   if (all) return rows.results;
   const auto spread = [&](const at::Tensor& values, double rest) {
     auto sizes = values.sizes().vec();
@@ -186,6 +196,34 @@ RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& hea
   if (gradients.want_hidden) gradients.hidden = spread(gradients.hidden, 0);
   const RowResults& found = rows.results;
   return {spread(found.loss, 0), spread(found.log_probs, 0), spread(found.entropy, 0), spread(found.arg_max, -1)};
+}
+
+void visit_head_chunks(const at::Tensor& hidden, const VocabularyHead& head, std::int64_t chunk_bytes,
+                       HeadGradients& gradients, const HeadChunkBody& body) {
+  const auto type = compute_type(hidden);
+  const at::Tensor rows = hidden.detach().contiguous().to(type);
+  if (gradients.want_hidden) gradients.hidden = empty_tensor(rows.sizes(), type);
+  const HeadRows matrix(head, hidden.size(1), type, chunk_bytes);
+  const auto scale = static_cast<double>(head.logit_scale);
+  run_chunks(rows, matrix, head.bias, sum_type(rows), chunk_bytes, gradients, [&](std::int64_t first, at::Tensor& z) {
+    at::Tensor slope;
+    if (head.softcap) {
+      const auto cap = static_cast<double>(*head.softcap);
+      z.mul_(scale / cap).tanh_();
+      if (gradients.any()) slope = z.square().neg_().add_(1).mul_(scale);
+      z.mul_(cap);
+    } else if (scale != 1) {
+      z.mul_(scale);
+    }
+    body(first, z);
+    if (!gradients.any()) return;
+    if (slope.defined()) {
+      z.mul_(slope);
+    } else if (scale != 1) {
+      z.mul_(scale);
+    }
+  });
+  finish_gradients(hidden, head, gradients);
 }
 
 }  // namespace powerhouse::ops

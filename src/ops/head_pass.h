@@ -1,8 +1,10 @@
-// One pass of rows through the head and cross entropy, chunk by chunk, with gradients or without: the engine of
-// ops/linear_cross_entropy.h.
+// One pass of rows through the head, chunk by chunk, with gradients or without: the engine of
+// ops/linear_cross_entropy.h and of other losses of logits (ops/head_loss.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include <functional>
 
 #include "ops/linear_cross_entropy.h"
 
@@ -25,5 +27,14 @@ struct HeadGradients {
 /// each row's loss in the gradients; unused where none is wanted.
 RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
                              const at::Tensor& weights, const CrossEntropyOptions& options, HeadGradients& gradients);
+
+/// Makes the gradient by some rows' logits of them, in place; without gradients what it leaves there counts for
+/// nothing.
+using HeadChunkBody = std::function<void(std::int64_t first, at::Tensor& logits)>;
+
+/// The logits of all rows, some at a time: scaled and capped, float32 (float64 of float64), `first` the first one's
+/// row. hidden [rows, size] of f32, bf16, f16 or f64.
+void visit_head_chunks(const at::Tensor& hidden, const VocabularyHead& head, std::int64_t chunk_bytes,
+                       HeadGradients& gradients, const HeadChunkBody& body);
 
 }  // namespace powerhouse::ops

@@ -8,6 +8,7 @@
 #include "powerhouse/training_run.h"
 #include "support/json.h"
 #include "training/model_state.h"
+#include "training/run_distillation.h"
 #include "training/run_model.h"
 #include "training/run_options.h"
 #include "training/run_preference.h"
@@ -32,6 +33,7 @@ void log_notices(const TrainingRun& run) {
 
 template <typename Data>
 struct RunData {
+  Data all;
   Data train;
   std::optional<Data> validation;
 };
@@ -65,7 +67,7 @@ void check_length(const TrainingRun& run, const CausalLM& model, const DatasetRe
 template <typename Data, typename Options>
 RunData<Data> open_data(const TrainingRun& run, const Tokenizer& tokenizer, const Options& options) {
   const Data data = Data::open(tokenizer, run.datasets, options);
-  RunData<Data> parts{data.train(), std::nullopt};
+  RunData<Data> parts{data, data.train(), std::nullopt};
   if (!run.test_datasets.empty()) {
     parts.validation = Data::open(tokenizer, run.test_datasets, options);
   } else if (run.val_set_size > 0) {
@@ -106,10 +108,19 @@ TrainingResult train_on_preferences(const TrainingRun& run, const TrainingOption
   return finished(run, model, trainer.train(std::move(stop)));
 }
 
+TrainingResult distil(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
+  const auto data = open_data<Dataset>(run, dataset_options(run));
+  CausalLM model = open_model(run, data);
+  const RunTeacher teacher = run_teacher(run, model, data.all);
+  Trainer trainer(model, teacher.teacher(), data.train, data.validation, distillation_options(run), options);
+  return finished(run, model, trainer.train(std::move(stop)));
+}
+
 }  // namespace
 
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   const TrainingOptions options = training_options(run);
+  if (run.rl == "distill") return distil(run, options, std::move(stop));
   if (!run.rl.empty()) return train_on_preferences(run, options, std::move(stop));
   const Tokenizer tokenizer = run_tokenizer(run);
   const auto data = open_data<Dataset>(run, tokenizer, dataset_options(run));

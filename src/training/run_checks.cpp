@@ -6,6 +6,7 @@
 #include "powerhouse/error.h"
 #include "support/mapped_file.h"
 #include "training/run_config.h"
+#include "training/run_distillation.h"
 #include "training/run_preference.h"
 
 namespace powerhouse {
@@ -94,6 +95,7 @@ void check_together(const TrainingRun& run, const std::string& origin) {
   checks.length();
   checks.evaluation();
   check_preference(run, origin);
+  check_distillation(run, origin);
 }
 
 std::string chat_template_source(const std::string& name, const std::string& jinja) {

@@ -7,6 +7,7 @@
 #include "powerhouse/error.h"
 #include "support/json.h"
 #include "support/mapped_file.h"
+#include "training/run_distillation.h"
 
 namespace powerhouse {
 namespace {
@@ -19,6 +20,8 @@ constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
     {"shuffle_merged_datasets", "shuffle"},
     {"evaluation_strategy", "eval_strategy"},
     {"beta", "rl_beta"},
+    {"kd_beta", "rl_beta"},
+    {"teacher_model_name_or_path", "teacher_model"},
     {"dpo_beta", "rl_beta"},
     {"orpo_alpha", "rl_beta"},
     {"dpo_loss_type", "loss_type"},
@@ -242,6 +245,17 @@ void note_saved_adapter(TrainingRun& run, const YamlValue& root) {
 }
 
 }  // namespace
+
+std::span<const RunKey> run_keys() {
+  static const std::vector<RunKey> all = [] {
+    std::vector<RunKey> keys(common_keys().begin(), common_keys().end());
+    const auto behind =
+        std::find_if(keys.begin(), keys.end(), [](const RunKey& key) { return key.name == "micro_batch_size"; });
+    keys.insert(behind, distillation_keys().begin(), distillation_keys().end());
+    return keys;
+  }();
+  return all;
+}
 
 TrainingRun parse_training_run(const std::string& yaml, const std::string& origin,
                                const std::vector<std::string>& overrides) {

@@ -32,6 +32,8 @@ struct RunKey {
 
 /// In the order of --print-defaults.
 std::span<const RunKey> run_keys();
+/// All of them but those of distillation (run_distillation.h).
+std::span<const RunKey> common_keys();
 /// Keys of `datasets` entries, for the nearest one of an unknown key.
 std::vector<DatasetSource> read_dataset_sources(const YamlValue& value, const std::string& field);
 

@@ -191,15 +191,15 @@ void read_resume(R& run, const YamlValue& value, const std::string& field) {
 }
 
 void read_rl(R& run, const YamlValue& value, const std::string& field) {
-  constexpr std::array methods{"dpo", "ipo", "orpo", "kto", "cpo", "simpo"};
-  constexpr std::array absent{"grpo", "gdpo", "rloo", "ppo", "ebft", "reward", "distill"};
+  constexpr std::array methods{"dpo", "ipo", "orpo", "kto", "cpo", "simpo", "distill"};
+  constexpr std::array absent{"grpo", "gdpo", "rloo", "ppo", "ebft", "reward"};
   if (value.is_null()) return;
   const std::string& name = yaml_string(value, field);
   if (std::find(absent.begin(), absent.end(), name) != absent.end()) {
     throw Error(ErrorKind::unsupported, "not built", {.file = value.place, .field = field, .found = name});
   }
   if (std::find(methods.begin(), methods.end(), name) == methods.end()) {
-    throw wrong_value(value, field, "one of dpo, ipo, orpo, kto, cpo, simpo");
+    throw wrong_value(value, field, "one of dpo, ipo, orpo, kto, cpo, simpo, distill");
   }
   run.rl = name;
 }
@@ -260,8 +260,9 @@ const auto& table() {
       RunKey{"eval_sample_packing", &R::eval_sample_packing, "in evaluation; default: sample_packing"},
       RunKey{"pad_to_sequence_len", &R::pad_to_sequence_len, "no padding exists here, so this changes nothing"},
       RunKey{"train_on_inputs", &R::train_on_inputs, "prompts are targets too"},
-      RunKey{"rl", KeyReader{read_rl}, "train on preferences by this method: dpo, ipo, orpo, kto, cpo or simpo"},
-      RunKey{"rl_beta", &R::rl_beta, "the method's beta; also `beta`; default: 0.1"},
+      RunKey{"rl", KeyReader{read_rl},
+             "train on preferences by this method: dpo, ipo, orpo, kto, cpo or simpo; or distill"},
+      RunKey{"rl_beta", &R::rl_beta, "the method's beta; also `beta`; default: 0.1, of distill 1"},
       RunKey{"loss_type", &R::loss_type,
              "of dpo (one, or a list that is added up), kto and cpo: docs/alignment.md has them all"},
       RunKey{"loss_weights", KeyReader{read_loss_weights}, "dpo: one for each loss_type"},
@@ -341,6 +342,6 @@ const auto& table() {
 
 }  // namespace
 
-std::span<const RunKey> run_keys() { return table(); }
+std::span<const RunKey> common_keys() { return table(); }
 
 }  // namespace powerhouse

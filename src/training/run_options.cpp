@@ -19,7 +19,7 @@ constexpr std::int64_t kMostWarmup = 100;
 constexpr double kSaveSteps = 500;
 
 double default_rate(const TrainingRun& run) {
-  if (run.rl.empty()) return run.adapter.empty() ? kFullRate : kAdapterRate;
+  if (run.rl.empty() || run.rl == "distill") return run.adapter.empty() ? kFullRate : kAdapterRate;
   return run.adapter.empty() ? kPreferenceRate : kPreferenceAdapterRate;
 }
 

@@ -28,7 +28,7 @@ struct MethodKey {
 // Which methods have which keys.
 std::vector<MethodKey> method_keys(const TrainingRun& run) {
   constexpr std::string_view kAll = "dpo|ipo|orpo|kto|cpo|simpo", kReference = "dpo|ipo|kto", kDpo = "dpo|ipo";
-  return {{"rl_beta", kAll, given(run.rl_beta)},
+  return {{"rl_beta", "dpo|ipo|orpo|kto|cpo|simpo|distill", given(run.rl_beta)},
           {"loss_type", "dpo|kto|cpo", given(run.loss_type)},
           {"loss_weights", "dpo", given(run.loss_weights)},
           {"label_smoothing", "dpo|cpo|simpo", given(run.label_smoothing)},
@@ -96,9 +96,10 @@ struct Checks {
     for (const auto* sources : {&run.datasets, &run.test_datasets}) {
       for (const DatasetSource& source : *sources) {
         const bool preference = source.type.empty() || training::is_preference_type(source.type);
+        const bool no_preferences = run.rl.empty() || run.rl == "distill";
         const bool next_token = source.type.empty() || source.type == "chat_template" || !preference;
-        refuse(run.rl.empty() ? !next_token : !preference, "datasets.type",
-               run.rl.empty() ? source.type + " is a type of preferences, which need rl"
+        refuse(no_preferences ? !next_token : !preference, "datasets.type",
+               no_preferences ? source.type + " is a type of preferences, which need rl"
                               : source.type + " is no type of preferences");
       }
     }
@@ -151,7 +152,7 @@ void check_preference(const TrainingRun& run, const std::string& origin) {
   const Checks checks{run, origin};
   checks.keys();
   checks.types();
-  if (run.rl.empty()) return;
+  if (run.rl.empty() || run.rl == "distill") return;
   checks.together();
   try {
     std::visit([](const auto& own) { check(own); }, preference_options(run));

@@ -6,6 +6,7 @@
 #include "model/api_guard.h"
 #include "powerhouse/error.h"
 #include "powerhouse/pooled_tensors.h"
+#include "training/distillation_objective.h"
 #include "training/next_token_objective.h"
 #include "training/preference_objective.h"
 #include "training/trainer_impl.h"
@@ -89,6 +90,18 @@ Trainer::Trainer(CausalLM& model, PreferenceDataset train, std::optional<Prefere
   auto objective = make_preference_objective(model, std::move(train), std::move(validation), std::move(method),
                                              std::move(alignment), options);
   impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
+}
+
+Trainer::Trainer(CausalLM& student, const CausalLM& teacher, const Dataset& data, DistillationOptions method,
+                 TrainingOptions options, TrainingCallbacks callbacks)
+    : Trainer(student, Teacher{.model = &teacher}, data.train(), data.validation(), std::move(method),
+              std::move(options), std::move(callbacks)) {}
+
+Trainer::Trainer(CausalLM& student, Teacher teacher, Dataset train, std::optional<Dataset> validation,
+                 DistillationOptions method, TrainingOptions options, TrainingCallbacks callbacks) {
+  auto objective = make_distillation_objective(student, std::move(teacher), std::move(train), std::move(validation),
+                                               std::move(method), options);
+  impl_ = Impl::make(student, std::move(objective), std::move(options), std::move(callbacks));
 }
 
 Trainer::Trainer(Trainer&&) noexcept = default;

@@ -22,6 +22,7 @@ class Corpus {
   Corpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources, const DatasetOptions& options);
   void scan();
 
+  const Tokenizer& tokenizer() const { return tokenizer_; }
   const DatasetOptions& options() const { return options_; }
   std::int64_t rows() const { return rows_; }
   const Facts& facts(std::int64_t row) const { return facts_[static_cast<std::size_t>(row)]; }

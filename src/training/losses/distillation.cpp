@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "training/losses/common.h"
+#include "training/losses/divergence.h"
 
 namespace powerhouse {
 namespace {
@@ -13,6 +14,10 @@ using at::Tensor;
 
 /// KL(a|b) of rows of log-probabilities, [rows].
 Tensor divergence(const Tensor& log_a, const Tensor& log_b) { return log_a.exp().mul(log_a.sub(log_b)).sum(-1); }
+
+}  // namespace
+
+namespace losses {
 
 Tensor generalized_jsd(const Tensor& teacher, const Tensor& student, double beta) {
   if (beta == 0) return divergence(teacher, student);
@@ -27,12 +32,15 @@ void check_matrix(const Tensor& tensor, const std::string& field, const std::str
               {.field = field, .expected = "floating " + expected});
 }
 
-[[noreturn]] void refuse_shapes(const std::string& field, std::int64_t expected, std::int64_t found) {
+void refuse_shapes(const std::string& field, std::int64_t expected, std::int64_t found) {
   throw Error(ErrorKind::usage, "student and teacher have different shapes",
               {.field = field, .expected = std::to_string(expected), .found = std::to_string(found)});
 }
 
-}  // namespace
+}  // namespace losses
+
+using losses::check_matrix;
+using losses::refuse_shapes;
 
 void check(const DistillOptions& options) {
   losses::check_range(options.beta >= 0 && options.beta <= 1, "beta", "0 to 1", options.beta);
@@ -56,7 +64,7 @@ LossResult distillation_loss(const at::Tensor& student_logits, const at::Tensor&
   const Tensor student = losses::wide(student_logits).div(options.temperature);
   const Tensor log_q = student.log_softmax(-1);
   const Tensor teacher = teacher_logits.detach().to(student.scalar_type()).div(options.temperature);
-  Tensor total = generalized_jsd(teacher.log_softmax(-1), log_q, options.beta).sum();
+  Tensor total = losses::generalized_jsd(teacher.log_softmax(-1), log_q, options.beta).sum();
   if (options.scale_by_temperature_squared) total = total.mul(options.temperature * options.temperature);
   const std::int64_t rows = student.size(0);
   Metrics metrics;

@@ -1,0 +1,115 @@
+// A loss of the head's logits by chunks: against the plain composition in float64, and finite differences.
+#include "ops/head_loss.h"
+
+#include "ops/gradients.h"
+#include "random_tensor.h"
+
+namespace powerhouse {
+namespace {
+
+using ops::ChunkLoss;
+using ops::VocabularyHead;
+using testing::as_type;
+using testing::check_gradients;
+using testing::expect_near;
+using testing::gradients;
+using testing::random_tensor;
+using Tensors = std::vector<at::Tensor>;
+
+constexpr std::int64_t kRows = 11, kHidden = 24, kVocabulary = 53;
+
+struct Variant {
+  float scale = 1;
+  std::optional<float> softcap{};
+  std::int64_t chunk_bytes = 16 << 20;
+};
+const Variant kVariants[] = {
+    {}, {.scale = 0.5f, .softcap = 3.0f}, {.scale = 2.0f, .chunk_bytes = 700}, {.softcap = 8.0f, .chunk_bytes = 1}};
+
+// Hidden rows, the head's matrix, its bias, a factor a row.
+Tensors tensors(at::ScalarType type, bool bias = true) {
+  const auto factors = type == at::kDouble ? at::kDouble : at::kFloat;
+  return {random_tensor({kRows, kHidden}, type, 1), random_tensor({kVocabulary, kHidden}, type, 2),
+          bias ? random_tensor({kVocabulary}, type, 3) : at::Tensor(), random_tensor({kRows}, factors, 4)};
+}
+
+// Any loss that is no sum over columns: factor * entropy-like term + a square of the largest.
+at::Tensor loss_of_logits(const at::Tensor& logits, const at::Tensor& factors) {
+  const at::Tensor logs = logits.log_softmax(-1);
+  const at::Tensor each = logs.exp().mul(logs).sum(-1);
+  return (factors.defined() ? each.mul(factors) : each).sum().add(logs.select(1, 7).square().sum());
+}
+
+at::Tensor by_chunks(const Tensors& t, const Variant& variant) {
+  const VocabularyHead head{.matrix = t[1], .bias = t[2], .logit_scale = variant.scale, .softcap = variant.softcap};
+  const auto loss = [&](std::int64_t first, const at::Tensor& logits, bool gradient) {
+    const at::Tensor factors = t[3].defined() ? t[3].narrow(0, first, logits.size(0)) : t[3];
+    return ops::chunk_loss_by_autograd(logits, factors, gradient, loss_of_logits);
+  };
+  return ops::head_loss(t[0], head, loss, t[3], variant.chunk_bytes);
+}
+
+at::Tensor whole_logits(const Tensors& t, const Variant& variant) {
+  at::Tensor logits = t[0].matmul(t[1].t());
+  if (t[2].defined()) logits = logits.add(t[2]);
+  logits = logits.mul(variant.scale);
+  return variant.softcap ? logits.div(*variant.softcap).tanh().mul(*variant.softcap) : logits;
+}
+at::Tensor plain(const Tensors& t, const Variant& variant) { return loss_of_logits(whole_logits(t, variant), t[3]); }
+
+TEST(HeadLoss, EqualsTheComposition) {
+  for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const Variant& variant : kVariants) {
+      for (const bool bias : {true, false}) {
+        SCOPED_TRACE(::testing::Message() << type << " scale " << variant.scale << " bias " << bias);
+        const Tensors all = tensors(type, bias), exact = as_type(all, at::kDouble);
+        const double tolerance = type == at::kFloat ? 2e-5 : 1.6e-2;
+        EXPECT_EQ(by_chunks(all, variant).scalar_type(), at::kFloat);
+        expect_near(by_chunks(all, variant), plain(exact, variant), tolerance);
+        const Tensors found = gradients([&](const Tensors& t) { return by_chunks(t, variant); }, all);
+        const Tensors expected = gradients([&](const Tensors& t) { return plain(t, variant); }, exact);
+        for (std::size_t i = 0; i < all.size(); ++i) {
+          SCOPED_TRACE(::testing::Message() << "gradient " << i);
+          EXPECT_TRUE(!found[i].defined() || found[i].scalar_type() == all[i].scalar_type());
+          expect_near(found[i], expected[i], 2 * tolerance);
+        }
+      }
+    }
+  }
+}
+
+TEST(HeadLoss, GradientsEqualFiniteDifferencesInFloat64) {
+  const Tensors all = tensors(at::kDouble);
+  for (const Variant& variant : kVariants) {
+    expect_near(by_chunks(all, variant), plain(all, variant), 1e-12);
+    check_gradients([&](const Tensors& t) { return by_chunks(t, variant); }, all);
+  }
+}
+
+TEST(HeadLoss, OnlyWhatRequiresAGradientGetsOne) {
+  const Tensors all = tensors(at::kFloat);
+  const Tensors whole = gradients([&](const Tensors& t) { return by_chunks(t, {}); }, all);
+  for (std::size_t wanted = 0; wanted < all.size(); ++wanted) {
+    Tensors some = all;
+    some[wanted] = all[wanted].clone().requires_grad_(true);
+    by_chunks(some, {}).backward(random_tensor({}, at::kFloat, 99));  // as `gradients` does
+    expect_near(some[wanted].grad(), whole[wanted], 1e-6);
+  }
+  EXPECT_FALSE(by_chunks(all, {}).requires_grad());
+}
+
+TEST(HeadLoss, LogitsThatAreThereGetTheSame) {
+  const Tensors all = tensors(at::kFloat);
+  const auto by_logits = [&](const Tensors& t) {
+    const auto loss = [&](std::int64_t first, const at::Tensor& logits, bool gradient) {
+      return ops::chunk_loss_by_autograd(logits, t[3].narrow(0, first, logits.size(0)), gradient, loss_of_logits);
+    };
+    return ops::logits_loss(whole_logits(t, {}), loss, t[3], 1000);
+  };
+  const Tensors found = gradients(by_logits, all);
+  const Tensors expected = gradients([&](const Tensors& t) { return plain(t, {}); }, as_type(all, at::kDouble));
+  for (std::size_t i = 0; i < all.size(); ++i) expect_near(found[i], expected[i], 2e-5);
+}
+
+}  // namespace
+}  // namespace powerhouse
