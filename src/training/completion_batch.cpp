@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+
 #include "ops/tensors.h"
 
 namespace powerhouse {
@@ -20,10 +22,64 @@ void CompletionBatch::add(const PreferenceSequence& sequence, bool prompt) {
   lengths.push_back(sequence.completion_tokens());
 }
 
-CompletionBatch pair_batch(std::span<const PreferencePair> pairs, bool prompts) {
+namespace {
+
+using Ids = std::span<const std::int64_t>;
+
+Ids prompt_of(const PreferenceSequence& sequence) {
+  return Ids(sequence.input_ids).first(static_cast<std::size_t>(sequence.prompt_tokens));
+}
+Ids completion_of(const PreferenceSequence& sequence) {
+  return Ids(sequence.input_ids).subspan(static_cast<std::size_t>(sequence.prompt_tokens));
+}
+
+bool have_one_prompt(const PreferencePair& pair) {
+  const Ids chosen = prompt_of(pair.chosen), rejected = prompt_of(pair.rejected);
+  return chosen.size() > 1 && std::equal(chosen.begin(), chosen.end(), rejected.begin(), rejected.end());
+}
+
+// Targets stand in the order of rows: the prompt's, then those of each completion.
+void add_with_one_prompt(CompletionBatch& batch, const PreferencePair& pair, bool prompts) {
+  std::int64_t target = static_cast<std::int64_t>(batch.completion_targets.size() + batch.prompt_targets.size());
+  const Ids prompt = prompt_of(pair.chosen);
+  batch.tokens.add_branches(prompt, {{completion_of(pair.chosen)}, {completion_of(pair.rejected)}},
+                            prompts ? prompt : Ids());
+  for (std::size_t i = 1; prompts && i < prompt.size(); ++i) batch.prompt_targets.push_back(target++);
+  for (const PreferenceSequence* sequence : {&pair.chosen, &pair.rejected}) {
+    for (std::int64_t i = 0; i < sequence->completion_tokens(); ++i) batch.completion_targets.push_back(target++);
+    batch.cu_seqlens.push_back(static_cast<std::int64_t>(batch.completion_targets.size()));
+    batch.lengths.push_back(sequence->completion_tokens());
+  }
+}
+
+// From chosen, rejected, chosen, rejected ... to all chosen ones in front.
+void put_chosen_first(CompletionBatch& batch) {
+  const std::vector<std::int64_t> offsets = std::move(batch.cu_seqlens), lengths = std::move(batch.lengths),
+                                  targets = std::move(batch.completion_targets);
+  batch.cu_seqlens = {0}, batch.lengths = {}, batch.completion_targets = {};
+  for (const std::size_t side : {0, 1}) {
+    for (std::size_t i = side; i < lengths.size(); i += 2) {
+      batch.completion_targets.insert(batch.completion_targets.end(), targets.begin() + offsets[i],
+                                      targets.begin() + offsets[i + 1]);
+      batch.cu_seqlens.push_back(static_cast<std::int64_t>(batch.completion_targets.size()));
+      batch.lengths.push_back(lengths[i]);
+    }
+  }
+}
+
+}  // namespace
+
+CompletionBatch pair_batch(std::span<const PreferencePair> pairs, bool prompts, bool share_prompts) {
   CompletionBatch batch;
-  for (const PreferencePair& pair : pairs) batch.add(pair.chosen, prompts);
-  for (const PreferencePair& pair : pairs) batch.add(pair.rejected);
+  for (const PreferencePair& pair : pairs) {
+    if (share_prompts && have_one_prompt(pair)) {
+      add_with_one_prompt(batch, pair, prompts);
+    } else {
+      batch.add(pair.chosen, prompts);
+      batch.add(pair.rejected);
+    }
+  }
+  put_chosen_first(batch);
   return batch;
 }
 
@@ -32,7 +88,8 @@ CompletionScores score(const CausalLM& model, const CompletionBatch& batch, cons
   CompletionScores out;
   out.completions.cu_seqlens = batch.cu_seqlens;
   out.completions.lengths = batch.lengths;
-  if (batch.prompt_targets.empty()) {
+  if (std::is_sorted(batch.completion_targets.begin(), batch.completion_targets.end()) &&
+      batch.prompt_targets.empty()) {
     out.completions.token_log_probs = scores.log_probs;
     out.completions.entropy = scores.entropy;
     return out;
@@ -40,6 +97,7 @@ CompletionScores score(const CausalLM& model, const CompletionBatch& batch, cons
   const at::Tensor completions = index_tensor(batch.completion_targets);
   out.completions.token_log_probs = scores.log_probs.index_select(0, completions);
   out.completions.entropy = scores.entropy.index_select(0, completions);
+  if (batch.prompt_targets.empty()) return out;
   out.prompt_log_probs = scores.log_probs.index_select(0, index_tensor(batch.prompt_targets));
   return out;
 }

@@ -14,15 +14,16 @@ struct CompletionBatch {
   TokenBatch tokens{};
   std::vector<std::int64_t> cu_seqlens{0};  // where each completion begins among the completions' targets
   std::vector<std::int64_t> lengths{};      // tokens of each completion, the first of a sequence too
-  std::vector<std::int64_t> completion_targets{}, prompt_targets{};  // numbers among all targets
+  std::vector<std::int64_t> completion_targets{}, prompt_targets{};  // numbers among all targets, in completions' order
 
   /// One more document. The prompt's tokens are targets too where `prompt`.
   void add(const PreferenceSequence& sequence, bool prompt = false);
 };
 
-/// The one place where pairs become a batch: all chosen sequences, then all rejected ones, as split_pairs takes them.
-/// `prompts`: those of the chosen sequences are targets too (ORPO).
-CompletionBatch pair_batch(std::span<const PreferencePair> pairs, bool prompts = false);
+/// Of pairs, in the order that split_pairs takes: all chosen completions, then all rejected ones. Where a pair's
+/// prompts are the same, and `share_prompts`, the model computes their rows once. `prompts`: those of the chosen
+/// sequences are targets too (ORPO).
+CompletionBatch pair_batch(std::span<const PreferencePair> pairs, bool prompts = false, bool share_prompts = true);
 
 struct CompletionScores {
   CompletionLogProbs completions{};

@@ -35,7 +35,8 @@ at::Tensor sums_without_gradients(const CausalLM& model, const CompletionBatch& 
 
 }  // namespace
 
-PreferenceMethod::PreferenceMethod(PreferenceOptions options) : options_(std::move(options)) {
+PreferenceMethod::PreferenceMethod(PreferenceOptions options, bool share_prompts)
+    : options_(std::move(options)), share_prompts_(share_prompts) {
   std::visit([](const auto& own) { check(own); }, options_);
   const auto* dpo = std::get_if<DpoOptions>(&options_);
   if (dpo != nullptr && dpo->use_weighting) {
@@ -85,7 +86,7 @@ PreferenceMicroBatch PreferenceMethod::load(const PreferenceDataset& data, std::
     std::vector<PreferencePair> pairs;
     for (const std::int64_t row : out.rows) pairs.push_back(data.pair(row));
     const auto* orpo = std::get_if<OrpoOptions>(&options_);
-    out.completions = pair_batch(pairs, orpo != nullptr && orpo->nll == OrpoNll::prompt_and_completion);
+    out.completions = pair_batch(pairs, orpo != nullptr && orpo->nll == OrpoNll::prompt_and_completion, share_prompts_);
     return out;
   }
   for (std::size_t i = 0; i < out.rows.size(); ++i) {

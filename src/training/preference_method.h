@@ -25,8 +25,8 @@ struct ReferenceSums {
 
 class PreferenceMethod {
  public:
-  /// Error{range, usage, unsupported} for options that make no sense.
-  explicit PreferenceMethod(PreferenceOptions options);
+  /// `share_prompts` as in pair_batch. Error{range, usage, unsupported} for options that make no sense.
+  explicit PreferenceMethod(PreferenceOptions options, bool share_prompts = true);
 
   bool unpaired() const { return std::holds_alternative<KtoOptions>(options_); }
   bool has_reference() const;
@@ -45,6 +45,7 @@ class PreferenceMethod {
 
  private:
   PreferenceOptions options_;
+  bool share_prompts_;
 };
 
 }  // namespace powerhouse

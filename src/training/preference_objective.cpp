@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/rope.h"
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "training/data/row_loader.h"
@@ -43,6 +44,18 @@ class MetricMeans {
   std::vector<Sum> sums_;
 };
 
+// Where the length of a sequence turns all of its keys, two continuations see different prompts.
+bool may_share_prompts(const ModelConfig& config) {
+  return std::none_of(config.layers.begin(), config.layers.end(), [](const Block& block) {
+    return block.position == PositionKind::rope && ops::depends_on_length(block.rope);
+  });
+}
+
+bool may_share_prompts(const CausalLM& model, const AlignmentOptions& alignment) {
+  return may_share_prompts(model.config()) &&
+         (alignment.ref_model == nullptr || may_share_prompts(alignment.ref_model->config()));
+}
+
 class PreferenceObjective final : public Objective {
  public:
   PreferenceObjective(CausalLM& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
@@ -50,7 +63,7 @@ class PreferenceObjective final : public Objective {
       : model_(model),
         train_(std::move(train)),
         validation_(std::move(validation)),
-        method_(std::move(method)),
+        method_(std::move(method), may_share_prompts(model, alignment)),
         alignment_(std::move(alignment)),
         train_options_{options.micro_batch_size, options.shuffle, options.seed, options.drop_last},
         eval_options_{options.eval_batch_size > 0 ? options.eval_batch_size : options.micro_batch_size, false,

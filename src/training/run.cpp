@@ -109,8 +109,9 @@ TrainingResult train_on_preferences(const TrainingRun& run, const TrainingOption
 }
 
 TrainingResult distil(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
-  const auto data = open_data<Dataset>(run, dataset_options(run));
-  CausalLM model = open_model(run, data);
+  const Tokenizer tokenizer = run_tokenizer(run);
+  const auto data = open_data<Dataset>(run, tokenizer, dataset_options(run));
+  CausalLM model = open_model(run, tokenizer, data);
   const RunTeacher teacher = run_teacher(run, model, data.all);
   Trainer trainer(model, teacher.teacher(), data.train, data.validation, distillation_options(run), options);
   return finished(run, model, trainer.train(std::move(stop)));
