@@ -26,6 +26,8 @@
 #include "powerhouse/preference.h"
 #include "powerhouse/preference_dataset.h"
 #include "powerhouse/schedule.h"
+#include "powerhouse/sequence_classifier.h"
+#include "powerhouse/sequence_head.h"
 #include "powerhouse/session.h"
 #include "powerhouse/tensor.h"
 #include "powerhouse/tensor_file.h"

@@ -77,6 +77,8 @@ class Decoder {
                            const TrainingPass& training) const;
   /// Logits of such rows.
   at::Tensor logits(const at::Tensor& hidden, const Arithmetic& arithmetic = {}) const;
+  /// Of a head over sequences, [rows, labels] in float32.
+  at::Tensor scores(const at::Tensor& hidden, const Arithmetic& arithmetic) const;
   /// The head that they are made by, for operations that never hold them all; none in exact numerics and where the
   /// head has adapters.
   std::optional<ops::VocabularyHead> vocabulary_head(const Arithmetic& arithmetic) const;

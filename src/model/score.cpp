@@ -1,8 +1,7 @@
 // What a model says of a batch's targets: log-probabilities, entropy, loss; and the parameters that learn from them.
 #include <ATen/core/Tensor.h>
 
-#include "model/api_guard.h"
-#include "model/causal_lm_impl.h"
+#include "model/rows_of_batch.h"
 #include "ops/documents.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/rope.h"
@@ -11,21 +10,6 @@
 
 namespace powerhouse {
 namespace {
-
-void check_batch(const ModelConfig& config, const TokenBatch& batch) {
-  const std::size_t rows = batch.input_ids.size();
-  if (batch.position_ids.size() != rows || batch.targets.size() != rows || batch.cu_seqlens.empty() ||
-      batch.cu_seqlens.front() != 0 || batch.cu_seqlens.back() != batch.rows()) {
-    throw Error(ErrorKind::usage, "a batch whose parts differ in size", {.field = "batch"});
-  }
-  if (rows == 0) throw Error(ErrorKind::usage, "an empty batch", {.field = "batch"});
-  check_ids(config, batch.input_ids);
-  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-    if (batch.cu_seqlens[i + 1] > batch.cu_seqlens[i]) continue;
-    throw Error(ErrorKind::usage, "an empty document", {.field = "cu_seqlens"});
-  }
-  ops::check_prefixes(batch.cu_seqlens, batch.prefixes);
-}
 
 // Rows that have a target, and their targets.
 struct Targets {
@@ -42,12 +26,39 @@ struct Targets {
   }
 };
 
-PackedBatch packed(const TokenBatch& batch, const Targets& targets) {
+// By logits of all rows at once.
+TokenScores by_whole_logits(const Decoder& decoder, const Arithmetic& arithmetic, const at::Tensor& hidden,
+                            const Targets& targets) {
+  const at::Tensor log_probs = decoder.logits(hidden, arithmetic).log_softmax(-1);
+  const at::Tensor detached = log_probs.detach();
+  return {.rows = index_tensor(targets.rows),
+          .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
+          .entropy = detached.exp().mul(detached).sum({-1}).neg()};
+}
+
+}  // namespace
+
+void check_batch(const ModelConfig& config, const TokenBatch& batch) {
+  const std::size_t rows = batch.input_ids.size();
+  if (batch.position_ids.size() != rows || batch.targets.size() != rows || batch.cu_seqlens.empty() ||
+      batch.cu_seqlens.front() != 0 || batch.cu_seqlens.back() != batch.rows()) {
+    throw Error(ErrorKind::usage, "a batch whose parts differ in size", {.field = "batch"});
+  }
+  if (rows == 0) throw Error(ErrorKind::usage, "an empty batch", {.field = "batch"});
+  check_ids(config, batch.input_ids);
+  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
+    if (batch.cu_seqlens[i + 1] > batch.cu_seqlens[i]) continue;
+    throw Error(ErrorKind::usage, "an empty document", {.field = "cu_seqlens"});
+  }
+  ops::check_prefixes(batch.cu_seqlens, batch.prefixes);
+}
+
+PackedBatch packed(const TokenBatch& batch, std::vector<std::int64_t> rows) {
   PackedBatch out;
   out.ids = batch.input_ids;
   out.position_ids = batch.position_ids;
   out.cu_seqlens = batch.cu_seqlens;
-  out.logits_rows = targets.rows;
+  out.logits_rows = std::move(rows);
   out.prefixes = batch.prefixes;
   for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
     const std::int64_t before = ops::prefix_rows(batch.cu_seqlens, batch.prefixes, i).count;
@@ -58,7 +69,6 @@ PackedBatch packed(const TokenBatch& batch, const Targets& targets) {
   return out;
 }
 
-// Keys that several documents see can't be turned for each of them.
 void check_rope_of_prefixes(const ModelConfig& config, const PackedBatch& batch) {
   for (const Block& block : config.layers) {
     if (block.position != PositionKind::rope || !ops::depends_on_length(block.rope)) continue;
@@ -79,38 +89,6 @@ TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptio
           .owner = model};
 }
 
-// By logits of all rows at once.
-TokenScores by_whole_logits(const Decoder& decoder, const Arithmetic& arithmetic, const at::Tensor& hidden,
-                            const Targets& targets) {
-  const at::Tensor log_probs = decoder.logits(hidden, arithmetic).log_softmax(-1);
-  const at::Tensor detached = log_probs.detach();
-  return {.rows = index_tensor(targets.rows),
-          .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
-          .entropy = detached.exp().mul(detached).sum({-1}).neg()};
-}
-
-// op(hidden states of the rows that have a target, targets, how the head computes)
-template <typename Impl, typename Op>
-auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& options, Op op) {
-  const Targets targets(impl.model->config, batch);
-  const ModelGate::Reading reading_hooks(impl.gate);
-  const ModelGate::Reading reading_model(impl.model->gate);
-  PackedBatch rows = packed(batch, targets);
-  if (impl.virtual_tokens() > 0) rows = with_virtual_tokens(rows, *impl.adapters);
-  for (const std::int64_t length : rows.rope_lengths) {
-    check_length(impl.model->config, length, impl.virtual_tokens());
-  }
-  check_rope_of_prefixes(impl.model->config, rows);
-  return guarded([&] {
-    Arithmetic arithmetic = impl.arithmetic();
-    arithmetic.dropout_key = options.dropout_key;
-    return op(impl.model->decoder.hidden_states(rows, impl.hooks, arithmetic, training_pass(impl.model, options)),
-              targets, arithmetic);
-  });
-}
-
-}  // namespace
-
 std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpointed_layers) {
   const auto layers = static_cast<std::int64_t>(config.layers.size());
   if (checkpointed_layers < -1 || checkpointed_layers > layers) {
@@ -123,34 +101,36 @@ std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpoi
 }
 
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
+  check_vocabulary_head(config());
   check_batch(config(), batch);
-  return with_hidden(
-      *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
-        const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
-        if (!head) return by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
-        const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
-        return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
-      });
+  const Targets targets(config(), batch);
+  return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
+    const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
+    if (!head) return by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+    const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
+    return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
+  });
 }
 
 TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const ScoreOptions& options) const {
   if (!(normalizer > 0)) {
     throw Error(ErrorKind::range, "must be above 0", {.field = "normalizer", .found = std::to_string(normalizer)});
   }
+  check_vocabulary_head(config());
   check_batch(config(), batch);
-  return with_hidden(
-      *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
-        const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
-        if (!head) {
-          const TokenScores scores = by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
-          return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
-                           .log_probs = scores.log_probs.detach(),
-                           .entropy = scores.entropy};
-        }
-        const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
-        const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
-        return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
-      });
+  const Targets targets(config(), batch);
+  return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
+    const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
+    if (!head) {
+      const TokenScores scores = by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+      return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
+                       .log_probs = scores.log_probs.detach(),
+                       .entropy = scores.entropy};
+    }
+    const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
+    const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
+    return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
+  });
 }
 
 std::vector<std::pair<std::string, at::Tensor>> CausalLM::trainable_parameters() const {
