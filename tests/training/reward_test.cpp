@@ -1,0 +1,145 @@
+// Reward models: TRL's RewardTrainer step by step (tests/oracles/reward_training.py), resumed runs, bad input.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "expect_error.h"
+#include "model/fixture.h"
+#include "powerhouse/preference_dataset.h"
+#include "powerhouse/preference_losses.h"
+#include "powerhouse/sequence_classifier.h"
+#include "training/reward_parity.h"
+#include "training/trainer_fixture.h"
+
+namespace powerhouse::testing {
+namespace {
+
+SequenceClassifier tiny() {
+  SequenceClassifier model =
+      SequenceClassifier::from_causal_lm(fixture("tiny_gqa"), {.pad_token_id = 0}, {.dtype = Dtype::f32});
+  model.model().parameter("score.weight").copy_(Tensors(reward_fixture("score.safetensors"))["score.weight"]);
+  return model;
+}
+
+PreferenceDataset pairs(const std::string& file, const PreferenceDatasetOptions& options = {}) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(reward_fixture("tokenizer"));
+  return PreferenceDataset::open(tokenizer, {{.path = file}}, options);
+}
+
+// The pairs without their margins.
+std::string plain_pairs(const TemporaryFolder& folder) {
+  std::string lines;
+  std::ifstream in(reward_fixture("pairs.jsonl"));
+  for (std::string line; std::getline(in, line);) {
+    const Json row = Json::parse(line, "pairs");
+    JsonObject out;
+    for (const char* key : {"prompt", "chosen", "rejected"}) out[key] = row.at(key);
+    lines += Json(std::move(out)).dump() + "\n";
+  }
+  return folder.write("plain.jsonl", lines);
+}
+
+class RewardParity : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(RewardParity, StepsAreThoseOfTrl) {
+  const std::string name = GetParam();
+  const Json runs = Json::parse_file(reward_fixture("runs.json"));
+  const Json& run = runs.at(name);
+  const TemporaryFolder folder;
+  SequenceClassifier model = tiny();
+  if (name == "lora") {
+    model.model().load_adapter(reward_fixture("lora"), "default", /*trainable=*/true);
+  } else {
+    model.model().set_requires_grad(true);
+  }
+  const PreferenceDataset data = pairs(name == "margin" ? reward_fixture("pairs.jsonl") : plain_pairs(folder));
+  ASSERT_EQ(data.size(), 80);
+  expect_same_steps(run, train(model, data, run.at("settings")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, RewardParity, ::testing::Values("full", "margin", "lora"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(RewardTraining, EvaluatesTheHeldBackPairs) {
+  SequenceClassifier model = tiny();
+  model.model().set_requires_grad(true);
+  const PreferenceDataset data = pairs(reward_fixture("pairs.jsonl"));
+  TrainingOptions options{.learning_rate = 1e-3, .epochs = 2, .micro_batch_size = 7, .eval_batch_size = 9};
+  Trainer trainer(model, data, data, RewardOptions{}, options);
+  const Evaluation before = trainer.evaluate();
+  trainer.train();
+  const Evaluation after = trainer.evaluate();
+  EXPECT_LT(after.eval_loss, before.eval_loss);
+  ASSERT_EQ(after.metrics.size(), 5U);
+  EXPECT_EQ(after.metrics[3].first, "accuracy");
+  EXPECT_GT(after.metrics[3].second, 0.9);
+  EXPECT_EQ(after.target_tokens, 160);
+  // By hand: the mean over all pairs, whatever the batches.
+  TokenBatch chosen, rejected;
+  for (std::int64_t row = 0; row < data.size(); ++row) {
+    chosen.add(data.pair(row).chosen.input_ids);
+    rejected.add(data.pair(row).rejected.input_ids);
+  }
+  const at::Tensor won = model.logits(chosen).squeeze(1).detach().sub(model.logits(rejected).squeeze(1).detach());
+  EXPECT_NEAR(after.metrics[3].second, won.gt(0).to(at::kDouble).mean().item<double>(), 1e-9);
+  EXPECT_NEAR(after.metrics[4].second, won.mean().item<double>(), 1e-4);
+}
+
+TEST(RewardTraining, AResumedRunHasTheSameBits) {
+  const TemporaryFolder folder;
+  const PreferenceDataset data = pairs(reward_fixture("pairs.jsonl"));
+  TrainingOptions options{.learning_rate = 1e-3, .epochs = 1, .micro_batch_size = 8};
+  const auto trained = [&](const TrainingOptions& wanted, const TrainingCallbacks& callbacks = {}) {
+    SequenceClassifier model = tiny();
+    model.model().set_requires_grad(true);
+    Trainer(model, data, std::nullopt, RewardOptions{}, wanted, callbacks).train();
+    return copy_weights(model.model());
+  };
+  const Weights whole = trained(options);
+  options.output_dir = folder.file("run");
+  TrainingCallbacks stopping;
+  stopping.on_step = [](const TrainingStep& step, TrainingControl& control) { control.stop = step.step == 4; };
+  const Weights half = trained(options, stopping);
+  EXPECT_FALSE(same_bits(whole, half));
+  options.resume_from_checkpoint = "latest";
+  EXPECT_TRUE(same_bits(whole, trained(options)));
+}
+
+// TRL leaves out pairs of which a text is longer.
+TEST(RewardTraining, LongPairsAreLeftOut) {
+  const std::string file = reward_fixture("pairs.jsonl");
+  const PreferenceDataset all = pairs(file);
+  std::int64_t fit = 0;
+  for (std::int64_t row = 0; row < all.size(); ++row) {
+    const PreferencePair pair = all.pair(row);
+    fit += pair.chosen.input_ids.size() <= 20 && pair.rejected.input_ids.size() <= 20 ? 1 : 0;
+  }
+  ASSERT_GT(fit, 0);
+  ASSERT_LT(fit, all.size());
+  const PreferenceDataset data = pairs(file, {.max_length = 20, .truncation_mode = TruncationMode::drop});
+  EXPECT_EQ(data.size(), fit);
+  EXPECT_EQ(data.report().find(RowProblem::too_long)->rows, all.size() - fit);
+  for (std::int64_t row = 0; row < data.size(); ++row) EXPECT_LE(data.pair(row).chosen.input_ids.size(), 20U);
+}
+
+TEST(RewardTraining, BadInputIsAnError) {
+  const PreferenceDataset data = pairs(reward_fixture("pairs.jsonl"));
+  const TrainingOptions options{.learning_rate = 1e-3, .max_steps = 2};
+  SequenceClassifier three = SequenceClassifier::from_causal_lm(fixture("tiny_gqa"), {.num_labels = 3});
+  three.model().set_requires_grad(true);
+  expect_error(ErrorKind::usage, "num_labels", [&] { Trainer(three, data, std::nullopt, RewardOptions{}, options); });
+  SequenceClassifier model = tiny();
+  expect_error(ErrorKind::usage, "requires gradients",
+               [&] { Trainer(model, data, std::nullopt, RewardOptions{}, options); });
+  model.model().set_requires_grad(true);
+  expect_error(ErrorKind::range, "center_rewards_coefficient",
+               [&] { Trainer(model, data, std::nullopt, RewardOptions{.center_rewards_coefficient = -1}, options); });
+  const PreferenceDataset single = pairs(reward_fixture("pairs.jsonl"), {.unpaired = true});
+  expect_error(ErrorKind::usage, "pairs", [&] { Trainer(model, single, std::nullopt, RewardOptions{}, options); });
+  const at::Tensor score = model.model().parameter("score.weight").detach();
+  score.fill_(std::numeric_limits<float>::quiet_NaN());
+  expect_error(ErrorKind::numeric, "", [&] { Trainer(model, data, std::nullopt, RewardOptions{}, options).train(); });
+}
+
+}  // namespace
+}  // namespace powerhouse::testing
