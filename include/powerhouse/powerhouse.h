@@ -2,6 +2,7 @@
 #pragma once
 
 #include "powerhouse/adapter.h"
+#include "powerhouse/best_of_n.h"
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/chat.h"
 #include "powerhouse/data_loader.h"
@@ -25,6 +26,7 @@
 #include "powerhouse/pooled_tensors.h"
 #include "powerhouse/preference.h"
 #include "powerhouse/preference_dataset.h"
+#include "powerhouse/reward_model.h"
 #include "powerhouse/schedule.h"
 #include "powerhouse/sequence_classifier.h"
 #include "powerhouse/sequence_head.h"
