@@ -109,7 +109,7 @@ class POWERHOUSE_API Trainer {
   /// A reward model on pairs (preference_losses.h; reward_model.h): the mean over pairs of -log sigmoid(r_c - r_r -
   /// margin). Metrics as TRL has them: accuracy, margin, min_reward, mean_reward, max_reward, means over micro batches;
   /// what counts as target tokens are texts. The default learning rate is the optimizer's (TRL: 1e-4). Error{usage} for
-  /// a head of more labels than one, and rows that are no pairs. Error{numeric} for rewards that are not finite.
+  /// a head of more labels than one, and rows that are no pairs.
   Trainer(SequenceClassifier& model, const PreferenceDataset& data, const RewardOptions& method,
           TrainingOptions options, TrainingCallbacks callbacks = {});
   Trainer(SequenceClassifier& model, const PreferenceDataset& train, const std::optional<PreferenceDataset>& validation,

@@ -1,14 +1,18 @@
 // A reward model's objective: Bradley-Terry's loss of pairs (losses/reward.cpp), as TRL's RewardTrainer has it. A micro
-// batch is one pass: all chosen texts, then all rejected ones. The loss of a step is the mean over the pairs of all its
-// micro batches, metrics are means of theirs.
+// batch is one pass: all chosen texts, then all rejected ones. As there, a step's loss and its metrics are the means
+// over its micro batches, each the mean over its pairs; an evaluation's are means over pairs.
 #include "training/reward_objective.h"
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
+#include <limits>
+
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "powerhouse/log.h"
 #include "training/data/row_loader.h"
+#include "training/metric_means.h"
 #include "training/trainer_impl.h"
 
 namespace powerhouse {
@@ -38,28 +42,6 @@ PairBatch pair_batch(const PreferenceDataset& data, const std::vector<std::int64
   }
   return batch;
 }
-
-// Means over parts, each as heavy as its pairs.
-class MeanOverPairs {
- public:
-  void add(const Metrics& metrics, std::int64_t pairs) {
-    const auto weight = static_cast<double>(pairs);
-    if (sums_.empty()) {
-      for (const auto& [name, value] : metrics) sums_.emplace_back(name, 0.0);
-    }
-    for (std::size_t i = 0; i < metrics.size(); ++i) sums_[i].second += metrics[i].second * weight;
-    pairs_ += weight;
-  }
-  Metrics mean() const {
-    Metrics out = sums_;
-    for (auto& [name, value] : out) value /= pairs_;
-    return out;
-  }
-
- private:
-  Metrics sums_;
-  double pairs_ = 0;
-};
 
 class RewardObjective final : public Objective {
  public:
@@ -93,13 +75,11 @@ class RewardObjective final : public Objective {
   StepData load(std::int64_t micro_batches) override {
     StepData data;
     batches_.clear();
-    pairs_ = 0;
     load_step(*loader_, micro_batches, [&](const std::vector<std::int64_t>& rows) {
       PairBatch batch = pair_batch(train_, rows);
       for (const std::int64_t row : rows) data.rows.push_back(train_.place(row));
       data.tokens += batch.texts.rows();
       data.target_tokens += batch.texts.documents();  // what is judged
-      pairs_ += batch.pairs;
       batches_.push_back(std::move(batch));
     });
     return data;
@@ -107,16 +87,24 @@ class RewardObjective final : public Objective {
 
   StepLoss forward_and_backward(const StepContext& context) override {
     StepLoss step;
-    MeanOverPairs metrics;
+    MetricMeans metrics;
+    const auto count = static_cast<double>(batches_.size());
     for (std::size_t pass = 0; pass < batches_.size(); ++pass) {
       const PairBatch& batch = batches_[pass];
-      const LossResult part = loss_of(batch, context.score_options(pass, batch.texts.rows()));
-      const at::Tensor share = part.loss.mul(static_cast<double>(batch.pairs) / static_cast<double>(pairs_));
-      share.backward();
-      step.loss += share.item<double>();
-      metrics.add(part.metrics, batch.pairs);
+      ScoreOptions options = context.score_options(pass, batch.texts.rows());
+      if (method_.disable_dropout) options.dropout_key.reset();
+      try {
+        const LossResult part = loss_of(batch, options);
+        part.loss.div(count).backward();
+        step.loss += part.loss.item<double>() / count;
+        metrics.add(part.metrics, 1);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::numeric) throw;
+        log(LogLevel::warning, "step " + std::to_string(context.step) + ": " + error.what());
+        return {std::numeric_limits<double>::quiet_NaN(), {}};  // a step that the loop leaves out
+      }
     }
-    step.metrics = metrics.mean();
+    step.metrics = metrics.means();
     return step;
   }
 
@@ -124,16 +112,18 @@ class RewardObjective final : public Objective {
     RowLoader loader(validation_->size(), validation_->fingerprint(), eval_options_);
     const c10::AutoGradMode no_gradients(false);
     Evaluation evaluation;
-    MeanOverPairs losses, metrics;
+    MetricMeans metrics;
+    double sum = 0;
     while (const auto rows = loader.next()) {
       const PairBatch batch = pair_batch(*validation_, *rows);
       const LossResult part = loss_of(batch, {});
-      losses.add({{"loss", part.loss.item<double>()}}, batch.pairs);
-      metrics.add(part.metrics, batch.pairs);
+      const auto weight = static_cast<double>(batch.pairs);
+      sum += weight * part.loss.item<double>();
+      metrics.add(part.metrics, weight);
       evaluation.target_tokens += batch.texts.documents();
     }
-    evaluation.eval_loss = losses.mean().front().second;
-    evaluation.metrics = metrics.mean();
+    evaluation.eval_loss = sum / static_cast<double>(validation_->size());
+    evaluation.metrics = metrics.means();
     return evaluation;
   }
 
@@ -153,7 +143,6 @@ class RewardObjective final : public Objective {
   RowLoaderOptions train_options_, eval_options_;
   std::optional<RowLoader> loader_;
   std::vector<PairBatch> batches_;  // of the step
-  std::int64_t pairs_ = 0;          // of all of them
 };
 
 void check_pairs(const PreferenceDataset& data) {

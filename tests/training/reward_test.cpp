@@ -138,7 +138,12 @@ TEST(RewardTraining, BadInputIsAnError) {
   expect_error(ErrorKind::usage, "pairs", [&] { Trainer(model, single, std::nullopt, RewardOptions{}, options); });
   const at::Tensor score = model.model().parameter("score.weight").detach();
   score.fill_(std::numeric_limits<float>::quiet_NaN());
-  expect_error(ErrorKind::numeric, "", [&] { Trainer(model, data, std::nullopt, RewardOptions{}, options).train(); });
+  // Steps are skipped, and in the end it is enough.
+  const TrainingOptions long_run{.learning_rate = 1e-3, .max_steps = 20};
+  expect_error(ErrorKind::numeric, "not finite",
+               [&] { Trainer(model, data, std::nullopt, RewardOptions{}, long_run).train(); });
+  expect_error(ErrorKind::numeric, "not finite",
+               [&] { Trainer(model, data, data, RewardOptions{}, long_run).evaluate(); });
 }
 
 }  // namespace
