@@ -55,7 +55,8 @@ class POWERHOUSE_API SequenceClassifier {
 
   /// Numbers of each document at its last token that is not padding, float32 [documents, labels], differentiable for
   /// what requires gradients. Error{usage} for empty batches and documents, Error{range} for ids and lengths that the
-  /// model does not take, Error{numeric} where they are not finite and require no gradient.
+  /// model does not take, Error{numeric} where they are not finite and require no gradient, Error{unsupported} for
+  /// documents that continue others.
   at::Tensor logits(const TokenBatch& batch, const ScoreOptions& options = {}) const;
   /// The same of every token, [rows, labels]: for a head of values.
   at::Tensor token_logits(const TokenBatch& batch, const ScoreOptions& options = {}) const;

@@ -115,6 +115,10 @@ const SequenceHead& SequenceClassifier::head() const { return *model_.config().s
 
 at::Tensor SequenceClassifier::logits(const TokenBatch& batch, const ScoreOptions& options) const {
   check_batch(model_.config(), batch);
+  if (std::any_of(batch.prefixes.begin(), batch.prefixes.end(), [](std::int64_t prefix) { return prefix >= 0; })) {
+    throw Error(ErrorKind::unsupported, "documents that continue others have no number of their own here",
+                {.field = "prefixes", .expected = "whole documents"});
+  }
   return scores_of(model_, batch, rows_read(batch, head()), options);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "formats/checkpoint.h"
+#include "model/loader.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
@@ -63,6 +64,27 @@ LoraConfig lora_config(const TrainingRun& run) {
   return config;
 }
 
+void make_trainable(CausalLM& model, const TrainingRun& run) {
+  if (run.adapter.empty()) {
+    model.set_requires_grad(true);
+    if (!run.unfrozen_parameters.empty()) train_only(model, run.unfrozen_parameters);
+  } else if (!run.lora_model_dir.empty()) {
+    model.load_adapter(run.lora_model_dir, kAdapter, true);
+  } else {
+    model.add_adapter(kAdapter, lora_config(run));
+  }
+}
+
+// As TRL has it.
+std::optional<std::int64_t> padding_of(const TrainingRun& run) {
+  const Tokenizer tokenizer = run_tokenizer(run);
+  for (const auto& [role, token] : run.special_tokens) {
+    if (role == "pad_token") return tokenizer.token_to_id(token);
+  }
+  const auto pad = tokenizer.pad_token_id();
+  return pad ? pad : tokenizer.eos_token_id();
+}
+
 }  // namespace
 
 Tokenizer run_tokenizer(const TrainingRun& run) {
@@ -93,14 +115,17 @@ std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& mo
 
 CausalLM run_model(const TrainingRun& run) {
   CausalLM model = CausalLM::from_pretrained(run.base_model, load_options(run));
-  if (run.adapter.empty()) {
-    model.set_requires_grad(true);
-    if (!run.unfrozen_parameters.empty()) train_only(model, run.unfrozen_parameters);
-  } else if (!run.lora_model_dir.empty()) {
-    model.load_adapter(run.lora_model_dir, kAdapter, true);
-  } else {
-    model.add_adapter(kAdapter, lora_config(run));
-  }
+  make_trainable(model, run);
+  return model;
+}
+
+SequenceClassifier run_reward_model(const TrainingRun& run) {
+  const bool has_head = load_config(open_checkpoint(run.base_model, false)).config.sequence_head.has_value();
+  SequenceClassifier model =
+      has_head ? SequenceClassifier::from_pretrained(run.base_model, load_options(run))
+               : SequenceClassifier::from_causal_lm(run.base_model, {.pad_token_id = padding_of(run), .seed = run.seed},
+                                                    load_options(run));
+  make_trainable(model.model(), run);
   return model;
 }
 

@@ -229,6 +229,11 @@ TEST(SequenceClassifierTest, BadInputIsAnError) {
   TokenBatch unknown = documents();
   unknown.input_ids[2] = 1 << 20;
   expect_error(ErrorKind::range, "vocabulary", [&] { classifier.logits(unknown); });
+  TokenBatch branches;
+  const std::vector<std::int64_t> prompt = {5, 6}, ending = {7};
+  branches.add_branches(prompt, {{.ids = ending}, {.ids = ending}});
+  expect_error(ErrorKind::unsupported, "prefixes", [&] { classifier.logits(branches); });
+  EXPECT_EQ(classifier.token_logits(branches).size(0), branches.rows());
   // What needs logits of tokens.
   expect_error(ErrorKind::usage, "SequenceClassifier", [&] { classifier.model().score(documents()); });
   expect_error(ErrorKind::usage, "SequenceClassifier", [&] { classifier.model().forward(to_tensor({3, 4})); });

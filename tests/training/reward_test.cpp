@@ -8,6 +8,7 @@
 #include "powerhouse/preference_dataset.h"
 #include "powerhouse/preference_losses.h"
 #include "powerhouse/sequence_classifier.h"
+#include "powerhouse/training_run.h"
 #include "training/reward_parity.h"
 #include "training/trainer_fixture.h"
 
@@ -103,6 +104,44 @@ TEST(RewardTraining, AResumedRunHasTheSameBits) {
   EXPECT_FALSE(same_bits(whole, half));
   options.resume_from_checkpoint = "latest";
   EXPECT_TRUE(same_bits(whole, trained(options)));
+}
+
+// `rl: reward` of a run's YAML: the adapter with its head, TRL's metrics in the log.
+TEST(RewardTraining, RunsAreYaml) {
+  const TemporaryFolder folder;
+  const std::string base = write_tiny_model(folder), out = folder.file("out");
+  const std::string yaml = "rl: reward\nbase_model: " + base +
+                           "\nadapter: lora\nlora_r: 4\nlora_target_linear: true\n" +
+                           "datasets:\n  - path: " + reward_fixture("pairs.jsonl") + "\nval_set_size: 0.2\n" +
+                           "center_rewards_coefficient: 0.01\nmicro_batch_size: 8\nnum_epochs: 2\nbf16: false\n" +
+                           "learning_rate: 0.005\noutput_dir: " + out + "\n";
+  const TrainingResult result = train(parse_training_run(yaml, "run.yaml"));
+  EXPECT_EQ(result.steps, 16);
+  EXPECT_LT(*result.best_eval_loss, 0.4);
+  EXPECT_EQ(Json::parse_file(out + "/adapter_config.json").at("task_type").as_string(), "SEQ_CLS");
+  std::ifstream log(out + "/train_log.jsonl");
+  std::string text((std::istreambuf_iterator<char>(log)), {});
+  for (const char* name : {"accuracy", "margin", "min_reward", "mean_reward", "max_reward"}) {
+    EXPECT_NE(text.find(name), std::string::npos) << name;
+  }
+  // The whole model, and on from there.
+  const std::string whole = folder.file("whole");
+  const auto full = [&](const std::string& from, const std::string& to) {
+    return train(parse_training_run(
+        "rl: reward\nbase_model: " + from + "\ndatasets:\n  - path: " + reward_fixture("pairs.jsonl") +
+            "\nmicro_batch_size: 8\nbf16: false\n" + "max_steps: 3\noutput_dir: " + to + "\n",
+        "run.yaml"));
+  };
+  full(base, whole);
+  EXPECT_EQ(SequenceClassifier::from_pretrained(whole).head().pad_token_id, 0);
+  full(whole, folder.file("again"));
+  const auto refused = [&](const std::string& key) {
+    expect_error(ErrorKind::format, key.substr(0, key.find(':')),
+                 [&] { parse_training_run(yaml + key + "\n", "run.yaml"); });
+  };
+  refused("rl_beta: 0.2");
+  refused("ref_model: x");
+  refused("sample_packing: true");
 }
 
 // TRL leaves out pairs of which a text is longer.
