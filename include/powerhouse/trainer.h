@@ -18,8 +18,10 @@
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/dataset.h"
 #include "powerhouse/export.h"
+#include "powerhouse/online.h"
 #include "powerhouse/preference.h"
 #include "powerhouse/preference_dataset.h"
+#include "powerhouse/prompt_dataset.h"
 #include "powerhouse/training_options.h"
 
 namespace powerhouse {
@@ -45,7 +47,7 @@ struct TrainingStep {
 struct Evaluation {
   std::int64_t step = 0;
   double epoch = 0;
-  double eval_loss = 0;  ///< mean over all target tokens
+  double eval_loss = 0;  ///< mean over all target tokens; of online methods minus the mean reward
   std::int64_t target_tokens = 0;
   double seconds = 0;
   bool best = false;  ///< the lowest so far
@@ -114,6 +116,14 @@ class POWERHOUSE_API Trainer {
           TrainingOptions options, TrainingCallbacks callbacks = {});
   Trainer(SequenceClassifier& model, const PreferenceDataset& train, const std::optional<PreferenceDataset>& validation,
           const RewardOptions& method, TrainingOptions options, TrainingCallbacks callbacks = {});
+  /// On completions that the model samples (online.h) for `data.train()`; an evaluation samples for
+  /// `data.validation()`, and its eval_loss is minus the mean reward. The last prompts of an epoch that don't fill a
+  /// generation are left out, as in TRL. Error{numeric} out of train() where rewards are infinite or all NaN.
+  Trainer(CausalLM& model, const PromptDataset& data, OnlineMethod method, std::vector<RewardFunction> rewards,
+          OnlineOptions online, TrainingOptions options, TrainingCallbacks callbacks = {});
+  Trainer(CausalLM& model, PromptDataset train, std::optional<PromptDataset> validation, OnlineMethod method,
+          std::vector<RewardFunction> rewards, OnlineOptions online, TrainingOptions options,
+          TrainingCallbacks callbacks = {});
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();

@@ -1,9 +1,12 @@
 // What a model says of a batch's targets: log-probabilities, entropy, loss; and the parameters that learn from them.
 #include <ATen/core/Tensor.h>
 
+#include <cmath>
+
 #include "model/rows_of_batch.h"
 #include "ops/documents.h"
 #include "ops/linear_cross_entropy.h"
+#include "ops/log_probabilities.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -28,12 +31,26 @@ struct Targets {
 
 // By logits of all rows at once.
 TokenScores by_whole_logits(const Decoder& decoder, const Arithmetic& arithmetic, const at::Tensor& hidden,
-                            const Targets& targets) {
-  const at::Tensor log_probs = decoder.logits(hidden, arithmetic).log_softmax(-1);
+                            const Targets& targets, float temperature) {
+  const at::Tensor log_probs = ops::log_probabilities(decoder.logits(hidden, arithmetic), temperature);
   const at::Tensor detached = log_probs.detach();
   return {.rows = index_tensor(targets.rows),
           .log_probs = log_probs.gather(-1, index_tensor(targets.ids).unsqueeze(-1)).squeeze(-1),
           .entropy = detached.exp().mul(detached).sum({-1}).neg()};
+}
+
+// The head as one operation with cross entropy; nothing where it can't be.
+std::optional<ops::VocabularyHead> fused_head(const Decoder& decoder, const Arithmetic& arithmetic, float temperature) {
+  auto head = decoder.vocabulary_head(arithmetic);
+  if (!head || temperature == 1) return head;
+  if (head->softcap) return std::nullopt;  // the temperature comes behind it
+  head->logit_scale /= temperature;
+  return head;
+}
+
+void check_temperature(float temperature) {
+  if (temperature > 0 && std::isfinite(temperature)) return;
+  throw Error(ErrorKind::range, "must be above 0", {.field = "temperature", .found = std::to_string(temperature)});
 }
 
 }  // namespace
@@ -102,11 +119,12 @@ std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpoi
 
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
   check_vocabulary_head(config());
+  check_temperature(options.temperature);
   check_batch(config(), batch);
   const Targets targets(config(), batch);
   return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
-    const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
-    if (!head) return by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+    const auto head = fused_head(impl_->model->decoder, arithmetic, options.temperature);
+    if (!head) return by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets, options.temperature);
     const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
     return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
   });
@@ -117,12 +135,14 @@ TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const Score
     throw Error(ErrorKind::range, "must be above 0", {.field = "normalizer", .found = std::to_string(normalizer)});
   }
   check_vocabulary_head(config());
+  check_temperature(options.temperature);
   check_batch(config(), batch);
   const Targets targets(config(), batch);
   return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
-    const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
+    const auto head = fused_head(impl_->model->decoder, arithmetic, options.temperature);
     if (!head) {
-      const TokenScores scores = by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets);
+      const TokenScores scores =
+          by_whole_logits(impl_->model->decoder, arithmetic, hidden, targets, options.temperature);
       return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
                        .log_probs = scores.log_probs.detach(),
                        .entropy = scores.entropy};

@@ -7,6 +7,7 @@
 #include "powerhouse/error.h"
 #include "powerhouse/pooled_tensors.h"
 #include "training/next_token_objective.h"
+#include "training/online_objective.h"
 #include "training/preference_objective.h"
 #include "training/trainer_impl.h"
 
@@ -88,6 +89,19 @@ Trainer::Trainer(CausalLM& model, PreferenceDataset train, std::optional<Prefere
                  TrainingCallbacks callbacks) {
   auto objective = make_preference_objective(model, std::move(train), std::move(validation), std::move(method),
                                              std::move(alignment), options);
+  impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
+}
+
+Trainer::Trainer(CausalLM& model, const PromptDataset& data, OnlineMethod method, std::vector<RewardFunction> rewards,
+                 OnlineOptions online, TrainingOptions options, TrainingCallbacks callbacks)
+    : Trainer(model, data.train(), data.validation(), std::move(method), std::move(rewards), std::move(online),
+              std::move(options), std::move(callbacks)) {}
+
+Trainer::Trainer(CausalLM& model, PromptDataset train, std::optional<PromptDataset> validation, OnlineMethod method,
+                 std::vector<RewardFunction> rewards, OnlineOptions online, TrainingOptions options,
+                 TrainingCallbacks callbacks) {
+  auto objective = make_online_objective(model, std::move(train), std::move(validation), method, std::move(rewards),
+                                         online, options);
   impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
 }
 
