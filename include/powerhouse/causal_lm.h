@@ -156,6 +156,7 @@ class POWERHOUSE_API CausalLM {
 
  private:
   friend class Session;  // holds a handle to the same model and hooks
+  friend class SequenceClassifier;
   explicit CausalLM(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "powerhouse/export.h"
+#include "powerhouse/sequence_head.h"
 
 namespace powerhouse {
 
@@ -200,6 +201,9 @@ struct ModelConfig {
   bool lm_head_bias = false;
   float logit_scale = 1.0f;              ///< times the logits (Cohere; Granite: 1 / logits_scaling)
   std::optional<float> final_softcap{};  ///< logit = softcap * tanh(logit / softcap)
+  /// In the place of the vocabulary's: then nothing is tied, and scale and softcap are not of it
+  /// (sequence_classifier.h).
+  std::optional<SequenceHead> sequence_head{};
 
   std::optional<std::int64_t> bos_token_id{};
   std::vector<std::int64_t> eos_token_ids{};

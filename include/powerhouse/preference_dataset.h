@@ -15,8 +15,9 @@
 
 namespace powerhouse {
 
-/// Which end of prompt and completion together stays within max_length. TRL's names.
-enum class TruncationMode { keep_start, keep_end };
+/// Which end of prompt and completion together stays within max_length, by TRL's names; or drop: a row with a longer
+/// sequence is left out, as TRL does for reward models, which judge whole texts.
+enum class TruncationMode { keep_start, keep_end, drop };
 
 struct PreferenceDatasetOptions {
   /// Tokens of prompt and completion; 0: no limit. A row whose prompt alone has as many is left out by keep_start.

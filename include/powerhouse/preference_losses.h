@@ -97,6 +97,7 @@ POWERHOUSE_API LossResult cpo_loss(const PairLogProbs& policy, const CpoOptions&
 struct RewardOptions {
   /// Adds this times mean((r_c + r_r)²), so that rewards stay around 0 (Eisenstein et al. 2023, 2312.09244): 0.01.
   std::optional<double> center_rewards_coefficient{};
+  bool disable_dropout = true;  ///< in training (the loss knows none)
 };
 
 /// A reward model's loss, Bradley-Terry: -mean log σ(r_c - r_r - margin) (Ouyang et al. 2022, 2203.02155; margin:

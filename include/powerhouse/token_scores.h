@@ -23,6 +23,8 @@ struct ScoreOptions {
   /// Keys the dropout of adapters in this pass; without it there is none, as in evaluation. Another number for every
   /// micro batch.
   std::optional<std::uint64_t> dropout_key{};
+  /// Logits are divided by it: log-probabilities of the distribution that a sampler at this temperature draws from.
+  float temperature = 1;
 };
 
 /// Bytes that the activations of a batch of `rows` tokens take where they are most: when the backward pass begins, or

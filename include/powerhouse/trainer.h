@@ -19,11 +19,15 @@
 #include "powerhouse/dataset.h"
 #include "powerhouse/distillation.h"
 #include "powerhouse/export.h"
+#include "powerhouse/online.h"
 #include "powerhouse/preference.h"
 #include "powerhouse/preference_dataset.h"
+#include "powerhouse/prompt_dataset.h"
 #include "powerhouse/training_options.h"
 
 namespace powerhouse {
+
+class SequenceClassifier;
 
 /// One optimizer step; a row of train_log.jsonl.
 struct TrainingStep {
@@ -44,7 +48,7 @@ struct TrainingStep {
 struct Evaluation {
   std::int64_t step = 0;
   double epoch = 0;
-  double eval_loss = 0;  ///< mean over all target tokens
+  double eval_loss = 0;  ///< mean over all target tokens; of online methods minus the mean reward
   std::int64_t target_tokens = 0;
   double seconds = 0;
   bool best = false;  ///< the lowest so far
@@ -112,6 +116,22 @@ class POWERHOUSE_API Trainer {
   /// The same from a store, or a model with another tokenizer.
   Trainer(CausalLM& student, Teacher teacher, Dataset train, std::optional<Dataset> validation,
           DistillationOptions method, TrainingOptions options, TrainingCallbacks callbacks = {});
+  /// A reward model on pairs (preference_losses.h; reward_model.h): the mean over pairs of -log sigmoid(r_c - r_r -
+  /// margin). Metrics as TRL has them: accuracy, margin, min_reward, mean_reward, max_reward, means over micro batches;
+  /// what counts as target tokens are texts. The default learning rate is the optimizer's (TRL: 1e-4). Error{usage} for
+  /// a head of more labels than one, and rows that are no pairs.
+  Trainer(SequenceClassifier& model, const PreferenceDataset& data, const RewardOptions& method,
+          TrainingOptions options, TrainingCallbacks callbacks = {});
+  Trainer(SequenceClassifier& model, const PreferenceDataset& train, const std::optional<PreferenceDataset>& validation,
+          const RewardOptions& method, TrainingOptions options, TrainingCallbacks callbacks = {});
+  /// On completions that the model samples (online.h) for `data.train()`; an evaluation samples for
+  /// `data.validation()`, and its eval_loss is minus the mean reward. The last prompts of an epoch that don't fill a
+  /// generation are left out, as in TRL. Error{numeric} out of train() where rewards are infinite or all NaN.
+  Trainer(CausalLM& model, const PromptDataset& data, OnlineMethod method, std::vector<RewardFunction> rewards,
+          OnlineOptions online, TrainingOptions options, TrainingCallbacks callbacks = {});
+  Trainer(CausalLM& model, PromptDataset train, std::optional<PromptDataset> validation, OnlineMethod method,
+          std::vector<RewardFunction> rewards, OnlineOptions online, TrainingOptions options,
+          TrainingCallbacks callbacks = {});
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();

@@ -62,8 +62,8 @@ struct TrainingRun {
   bool pad_to_sequence_len = false;           ///< no padding exists here: changes nothing
   bool train_on_inputs = false;
 
-  /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo": train on preferences; "distill": from a teacher; empty: on the next
-  /// token. What follows is Error{format} for a method that does not have it; defaults are the method's own.
+  /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo", "reward": train on preferences; "distill": from a teacher; empty: on
+  /// the next token. What follows is Error{format} for a method that does not have it; defaults are the method's own.
   std::string rl{};
   std::optional<double> rl_beta{};  ///< also `beta`, `dpo_beta`, `kd_beta`, and `orpo_alpha` of orpo
   std::vector<std::string> loss_type{};
@@ -73,8 +73,9 @@ struct TrainingRun {
   std::optional<double> f_alpha_divergence_coef{}, ld_alpha{}, discopop_tau{};
   std::optional<double> desirable_weight{}, undesirable_weight{};
   std::optional<double> cpo_alpha{}, simpo_gamma{};
-  std::string truncation_mode = "keep_start";  ///< of rows over sequence_len
-  std::string ref_model{};                     ///< a model; empty: the base without the adapter, or a copy
+  std::optional<double> center_rewards_coefficient{};  ///< of reward, whose model gets a head of one number
+  std::string truncation_mode = "keep_start";          ///< of rows over sequence_len
+  std::string ref_model{};                             ///< a model; empty: the base without the adapter, or a copy
   bool precompute_ref_log_probs = false;
   std::int64_t precompute_ref_batch_size = 0;
   bool sync_ref_model = false;

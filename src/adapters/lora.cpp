@@ -71,6 +71,14 @@ void add_biases(Adapter& adapter, const Model& model, const LoraConfig& config) 
   }
 }
 
+// As PEFT's task type SEQ_CLS: the head trains whole.
+void save_the_head(LoraConfig& config) {
+  auto& names = config.modules_to_save;
+  for (const char* name : {"classifier", "score"}) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
+  }
+}
+
 void add_modules_to_save(Adapter& adapter, const Model& model, const LoraConfig& config) {
   for (const ParameterSpec* spec : parameters_to_save(model, config.modules_to_save)) {
     adapter.saved.push_back({.spec = spec, .file_name = spec->name, .role = spec->role});
@@ -121,7 +129,8 @@ float lora_scale(double alpha, std::int64_t rank, bool rslora) {
 Adapter make_lora(const Model& model, const std::string& name, const LoraConfig& given, Start start) {
   check_options(given);
   const std::vector<HfModule> modules = hf_modules(model);
-  const LoraConfig config = resolved(given, model, modules);
+  LoraConfig config = resolved(given, model, modules);
+  if (start == Start::fresh && model.config.sequence_head) save_the_head(config);
   Adapter adapter{.name = name, .config = config};
   const std::vector<HfModule> targets = lora_targets(config, modules);
   warn_unused_options(given, config, model, modules, targets);

@@ -4,7 +4,7 @@ namespace powerhouse {
 namespace {
 
 ModuleKind kind_of(Role role) {
-  if (is_linear(role) || role == Role::lm_head) return ModuleKind::linear;
+  if (is_linear(role) || role == Role::lm_head || role == Role::score) return ModuleKind::linear;
   switch (role) {
     case Role::embed_tokens:
     case Role::position_embeddings: return ModuleKind::embedding;

@@ -181,14 +181,14 @@ Json mapping(const std::vector<std::pair<std::string, Value>>& patterns) {
   return out;
 }
 
-void common(JsonObject& out, const Adapter& adapter, const std::string& base) {
+void common(JsonObject& out, const Adapter& adapter, const Model& model, const std::string& base) {
   out["auto_mapping"] = Json();
   out["base_model_name_or_path"] = base;
   out["inference_mode"] = true;
   out["peft_type"] = adapter.peft_type();
   out["peft_version"] = "0.21.0";
   out["revision"] = Json();
-  out["task_type"] = "CAUSAL_LM";
+  out["task_type"] = model.config.sequence_head ? "SEQ_CLS" : "CAUSAL_LM";
 }
 
 void write(JsonObject& out, const LoraConfig& config, const Adapter& adapter) {
@@ -296,7 +296,7 @@ AdapterConfig read_peft_config(const Json& json) {
 
 Json write_peft_config(const Adapter& adapter, const Model& model, const std::string& base) {
   JsonObject out;
-  common(out, adapter, base);
+  common(out, adapter, model, base);
   if (const auto* lora = adapter.lora_config()) write(out, *lora, adapter);
   if (const auto* ia3 = std::get_if<Ia3Config>(&adapter.config)) write(out, *ia3, adapter);
   if (const auto* prompt = std::get_if<PromptTuningConfig>(&adapter.config)) write(out, *prompt, adapter, model);

@@ -114,15 +114,29 @@ void CausalLM::add_adapter(const std::string& name, const LoraConfig& config) {
   });
 }
 
+namespace {
+
+// Their files have no room for a head, which must train along.
+void check_head(const CausalLM& model, std::string_view kind) {
+  if (!model.config().sequence_head) return;
+  throw Error(ErrorKind::unsupported, "of a model with a head over sequences only LoRA trains the head",
+              {.field = "peft_type", .expected = "LORA", .found = std::string(kind)});
+}
+
+}  // namespace
+
 void add_adapter(CausalLM& model, const std::string& name, const Ia3Config& config) {
+  check_head(model, "IA3");
   add(model, name, config, make_ia3);
 }
 
 void add_adapter(CausalLM& model, const std::string& name, const PromptTuningConfig& config) {
+  check_head(model, "PROMPT_TUNING");
   add(model, name, config, make_prompt);
 }
 
 void add_adapter(CausalLM& model, const std::string& name, const PrefixTuningConfig& config) {
+  check_head(model, "PREFIX_TUNING");
   add(model, name, config, make_prefix);
 }
 

@@ -121,7 +121,8 @@ void rename_experts(LoraConfig& config, std::string_view type) {
 std::vector<std::string> all_linear(std::span<const HfModule> modules, std::span<const Renamed> renamed) {
   std::set<std::string> names;
   for (const HfModule& module : modules) {
-    if (module.kind == ModuleKind::linear && module.role != Role::lm_head) names.insert(last_segment(module.name));
+    const bool head = module.role == Role::lm_head || module.role == Role::score;
+    if (module.kind == ModuleKind::linear && !head) names.insert(last_segment(module.name));
   }
   for (const Renamed& row : renamed) names.insert(std::string(row.before));
   return {names.begin(), names.end()};

@@ -47,6 +47,8 @@ void warn_unused_options(const LoraConfig& given, const LoraConfig& resolved, co
     }
   }
   for (const std::string& name : given.modules_to_save) {
+    // PEFT names both names that heads over sequences have.
+    if (name == "classifier" && model.config.sequence_head) continue;
     if (!saves_something(model, modules, name)) warn("modules_to_save", name);
   }
   for (const std::int64_t layer : given.layers_to_transform) {

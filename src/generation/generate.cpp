@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <random>
-#include <unordered_set>
 
 #include "generation/processors.h"
 #include "generation/row_sampler.h"
-#include "generation/sampler.h"
 #include "generation/stopping.h"
 #include "powerhouse/error.h"
 #include "powerhouse/generation.h"
@@ -23,16 +21,6 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 std::uint64_t system_seed() {
   std::random_device device;
   return static_cast<std::uint64_t>(device()) << 32 | device();
-}
-
-std::unordered_set<std::int64_t> end_ids(const ModelConfig& config, const Tokenizer& tokenizer,
-                                         const GenerationOptions& options) {
-  if (options.ignore_eos) return {};
-  std::unordered_set<std::int64_t> ids(options.eos_token_ids.begin(), options.eos_token_ids.end());
-  if (!ids.empty()) return ids;
-  for (const std::int64_t id : tokenizer.end_of_generation_ids()) ids.insert(id);
-  ids.insert(config.eos_token_ids.begin(), config.eos_token_ids.end());
-  return ids;
 }
 
 // Text on its way out: tokens become characters, stop strings are held back, the callback sees the rest.
@@ -68,9 +56,7 @@ std::int64_t choose(const at::Tensor& logits, const GenerationOptions& options, 
                     const Random& random) {
   const at::Tensor row = logits.contiguous();
   const std::span<float> values(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
-  apply_penalties(values, options, context);
-  if (options.temperature == 0.0f) return greedy_token(values);
-  return sample_row(values, options, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
+  return choose_token(values, options, context, random);
 }
 
 // Logits of the last token, or an undefined tensor where `cancel` came first.

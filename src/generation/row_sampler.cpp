@@ -193,4 +193,11 @@ std::int64_t sample_row(std::span<float> logits, const GenerationOptions& option
   return found->ids[static_cast<std::size_t>(sample_token(found->logits, random, counter))];
 }
 
+std::int64_t choose_token(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context,
+                          const Random& random) {
+  apply_penalties(logits, options, context);
+  if (options.temperature == 0.0f) return greedy_token(logits);
+  return sample_row(logits, options, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
+}
+
 }  // namespace powerhouse

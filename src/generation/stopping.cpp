@@ -16,6 +16,16 @@ std::size_t partial_match(std::string_view text, std::string_view stop) {
 
 }  // namespace
 
+std::unordered_set<std::int64_t> end_ids(const ModelConfig& config, const Tokenizer& tokenizer,
+                                         const GenerationOptions& options) {
+  if (options.ignore_eos) return {};
+  std::unordered_set<std::int64_t> ids(options.eos_token_ids.begin(), options.eos_token_ids.end());
+  if (!ids.empty()) return ids;
+  for (const std::int64_t id : tokenizer.end_of_generation_ids()) ids.insert(id);
+  ids.insert(config.eos_token_ids.begin(), config.eos_token_ids.end());
+  return ids;
+}
+
 StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
 std::string StopFilter::push(std::string_view text) {

@@ -1,11 +1,21 @@
-// Stop strings in streamed text: found across token boundaries, and never shown, not even in part.
+// What ends a generation: tokens, and stop strings in streamed text, which are found across token boundaries and never
+// shown, not even in part.
 #pragma once
+
+#include <cstdint>
 
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
+#include "powerhouse/generation.h"
+
 namespace powerhouse {
+
+/// Tokens that end a text by the options: those given, or those of tokenizer and model; none where EOS is ignored.
+std::unordered_set<std::int64_t> end_ids(const ModelConfig& config, const Tokenizer& tokenizer,
+                                         const GenerationOptions& options);
 
 class StopFilter {
  public:

@@ -7,6 +7,7 @@
 #include "model/architectures/families.h"
 #include "model/gguf_config.h"
 #include "model/hf_config.h"
+#include "model/sequence_head.h"
 #include "powerhouse/error.h"
 #include "support/checked.h"
 
@@ -110,7 +111,7 @@ const Architecture& find_architecture(const Json& hf_config) {
     for (const Json& name : names->as_array("architectures")) {
       const std::string& text = name.as_string("architectures");
       for (const Architecture* architecture : kArchitectures) {
-        if (contains(architecture->hf_names, text)) return *architecture;
+        if (contains(architecture->hf_names, text) || architecture->hf_classifier == text) return *architecture;
       }
       found = text;
     }
@@ -155,6 +156,7 @@ ModelConfig read_hf_config(const Architecture& architecture, const Json& config)
   HfConfig io(config);
   architecture.hf(io, model);
   read_special_ids(config, model);
+  if (is_classifier(architecture, config)) model.sequence_head = read_sequence_head(config, model.vocab_size);
   return model;
 }
 
@@ -169,9 +171,11 @@ ModelConfig read_gguf_config(const Architecture& architecture, const GgufFile& f
 Json write_hf_config(const Architecture& architecture, const ModelConfig& model) {
   ModelConfig copy = model;
   HfConfig io;
-  io.out()["architectures"] = Json::Array{architecture.hf_names.front()};
+  io.out()["architectures"] =
+      Json::Array{model.sequence_head ? architecture.hf_classifier : architecture.hf_names.front()};
   io.out()["model_type"] = architecture.hf_model_types.front();
   architecture.hf(io, copy);
+  if (model.sequence_head) write_sequence_head(io.out(), *model.sequence_head);
   Json config = io.out();
   // What the family's keys can't say must not be lost in silence.
   ModelConfig back = read_hf_config(architecture, config);
@@ -196,6 +200,7 @@ void check_config(const ModelConfig& config) {
   positive(config.hidden_size, "hidden_size");
   positive(config.max_position_embeddings, "max_position_embeddings");
   positive(static_cast<std::int64_t>(config.layers.size()), "num_hidden_layers");
+  if (config.sequence_head) check_sequence_head(find_architecture(std::string_view(config.architecture)), config);
   for (const Block& block : config.layers) {
     const Attention& attention = block.attention;
     positive_per_head(attention.num_heads, "num_attention_heads");

@@ -48,9 +48,10 @@ enum class Role {
   mlp_post_norm,
   final_norm,
   lm_head,
+  score,  // in the place of lm_head, [labels, hidden]
 };
 
-inline constexpr int kRoleCount = static_cast<int>(Role::lm_head) + 1;
+inline constexpr int kRoleCount = static_cast<int>(Role::score) + 1;
 
 /// Whether it is a linear layer that every token passes: neither the head nor a router nor experts.
 bool is_linear(Role role);
@@ -106,6 +107,7 @@ struct Architecture {
   std::span<const std::string_view> ignored_hf = {};  // endings of tensors that carry nothing
   bool (*claims)(const GgufFile& file) = nullptr;     // whether a file under a shared GGUF name is of this family
   GraphDemands graph = {};                            // for GGUF that llama.cpp loads
+  std::string_view hf_classifier = {};  // transformers' class with a head over sequences; empty: it has none
 };
 
 /// Every architecture that loads, sorted by name.

@@ -26,7 +26,7 @@ namespace {
 // Of a dense weight; a plan reads all that it packs.
 std::size_t read_for_token(const ModelConfig& config, const ParameterSpec& spec, std::size_t bytes) {
   switch (spec.role) {
-    case Role::embed_tokens: return config.tie_word_embeddings ? bytes : 0;
+    case Role::embed_tokens: return config.tie_word_embeddings && !config.sequence_head ? bytes : 0;
     case Role::position_embeddings: return 0;
     case Role::experts_gate_up:
     case Role::experts_down: {
@@ -35,6 +35,14 @@ std::size_t read_for_token(const ModelConfig& config, const ParameterSpec& spec,
     }
     default: return bytes;
   }
+}
+
+// Of a file's blocks that are used in place, without a dense form.
+std::size_t block_bytes(const Weight& weight) {
+  std::size_t bytes = 0;
+  if (weight.stored() == nullptr || weight.dense_bytes() > 0) return bytes;
+  for (const TensorView& view : weight.stored()->views) bytes += view.bytes;
+  return bytes;
 }
 
 void check_kernels() {
@@ -141,6 +149,7 @@ void check_lengths(const ModelConfig& config, std::span<const std::int64_t> cu_s
 }
 
 at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) const {
+  check_vocabulary_head(model->config);
   const ModelGate::Reading reading_hooks(gate);
   const ModelGate::Reading reading_model(model->gate);
   if (cache == nullptr) check_lengths(model->config, batch.cu_seqlens, virtual_tokens());
@@ -170,13 +179,15 @@ CausalLM::CausalLM(CausalLM&&) noexcept = default;
 CausalLM& CausalLM::operator=(CausalLM&&) noexcept = default;
 CausalLM::~CausalLM() = default;
 
-CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& options) {
+std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOptions& options,
+                                          const std::function<void(const Checkpoint&, LoadedConfig&)>& adjust) {
   check_device(options.device);
   check_kernels();
   check(options.quantization);
   return guarded([&] {
     const Checkpoint checkpoint = open_checkpoint(path);
     LoadedConfig loaded = load_config(checkpoint);
+    adjust(checkpoint, loaded);
     const at::ScalarType type = weight_type(checkpoint, options);
     if (options.numerics == Numerics::exact && !Plan::has_steps(loaded.config)) {
       throw Error(ErrorKind::unsupported, "our kernels don't know this model's ALiBi",
@@ -184,25 +195,38 @@ CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& o
     }
     DecoderWeights weights = load_weights(checkpoint, loaded, type);
     if (options.quantization.load_in_4bit) load_in_4bit(weights, options.quantization, type);
-    auto impl = std::make_shared<Impl>();
+    const bool classifier = loaded.config.sequence_head.has_value();
+    auto impl = std::make_shared<CausalLM::Impl>();
     impl->model = std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type,
                                           path, options.numerics);
     Model& model = *impl->model;
-    if (options.dtype == Dtype::automatic) model.plan = Plan::compile(model.config, model.weights, options.numerics);
+    if (options.dtype == Dtype::automatic && !classifier) {
+      model.plan = Plan::compile(model.config, model.weights, options.numerics);
+    }
     if (!model.plan) {
+      // Plans write tokens alone: a classifier's blocks are made dense for one product, as in training.
+      const bool keep_blocks = classifier && options.dtype == Dtype::automatic;
       for (const ParameterSpec& spec : model.weights.specs()) {
         const Weight& weight = model.weights.weight(spec);
-        if (!is_bitsandbytes(weight.format())) weight.tensor();
+        if (!is_bitsandbytes(weight.format()) && !(keep_blocks && is_quantized(weight))) weight.tensor();
       }
     }
-    return CausalLM(std::move(impl));
+    return impl;
   });
+}
+
+CausalLM CausalLM::from_pretrained(const std::string& path, const LoadOptions& options) {
+  return CausalLM(load_impl(path, options, [&](const Checkpoint&, const LoadedConfig& loaded) {
+    if (!loaded.config.sequence_head) return;
+    throw Error(ErrorKind::usage, "the model has a head over sequences, not over the vocabulary",
+                {.file = path, .field = "architectures", .expected = "SequenceClassifier::from_pretrained"});
+  }));
 }
 
 CausalLM CausalLM::clone() const {
   return guarded([&] {
     const Model& from = *impl_->model;
-    DecoderWeights weights(from.weights.specs(), from.config.layers.size(), from.config.tie_word_embeddings);
+    DecoderWeights weights(from.weights.specs(), from.config);
     for (const ParameterSpec& spec : weights.specs()) {
       const at::Tensor& source = from.weights.weight(spec).tensor();
       weights.weight(spec) =
@@ -233,8 +257,9 @@ MemoryAccount CausalLM::memory() const {
     const Weight& weight = impl_->model->weights.weight(spec);
     // What a plan uses of the file it says itself.
     if (impl_->model->plan && weight.is_mapped()) continue;
-    (weight.is_mapped() ? account.mapped : account.weights) += weight.dense_bytes();
-    account.read_per_token += read_for_token(config(), spec, weight.dense_bytes());
+    const std::size_t blocks = impl_->model->plan ? 0 : block_bytes(weight);
+    (weight.is_mapped() || blocks > 0 ? account.mapped : account.weights) += weight.dense_bytes() + blocks;
+    account.read_per_token += read_for_token(config(), spec, weight.dense_bytes() + blocks);
   }
   if (impl_->model->plan) {
     account.weights += impl_->model->plan->bytes();

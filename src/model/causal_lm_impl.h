@@ -1,6 +1,7 @@
 // What stands behind CausalLM: the shared model, and this handle's hooks.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,8 @@
 namespace powerhouse {
 
 struct AdapterRegistry;  // of room `adapters`
+struct Checkpoint;
+struct LoadedConfig;
 
 /// A model's config and weights; handles made by CausalLM::share have it in common.
 struct Model {
@@ -66,6 +69,12 @@ struct CausalLM::Impl {
   at::Tensor forward(const PackedBatch& batch, KvCache* cache) const;
 };
 
+/// What CausalLM::from_pretrained makes, whatever the head. `adjust` sees what was loaded before weights are.
+std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOptions& options,
+                                          const std::function<void(const Checkpoint&, LoadedConfig&)>& adjust);
+
+/// Throws Error{usage} where the model's head is one over sequences.
+void check_vocabulary_head(const ModelConfig& config);
 /// Throws Error{range} for an id outside the vocabulary.
 void check_ids(const ModelConfig& config, std::span<const std::int64_t> ids);
 /// How many layers ScoreOptions::checkpointed_layers means; throws Error{range} where there are not so many.

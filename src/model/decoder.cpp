@@ -214,6 +214,16 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
   return logits;
 }
 
+at::Tensor Decoder::scores(const at::Tensor& hidden, const Arithmetic& arithmetic) const {
+  const Weight& weight = weights_.outside().weight(Role::score);
+  const at::Tensor no_bias;
+  const ModuleAdapters* adapters =
+      arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(-1, Role::score);
+  if (adapters == nullptr) return ops::linear_f32(hidden, weight.tensor(), no_bias, arithmetic.numerics);
+  return adapted_product_f32(hidden, {weight, no_bias}, *adapters,
+                             {.numerics = arithmetic.numerics, .dropout_key = arithmetic.dropout_key});
+}
+
 std::optional<ops::VocabularyHead> Decoder::vocabulary_head(const Arithmetic& arithmetic) const {
   if (arithmetic.numerics == Numerics::exact) return std::nullopt;
   const BaseModule base{weights_.lm_head_weight(), weights_.outside().bias(Role::lm_head)};

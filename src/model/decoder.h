@@ -78,6 +78,8 @@ class Decoder {
   /// Logits of such rows. In a training pass `first_row` says where they stand among all, which dropout depends on.
   at::Tensor logits(const at::Tensor& hidden, const Arithmetic& arithmetic = {},
                     std::optional<std::int64_t> first_row = {}) const;
+  /// Of a head over sequences, [rows, labels] in float32.
+  at::Tensor scores(const at::Tensor& hidden, const Arithmetic& arithmetic) const;
   /// The head that they are made by, for operations that never hold them all; none in exact numerics and where adapters
   /// do more than stand in its place.
   std::optional<ops::VocabularyHead> vocabulary_head(const Arithmetic& arithmetic) const;

@@ -136,6 +136,10 @@ void save_gguf(const Model& model, const std::string& path) {
                                                 : "GGUF files of this family are not built",
                 {.field = "architecture", .found = std::string(architecture.name)});
   }
+  if (model.config.sequence_head) {
+    throw Error(ErrorKind::unsupported, "GGUF files of heads over sequences are not built",
+                {.file = path, .field = "score.weight", .expected = "a folder"});
+  }
   const std::string name(architecture.gguf_names.front());
   check_graph(architecture.graph, model.config);
   ModelConfig config = model.config;

@@ -62,9 +62,10 @@ ModelConfig config_from_json(std::string_view config_json) {
 CausalLM CausalLM::from_config(const ModelConfig& config, const InitializationOptions& options) {
   return guarded([&] {
     check_config(config);
+    check_vocabulary_head(config);
     const Architecture& architecture = find_architecture(std::string_view(config.architecture));
     const at::ScalarType type = options.dtype == Dtype::automatic ? at::kFloat : to_scalar_type(options.dtype);
-    DecoderWeights weights(parameter_specs(architecture, config), config.layers.size(), config.tie_word_embeddings);
+    DecoderWeights weights(parameter_specs(architecture, config), config);
     std::uint32_t index = 0;
     for (const ParameterSpec& spec : weights.specs()) {
       const at::Tensor tensor =

@@ -125,6 +125,20 @@ bool is_head(const Architecture& architecture, std::string_view name) {
   return false;
 }
 
+// The vocabulary's head says nothing to a classifier, nor does its bias.
+bool is_left_behind(const LoadedConfig& loaded, std::string_view name, bool gguf) {
+  if (!loaded.config.sequence_head) return false;
+  if (gguf) return name == "output.weight" || name == "output.bias";
+  for (const WeightName& row : loaded.architecture->weights) {
+    if (row.role == Role::lm_head && (name.substr(0, name.rfind('.')) == row.hf_name)) return true;
+  }
+  return false;
+}
+
+bool is_fresh(const LoadedConfig& loaded, const ParameterSpec& spec) {
+  return spec.role == Role::score && loaded.fresh_head.defined();
+}
+
 // Whether the folder holds a head that is not the embedding matrix over again.
 bool has_own_head(const Checkpoint& checkpoint, const Architecture& architecture) {
   const TensorView* head = find_matrix(checkpoint, architecture, Role::lm_head);
@@ -177,12 +191,13 @@ TensorMatch match_tensors(const Checkpoint& checkpoint, const LoadedConfig& load
   TensorMatch match;
   for (const ParameterSpec& spec : specs) {
     match.found.push_back(finder.find(spec));
-    if (match.found.back().assembly != nullptr) continue;
+    if (match.found.back().assembly != nullptr || is_fresh(loaded, spec)) continue;
     for (std::string& name : finder.missing_names(spec)) match.missing.push_back(std::move(name));
   }
   for (const TensorView& view : checkpoint.tensors) {
     const bool known = finder.used(view.name) ||
                        (loaded.config.tie_word_embeddings && is_head(*loaded.architecture, view.name)) ||
+                       is_left_behind(loaded, view.name, gguf) ||
                        (gguf ? is_factor_tensor(view.name) : is_ignored(*loaded.architecture, view.name));
     if (!known) match.unused.push_back(view.name);
   }
@@ -219,8 +234,7 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
                  .field = "quantization_config",
                  .found = quantization->string_or("quant_method", "")});
   }
-  DecoderWeights weights(parameter_specs(*loaded.architecture, loaded.config), loaded.config.layers.size(),
-                         loaded.config.tie_word_embeddings);
+  DecoderWeights weights(parameter_specs(*loaded.architecture, loaded.config), loaded.config);
   const TensorMatch match = match_tensors(checkpoint, loaded, weights.specs());
   if (!match.missing.empty()) {
     throw Error(ErrorKind::format, "tensors are missing", {.file = checkpoint.path, .field = name_some(match.missing)});
@@ -230,6 +244,10 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
   for (std::size_t i = 0; i < weights.specs().size(); ++i) {
     const ParameterSpec& spec = weights.specs()[i];
     const FoundWeight& found = match.found[i];
+    if (found.assembly == nullptr) {
+      weights.weight(spec) = Weight::dense(spec.name, loaded.fresh_head.to(compute_type), false);
+      continue;
+    }
     StoredWeight stored{.shape = spec.shape,
                         .place = found.assembly->place,
                         .transposed = found.assembly->transposed && !is_bitsandbytes(found.views.front()->format),

@@ -14,6 +14,8 @@ namespace powerhouse {
 struct LoadedConfig {
   const Architecture* architecture;
   ModelConfig config;
+  /// Float32, in the place of a head over sequences that the checkpoint has not; undefined where it has one.
+  at::Tensor fresh_head{};
 };
 
 /// The config of a checkpoint, checked. Errors name the file.

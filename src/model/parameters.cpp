@@ -39,6 +39,7 @@ constexpr std::string_view gguf_name(Role role) {
     case Role::mlp_post_norm: return "blk.{}.post_ffw_norm";
     case Role::final_norm: return "output_norm";
     case Role::lm_head: return "output";
+    case Role::score: return "";
   }
   return "";
 }
@@ -268,6 +269,13 @@ class SpecBuilder {
   std::vector<ParameterSpec>& out_;
 };
 
+// All families call it so.
+ParameterSpec score_spec(std::int64_t labels, std::int64_t inputs) {
+  ParameterSpec spec{.role = Role::score, .name = "score.weight", .shape = {labels, inputs}};
+  spec.hf = {{.names = {spec.name}, .shape = spec.shape}};
+  return spec;
+}
+
 }  // namespace
 
 std::vector<ParameterSpec> parameter_specs(const Architecture& architecture, const ModelConfig& config) {
@@ -286,7 +294,11 @@ std::vector<ParameterSpec> parameter_specs(const Architecture& architecture, con
   }
   if (config.final_norm) outside.add(norm_slot(Role::final_norm, *config.final_norm, {hidden}));
   if (embedding != hidden) outside.add({Role::project_out, {embedding, hidden}});
-  outside.add({Role::lm_head, {config.vocab_size, embedding}, config.lm_head_bias, !config.tie_word_embeddings});
+  if (config.sequence_head) {
+    specs.push_back(score_spec(config.sequence_head->num_labels(), embedding));
+  } else {
+    outside.add({Role::lm_head, {config.vocab_size, embedding}, config.lm_head_bias, !config.tie_word_embeddings});
+  }
   return specs;
 }
 

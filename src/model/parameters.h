@@ -32,7 +32,7 @@ struct ParameterSpec {
   std::vector<Assembly> gguf;        // the same; empty where GGUF has no such tensor
 };
 
-/// All of them, in the order of the forward pass. A tied head is left out.
+/// All of them, in the order of the forward pass. A tied head is left out; of a classifier any head but its own.
 std::vector<ParameterSpec> parameter_specs(const Architecture& architecture, const ModelConfig& config);
 
 }  // namespace powerhouse

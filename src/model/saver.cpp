@@ -99,7 +99,7 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
   config.as_object()["torch_dtype"] = std::string(torch_dtype(model.type));
   if (model.config.bos_token_id) config.as_object()["bos_token_id"] = *model.config.bos_token_id;
   if (!model.config.eos_token_ids.empty()) config.as_object()["eos_token_id"] = id_list(model.config.eos_token_ids);
-  config.as_object()["pad_token_id"] = padding_of(model);
+  if (!model.config.sequence_head) config.as_object()["pad_token_id"] = padding_of(model);
 
   if (Json quantization = bitsandbytes_config(model); quantization.is_object()) {
     config.as_object()["quantization_config"] = std::move(quantization);

@@ -2,34 +2,20 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <cmath>
 
-#include "model/api_guard.h"
-#include "model/causal_lm_impl.h"
+#include "model/rows_of_batch.h"
 #include "model/target_rows.h"
 #include "ops/checkpoint.h"
 #include "ops/documents.h"
 #include "ops/linear_cross_entropy.h"
+#include "ops/log_probabilities.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
-
-void check_batch(const ModelConfig& config, const TokenBatch& batch) {
-  const std::size_t rows = batch.input_ids.size();
-  if (batch.position_ids.size() != rows || batch.targets.size() != rows || batch.cu_seqlens.empty() ||
-      batch.cu_seqlens.front() != 0 || batch.cu_seqlens.back() != batch.rows()) {
-    throw Error(ErrorKind::usage, "a batch whose parts differ in size", {.field = "batch"});
-  }
-  if (rows == 0) throw Error(ErrorKind::usage, "an empty batch", {.field = "batch"});
-  check_ids(config, batch.input_ids);
-  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-    if (batch.cu_seqlens[i + 1] > batch.cu_seqlens[i]) continue;
-    throw Error(ErrorKind::usage, "an empty document", {.field = "cu_seqlens"});
-  }
-  ops::check_prefixes(batch.cu_seqlens, batch.prefixes);
-}
 
 // Rows that have a target, and their targets.
 struct Targets {
@@ -46,12 +32,67 @@ struct Targets {
   }
 };
 
-PackedBatch packed(const TokenBatch& batch, const Targets& targets) {
+// Logits of this many bytes are held at once, and once more where gradients flow.
+constexpr std::int64_t kLogitsBytes = 64 << 20;
+
+// By logits of some rows at a time, which are made again in the backward pass: for heads that no fused operation knows.
+TokenScores by_logits(const std::shared_ptr<Model>& model, const Arithmetic& arithmetic, const at::Tensor& hidden,
+                      const Targets& targets, float temperature) {
+  const at::Tensor ids = index_tensor(targets.ids);
+  const std::int64_t step = std::max<std::int64_t>(1, kLogitsBytes / (4 * model->config.vocab_size));
+  std::vector<at::Tensor> parts;
+  for (std::int64_t first = 0; first < hidden.size(0); first += step) {
+    const std::int64_t count = std::min(step, hidden.size(0) - first);
+    const auto piece = [model, arithmetic, temperature, first,
+                        target = ids.narrow(0, first, count)](const at::Tensor& rows) {
+      const at::Tensor log_probs = ops::log_probabilities(model->decoder.logits(rows, arithmetic, first), temperature);
+      const at::Tensor detached = log_probs.detach();
+      const at::Tensor entropy = detached.exp().mul(detached).sum({-1}, /*keepdim=*/true).neg();
+      return concatenate({log_probs.gather(-1, target.unsqueeze(-1)), entropy}, 1);
+    };
+    parts.push_back(ops::checkpoint(piece, hidden.narrow(0, first, count)));
+  }
+  const at::Tensor all = concatenate(parts, 0);
+  return {.rows = index_tensor(targets.rows), .log_probs = all.select(1, 0), .entropy = all.detach().select(1, 1)};
+}
+
+// The head as one operation with cross entropy; nothing where it can't be.
+std::optional<ops::VocabularyHead> fused_head(const Decoder& decoder, const Arithmetic& arithmetic, float temperature) {
+  auto head = decoder.vocabulary_head(arithmetic);
+  if (!head || temperature == 1) return head;
+  if (head->softcap) return std::nullopt;  // the temperature comes behind it
+  head->logit_scale /= temperature;
+  return head;
+}
+
+void check_temperature(float temperature) {
+  if (temperature > 0 && std::isfinite(temperature)) return;
+  throw Error(ErrorKind::range, "must be above 0", {.field = "temperature", .found = std::to_string(temperature)});
+}
+
+}  // namespace
+
+void check_batch(const ModelConfig& config, const TokenBatch& batch) {
+  const std::size_t rows = batch.input_ids.size();
+  if (batch.position_ids.size() != rows || batch.targets.size() != rows || batch.cu_seqlens.empty() ||
+      batch.cu_seqlens.front() != 0 || batch.cu_seqlens.back() != batch.rows()) {
+    throw Error(ErrorKind::usage, "a batch whose parts differ in size", {.field = "batch"});
+  }
+  if (rows == 0) throw Error(ErrorKind::usage, "an empty batch", {.field = "batch"});
+  check_ids(config, batch.input_ids);
+  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
+    if (batch.cu_seqlens[i + 1] > batch.cu_seqlens[i]) continue;
+    throw Error(ErrorKind::usage, "an empty document", {.field = "cu_seqlens"});
+  }
+  ops::check_prefixes(batch.cu_seqlens, batch.prefixes);
+}
+
+PackedBatch packed(const TokenBatch& batch, std::vector<std::int64_t> rows) {
   PackedBatch out;
   out.ids = batch.input_ids;
   out.position_ids = batch.position_ids;
   out.cu_seqlens = batch.cu_seqlens;
-  out.logits_rows = targets.rows;
+  out.logits_rows = std::move(rows);
   out.prefixes = batch.prefixes;
   for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
     const std::int64_t before = ops::prefix_rows(batch.cu_seqlens, batch.prefixes, i).count;
@@ -62,7 +103,6 @@ PackedBatch packed(const TokenBatch& batch, const Targets& targets) {
   return out;
 }
 
-// Keys that several documents see can't be turned for each of them.
 void check_rope_of_prefixes(const ModelConfig& config, const PackedBatch& batch) {
   for (const Block& block : config.layers) {
     if (block.position != PositionKind::rope || !ops::depends_on_length(block.rope)) continue;
@@ -83,51 +123,6 @@ TrainingPass training_pass(const std::shared_ptr<Model>& model, const ScoreOptio
           .owner = model};
 }
 
-// Logits of this many bytes are held at once, and once more where gradients flow.
-constexpr std::int64_t kLogitsBytes = 64 << 20;
-
-// By logits of some rows at a time, which are made again in the backward pass: for heads that no fused operation knows.
-TokenScores by_logits(const std::shared_ptr<Model>& model, const Arithmetic& arithmetic, const at::Tensor& hidden,
-                      const Targets& targets) {
-  const at::Tensor ids = index_tensor(targets.ids);
-  const std::int64_t step = std::max<std::int64_t>(1, kLogitsBytes / (4 * model->config.vocab_size));
-  std::vector<at::Tensor> parts;
-  for (std::int64_t first = 0; first < hidden.size(0); first += step) {
-    const std::int64_t count = std::min(step, hidden.size(0) - first);
-    const auto piece = [model, arithmetic, first, target = ids.narrow(0, first, count)](const at::Tensor& rows) {
-      const at::Tensor log_probs = model->decoder.logits(rows, arithmetic, first).log_softmax(-1);
-      const at::Tensor detached = log_probs.detach();
-      const at::Tensor entropy = detached.exp().mul(detached).sum({-1}, /*keepdim=*/true).neg();
-      return concatenate({log_probs.gather(-1, target.unsqueeze(-1)), entropy}, 1);
-    };
-    parts.push_back(ops::checkpoint(piece, hidden.narrow(0, first, count)));
-  }
-  const at::Tensor all = concatenate(parts, 0);
-  return {.rows = index_tensor(targets.rows), .log_probs = all.select(1, 0), .entropy = all.detach().select(1, 1)};
-}
-
-// op(hidden states of the rows that have a target, targets, how the head computes)
-template <typename Impl, typename Op>
-auto with_hidden(const Impl& impl, const TokenBatch& batch, const ScoreOptions& options, Op op) {
-  const Targets targets(impl.model->config, batch);
-  const ModelGate::Reading reading_hooks(impl.gate);
-  const ModelGate::Reading reading_model(impl.model->gate);
-  PackedBatch rows = packed(batch, targets);
-  if (impl.virtual_tokens() > 0) rows = with_virtual_tokens(rows, *impl.adapters);
-  for (const std::int64_t length : rows.rope_lengths) {
-    check_length(impl.model->config, length, impl.virtual_tokens());
-  }
-  check_rope_of_prefixes(impl.model->config, rows);
-  return guarded([&] {
-    Arithmetic arithmetic = impl.arithmetic();
-    arithmetic.dropout_key = options.dropout_key;
-    return op(impl.model->decoder.hidden_states(rows, impl.hooks, arithmetic, training_pass(impl.model, options)),
-              targets, arithmetic);
-  });
-}
-
-}  // namespace
-
 std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpointed_layers) {
   const auto layers = static_cast<std::int64_t>(config.layers.size());
   if (checkpointed_layers < -1 || checkpointed_layers > layers) {
@@ -140,46 +135,52 @@ std::int64_t checkpointed_count(const ModelConfig& config, std::int64_t checkpoi
 }
 
 TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options) const {
+  check_vocabulary_head(config());
+  check_temperature(options.temperature);
   check_batch(config(), batch);
-  return with_hidden(
-      *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
-        const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
-        if (!head) return by_logits(impl_->model, arithmetic, hidden, targets);
-        const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
-        return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
-      });
+  const Targets targets(config(), batch);
+  return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
+    const auto head = fused_head(impl_->model->decoder, arithmetic, options.temperature);
+    if (!head) return by_logits(impl_->model, arithmetic, hidden, targets, options.temperature);
+    const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
+    return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
+  });
 }
 
 TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const ScoreOptions& options) const {
   if (!(normalizer > 0)) {
     throw Error(ErrorKind::range, "must be above 0", {.field = "normalizer", .found = std::to_string(normalizer)});
   }
+  check_vocabulary_head(config());
+  check_temperature(options.temperature);
   check_batch(config(), batch);
-  return with_hidden(
-      *impl_, batch, options, [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
-        const auto head = impl_->model->decoder.vocabulary_head(arithmetic);
-        if (!head) {
-          const TokenScores scores = by_logits(impl_->model, arithmetic, hidden, targets);
-          return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
-                           .log_probs = scores.log_probs.detach(),
-                           .entropy = scores.entropy};
-        }
-        const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
-        const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
-        return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
-      });
+  const Targets targets(config(), batch);
+  return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
+    const auto head = fused_head(impl_->model->decoder, arithmetic, options.temperature);
+    if (!head) {
+      const TokenScores scores = by_logits(impl_->model, arithmetic, hidden, targets, options.temperature);
+      return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
+                       .log_probs = scores.log_probs.detach(),
+                       .entropy = scores.entropy};
+    }
+    const at::Tensor weights = empty_tensor({hidden.size(0)}, at::kFloat).fill_(1.0 / normalizer);
+    const auto found = ops::linear_cross_entropy(hidden, *head, index_tensor(targets.ids), weights);
+    return TokenLoss{.loss = found.loss, .log_probs = found.rows.log_probs, .entropy = found.rows.entropy};
+  });
 }
 
 TargetRows target_rows(const CausalLM& model, const TokenBatch& batch, const ScoreOptions& options) {
+  const CausalLM::Impl& impl = model.impl();
+  check_vocabulary_head(model.config());
   check_batch(model.config(), batch);
-  return with_hidden(model.impl(), batch, options,
-                     [&](const at::Tensor& hidden, const Targets& targets, const Arithmetic& arithmetic) {
-                       return TargetRows{.hidden = hidden,
-                                         .rows = targets.rows,
-                                         .ids = targets.ids,
-                                         .head = model.impl().model->decoder.vocabulary_head(arithmetic),
-                                         .arithmetic = arithmetic};
-                     });
+  const Targets targets(model.config(), batch);
+  return with_hidden(impl, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
+    return TargetRows{.hidden = hidden,
+                      .rows = targets.rows,
+                      .ids = targets.ids,
+                      .head = impl.model->decoder.vocabulary_head(arithmetic),
+                      .arithmetic = arithmetic};
+  });
 }
 
 std::vector<std::pair<std::string, at::Tensor>> CausalLM::trainable_parameters() const {

@@ -208,6 +208,7 @@ at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const 
 }
 
 Session::Session(const CausalLM& model, const SessionOptions& options) {
+  check_vocabulary_head(model.config());
   if (options.page_tokens < 1 || options.page_tokens > 4096) {
     throw Error(ErrorKind::range, "page size out of range",
                 {.field = "page_tokens", .expected = "1 to 4096", .found = std::to_string(options.page_tokens)});

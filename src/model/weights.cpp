@@ -4,8 +4,10 @@
 
 namespace powerhouse {
 
-DecoderWeights::DecoderWeights(std::vector<ParameterSpec> specs, std::size_t layers, bool tied_head)
-    : specs_(std::move(specs)), layers_(layers), tied_head_(tied_head) {}
+DecoderWeights::DecoderWeights(std::vector<ParameterSpec> specs, const ModelConfig& config)
+    : specs_(std::move(specs)),
+      layers_(config.layers.size()),
+      tied_head_(config.tie_word_embeddings && !config.sequence_head) {}
 
 Weight& DecoderWeights::weight(const ParameterSpec& spec) {
   LayerWeights& holder = spec.layer < 0 ? outside_ : layers_[static_cast<std::size_t>(spec.layer)];

@@ -7,6 +7,7 @@
 
 #include "model/parameters.h"
 #include "ops/weight.h"
+#include "powerhouse/model_config.h"
 
 namespace powerhouse {
 
@@ -28,7 +29,7 @@ class LayerWeights {
 
 class DecoderWeights {
  public:
-  explicit DecoderWeights(std::vector<ParameterSpec> specs, std::size_t layers, bool tied_head);
+  DecoderWeights(std::vector<ParameterSpec> specs, const ModelConfig& config);
 
   /// What stands outside layers.
   const LayerWeights& outside() const { return outside_; }

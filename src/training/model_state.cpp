@@ -10,6 +10,7 @@
 #include "model/model_fingerprint.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/error.h"
+#include "powerhouse/sequence_classifier.h"
 #include "powerhouse/tensor_file.h"
 #include "support/mapped_file.h"
 
@@ -30,6 +31,14 @@ void copy_into(const std::string& name, at::Tensor target, const at::Tensor& sou
 // Where an adapter lies in a folder of several.
 std::string folder_of(const std::string& folder, const std::vector<std::string>& adapters, const std::string& name) {
   return name == adapters.front() ? folder : folder + "/" + name;
+}
+
+// A whole model, with the head that `model` has.
+CausalLM saved_like(const CausalLM& model, const std::string& folder) {
+  const LoadOptions options{.dtype = model.dtype()};
+  if (!model.config().sequence_head) return CausalLM::from_pretrained(folder, options);
+  SequenceClassifier saved = SequenceClassifier::from_pretrained(folder, options);
+  return std::move(saved.model());
 }
 
 }  // namespace
@@ -62,7 +71,7 @@ void restore_weights(CausalLM& model, const std::string& folder) {
     const std::vector<NamedTensor> parameters = model.trainable_parameters();
     const std::string file = folder + kTrainable;
     if (!may_exist(file)) {
-      const CausalLM saved = CausalLM::from_pretrained(folder, {.dtype = model.dtype()});
+      const CausalLM saved = saved_like(model, folder);
       for (const auto& [name, tensor] : parameters) copy_into(name, tensor, saved.parameter(name), folder);
       return;
     }

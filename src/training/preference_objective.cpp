@@ -12,37 +12,13 @@
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "training/data/row_loader.h"
+#include "training/metric_means.h"
 #include "training/preference_method.h"
 #include "training/reference_model.h"
 #include "training/reference_table.h"
 
 namespace powerhouse {
 namespace {
-
-// A metric that a batch has no value of counts nowhere.
-class MetricMeans {
- public:
-  void add(const Metrics& metrics, double weight) {
-    for (const auto& [name, value] : metrics) {
-      auto found = std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.name == name; });
-      if (found == sums_.end()) found = sums_.insert(sums_.end(), {name, 0, 0});
-      found->sum += weight * value;
-      found->weight += weight;
-    }
-  }
-  Metrics means() const {
-    Metrics out;
-    for (const Sum& sum : sums_) out.emplace_back(sum.name, sum.sum / sum.weight);
-    return out;
-  }
-
- private:
-  struct Sum {
-    std::string name;
-    double sum = 0, weight = 0;
-  };
-  std::vector<Sum> sums_;
-};
 
 // Where the length of a sequence turns all of its keys, two continuations see different prompts.
 bool may_share_prompts(const ModelConfig& config) {

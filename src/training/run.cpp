@@ -80,10 +80,15 @@ RunData<Data> open_data(const TrainingRun& run, const Tokenizer& tokenizer, cons
 }
 
 template <typename Data>
-CausalLM open_model(const TrainingRun& run, const Tokenizer& tokenizer, const RunData<Data>& data) {
-  CausalLM model = run_model(run, tokenizer);
+void check_lengths(const TrainingRun& run, const CausalLM& model, const RunData<Data>& data) {
   check_length(run, model, data.train.report());
   if (data.validation) check_length(run, model, data.validation->report());
+}
+
+template <typename Data>
+CausalLM open_model(const TrainingRun& run, const Tokenizer& tokenizer, const RunData<Data>& data) {
+  CausalLM model = run_model(run, tokenizer);
+  check_lengths(run, model, data);
   return model;
 }
 
@@ -117,11 +122,21 @@ TrainingResult distil(const TrainingRun& run, const TrainingOptions& options, st
   return finished(run, model, trainer.train(std::move(stop)));
 }
 
+TrainingResult train_reward_model(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
+  const Tokenizer tokenizer = run_tokenizer(run);
+  const auto data = open_data<PreferenceDataset>(run, tokenizer, preference_dataset_options(run));
+  SequenceClassifier model = run_reward_model(run, tokenizer);
+  check_lengths(run, model.model(), data);
+  Trainer trainer(model, data.train, data.validation, reward_options(run), options);
+  return finished(run, model.model(), trainer.train(std::move(stop)));
+}
+
 }  // namespace
 
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   const TrainingOptions options = training_options(run);
   if (run.rl == "distill") return distil(run, options, std::move(stop));
+  if (run.rl == "reward") return train_reward_model(run, options, std::move(stop));
   if (!run.rl.empty()) return train_on_preferences(run, options, std::move(stop));
   const Tokenizer tokenizer = run_tokenizer(run);
   const auto data = open_data<Dataset>(run, tokenizer, dataset_options(run));

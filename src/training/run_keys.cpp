@@ -191,15 +191,15 @@ void read_resume(R& run, const YamlValue& value, const std::string& field) {
 }
 
 void read_rl(R& run, const YamlValue& value, const std::string& field) {
-  constexpr std::array methods{"dpo", "ipo", "orpo", "kto", "cpo", "simpo", "distill"};
-  constexpr std::array absent{"grpo", "gdpo", "rloo", "ppo", "ebft", "reward"};
+  constexpr std::array methods{"dpo", "ipo", "orpo", "kto", "cpo", "simpo", "reward", "distill"};
+  constexpr std::array absent{"grpo", "gdpo", "rloo", "ppo", "ebft"};
   if (value.is_null()) return;
   const std::string& name = yaml_string(value, field);
   if (std::find(absent.begin(), absent.end(), name) != absent.end()) {
     throw Error(ErrorKind::unsupported, "not built", {.file = value.place, .field = field, .found = name});
   }
   if (std::find(methods.begin(), methods.end(), name) == methods.end()) {
-    throw wrong_value(value, field, "one of dpo, ipo, orpo, kto, cpo, simpo, distill");
+    throw wrong_value(value, field, "one of dpo, ipo, orpo, kto, cpo, simpo, reward, distill");
   }
   run.rl = name;
 }
@@ -261,7 +261,7 @@ const auto& table() {
       RunKey{"pad_to_sequence_len", &R::pad_to_sequence_len, "no padding exists here, so this changes nothing"},
       RunKey{"train_on_inputs", &R::train_on_inputs, "prompts are targets too"},
       RunKey{"rl", KeyReader{read_rl},
-             "train on preferences by this method: dpo, ipo, orpo, kto, cpo or simpo; or distill"},
+             "train on preferences by this method: dpo, ipo, orpo, kto, cpo, simpo or reward; or distill"},
       RunKey{"rl_beta", &R::rl_beta, "the method's beta; also `beta`; default: 0.1, of distill 1"},
       RunKey{"loss_type", &R::loss_type,
              "of dpo (one, or a list that is added up), kto and cpo: docs/alignment.md has them all"},
@@ -276,6 +276,8 @@ const auto& table() {
       RunKey{"undesirable_weight", &R::undesirable_weight, "kto: of the others'"},
       RunKey{"cpo_alpha", &R::cpo_alpha, "cpo, simpo: weight of the chosen completions' likelihood; of simpo 0"},
       RunKey{"simpo_gamma", &R::simpo_gamma, "simpo: margin between the two"},
+      RunKey{"center_rewards_coefficient", &R::center_rewards_coefficient,
+             "reward: adds this times the mean of (chosen + rejected)^2, so that rewards stay around 0; TRL: 0.01"},
       RunKey{"truncation_mode", &R::truncation_mode, "of preferences over sequence_len", 0, kNone,
              "keep_start|keep_end"},
       RunKey{"ref_model", &R::ref_model, "dpo, kto: a model to compare with (not Axolotl's); default: the base"},

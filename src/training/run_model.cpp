@@ -6,6 +6,7 @@
 
 #include "formats/checkpoint.h"
 #include "model/causal_lm_impl.h"
+#include "model/loader.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
@@ -64,6 +65,28 @@ LoraConfig lora_config(const TrainingRun& run) {
   return config;
 }
 
+void make_trainable(CausalLM& model, const TrainingRun& run) {
+  if (run.adapter.empty()) {
+    model.set_requires_grad(true);
+    if (!run.unfrozen_parameters.empty()) train_only(model, run.unfrozen_parameters);
+  } else if (!run.lora_model_dir.empty()) {
+    model.load_adapter(run.lora_model_dir, kAdapter, true);
+  } else {
+    model.add_adapter(kAdapter, lora_config(run));
+  }
+}
+
+// The config follows the tokenizer, as Axolotl has it, and both are saved so.
+void take_special_tokens(Model& model, const TrainingRun& run, const Tokenizer& tokenizer) {
+  for (const auto& [role, token] : run.special_tokens) {
+    const std::int64_t id = tokenizer.token_to_id(token).value();
+    model.role_tokens.push_back({role, token, id});
+    if (role == "eos_token") model.config.eos_token_ids = {id};
+    if (role == "bos_token") model.config.bos_token_id = id;
+    if (role == "pad_token" && model.config.sequence_head) model.config.sequence_head->pad_token_id = id;
+  }
+}
+
 }  // namespace
 
 Tokenizer run_tokenizer(const TrainingRun& run) {
@@ -78,31 +101,21 @@ std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& mo
   return reference;
 }
 
-namespace {
-
-// The config follows the tokenizer, as Axolotl has it, and both are saved so.
-void take_special_tokens(Model& model, const TrainingRun& run, const Tokenizer& tokenizer) {
-  for (const auto& [role, token] : run.special_tokens) {
-    const std::int64_t id = tokenizer.token_to_id(token).value();
-    model.role_tokens.push_back({role, token, id});
-    if (role == "eos_token") model.config.eos_token_ids = {id};
-    if (role == "bos_token") model.config.bos_token_id = id;
-  }
-}
-
-}  // namespace
-
 CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer) {
   CausalLM model = CausalLM::from_pretrained(run.base_model, load_options(run));
   take_special_tokens(*model.impl().model, run, tokenizer);
-  if (run.adapter.empty()) {
-    model.set_requires_grad(true);
-    if (!run.unfrozen_parameters.empty()) train_only(model, run.unfrozen_parameters);
-  } else if (!run.lora_model_dir.empty()) {
-    model.load_adapter(run.lora_model_dir, kAdapter, true);
-  } else {
-    model.add_adapter(kAdapter, lora_config(run));
-  }
+  make_trainable(model, run);
+  return model;
+}
+
+SequenceClassifier run_reward_model(const TrainingRun& run, const Tokenizer& tokenizer) {
+  const bool has_head = load_config(open_checkpoint(run.base_model, false)).config.sequence_head.has_value();
+  const auto padding = tokenizer.pad_token_id() ? tokenizer.pad_token_id() : tokenizer.eos_token_id();  // as in TRL
+  const SequenceHeadOptions fresh{.pad_token_id = padding, .seed = run.seed};
+  SequenceClassifier model = has_head ? SequenceClassifier::from_pretrained(run.base_model, load_options(run))
+                                      : SequenceClassifier::from_causal_lm(run.base_model, fresh, load_options(run));
+  take_special_tokens(*model.model().impl().model, run, tokenizer);
+  make_trainable(model.model(), run);
   return model;
 }
 

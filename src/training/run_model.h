@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "powerhouse/causal_lm.h"
+#include "powerhouse/sequence_classifier.h"
 #include "powerhouse/tokenizer.h"
 #include "powerhouse/training_run.h"
 
@@ -19,5 +20,8 @@ std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& mo
 /// With its adapter, new or saved, or with all (or the unfrozen) parameters requiring gradients. Its config names the
 /// run's special tokens, and what is saved has a tokenizer that does.
 CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer);
+
+/// The same with a head of one number: the base's own, or a fresh one. Padding is the tokenizer's, else its EOS.
+SequenceClassifier run_reward_model(const TrainingRun& run, const Tokenizer& tokenizer);
 
 }  // namespace powerhouse

@@ -12,6 +12,7 @@ namespace {
 constexpr double kAdapterRate = 2e-4, kFullRate = 2e-5;
 // Of preferences: TRL's, and ten times as much for adapters.
 constexpr double kPreferenceAdapterRate = 1e-5, kPreferenceRate = 1e-6;
+constexpr double kRewardRate = 1e-4;  // TRL's
 // Axolotl's warm-up where none is asked for.
 constexpr double kWarmup = 0.03;
 constexpr std::int64_t kMostWarmup = 100;
@@ -20,6 +21,7 @@ constexpr double kSaveSteps = 500;
 
 double default_rate(const TrainingRun& run) {
   if (run.rl.empty() || run.rl == "distill") return run.adapter.empty() ? kFullRate : kAdapterRate;
+  if (run.rl == "reward") return kRewardRate;
   return run.adapter.empty() ? kPreferenceRate : kPreferenceAdapterRate;
 }
 

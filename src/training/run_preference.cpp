@@ -40,6 +40,7 @@ std::vector<MethodKey> method_keys(const TrainingRun& run) {
           {"undesirable_weight", "kto", given(run.undesirable_weight)},
           {"cpo_alpha", "cpo|simpo", given(run.cpo_alpha)},
           {"simpo_gamma", "cpo|simpo", given(run.simpo_gamma)},
+          {"center_rewards_coefficient", "reward", given(run.center_rewards_coefficient)},
           {"truncation_mode", kAll, run.truncation_mode != "keep_start"},
           {"ref_model", kReference, given(run.ref_model)},
           {"precompute_ref_log_probs", kReference, given(run.precompute_ref_log_probs)},
@@ -47,7 +48,7 @@ std::vector<MethodKey> method_keys(const TrainingRun& run) {
           {"sync_ref_model", kReference, given(run.sync_ref_model)},
           {"ref_model_mixup_alpha", kReference, given(run.ref_model_mixup_alpha)},
           {"ref_model_sync_steps", kReference, given(run.ref_model_sync_steps)},
-          {"disable_dropout", kAll, !run.disable_dropout}};
+          {"disable_dropout", "dpo|ipo|orpo|kto|cpo|simpo|reward", !run.disable_dropout}};
 }
 
 bool has_word(std::string_view words, std::string_view word) {
@@ -155,7 +156,11 @@ void check_preference(const TrainingRun& run, const std::string& origin) {
   if (run.rl.empty() || run.rl == "distill") return;
   checks.together();
   try {
-    std::visit([](const auto& own) { check(own); }, preference_options(run));
+    if (run.rl == "reward") {
+      check(reward_options(run));
+    } else {
+      std::visit([](const auto& own) { check(own); }, preference_options(run));
+    }
   } catch (const Error& error) {
     const ErrorKind kind = error.kind() == ErrorKind::unsupported ? error.kind() : ErrorKind::format;
     throw Error(kind, error.message(),
@@ -170,6 +175,10 @@ PreferenceOptions preference_options(const TrainingRun& run) {
   return dpo_options(run);
 }
 
+RewardOptions reward_options(const TrainingRun& run) {
+  return {.center_rewards_coefficient = run.center_rewards_coefficient, .disable_dropout = run.disable_dropout};
+}
+
 AlignmentOptions alignment_options(const TrainingRun& run) {
   AlignmentOptions alignment{.precompute_ref_log_probs = run.precompute_ref_log_probs,
                              .precompute_ref_batch_size = run.precompute_ref_batch_size,
@@ -182,7 +191,9 @@ AlignmentOptions alignment_options(const TrainingRun& run) {
 
 PreferenceDatasetOptions preference_dataset_options(const TrainingRun& run) {
   return {.max_length = run.sequence_len,
-          .truncation_mode = run.truncation_mode == "keep_end" ? TruncationMode::keep_end : TruncationMode::keep_start,
+          .truncation_mode = run.rl == "reward"                  ? TruncationMode::drop
+                             : run.truncation_mode == "keep_end" ? TruncationMode::keep_end
+                                                                 : TruncationMode::keep_start,
           .unpaired = run.rl == "kto",
           .chat_template = chat_template_source(run.chat_template, run.chat_template_jinja),
           .val_set_size = run.val_set_size,

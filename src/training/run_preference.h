@@ -13,6 +13,7 @@ namespace powerhouse {
 void check_preference(const TrainingRun& run, const std::string& origin);
 
 PreferenceOptions preference_options(const TrainingRun& run);
+RewardOptions reward_options(const TrainingRun& run);
 /// Without the reference model.
 AlignmentOptions alignment_options(const TrainingRun& run);
 PreferenceDatasetOptions preference_dataset_options(const TrainingRun& run);

@@ -8,6 +8,7 @@
 #include "powerhouse/pooled_tensors.h"
 #include "training/distillation_objective.h"
 #include "training/next_token_objective.h"
+#include "training/online_objective.h"
 #include "training/preference_objective.h"
 #include "training/trainer_impl.h"
 
@@ -102,6 +103,19 @@ Trainer::Trainer(CausalLM& student, Teacher teacher, Dataset train, std::optiona
   auto objective = make_distillation_objective(student, std::move(teacher), std::move(train), std::move(validation),
                                                std::move(method), options);
   impl_ = Impl::make(student, std::move(objective), std::move(options), std::move(callbacks));
+}
+
+Trainer::Trainer(CausalLM& model, const PromptDataset& data, OnlineMethod method, std::vector<RewardFunction> rewards,
+                 OnlineOptions online, TrainingOptions options, TrainingCallbacks callbacks)
+    : Trainer(model, data.train(), data.validation(), std::move(method), std::move(rewards), std::move(online),
+              std::move(options), std::move(callbacks)) {}
+
+Trainer::Trainer(CausalLM& model, PromptDataset train, std::optional<PromptDataset> validation, OnlineMethod method,
+                 std::vector<RewardFunction> rewards, OnlineOptions online, TrainingOptions options,
+                 TrainingCallbacks callbacks) {
+  auto objective = make_online_objective(model, std::move(train), std::move(validation), method, std::move(rewards),
+                                         online, options);
+  impl_ = Impl::make(model, std::move(objective), std::move(options), std::move(callbacks));
 }
 
 Trainer::Trainer(Trainer&&) noexcept = default;

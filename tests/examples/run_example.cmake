@@ -8,11 +8,14 @@ file(REMOVE_RECURSE ${SCRATCH})
 file(MAKE_DIRECTORY ${SCRATCH})
 file(WRITE ${SCRATCH}/example_input.txt "What is the capital of France?\n")
 set(rows "")
+set(pairs "")
 foreach(number RANGE 1 20)
   math(EXPR sum "${number} + ${number}")
   string(APPEND rows "{\"prompt\": \"What is ${number} plus ${number}?\", \"completion\": \"${sum}\"}\n")
+  string(APPEND pairs "{\"prompt\": \"What is ${number} plus ${number}?\", \"chosen\": \" ${sum}\", \"rejected\": \" blue\"}\n")
 endforeach()
 file(WRITE ${SCRATCH}/questions.jsonl "${rows}")
+file(WRITE ${SCRATCH}/pairs.jsonl "${pairs}")
 list(REMOVE_AT ARGUMENTS 0) # what is expected
 execute_process(COMMAND ${PROGRAM} $ENV{POWERHOUSE_TEST_MODEL} ${ARGUMENTS}
   WORKING_DIRECTORY ${SCRATCH} INPUT_FILE ${SCRATCH}/example_input.txt

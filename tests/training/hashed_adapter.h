@@ -36,7 +36,7 @@ inline void fill_with_hashes(const CausalLM& model, const Json& sorted_names) {
     ASSERT_EQ(tensors[t].first, names[t].as_string());
     const at::Tensor values = tensors[t].second.detach();  // the same memory
     ASSERT_TRUE(values.is_contiguous());
-    const float bound = tensors[t].first.find("lora_A") != std::string::npos ? 0x1p-5f : 0x1p-7f;
+    const float bound = tensors[t].first.find("lora_B") != std::string::npos ? 0x1p-7f : 0x1p-5f;
     float* data = values.data_ptr<float>();
     for (std::int64_t i = 0; i < values.numel(); ++i) {
       data[i] = hashed(static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(i), bound);

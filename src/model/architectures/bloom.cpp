@@ -62,6 +62,7 @@ const Architecture kBloom = {
     .hf = hf,
     .gguf = gguf,
     .weights = kWeights,
+    .hf_classifier = "BloomForSequenceClassification",
 };
 
 }  // namespace powerhouse

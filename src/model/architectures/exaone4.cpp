@@ -63,6 +63,7 @@ const Architecture kExaone4 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.heads_fill_hidden = true},
+    .hf_classifier = "Exaone4ForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -125,6 +125,7 @@ const Architecture kFalcon = {
     .gguf = gguf,
     .weights = kWeights,
     .graph = {.qkv_bias = Demand::no, .output_bias = Demand::no, .mlp_bias = Demand::no},
+    .hf_classifier = "FalconForSequenceClassification",
 };
 
 }  // namespace powerhouse

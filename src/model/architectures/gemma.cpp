@@ -60,6 +60,7 @@ const Architecture kGemma = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no, .tied_head = Demand::yes},
+    .hf_classifier = "GemmaForSequenceClassification",
 };
 
 }  // namespace powerhouse

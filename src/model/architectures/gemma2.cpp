@@ -76,6 +76,7 @@ const Architecture kGemma2 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no, .tied_head = Demand::yes},
+    .hf_classifier = "Gemma2ForSequenceClassification",
 };
 
 }  // namespace powerhouse

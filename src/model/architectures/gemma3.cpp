@@ -91,6 +91,7 @@ const Architecture kGemma3 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no},
+    .hf_classifier = "Gemma3TextForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -42,6 +42,7 @@ const Architecture kGlm = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "GlmForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -45,6 +45,7 @@ const Architecture kGlm4 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no},
+    .hf_classifier = "Glm4ForSequenceClassification",
 };
 
 }  // namespace powerhouse

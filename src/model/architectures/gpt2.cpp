@@ -53,6 +53,7 @@ const Architecture kGpt2 = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .hf_classifier = "GPT2ForSequenceClassification",
 };
 
 }  // namespace powerhouse

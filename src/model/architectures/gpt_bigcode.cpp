@@ -60,6 +60,7 @@ const Architecture kGptBigCode = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .hf_classifier = "GPTBigCodeForSequenceClassification",
 };
 
 }  // namespace powerhouse

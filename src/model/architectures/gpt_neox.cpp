@@ -68,6 +68,7 @@ const Architecture kGptNeoX = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.qkv_bias = Demand::yes, .output_bias = Demand::yes, .tied_head = Demand::no},
+    .hf_classifier = "GPTNeoXForSequenceClassification",
 };
 
 }  // namespace powerhouse

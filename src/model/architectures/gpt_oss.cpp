@@ -108,6 +108,7 @@ const Architecture kGptOss = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::yes, .tied_head = Demand::no},
+    .hf_classifier = "GptOssForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -51,6 +51,7 @@ const Architecture kGptJ = {
     .gguf = nullptr,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .hf_classifier = "GPTJForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -76,6 +76,7 @@ const Architecture kHunYuanDense = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no},
+    .hf_classifier = "HunYuanDenseV1ForSequenceClassification",
 };
 
 }  // namespace powerhouse

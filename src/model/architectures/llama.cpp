@@ -51,6 +51,7 @@ const Architecture kLlama = {
     .gguf = gguf,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .hf_classifier = "LlamaForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -54,6 +54,7 @@ const Architecture kMistral = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .claims = claims,
+    .hf_classifier = "MistralForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -75,6 +75,7 @@ const Architecture kMixtral = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .claims = claims,
+    .hf_classifier = "MixtralForSequenceClassification",
 };
 
 }  // namespace powerhouse

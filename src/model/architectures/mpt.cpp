@@ -94,6 +94,7 @@ const Architecture kMpt = {
     .hf = hf,
     .gguf = gguf,
     .weights = kWeights,
+    .hf_classifier = "MptForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -57,6 +57,7 @@ const Architecture kNemotron = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.tied_head = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "NemotronForSequenceClassification",
 };
 
 }  // namespace powerhouse

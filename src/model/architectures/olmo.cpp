@@ -55,6 +55,7 @@ const Architecture kOlmo = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "OlmoForSequenceClassification",
 };
 
 }  // namespace powerhouse

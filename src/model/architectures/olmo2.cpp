@@ -54,6 +54,7 @@ const Architecture kOlmo2 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "Olmo2ForSequenceClassification",
 };
 
 }  // namespace powerhouse

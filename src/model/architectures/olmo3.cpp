@@ -67,6 +67,7 @@ const Architecture kOlmo3 = {
     .ignored_hf = kIgnored,
     .claims = claims,
     .graph = {.output_bias = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "Olmo3ForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -73,6 +73,7 @@ const Architecture kOpt = {
     .hf = hf,
     .gguf = nullptr,
     .weights = kWeights,
+    .hf_classifier = "OPTForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -57,6 +57,7 @@ const Architecture kPersimmon = {
     .gguf = nullptr,
     .weights = kWeights,
     .ignored_hf = kIgnored,
+    .hf_classifier = "PersimmonForSequenceClassification",
 };
 
 }  // namespace powerhouse

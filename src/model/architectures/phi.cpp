@@ -59,6 +59,7 @@ const Architecture kPhi = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.tied_head = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "PhiForSequenceClassification",
 };
 
 }  // namespace powerhouse

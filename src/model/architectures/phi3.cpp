@@ -52,6 +52,7 @@ const Architecture kPhi3 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.heads_fill_hidden = true},
+    .hf_classifier = "Phi3ForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -47,6 +47,7 @@ const Architecture kQwen2 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.heads_fill_hidden = true},
+    .hf_classifier = "Qwen2ForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -78,6 +78,7 @@ const Architecture kQwen2Moe = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.tied_head = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "Qwen2MoeForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -57,6 +57,7 @@ const Architecture kQwen3 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no},
+    .hf_classifier = "Qwen3ForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -85,6 +85,7 @@ const Architecture kQwen3Moe = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no},
+    .hf_classifier = "Qwen3MoeForSequenceClassification",
 };
 
 }  // namespace powerhouse

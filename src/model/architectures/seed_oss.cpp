@@ -48,6 +48,7 @@ const Architecture kSeedOss = {
     .gguf = gguf,
     .weights = kWeights,
     .graph = {.output_bias = Demand::no, .mlp_bias = Demand::no},
+    .hf_classifier = "SeedOssForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -79,6 +79,7 @@ const Architecture kSmolLm3 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no, .mlp_bias = Demand::no},
+    .hf_classifier = "SmolLM3ForSequenceClassification",
 };
 
 }  // namespace powerhouse

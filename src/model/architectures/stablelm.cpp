@@ -80,6 +80,7 @@ const Architecture kStableLm = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::no, .tied_head = Demand::no, .heads_fill_hidden = true},
+    .hf_classifier = "StableLmForSequenceClassification",
 };
 
 }  // namespace powerhouse

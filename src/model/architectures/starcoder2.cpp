@@ -57,6 +57,7 @@ const Architecture kStarCoder2 = {
     .weights = kWeights,
     .ignored_hf = kIgnored,
     .graph = {.output_bias = Demand::yes, .mlp_bias = Demand::yes, .heads_fill_hidden = true},
+    .hf_classifier = "Starcoder2ForSequenceClassification",
 };
 
 }  // namespace powerhouse

@@ -160,6 +160,8 @@ void PreferenceCorpus::judge(std::int64_t row, const Scanned& scanned) {
   for (const auto& completion : ids.completions) {
     const PreferenceSequence sequence = cut_sequence(ids.prompt, completion, options_);
     const std::size_t whole = ids.prompt.size() + completion.size();
+    const bool fits = options_.max_length <= 0 || static_cast<std::int64_t>(whole) <= options_.max_length;
+    if (!fits && options_.truncation_mode == TruncationMode::drop) problems.add(RowProblem::too_long);
     facts.length = std::max(facts.length, static_cast<std::uint32_t>(whole));
     trained_[static_cast<std::size_t>(row)] += static_cast<std::uint32_t>(sequence.input_ids.size());
     if (whole > sequence.input_ids.size()) problems.add(RowProblem::truncated);
@@ -232,7 +234,8 @@ PreferenceCorpus::Row PreferenceCorpus::row(std::int64_t row) const {
 
 std::string PreferenceCorpus::digest() const {
   std::string text = std::to_string(digest_) + ' ' + std::to_string(rows_) + ' ' + std::to_string(options_.max_length);
-  text += options_.truncation_mode == TruncationMode::keep_start ? " start" : " end";
+  constexpr std::string_view kModes[] = {" start", " end", " drop"};
+  text += kModes[static_cast<std::size_t>(options_.truncation_mode)];
   for (const double margin : margins_) text += ' ' + std::to_string(margin);
   return sha256(text + (options_.unpaired ? " unpaired" : " pairs"));
 }

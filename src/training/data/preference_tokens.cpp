@@ -104,7 +104,8 @@ PreferenceSequence cut_sequence(const Ids& prompt, const Ids& completion, const 
   PreferenceSequence out{prompt, static_cast<std::int64_t>(prompt.size())};
   out.input_ids.insert(out.input_ids.end(), completion.begin(), completion.end());
   const auto length = static_cast<std::int64_t>(out.input_ids.size());
-  if (options.max_length <= 0 || length <= options.max_length) return out;
+  const bool dropped = options.truncation_mode == TruncationMode::drop;  // with the whole row
+  if (options.max_length <= 0 || length <= options.max_length || dropped) return out;
   const std::int64_t excess = length - options.max_length;
   if (options.truncation_mode == TruncationMode::keep_start) {
     out.input_ids.resize(static_cast<std::size_t>(options.max_length));

@@ -1,0 +1,116 @@
+// A prompt is computed once and forked; then each pass takes one token of every completion that has not ended.
+#include "generation/sample_many.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+
+#include "generation/processors.h"
+#include "generation/row_sampler.h"
+#include "generation/stopping.h"
+#include "ops/log_probabilities.h"
+#include "ops/tensors.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+struct Running {
+  std::size_t completion = 0;
+  SequenceId sequence = 0;
+  Random random;
+  std::vector<std::int64_t> history;  // prompt and completion
+  std::int64_t prompt_length = 0, limit = 0;
+};
+
+void check(const GenerationOptions& options, const ManyOptions& many) {
+  check_options(options);
+  const auto refuse = [](bool wrong, const char* field, const char* what) {
+    if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
+  };
+  refuse(options.temperature == 0.0f, "temperature", "greedy completions have no probabilities");
+  refuse(options.max_new_tokens < 1, "max_new_tokens", "must be 1 or more");
+  refuse(!options.stop.empty(), "stop", "completions of many end by EOS alone");
+  refuse(options.seed.has_value(), "seed", "each completion has its own seed");
+  refuse(options.on_token != nullptr, "on_token", "completions of many are not streamed");
+  refuse(many.per_prompt < 1, "per_prompt", "must be 1 or more");
+}
+
+class Sampler {
+ public:
+  Sampler(const CausalLM& model, const Tokenizer& tokenizer, const GenerationOptions& options)
+      : options_(options), ends_(end_ids(model.config(), tokenizer, options)) {}
+
+  /// Takes a token for each of `running` from its row of logits; returns those that go on.
+  std::vector<Running> step(std::vector<Running> running, const at::Tensor& logits,
+                            std::vector<SampledCompletion>& out) const {
+    std::vector<std::int64_t> chosen;
+    const at::Tensor log_probs = ops::log_probabilities(logits, options_.temperature);  // before the row is changed
+    const at::Tensor rows = logits.contiguous();
+    const auto vocabulary = static_cast<std::size_t>(rows.size(1));
+    for (std::size_t i = 0; i < running.size(); ++i) {
+      Running& one = running[i];
+      const std::span<float> row(rows.data_ptr<float>() + i * vocabulary, vocabulary);
+      const LogitsContext context{.ids = one.history, .prompt_length = one.prompt_length};
+      chosen.push_back(choose_token(row, options_, context, one.random));
+    }
+    const at::Tensor taken = log_probs.gather(1, index_tensor(chosen).unsqueeze(1)).squeeze(1);
+    const auto* const values = taken.const_data_ptr<float>();
+    std::vector<Running> rest;
+    for (std::size_t i = 0; i < running.size(); ++i) {
+      Running& one = running[i];
+      SampledCompletion& completion = out[one.completion];
+      completion.ids.push_back(chosen[i]);
+      completion.log_probs.push_back(values[i]);
+      completion.ended = ends_.contains(chosen[i]);
+      one.history.push_back(chosen[i]);
+      const auto length = static_cast<std::int64_t>(completion.ids.size());
+      if (!completion.ended && length < one.limit) rest.push_back(std::move(one));
+    }
+    return rest;
+  }
+
+ private:
+  const GenerationOptions& options_;
+  std::unordered_set<std::int64_t> ends_;
+};
+
+}  // namespace
+
+std::vector<SampledCompletion> sample_many(const CausalLM& model, const Tokenizer& tokenizer,
+                                           const std::vector<std::vector<std::int64_t>>& prompts,
+                                           const GenerationOptions& options, const ManyOptions& many) {
+  check(options, many);
+  const c10::AutoGradMode no_gradients(false);
+  std::vector<SampledCompletion> out(prompts.size() * static_cast<std::size_t>(many.per_prompt));
+  Session session(model);
+  const Sampler sampler(model, tokenizer, options);
+  std::vector<Running> running;
+  for (std::size_t p = 0; p < prompts.size(); ++p) {
+    const SequenceId sequence = session.create();
+    // One row for all: each completion may change its own.
+    const at::Tensor logits = session.forward(sequence, prompts[p]).expand({many.per_prompt, -1});
+    const std::int64_t limit = std::min(options.max_new_tokens, session.room(sequence) + 1);
+    std::vector<Running> group;
+    for (std::int64_t i = 0; i < many.per_prompt; ++i) {
+      const std::size_t completion = p * static_cast<std::size_t>(many.per_prompt) + static_cast<std::size_t>(i);
+      group.push_back({.completion = completion,
+                       .sequence = i == 0 ? sequence : session.fork(sequence),
+                       .random = Random(many.seed(completion), RandomStream::sampling),
+                       .history = prompts[p],
+                       .prompt_length = std::ssize(prompts[p]),
+                       .limit = limit});
+    }
+    for (Running& one : sampler.step(std::move(group), logits.contiguous(), out)) running.push_back(std::move(one));
+  }
+  while (!running.empty()) {
+    std::vector<SequenceInput> batch;
+    for (const Running& one : running) batch.push_back({.sequence = one.sequence, .ids = {&one.history.back(), 1}});
+    const at::Tensor logits = session.forward(batch);
+    running = sampler.step(std::move(running), logits, out);
+  }
+  return out;
+}
+
+}  // namespace powerhouse

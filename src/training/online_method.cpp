@@ -1,0 +1,113 @@
+#include "training/online_method.h"
+
+#include <ATen/core/Tensor.h>
+
+#include "powerhouse/error.h"
+#include "training/losses/common.h"
+
+namespace powerhouse {
+namespace {
+
+std::string number(double value) {
+  std::string text = std::to_string(value);
+  while (text.back() == '0') text.pop_back();
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+std::vector<std::int64_t> offsets(const Rollouts& rollouts) {
+  std::vector<std::int64_t> out{0};
+  for (const PreferenceSequence& sequence : rollouts.sequences)
+    out.push_back(out.back() + sequence.completion_tokens());
+  return out;
+}
+
+void append(Metrics& metrics, const Metrics& more) { metrics.insert(metrics.end(), more.begin(), more.end()); }
+
+class Grpo final : public OnlineMethodRule {
+ public:
+  Grpo(GrpoOptions options, const OnlineOptions& online) : options_(std::move(options)) {
+    options_.max_completion_length = online.max_completion_length;
+    check(options_);
+    if (options_.entropy_coef != 0) {
+      throw Error(ErrorKind::unsupported, "the entropy of a pass has no gradient here", {.field = "entropy_coef"});
+    }
+  }
+  std::string description() const override {
+    return "grpo (" + std::string(to_string(options_.loss_type)) + "), beta " + number(options_.beta);
+  }
+  bool has_reference() const override { return options_.beta != 0; }
+
+  void judge(Rollouts& rollouts, const at::Tensor& rewards, std::int64_t num_generations) const override {
+    const Advantages found = grpo_advantages(rewards, num_generations, options_);
+    rollouts.of_completions["advantages"] = found.advantages;
+    append(rollouts.metrics, found.metrics);
+  }
+
+  // dapo and its kin divide by the tokens of a step: those of the generation, times the share of it that a step takes.
+  LossResult loss(const CompletionLogProbs& policy, const RolloutBatch& batch, const OnlineStep& step) const override {
+    const GrpoBatch with{.advantages = batch.value("advantages"),
+                         .old_log_probs = batch.value("old"),
+                         .ref_log_probs = batch.value("ref"),
+                         .num_items_in_batch = std::max<std::int64_t>(1, step.generation_tokens),
+                         .accumulation_steps = step.micro_batches};
+    LossResult result = grpo_loss(policy, with, options_);
+    const bool of_tokens = options_.loss_type == GrpoLossType::dapo || options_.loss_type == GrpoLossType::cispo ||
+                           options_.loss_type == GrpoLossType::vespo;
+    if (of_tokens && step.steps_per_generation != step.micro_batches) {
+      result.loss =
+          result.loss.mul(static_cast<double>(step.steps_per_generation) / static_cast<double>(step.micro_batches));
+    }
+    return result;
+  }
+
+ private:
+  GrpoOptions options_;
+};
+
+class Rloo final : public OnlineMethodRule {
+ public:
+  explicit Rloo(RlooOptions options) : options_(std::move(options)) { check(options_); }
+  std::string description() const override { return "rloo, beta " + number(options_.beta); }
+  MethodDefaults defaults() const override { return {.num_generations = 2}; }
+  bool has_reference() const override { return options_.beta != 0; }
+  bool always_old() const override { return true; }
+
+  void judge(Rollouts& rollouts, const at::Tensor& rewards, std::int64_t num_generations) const override {
+    const std::vector<std::int64_t> begins = offsets(rollouts);
+    const at::Tensor& old = rollouts.of_tokens.at("old");
+    at::Tensor kl;
+    if (has_reference()) {
+      const at::Tensor each = old.sub(rollouts.of_tokens.at("ref"));
+      kl = losses::segment_sums(each, begins);
+      if (each.size(0) > 0) losses::add_metric(rollouts.metrics, "kl", each);
+    }
+    const Advantages found = rloo_advantages(rewards, kl, num_generations, options_);
+    rollouts.of_completions["advantages"] = found.advantages;
+    rollouts.of_completions["old_sums"] = losses::segment_sums(old, begins);
+    append(rollouts.metrics, found.metrics);
+  }
+
+  LossResult loss(const CompletionLogProbs& policy, const RolloutBatch& batch, const OnlineStep& step) const override {
+    LossResult result = rloo_loss(policy, batch.value("old_sums"), batch.value("advantages"), options_);
+    result.loss = result.loss.div(static_cast<double>(step.micro_batches));
+    return result;
+  }
+
+ private:
+  RlooOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<OnlineMethodRule> make_online_method(const OnlineMethod& method, const OnlineOptions& options,
+                                                     std::int64_t batch_size) {
+  if (const auto* ppo = std::get_if<PpoOptions>(&method)) return make_ppo_method(*ppo, options, batch_size);
+  if (options.value_model != nullptr) {
+    throw Error(ErrorKind::usage, "has no effect: only PPO has a value model", {.field = "value_model"});
+  }
+  if (const auto* grpo = std::get_if<GrpoOptions>(&method)) return std::make_unique<Grpo>(*grpo, options);
+  return std::make_unique<Rloo>(std::get<RlooOptions>(method));
+}
+
+}  // namespace powerhouse

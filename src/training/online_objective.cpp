@@ -1,0 +1,268 @@
+// A generation is sampled when its first micro batch is asked for; its micro batches are then given out num_iterations
+// times. A checkpoint within a generation takes its rollouts along, so that a resumed run goes on with the same.
+//
+// An evaluation samples too. Its loss is minus the mean reward: the policy's own loss is about 0 wherever it stands.
+#include "training/online_objective.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "powerhouse/error.h"
+#include "powerhouse/log.h"
+#include "support/json.h"
+#include "support/sha256.h"
+#include "training/data/permutation.h"
+#include "training/data/row_loader.h"
+#include "training/metric_means.h"
+#include "training/online_method.h"
+#include "training/rollout_source.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr const char* kRolloutsFile = "/rollouts.safetensors";
+constexpr std::uint32_t kCompletionUse = 7;  // of Permutation
+
+void refuse(bool wrong, const char* field, const std::string& what) {
+  if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
+}
+
+class OnlineObjective final : public Objective {
+ public:
+  OnlineObjective(CausalLM& model, PromptDataset train, std::optional<PromptDataset> validation,
+                  const OnlineMethod& method, std::vector<RewardFunction> rewards, const OnlineOptions& online,
+                  const TrainingOptions& options)
+      : model_(model),
+        train_(std::move(train)),
+        validation_(std::move(validation)),
+        method_(make_online_method(method, online, options.micro_batch_size)),
+        online_(online),
+        micro_batch_size_(options.micro_batch_size),
+        accumulation_(options.gradient_accumulation_steps),
+        steps_per_generation_(online.steps_per_generation > 0 ? online.steps_per_generation : accumulation_),
+        num_generations_(online.num_generations.value_or(method_->defaults().num_generations)),
+        num_iterations_(online.num_iterations.value_or(method_->defaults().num_iterations)),
+        seed_(options.seed),
+        source_(model, *method_, std::move(rewards), online,
+                accumulation_ % (steps_per_generation_ * std::max<std::int64_t>(1, num_iterations_)) == 0,
+                options.micro_batch_size, options.seed) {
+    check(options);
+    loader_options_ = {steps_per_generation_ * micro_batch_size_ / num_generations_, options.shuffle, options.seed,
+                       true};
+    refuse(loader().batches_in_epoch() == 0, "data",
+           "a generation takes " + std::to_string(loader_options_.micro_batch_size) + " prompts, and there are " +
+               std::to_string(train_.size()));
+  }
+
+  std::string data_fingerprint() const override {
+    const OnlineOptions& o = online_;
+    std::string text = train_.fingerprint() + method_->description();
+    for (const std::int64_t value : {num_generations_, steps_per_generation_, num_iterations_, micro_batch_size_,
+                                     o.max_completion_length, o.top_k, std::int64_t{o.mask_truncated_completions}})
+      text += ' ' + std::to_string(value);
+    for (const float value : {o.temperature, o.top_p, o.min_p, o.repetition_penalty})
+      text += ' ' + std::to_string(value);
+    return sha256(text);
+  }
+  Facts facts() const override {
+    return {{"method", method_->description()},
+            {"prompts", std::to_string(train_.size())},
+            {"held-back prompts", std::to_string(validation_ ? validation_->size() : 0)},
+            {"completions of a prompt", std::to_string(num_generations_)}};
+  }
+  bool has_validation() const override { return validation_.has_value(); }
+  std::int64_t batches_in_epoch(std::int64_t /*epoch*/) const override { return loader().batches_in_epoch() * uses(); }
+
+  void restart() override {
+    loader_.emplace(loader());
+    generation_ = 0;
+    used_ = uses();
+    rollouts_.reset();
+  }
+  std::string position() const override {
+    JsonObject out;
+    out["prompts"] = Json::parse(loader_->position(), "data position");
+    out["generation"] = static_cast<std::int64_t>(generation_);
+    out["used"] = used_;
+    return Json(std::move(out)).dump();
+  }
+  void restore(const std::string& position) override {
+    const Json saved = Json::parse(position, "data position");
+    loader_->restore(saved.at("prompts").dump());
+    generation_ = static_cast<std::uint64_t>(saved.at("generation").as_integer("generation"));
+    used_ = saved.at("used").as_integer("used");
+    if (used_ < 0 || used_ > uses())
+      throw Error(ErrorKind::range, "a position outside the data", {.field = "used", .found = std::to_string(used_)});
+    rollouts_.reset();
+  }
+
+  void save_state(const std::string& folder) const override {
+    if (used_ < uses()) rollouts_->save(folder + kRolloutsFile);
+    if (source_.reference()) source_.reference()->save(folder, model_);
+    method_->save(folder);
+  }
+  // Of a run that goes back to earlier weights, the rollouts go on as the data do.
+  void restore_state(const std::string& folder) override {
+    if (used_ < uses() && !rollouts_) {
+      rollouts_ = Rollouts::load(folder + kRolloutsFile);
+      rollouts_->share_prompts = method_->shares_prompts();
+    }
+    if (source_.reference()) source_.reference()->restore(folder, model_);
+    method_->restore(folder);
+  }
+  std::vector<std::pair<std::string, at::Tensor>> extra_parameters() const override {
+    return method_->extra_parameters();
+  }
+
+  StepData load(std::int64_t micro_batches) override {
+    StepData data;
+    batches_.clear();
+    generation_tokens_.clear();
+    while (std::ssize(batches_) < micro_batches) {
+      if (used_ == uses() && !generate()) {
+        if (!batches_.empty()) break;
+        continue;  // an epoch ended
+      }
+      const std::vector<std::int64_t> chosen = completions_of(used_++);
+      for (const std::int64_t i : chosen)
+        data.rows.push_back(train_.place(rollouts_->rows[static_cast<std::size_t>(i)]));
+      batches_.push_back(rollouts_->batch(chosen));
+      data.tokens += batches_.back().completions.tokens.rows();
+      data.target_tokens += batches_.back().completions.tokens.target_count();
+      generation_tokens_.push_back(rollouts_->tokens());
+    }
+    if (data.target_tokens == 0) data.nothing = "every completion was cut off";
+    return data;
+  }
+
+  StepLoss forward_and_backward(const StepContext& context) override {
+    StepLoss step;
+    MetricMeans metrics;
+    for (std::size_t pass = 0; pass < batches_.size(); ++pass) {
+      const RolloutBatch& batch = batches_[pass];
+      if (batch.completions.tokens.target_count() == 0) continue;  // all of them cut off
+      ScoreOptions options = context.score_options(pass, batch.completions.tokens.rows());
+      if (online_.disable_dropout) options.dropout_key.reset();
+      options.temperature = online_.temperature;
+      try {
+        const CompletionScores scores = score(model_, batch.completions, options);
+        const LossResult result = method_->loss(scores.completions, batch,
+                                                {.options = options,
+                                                 .micro_batches = std::ssize(batches_),
+                                                 .steps_per_generation = steps_per_generation_,
+                                                 .generation_tokens = generation_tokens_[pass]});
+        result.loss.backward();
+        step.loss += result.loss.item<double>();
+        metrics.add(result.metrics, 1);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::numeric) throw;
+        log(LogLevel::warning, "step " + std::to_string(context.step) + ": " + error.what());
+        return {std::numeric_limits<double>::quiet_NaN(), {}};  // a step that the loop leaves out
+      }
+    }
+    step.metrics = metrics_.means();
+    metrics_ = {};
+    for (auto& metric : metrics.means()) step.metrics.push_back(std::move(metric));
+    return step;
+  }
+
+  void updated(std::int64_t step) override {
+    if (source_.reference()) source_.reference()->updated(step, model_);
+  }
+
+  Evaluation evaluate() override {
+    const std::int64_t each = online_.num_generations_eval.value_or(num_generations_);
+    const std::int64_t together = std::max<std::int64_t>(1, loader_options_.micro_batch_size * num_generations_ / each);
+    Evaluation evaluation;
+    MetricMeans metrics;
+    training::RowLoader rows(validation_->size(), validation_->fingerprint(), {together, false, seed_, false});
+    std::uint64_t number = 0;
+    while (const auto taken = rows.next()) {
+      const Rollouts rollouts = source_.generate(*validation_, *taken, each, {.number = number++, .evaluation = true});
+      metrics.add(rollouts.metrics, static_cast<double>(taken->size()));
+      evaluation.target_tokens += rollouts.tokens();
+    }
+    evaluation.metrics = metrics.means();
+    for (const auto& [name, value] : evaluation.metrics) {
+      if (name == "reward") evaluation.eval_loss = -value;
+    }
+    return evaluation;
+  }
+
+ private:
+  void check(const TrainingOptions& options) const {
+    refuse(train_.size() == 0, "data", "no prompts to train on");
+    refuse(options.sample_packing, "sample_packing", "completions are not packed");
+    refuse(num_iterations_ < 1, "num_iterations", "must be 1 or more");
+    refuse(online_.steps_per_generation < 0, "steps_per_generation", "must be 0 or more");
+    refuse(online_.max_completion_length < 1, "max_completion_length", "must be 1 or more");
+    refuse(!(online_.temperature > 0), "temperature", "must be above 0: completions are sampled");
+    refuse(num_generations_ < method_->defaults().least_generations, "num_generations",
+           "must be " + std::to_string(method_->defaults().least_generations) + " or more");
+    refuse(online_.num_generations_eval.value_or(1) < 1, "num_generations_eval", "must be 1 or more");
+    const std::int64_t completions = steps_per_generation_ * micro_batch_size_;
+    refuse(completions % num_generations_ != 0, "num_generations",
+           "must divide the " + std::to_string(completions) +
+               " completions of a generation (micro_batch_size times steps_per_generation)");
+  }
+
+  training::RowLoader loader() const { return {train_.size(), train_.fingerprint(), loader_options_}; }
+  /// Micro batches that a generation gives.
+  std::int64_t uses() const { return steps_per_generation_ * num_iterations_; }
+
+  bool generate() {
+    const auto rows = loader_->next();
+    if (!rows) return false;
+    rollouts_ = source_.generate(train_, *rows, num_generations_, {.number = generation_++});
+    used_ = 0;
+    metrics_.add(rollouts_->metrics, 1);
+    return true;
+  }
+
+  std::vector<std::int64_t> completions_of(std::int64_t use) const {
+    // Whole groups where they fit a micro batch, so that siblings share their prompt's computation.
+    const std::int64_t together = micro_batch_size_ % num_generations_ == 0 ? num_generations_ : 1;
+    const std::int64_t iteration = method_->reorders() ? use / steps_per_generation_ : 0;
+    const auto key = static_cast<std::uint32_t>(generation_ * static_cast<std::uint64_t>(num_iterations_));
+    const training::Permutation order(rollouts_->completions() / together, seed_, kCompletionUse,
+                                      key + static_cast<std::uint32_t>(iteration));
+    std::vector<std::int64_t> chosen;
+    const std::int64_t first = use % steps_per_generation_ * micro_batch_size_;
+    for (std::int64_t i = first; i < first + micro_batch_size_; ++i) {
+      chosen.push_back(order[i / together] * together + i % together);
+    }
+    return chosen;
+  }
+
+  CausalLM& model_;
+  PromptDataset train_;
+  std::optional<PromptDataset> validation_;
+  std::unique_ptr<OnlineMethodRule> method_;
+  OnlineOptions online_;
+  std::int64_t micro_batch_size_, accumulation_, steps_per_generation_, num_generations_, num_iterations_;
+  std::uint64_t seed_;
+  RolloutSource source_;
+  training::RowLoaderOptions loader_options_{};
+  std::optional<training::RowLoader> loader_{};
+  std::optional<Rollouts> rollouts_{};             // of the last generation
+  std::uint64_t generation_ = 0;                   // of the next one
+  std::int64_t used_ = 0;                          // micro batches of the last one that were given out
+  std::vector<RolloutBatch> batches_{};            // of the step
+  std::vector<std::int64_t> generation_tokens_{};  // of each one's generation
+  MetricMeans metrics_{};                          // of generations that no step has told of
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_online_objective(CausalLM& model, PromptDataset train,
+                                                 std::optional<PromptDataset> validation, const OnlineMethod& method,
+                                                 std::vector<RewardFunction> rewards, const OnlineOptions& online,
+                                                 const TrainingOptions& options) {
+  if (validation && validation->size() == 0) validation.reset();
+  return std::make_unique<OnlineObjective>(model, std::move(train), std::move(validation), method, std::move(rewards),
+                                           online, options);
+}
+
+}  // namespace powerhouse
