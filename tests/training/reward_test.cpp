@@ -210,7 +210,7 @@ TEST(RewardTraining, BadInputIsAnError) {
   score.fill_(std::numeric_limits<float>::quiet_NaN());
   // Steps are skipped, and in the end it is enough.
   const TrainingOptions long_run{.learning_rate = 1e-3, .max_steps = 20};
-  expect_error(ErrorKind::numeric, "not finite",
+  expect_error(ErrorKind::numeric, "no finite numbers for 10 steps",
                [&] { Trainer(model, data, std::nullopt, RewardOptions{}, long_run).train(); });
   expect_error(ErrorKind::numeric, "not finite",
                [&] { Trainer(model, data, data, RewardOptions{}, long_run).evaluate(); });
