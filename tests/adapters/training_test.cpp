@@ -107,7 +107,7 @@ TEST_P(OnBlocks, LearnsWithoutADenseFormOfAnyWeight) {
   CausalLM model = load(GetParam().model, Dtype::automatic);
   GetParam().add(model);
   for (auto [name, parameter] : model.trainable_parameters()) {
-    if (name.find("lora_B") != std::string::npos) parameter.detach().fill_(0.02);
+    if (name.find("_B.") != std::string::npos) parameter.detach().fill_(0.02);
   }
   const std::vector<at::Tensor> found = gradients(model);
   const auto [quantized, dense] = dense_of(model);
