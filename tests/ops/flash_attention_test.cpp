@@ -199,7 +199,9 @@ void check_continuations(at::ScalarType type, double bar) {
     EXPECT_LT(relative(shared.query.grad(), apart.query.grad()), bar);
     EXPECT_LT(relative(shared.key.grad(), apart.key.grad()), bar);
     EXPECT_LT(relative(shared.value.grad(), apart.value.grad()), bar);
-    if (shared.sinks.defined()) EXPECT_LT(relative(shared.sinks.grad(), apart.sinks.grad()), bar);
+    if (shared.sinks.defined()) {
+      EXPECT_LT(relative(shared.sinks.grad(), apart.sinks.grad()), bar);
+    }
   }
 }
 
