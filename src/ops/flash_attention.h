@@ -15,10 +15,11 @@ namespace powerhouse::ops {
 /// heads * head_dim]. Differentiable in query, key, value and the rule's sinks; a gradient across documents is exactly
 /// zero. Where document i continues another, `prefixes[i]`, that stands before it and continues none itself (-1: none;
 /// empty: no document does), its rows see all rows of that one, then their own, as if they stood behind it; the
-/// gradients of keys and values that several documents see add up, in the order of documents. For backward it keeps query, key, value, the result and one float32 a row and head (Dao 2023). Sums are
-/// float32, in an order that no number of threads changes; with bf16 and the instructions for it, weights and the
-/// gradients of scores are rounded to bf16. Float64, other devices and rules that the kernels do not know go through
-/// causal_attention, document by document.
+/// gradients of keys and values that several documents see add up, in the order of documents. For backward it keeps
+/// query, key, value, the result and one float32 a row and head (Dao 2023). Sums are float32, in an order that no
+/// number of threads changes; with bf16 and the instructions for it, weights and the gradients of scores are rounded to
+/// bf16. Float64, other devices and rules that the kernels do not know go through causal_attention, document by
+/// document.
 at::Tensor flash_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                            std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule,
                            std::span<const std::int64_t> prefixes = {});

@@ -42,8 +42,8 @@ void claim_items(std::int64_t count, Body&& body) {
   parallel_for(threads, 1, [&](std::int64_t, std::int64_t) { body([&next] { return next++; }); });
 }
 
-/// Likewise, but each thread begins with a share of neighbours and takes others' items only when those are done: what it
-/// made ready for one item may serve the next.
+/// Likewise, but each thread begins with a share of neighbours and takes others' items only when those are done: what
+/// it made ready for one item may serve the next.
 template <typename Body>
 void claim_neighbours(std::int64_t count, Body&& body) {
   struct alignas(64) Share {
