@@ -90,7 +90,7 @@ def write_blocks(name, base_name, options, ids):
         del tensors["lm_head.weight"]
     with torch.no_grad():
         expected["logits"] = dense(expected["input_ids"]).logits
-    config = dense.config.to_dict()
+    config = {**dense.config.to_dict(), "_name_or_path": base_name}
     config["quantization_config"] = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type=options["quant_type"],
         bnb_4bit_use_double_quant=options["compress_statistics"]).to_dict()

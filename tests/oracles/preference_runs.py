@@ -125,6 +125,7 @@ def tiny_runs():
             config = LoraConfig(r=4, lora_alpha=8, target_modules=LINEAR, task_type="CAUSAL_LM")
             def prepare(made):
                 if not adapter.exists():
+                    made.peft_config["default"].base_model_name_or_path = "model/tiny_gqa"
                     made.save_pretrained(adapter)
                     (adapter / "README.md").unlink(missing_ok=True)
                 saved = load_file(adapter / "adapter_model.safetensors")
