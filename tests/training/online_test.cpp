@@ -99,6 +99,18 @@ TEST_F(OnlineTest, PromptsKeepTheirOtherColumns) {
   expect_error(ErrorKind::range, "", [&] { data.prompt(10); });
 }
 
+TEST_F(OnlineTest, EachFileOfPromptsHasItsOwnTemplate) {
+  const std::string row = "{\"prompt\": [{\"role\": \"user\", \"content\": \"say\"}]}\n";
+  const auto source = [&](const std::string& name, const std::string& chat_template) {
+    return DatasetSource{.path = folder_.write(name, row), .chat_template = chat_template};
+  };
+  const PromptDataset data =
+      PromptDataset::open(tokenizer_, {source("one.jsonl", "{{ 'one ' + messages[0].content }}"),
+                                       source("two.jsonl", "{{ 'two ' + messages[0].content }}")});
+  EXPECT_EQ(data.prompt(0).ids, tokenizer_.encode("one say"));
+  EXPECT_EQ(data.prompt(1).ids, tokenizer_.encode("two say"));
+}
+
 TEST_F(OnlineTest, PromptsThatAreNoneAreNamed) {
   const auto open = [&](const std::string& lines, PromptDatasetOptions options = {}) {
     return PromptDataset::open(tokenizer_, {{.path = folder_.write("bad.jsonl", lines)}}, options);

@@ -1,6 +1,8 @@
 // A row's conversation as the chat template takes it: keys and roles renamed, tool calls parsed.
 #pragma once
 
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,5 +41,24 @@ void append_messages(std::string& content, const Json::Array& messages);
 
 /// The template that options and source name. Error{not_found, usage} where there is none.
 ChatTemplate chat_template_of(const Tokenizer& tokenizer, const DatasetSource& source, const DatasetOptions& options);
+
+/// The same, made when the first row needs it: data without conversations go without a template. Safe from several
+/// threads.
+class LazyChatTemplate {
+ public:
+  LazyChatTemplate(const Tokenizer& tokenizer, const DatasetSource& source, const DatasetOptions& options)
+      : tokenizer_(tokenizer), source_(source), options_(options) {}
+  const ChatTemplate& get() const {
+    std::call_once(made_, [&] { template_ = chat_template_of(tokenizer_, source_, options_); });
+    return *template_;
+  }
+
+ private:
+  Tokenizer tokenizer_;
+  DatasetSource source_;
+  DatasetOptions options_;
+  mutable std::once_flag made_;
+  mutable std::optional<ChatTemplate> template_;
+};
 
 }  // namespace powerhouse::training

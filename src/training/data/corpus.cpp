@@ -2,7 +2,6 @@
 #include "training/data/corpus.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "powerhouse/error.h"
 #include "support/sha256.h"
@@ -12,17 +11,12 @@ namespace powerhouse::training {
 
 Corpus::Corpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources, const DatasetOptions& options)
     : tokenizer_(tokenizer), options_(options) {
-  if (sources.empty()) throw Error(ErrorKind::usage, "no data", {.field = "datasets"});
+  check_sources(sources, options.val_set_size);
   if (options.sequence_len < 2) {
     throw Error(ErrorKind::usage, "no room for a token and its target",
                 {.field = "sequence_len", .expected = "2 or more", .found = std::to_string(options.sequence_len)});
   }
-  if (!(options.val_set_size >= 0)) {
-    throw Error(ErrorKind::usage, "a negative number of rows",
-                {.field = "val_set_size", .found = std::to_string(options.val_set_size)});
-  }
-  for (const std::int64_t id : tokenizer.end_of_generation_ids()) ends_.insert(id);
-  if (const auto eos = tokenizer.eos_token_id()) ends_.insert(*eos);
+  ends_ = end_tokens(tokenizer);
   for (const std::string& token : options.eot_tokens) {
     if (const auto id = tokenizer.token_to_id(token)) ends_.insert(*id);
   }
@@ -42,16 +36,10 @@ Corpus::Corpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sou
     rows_ += opened.file->rows();
     sources_.push_back(std::move(opened));
   }
-  if (rows_ > std::numeric_limits<std::uint32_t>::max()) {
-    throw Error(ErrorKind::unsupported, "more rows than 32 bits count", {.found = std::to_string(rows_)});
-  }
+  check_row_count(rows_);
 }
 
-const Corpus::Source& Corpus::source_of(std::int64_t row) const {
-  const auto after = std::upper_bound(sources_.begin(), sources_.end(), row,
-                                      [](std::int64_t value, const Source& source) { return value < source.first; });
-  return *(after - 1);
-}
+const Corpus::Source& Corpus::source_of(std::int64_t row) const { return source_of_row(sources_, row); }
 
 std::uint64_t Corpus::bytes(std::int64_t row) const {
   const Source& source = source_of(row);
@@ -96,7 +84,8 @@ TrainingExample Corpus::example(std::int64_t row) const {
 }
 
 std::string Corpus::digest() const {
-  return sha256(std::to_string(digest_) + ' ' + std::to_string(rows_) + ' ' + std::to_string(options_.sequence_len));
+  return sha256(std::to_string(digest_.value()) + ' ' + std::to_string(rows_) + ' ' +
+                std::to_string(options_.sequence_len));
 }
 
 }  // namespace powerhouse::training

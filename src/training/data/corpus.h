@@ -10,6 +10,7 @@
 
 #include "powerhouse/dataset.h"
 #include "training/data/row_facts.h"
+#include "training/data/row_sources.h"
 #include "training/data/shape.h"
 
 namespace powerhouse::training {
@@ -66,7 +67,7 @@ class Corpus {
   std::vector<std::int32_t> tokens_;         // of the first rows: an id, or ~id where it is no target
   std::vector<std::uint64_t> token_begins_;  // a row each, and the end
   bool keeping_ = true;
-  std::uint64_t digest_ = 0;  // of all ids and labels
+  NumberDigest digest_{};  // of all ids and labels
 };
 
 /// Marks validation rows that share 13 words in a row with a training row.

@@ -32,21 +32,14 @@ Half half_of(std::int64_t row, std::int64_t records) {
 PreferenceCorpus::PreferenceCorpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources,
                                    const PreferenceDatasetOptions& options)
     : options_(options), bos_(tokenizer.bos_token_id()) {
-  if (sources.empty()) throw Error(ErrorKind::usage, "no data", {.field = "datasets"});
+  check_sources(sources, options.val_set_size);
   if (options.max_length < 0 || options.max_length == 1) {
     throw Error(ErrorKind::usage, "no room for a token and its target",
                 {.field = "max_length", .expected = "2 or more, or 0", .found = std::to_string(options.max_length)});
   }
-  if (!(options.val_set_size >= 0)) {
-    throw Error(ErrorKind::usage, "a negative number of rows",
-                {.field = "val_set_size", .found = std::to_string(options.val_set_size)});
-  }
-  for (const std::int64_t id : tokenizer.end_of_generation_ids()) ends_.insert(id);
-  if (const auto eos = tokenizer.eos_token_id()) ends_.insert(*eos);
+  ends_ = end_tokens(tokenizer);
   for (const DatasetSource& source : sources) open(tokenizer, source);
-  if (rows_ > std::numeric_limits<std::uint32_t>::max()) {
-    throw Error(ErrorKind::unsupported, "more rows than 32 bits count", {.found = std::to_string(rows_)});
-  }
+  check_row_count(rows_);
   scan();
 }
 
@@ -70,9 +63,7 @@ void PreferenceCorpus::open(const Tokenizer& tokenizer, DatasetSource declared) 
 }
 
 const PreferenceCorpus::Source& PreferenceCorpus::source_of(std::int64_t row) const {
-  const auto after = std::upper_bound(sources_.begin(), sources_.end(), row,
-                                      [](std::int64_t value, const Source& source) { return value < source.first; });
-  return *(after - 1);
+  return source_of_row(sources_, row);
 }
 
 RowPlace PreferenceCorpus::place(std::int64_t row) const {
@@ -176,9 +167,7 @@ void PreferenceCorpus::judge(std::int64_t row, const Scanned& scanned) {
     }
     const bool ends = std::any_of(completion.begin(), completion.end(), [&](auto id) { return ends_.contains(id); });
     if (!ends && !ends_.empty()) problems.add(RowProblem::missing_eos);
-    if (bos_ && sequence.input_ids.size() > 1 && sequence.input_ids[0] == *bos_ && sequence.input_ids[1] == *bos_) {
-      problems.add(RowProblem::doubled_bos);
-    }
+    if (has_doubled_bos(sequence.input_ids, bos_)) problems.add(RowProblem::doubled_bos);
   }
   if (ids.completions.size() == 2 && ids.completions[0] == ids.completions[1]) problems.add(RowProblem::identical_pair);
   labels_[static_cast<std::size_t>(row)] = scanned.label.value_or(true);
@@ -189,15 +178,11 @@ void PreferenceCorpus::judge(std::int64_t row, const Scanned& scanned) {
 }
 
 void PreferenceCorpus::keep(std::int64_t row, const Scanned& scanned) {
-  const auto mix = [&](std::uint64_t value) {
-    digest_ = (digest_ ^ value) * 0x100000001B3u;
-    digest_ ^= digest_ >> 29;
-  };
   const bool left_out = facts(row).problems.leaves_out();
-  mix(label(row) ? 1 : 0);
+  digest_.mix(label(row) ? 1 : 0);
   const auto part = [&](const std::vector<std::int64_t>& ids) {
-    mix(ids.size());
-    for (const std::int64_t id : ids) mix(static_cast<std::uint64_t>(id));
+    digest_.mix(ids.size());
+    for (const std::int64_t id : ids) digest_.mix(static_cast<std::uint64_t>(id));
     if (!keeping_) return;
     if (!left_out) tokens_.insert(tokens_.end(), ids.begin(), ids.end());
     token_begins_.push_back(tokens_.size());
@@ -215,7 +200,7 @@ std::optional<double> PreferenceCorpus::margin(std::int64_t row) const {
   return margins_[static_cast<std::size_t>(row)];
 }
 
-std::int64_t PreferenceCorpus::tokens(std::int64_t row) const { return trained_[static_cast<std::size_t>(row)]; }
+std::int64_t PreferenceCorpus::length(std::int64_t row) const { return trained_[static_cast<std::size_t>(row)]; }
 
 PreferenceCorpus::Row PreferenceCorpus::row(std::int64_t row) const {
   const std::size_t parts = options_.unpaired ? 2 : 3, first = static_cast<std::size_t>(row) * parts;
@@ -233,7 +218,8 @@ PreferenceCorpus::Row PreferenceCorpus::row(std::int64_t row) const {
 }
 
 std::string PreferenceCorpus::digest() const {
-  std::string text = std::to_string(digest_) + ' ' + std::to_string(rows_) + ' ' + std::to_string(options_.max_length);
+  std::string text =
+      std::to_string(digest_.value()) + ' ' + std::to_string(rows_) + ' ' + std::to_string(options_.max_length);
   constexpr std::string_view kModes[] = {" start", " end", " drop"};
   text += kModes[static_cast<std::size_t>(options_.truncation_mode)];
   for (const double margin : margins_) text += ' ' + std::to_string(margin);

@@ -14,6 +14,7 @@
 #include "training/data/preference_tokens.h"
 #include "training/data/record_file.h"
 #include "training/data/row_facts.h"
+#include "training/data/row_sources.h"
 
 namespace powerhouse::training {
 
@@ -38,7 +39,7 @@ class PreferenceCorpus {
   /// Whole, before anything is cut. From memory, or tokenized again.
   Row row(std::int64_t row) const;
   /// Tokens of all its sequences in training.
-  std::int64_t tokens(std::int64_t row) const;
+  std::int64_t length(std::int64_t row) const;
   std::string digest() const;
 
  private:
@@ -76,7 +77,7 @@ class PreferenceCorpus {
   std::vector<std::int32_t> tokens_;         // of the first rows, part behind part
   std::vector<std::uint64_t> token_begins_;  // of each part, and the end
   bool keeping_ = true;
-  std::uint64_t digest_ = 0;
+  NumberDigest digest_{};
 };
 
 }  // namespace powerhouse::training

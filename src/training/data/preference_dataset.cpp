@@ -2,44 +2,16 @@
 #include "powerhouse/preference_dataset.h"
 
 #include "powerhouse/error.h"
-#include "support/sha256.h"
+#include "training/data/corpus_view.h"
 #include "training/data/preference_corpus.h"
-#include "training/data/report.h"
 
 namespace powerhouse {
 
+using training::DataSide;
 using training::PreferenceCorpus;
 
-struct PreferenceDataset::Impl {
-  enum class Side { all, train, validation };
-
-  std::shared_ptr<const PreferenceCorpus> corpus;
-  std::vector<std::uint32_t> rows;  // usable ones
-  DatasetReport report;
-  std::string fingerprint;
-
-  static std::shared_ptr<const Impl> make(std::shared_ptr<const PreferenceCorpus> corpus, Side side) {
-    auto out = std::make_shared<Impl>();
-    training::ReportBuilder report;
-    for (std::int64_t row = 0; row < corpus->rows(); ++row) {
-      if (side != Side::all && corpus->validation(row) != (side == Side::validation)) continue;
-      report.add(corpus->facts(row), corpus->tokens(row), [&] { return corpus->place(row); });
-      if (!corpus->facts(row).problems.leaves_out()) out->rows.push_back(static_cast<std::uint32_t>(row));
-    }
-    out->report = report.finish();
-    const std::string_view rows(reinterpret_cast<const char*>(out->rows.data()),
-                                out->rows.size() * sizeof(std::uint32_t));
-    out->fingerprint = sha256(corpus->digest() + sha256(rows));
-    out->corpus = std::move(corpus);
-    return out;
-  }
-
-  std::int64_t row(std::int64_t index) const {
-    if (index >= 0 && index < static_cast<std::int64_t>(rows.size())) return rows[static_cast<std::size_t>(index)];
-    throw Error(
-        ErrorKind::range, "no such row",
-        {.field = "row", .expected = "0 to " + std::to_string(rows.size() - 1), .found = std::to_string(index)});
-  }
+struct PreferenceDataset::Impl : training::CorpusView<PreferenceCorpus> {
+  using CorpusView::CorpusView;
 
   void need(bool unpaired) const {
     if (corpus->options().unpaired == unpaired) return;
@@ -58,17 +30,17 @@ PreferenceDataset::~PreferenceDataset() = default;
 PreferenceDataset PreferenceDataset::open(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources,
                                           const PreferenceDatasetOptions& options) {
   return PreferenceDataset(
-      Impl::make(std::make_shared<PreferenceCorpus>(tokenizer, sources, options), Impl::Side::all));
+      std::make_shared<const Impl>(std::make_shared<PreferenceCorpus>(tokenizer, sources, options), DataSide::all));
 }
 
 PreferenceDataset PreferenceDataset::train() const {
-  return PreferenceDataset(Impl::make(impl_->corpus, Impl::Side::train));
+  return PreferenceDataset(std::make_shared<const Impl>(impl_->corpus, DataSide::train));
 }
 PreferenceDataset PreferenceDataset::validation() const {
-  return PreferenceDataset(Impl::make(impl_->corpus, Impl::Side::validation));
+  return PreferenceDataset(std::make_shared<const Impl>(impl_->corpus, DataSide::validation));
 }
 
-std::int64_t PreferenceDataset::size() const { return static_cast<std::int64_t>(impl_->rows.size()); }
+std::int64_t PreferenceDataset::size() const { return impl_->size(); }
 bool PreferenceDataset::unpaired() const { return impl_->corpus->options().unpaired; }
 
 PreferencePair PreferenceDataset::pair(std::int64_t row) const {

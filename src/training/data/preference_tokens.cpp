@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "powerhouse/error.h"
-#include "training/data/chat_messages.h"
 
 namespace powerhouse::training {
 namespace {
@@ -25,15 +24,8 @@ std::size_t common_prefix(const Ids& a, const Ids& b) {
 
 PreferenceTokenizer::PreferenceTokenizer(const Tokenizer& tokenizer, const DatasetSource& source,
                                          const std::string& chat_template)
-    : tokenizer_(tokenizer), source_(source), template_name_(chat_template) {
+    : tokenizer_(tokenizer), template_(tokenizer, source, {.chat_template = chat_template}) {
   eos_ = Json::parse(tokenizer.special_tokens_json(), "special tokens").string_or("eos_token", "");
-}
-
-const ChatTemplate& PreferenceTokenizer::chat_template() const {
-  std::call_once(made_, [&] {
-    template_ = chat_template_of(tokenizer_, source_, DatasetOptions{.chat_template = template_name_});
-  });
-  return *template_;
 }
 
 // The prompt's ids, then those of the prompt with each completion.
@@ -49,12 +41,12 @@ std::vector<Ids> PreferenceTokenizer::encode_texts(const PreferenceTexts& texts,
 
 std::vector<Ids> PreferenceTokenizer::encode_messages(const PreferenceMessages& messages) const {
   RenderOptions options{.add_generation_prompt = true, .tools = messages.tools, .omit_null = true};
-  std::vector<Ids> out{chat_template().encode(tokenizer_, Json(messages.prompt).dump(), options).ids};
+  std::vector<Ids> out{template_.get().encode(tokenizer_, Json(messages.prompt).dump(), options).ids};
   options.add_generation_prompt = false;
   for (const Json::Array& completion : messages.completions) {
     Json::Array both = messages.prompt;
     both.insert(both.end(), completion.begin(), completion.end());
-    out.push_back(chat_template().encode(tokenizer_, Json(std::move(both)).dump(), options).ids);
+    out.push_back(template_.get().encode(tokenizer_, Json(std::move(both)).dump(), options).ids);
   }
   return out;
 }
@@ -62,7 +54,7 @@ std::vector<Ids> PreferenceTokenizer::encode_messages(const PreferenceMessages& 
 // As Axolotl renders: an answer behind a question of no meaning, of which all before its content is cut off.
 PreferenceTexts PreferenceTokenizer::rendered_alone(const PreferenceMessages& messages) const {
   RenderOptions options{.add_generation_prompt = true, .tools = messages.tools, .omit_null = true};
-  PreferenceTexts texts{chat_template().render(Json(messages.prompt).dump(), options), {}};
+  PreferenceTexts texts{template_.get().render(Json(messages.prompt).dump(), options), {}};
   options = {.omit_null = true};
   JsonObject question;
   question["role"] = "user";
@@ -70,7 +62,7 @@ PreferenceTexts PreferenceTokenizer::rendered_alone(const PreferenceMessages& me
   for (const Json::Array& completion : messages.completions) {
     const Json& answer = completion.front();
     const std::string& content = answer.at("content").as_string("content");
-    std::string text = chat_template().render(Json(Json::Array{Json(question), answer}).dump(), options);
+    std::string text = template_.get().render(Json(Json::Array{Json(question), answer}).dump(), options);
     const std::size_t at = text.find(content);
     if (at == std::string::npos) {
       throw Error(ErrorKind::format, "the chat template does not show the answer as it is", {.field = "content"});

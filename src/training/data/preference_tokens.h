@@ -1,13 +1,11 @@
 // A row's prompt and completions as ids, as TRL 1.16 makes them.
 #pragma once
 
-#include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "powerhouse/chat.h"
 #include "powerhouse/preference_dataset.h"
+#include "training/data/chat_messages.h"
 #include "training/data/preference_shape.h"
 
 namespace powerhouse::training {
@@ -26,16 +24,13 @@ class PreferenceTokenizer {
   PreferenceIds encode(const PreferenceRow& row) const;
 
  private:
-  const ChatTemplate& chat_template() const;
   std::vector<std::vector<std::int64_t>> encode_texts(const PreferenceTexts& texts, bool special_tokens) const;
   std::vector<std::vector<std::int64_t>> encode_messages(const PreferenceMessages& messages) const;
   PreferenceTexts rendered_alone(const PreferenceMessages& messages) const;
 
   Tokenizer tokenizer_;
-  DatasetSource source_;
-  std::string template_name_, eos_;
-  mutable std::once_flag made_;  // when the first row needs it: rows of strings go without
-  mutable std::optional<ChatTemplate> template_;
+  LazyChatTemplate template_;
+  std::string eos_;
 };
 
 /// Prompt and completion together, cut to max_length as TRL's collators do.

@@ -1,7 +1,5 @@
 // The shape of TRL's prompt-completion data.
 #include <algorithm>
-#include <mutex>
-#include <optional>
 #include <tuple>
 
 #include "powerhouse/chat.h"
@@ -18,10 +16,10 @@ class PromptCompletion final : public Shape {
  public:
   PromptCompletion(const Tokenizer& tokenizer, const DatasetSource& source, const DatasetOptions& options)
       : tokenizer_(tokenizer),
-        source_(source),
         options_(options),
         prompt_(part_of(source, "prompt")),
-        completion_(part_of(source, "completion")) {
+        completion_(part_of(source, "completion")),
+        template_(tokenizer, source, options) {
     const Json tokens = Json::parse(tokenizer.special_tokens_json(), "special tokens");
     eos_ = tokens.string_or("eos_token", "");
   }
@@ -69,7 +67,7 @@ class PromptCompletion final : public Shape {
     const Conversation completion = completion_.read(row.columns);
     Json::Array both = prompt.messages;
     both.insert(both.end(), completion.messages.begin(), completion.messages.end());
-    const ChatTemplate& chat_template = this->chat_template();
+    const ChatTemplate& chat_template = template_.get();
     RenderOptions options{.tools = prompt.tools, .omit_null = true};
     auto ids = chat_template.encode(tokenizer_, Json(both).dump(), options).ids;
     options.add_generation_prompt = true;
@@ -83,19 +81,11 @@ class PromptCompletion final : public Shape {
     return source;
   }
 
-  // Made when the first row needs it: rows of strings go without.
-  const ChatTemplate& chat_template() const {
-    std::call_once(made_, [&] { template_ = chat_template_of(tokenizer_, source_, options_); });
-    return *template_;
-  }
-
   Tokenizer tokenizer_;
-  DatasetSource source_;
   DatasetOptions options_;
   ChatMessages prompt_, completion_;
+  LazyChatTemplate template_;
   std::string eos_;
-  mutable std::once_flag made_;
-  mutable std::optional<ChatTemplate> template_;
 };
 
 }  // namespace

@@ -1,8 +1,5 @@
 #include "training/data/prompt_corpus.h"
 
-#include <algorithm>
-#include <limits>
-
 #include "powerhouse/error.h"
 #include "support/sha256.h"
 #include "training/data/columns.h"
@@ -19,45 +16,32 @@ std::string as_text(const Json& value) { return value.is_string() ? value.as_str
 PromptCorpus::PromptCorpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources,
                            const PromptDatasetOptions& options)
     : tokenizer_(tokenizer), options_(options) {
-  if (sources.empty()) throw Error(ErrorKind::usage, "no data", {.field = "datasets"});
-  if (!(options.val_set_size >= 0)) {
-    throw Error(ErrorKind::usage, "a negative number of rows",
-                {.field = "val_set_size", .found = std::to_string(options.val_set_size)});
-  }
+  check_sources(sources, options.val_set_size);
   if (options.max_prompt_length < 0) {
     throw Error(ErrorKind::usage, "a negative length",
                 {.field = "max_prompt_length", .found = std::to_string(options.max_prompt_length)});
   }
   for (const DatasetSource& declared : sources) {
-    Source source{.file = RecordFile::open(declared), .declared = declared, .messages = nullptr, .first = rows_};
-    source.declared.field_messages = "prompt";
-    source.declared.field_system.clear();
-    source.messages = std::make_unique<ChatMessages>(source.declared);
+    DatasetSource conversations = declared;
+    conversations.field_messages = "prompt";
+    conversations.field_system.clear();
+    Source source{.file = RecordFile::open(declared),
+                  .messages = std::make_unique<ChatMessages>(conversations),
+                  .chat_template = std::make_unique<LazyChatTemplate>(
+                      tokenizer, declared, DatasetOptions{.chat_template = options.chat_template}),
+                  .first = rows_};
     rows_ += source.file->rows();
     sources_.push_back(std::move(source));
   }
-  if (rows_ > std::numeric_limits<std::uint32_t>::max()) {
-    throw Error(ErrorKind::unsupported, "more rows than 32 bits count", {.found = std::to_string(rows_)});
-  }
+  check_row_count(rows_);
   scan();
 }
 
-const PromptCorpus::Source& PromptCorpus::source_of(std::int64_t row) const {
-  const auto after = std::upper_bound(sources_.begin(), sources_.end(), row,
-                                      [](std::int64_t value, const Source& source) { return value < source.first; });
-  return *(after - 1);
-}
+const PromptCorpus::Source& PromptCorpus::source_of(std::int64_t row) const { return source_of_row(sources_, row); }
 
 RowPlace PromptCorpus::place(std::int64_t row) const {
   const Source& source = source_of(row);
   return source.file->place(row - source.first);
-}
-
-const ChatTemplate& PromptCorpus::chat_template(const DatasetSource& source) const {
-  std::call_once(made_, [&] {
-    template_ = chat_template_of(tokenizer_, source, DatasetOptions{.chat_template = options_.chat_template});
-  });
-  return *template_;
 }
 
 std::vector<std::int64_t> PromptCorpus::encode(const Source& source, const Json& columns) const {
@@ -67,7 +51,7 @@ std::vector<std::int64_t> PromptCorpus::encode(const Source& source, const Json&
     Conversation conversation = source.messages->read(columns);
     const RenderOptions options{.add_generation_prompt = true, .tools = conversation.tools, .omit_null = true};
     const std::string messages = Json(std::move(conversation.messages)).dump();
-    ids = chat_template(source.declared).encode(tokenizer_, messages, options).ids;
+    ids = source.chat_template->get().encode(tokenizer_, messages, options).ids;
   } else {
     ids = tokenizer_.encode(text_column(columns, "prompt"));
   }
@@ -92,21 +76,15 @@ PromptCorpus::Scanned PromptCorpus::scan_row(std::int64_t row) const {
 
 void PromptCorpus::scan() {
   std::vector<std::uint64_t> contents, groups;
-  const auto mix = [&](std::uint64_t value) {
-    digest_ = (digest_ ^ value) * 0x100000001B3u;
-    digest_ ^= digest_ >> 29;
-  };
+  const auto bos = tokenizer_.bos_token_id();
   const auto take = [&](std::int64_t, const Scanned& scanned) {
     RowFacts& facts = facts_.emplace_back();
     facts.length = static_cast<std::uint32_t>(scanned.ids.size());
     const auto limit = static_cast<std::size_t>(options_.max_prompt_length);
     if (limit > 0 && scanned.ids.size() > limit) facts.problems.add(RowProblem::too_long);
-    const auto bos = tokenizer_.bos_token_id();
-    if (bos && scanned.ids.size() > 1 && scanned.ids[0] == *bos && scanned.ids[1] == *bos) {
-      facts.problems.add(RowProblem::doubled_bos);
-    }
-    mix(scanned.content);
-    for (const std::int64_t id : scanned.ids) mix(static_cast<std::uint64_t>(id));
+    if (has_doubled_bos(scanned.ids, bos)) facts.problems.add(RowProblem::doubled_bos);
+    digest_.mix(scanned.content);
+    for (const std::int64_t id : scanned.ids) digest_.mix(static_cast<std::uint64_t>(id));
     tokens_.insert(tokens_.end(), scanned.ids.begin(), scanned.ids.end());
     token_begins_.push_back(tokens_.size());
     contents.push_back(scanned.content);
@@ -142,7 +120,7 @@ Prompt PromptCorpus::prompt(std::int64_t row) const {
 }
 
 std::string PromptCorpus::digest() const {
-  return sha256(std::to_string(digest_) + ' ' + std::to_string(rows_) + ' ' +
+  return sha256(std::to_string(digest_.value()) + ' ' + std::to_string(rows_) + ' ' +
                 std::to_string(options_.max_prompt_length));
 }
 

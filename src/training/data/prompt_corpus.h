@@ -3,16 +3,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "powerhouse/chat.h"
 #include "powerhouse/prompt_dataset.h"
 #include "training/data/chat_messages.h"
 #include "training/data/record_file.h"
 #include "training/data/row_facts.h"
+#include "training/data/row_sources.h"
 
 namespace powerhouse::training {
 
@@ -25,6 +23,7 @@ class PromptCorpus {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   std::int64_t rows() const { return rows_; }
   const RowFacts& facts(std::int64_t row) const { return facts_[static_cast<std::size_t>(row)]; }
+  std::int64_t length(std::int64_t row) const { return facts(row).length; }
   bool validation(std::int64_t row) const { return !validation_.empty() && validation_[static_cast<std::size_t>(row)]; }
   RowPlace place(std::int64_t row) const;
   Prompt prompt(std::int64_t row) const;
@@ -33,8 +32,8 @@ class PromptCorpus {
  private:
   struct Source {
     std::unique_ptr<RecordFile> file;
-    DatasetSource declared;
     std::unique_ptr<ChatMessages> messages;
+    std::unique_ptr<LazyChatTemplate> chat_template;
     std::int64_t first = 0;  // its first row among all
   };
   struct Scanned {
@@ -46,7 +45,6 @@ class PromptCorpus {
   const Source& source_of(std::int64_t row) const;
   Scanned scan_row(std::int64_t row) const;
   std::vector<std::int64_t> encode(const Source& source, const Json& columns) const;
-  const ChatTemplate& chat_template(const DatasetSource& source) const;
 
   Tokenizer tokenizer_;
   PromptDatasetOptions options_;
@@ -56,9 +54,7 @@ class PromptCorpus {
   std::vector<bool> validation_;
   std::vector<std::int32_t> tokens_;
   std::vector<std::uint64_t> token_begins_{0};  // of each row, and the end
-  std::uint64_t digest_ = 0;
-  mutable std::once_flag made_;  // when the first row needs it: rows of strings go without
-  mutable std::optional<ChatTemplate> template_;
+  NumberDigest digest_{};
 };
 
 }  // namespace powerhouse::training

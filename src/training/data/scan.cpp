@@ -98,19 +98,14 @@ void Corpus::judge(std::int64_t row, const ShapedRow& shaped, bool record_ends) 
     facts.problems.add(RowProblem::no_targets);
   }
   if (options_.max_tokens > 0 && length > options_.max_tokens) facts.problems.add(RowProblem::filtered);
-  const auto bos = tokenizer_.bos_token_id();
-  if (bos && length > 1 && ids[0] == *bos && ids[1] == *bos) facts.problems.add(RowProblem::doubled_bos);
+  if (has_doubled_bos(ids, tokenizer_.bos_token_id())) facts.problems.add(RowProblem::doubled_bos);
   if (any && !ends && record_ends && tokenizer_.eos_token_id()) facts.problems.add(RowProblem::missing_eos);
 }
 
 void Corpus::keep(std::int64_t row, const TrainingExample& example) {
-  const auto mix = [&](std::uint64_t value) {
-    digest_ = (digest_ ^ value) * 0x100000001B3u;
-    digest_ ^= digest_ >> 29;
-  };
-  mix(example.input_ids.size());
+  digest_.mix(example.input_ids.size());
   for (std::size_t i = 0; i < example.input_ids.size(); ++i) {
-    mix(static_cast<std::uint64_t>(example.input_ids[i]) << 1 | (example.labels[i] != kIgnoredTarget ? 1 : 0));
+    digest_.mix(static_cast<std::uint64_t>(example.input_ids[i]) << 1 | (example.labels[i] != kIgnoredTarget ? 1 : 0));
   }
   if (!keeping_) return;
   const std::size_t count = facts(row).problems.leaves_out() ? 0 : example.input_ids.size();
