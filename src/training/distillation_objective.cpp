@@ -4,14 +4,14 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
-#include <cstdio>
 
 #include "model/target_rows.h"
 #include "ops/tensors.h"
-#include "powerhouse/data_loader.h"
 #include "powerhouse/error.h"
-#include "powerhouse/tensor_file.h"
+#include "support/number_text.h"
 #include "support/philox.h"
+#include "training/dataset_objective.h"
+#include "training/model_state.h"
 #include "training/teacher_source.h"
 
 namespace powerhouse {
@@ -34,90 +34,58 @@ at::Tensor new_projection(std::int64_t teacher, std::int64_t student, std::uint6
   return projection.set_requires_grad(true);
 }
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
-class DistillationObjective final : public Objective {
+class DistillationObjective final : public DatasetObjective {
  public:
   DistillationObjective(CausalLM& student, std::unique_ptr<TeacherSource> teacher, Dataset train,
                         std::optional<Dataset> validation, DistillationOptions method, at::Tensor projection,
                         const TrainingOptions& options)
-      : student_(student),
+      : DatasetObjective(std::move(train), std::move(validation), options),
+        student_(student),
         teacher_(std::move(teacher)),
-        train_(std::move(train)),
-        validation_(std::move(validation)),
         method_(std::move(method)),
-        projection_(std::move(projection)),
-        train_options_{.micro_batch_size = options.micro_batch_size,
-                       .sample_packing = options.sample_packing,
-                       .shuffle = options.shuffle,
-                       .seed = options.seed,
-                       .drop_last = options.drop_last},
-        eval_options_{
-            .micro_batch_size = options.eval_batch_size > 0 ? options.eval_batch_size : options.micro_batch_size,
-            .sample_packing = options.eval_sample_packing.value_or(options.sample_packing),
-            .shuffle = false,
-            .seed = options.seed} {
-    teacher_->prepare(train_);
-    if (validation_) teacher_->prepare(*validation_);
+        projection_(std::move(projection)) {
+    teacher_->prepare(this->train());
+    if (this->validation()) teacher_->prepare(*this->validation());
   }
 
-  std::string data_fingerprint() const override { return train_.fingerprint() + " " + teacher_->fingerprint(); }
+  std::string data_fingerprint() const override {
+    return DatasetObjective::data_fingerprint() + " " + teacher_->fingerprint();
+  }
   Facts facts() const override {
     const DistillOptions& divergence = method_.divergence;
-    return {
-        {"method", "distillation, beta " + number(divergence.beta) + ", temperature " + number(divergence.temperature) +
-                       ", weights " + number(method_.alpha) + " and " + number(ce_alpha(method_))},
-        {"teacher", teacher_->description()},
-        {"rows", std::to_string(train_.size())},
-        {"held-back rows", std::to_string(validation_ ? validation_->size() : 0)}};
+    Facts all = {{"method", "distillation, beta " + number_text(divergence.beta) + ", temperature " +
+                                number_text(divergence.temperature) + ", weights " + number_text(method_.alpha) +
+                                " and " + number_text(ce_alpha(method_))},
+                 {"teacher", teacher_->description()}};
+    for (auto& fact : DatasetObjective::facts()) all.push_back(std::move(fact));
+    return all;
   }
-  bool has_validation() const override { return validation_.has_value(); }
-  std::int64_t batches_in_epoch(std::int64_t epoch) const override {
-    return DataLoader(train_, train_options_).batches_in_epoch(epoch);
-  }
-
-  void restart() override { loader_.emplace(train_, train_options_); }
-  std::string position() const override { return loader_->position(); }
-  void restore(const std::string& position) override { loader_->restore(position); }
 
   StepData load(std::int64_t micro_batches) override {
-    StepData data;
-    batches_.clear();
+    StepData data = DatasetObjective::load(micro_batches);
     comparisons_ = 0;
-    load_step(*loader_, micro_batches, [&](TokenBatch batch) {
-      data.tokens += batch.rows();
-      data.target_tokens += batch.target_count();
-      for (RowPlace& row : loader_->last_rows()) data.rows.push_back(std::move(row));
-      comparisons_ += teacher_->comparisons(batch);
-      batches_.push_back(std::move(batch));
-    });
-    targets_ = data.target_tokens;
-    if (targets_ == 0) data.nothing = "no token is a target";
-    if (targets_ > 0 && comparisons_ == 0 && ce_alpha(method_) == 0) data.nothing = "no span has a teacher";
+    for (const TokenBatch& batch : batches()) comparisons_ += teacher_->comparisons(batch);
+    if (data.target_tokens > 0 && comparisons_ == 0 && ce_alpha(method_) == 0) data.nothing = "no span has a teacher";
     return data;
   }
 
   StepLoss forward_and_backward(const StepContext& context) override {
     DistillationSums sums;
     double loss = 0;
-    for (std::size_t pass = 0; pass < batches_.size(); ++pass) {
-      const TokenBatch& batch = batches_[pass];
+    for (std::size_t pass = 0; pass < batches().size(); ++pass) {
+      const TokenBatch& batch = batches()[pass];
       if (batch.target_count() == 0) continue;  // a piece of a cut row
       ScoreOptions options = context.score_options(pass, batch.rows());
       if (method_.disable_dropout) options.dropout_key.reset();
-      const at::Tensor part = loss_of(batch, options, weights(targets_, comparisons_), sums);
+      const at::Tensor part = loss_of(batch, options, weights(target_tokens(), comparisons_), sums);
       part.backward();
       loss += part.item<double>();
     }
-    return {loss, metrics(sums, targets_, comparisons_)};
+    return {loss, metrics(sums, target_tokens(), comparisons_)};
   }
 
   Evaluation evaluate() override {
-    DataLoader loader(*validation_, eval_options_);
+    DataLoader loader = validation_loader();
     const c10::AutoGradMode no_gradients(false);
     DistillationSums sums;
     Evaluation evaluation;
@@ -142,18 +110,10 @@ class DistillationObjective final : public Objective {
     return {{kProjection, projection_}};
   }
   void save_state(const std::string& folder) const override {
-    if (!projection_.defined()) return;
-    const std::vector<NamedTensor> tensors{{kProjection, projection_.detach()}};
-    save_safetensors(folder + kFile, tensors);
+    if (projection_.defined()) save_safetensors(folder + kFile, extra_parameters());
   }
   void restore_state(const std::string& folder) override {
-    if (!projection_.defined()) return;
-    const std::vector<NamedTensor> tensors = load_safetensors(folder + kFile);
-    if (tensors.size() != 1 || tensors[0].first != kProjection || tensors[0].second.sizes() != projection_.sizes()) {
-      throw Error(ErrorKind::format, "not the projection of these models", {.file = folder + kFile});
-    }
-    const c10::AutoGradMode no_gradients(false);
-    projection_.copy_(tensors[0].second);
+    if (projection_.defined()) restore_tensors(folder + kFile, extra_parameters());
   }
 
  private:
@@ -190,14 +150,9 @@ class DistillationObjective final : public Objective {
 
   CausalLM& student_;
   std::unique_ptr<TeacherSource> teacher_;
-  Dataset train_;
-  std::optional<Dataset> validation_;
   DistillationOptions method_;
   at::Tensor projection_;
-  DataLoaderOptions train_options_, eval_options_;
-  std::optional<DataLoader> loader_{};
-  std::vector<TokenBatch> batches_{};           // of the step
-  std::int64_t targets_ = 0, comparisons_ = 0;  // of all of them
+  std::int64_t comparisons_ = 0;  // of the step
 };
 
 void refuse(bool wrong, const char* field, const char* what) {
@@ -219,7 +174,8 @@ void check(const DistillationOptions& options) {
   check(options.divergence);
   const auto weight = [](double value, const char* field) {
     if (value >= 0 && std::isfinite(value)) return;
-    throw Error(ErrorKind::range, "out of range", {.field = field, .expected = "0 or more", .found = number(value)});
+    throw Error(ErrorKind::range, "out of range",
+                {.field = field, .expected = "0 or more", .found = number_text(value)});
   };
   weight(options.alpha, "alpha");
   weight(ce_alpha(options), "ce_alpha");
@@ -233,7 +189,6 @@ std::unique_ptr<Objective> make_distillation_objective(CausalLM& student, Teache
   check(method);
   check_teacher(teacher, method);
   refuse(train.size() == 0, "data", "no rows to train on");
-  if (validation && validation->size() == 0) validation.reset();
   at::Tensor projection;
   std::unique_ptr<TeacherSource> source;
   if (teacher.store != nullptr) {

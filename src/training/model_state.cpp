@@ -11,7 +11,6 @@
 #include "powerhouse/adapter.h"
 #include "powerhouse/error.h"
 #include "powerhouse/sequence_classifier.h"
-#include "powerhouse/tensor_file.h"
 #include "support/mapped_file.h"
 
 namespace powerhouse {
@@ -66,6 +65,21 @@ void save_optimizer(const Optimizer& optimizer, const std::string& folder) {
   if (!state.empty()) save_safetensors(folder + kOptimizer, state);
 }
 
+void restore_tensors(const std::string& file, const std::vector<NamedTensor>& tensors) {
+  std::map<std::string, at::Tensor> saved;
+  for (auto& [name, tensor] : load_safetensors(file)) saved.emplace(name, tensor);
+  if (saved.size() != tensors.size()) {
+    throw Error(
+        ErrorKind::format, "a checkpoint of other parameters",
+        {.file = file, .expected = std::to_string(tensors.size()) + " tensors", .found = std::to_string(saved.size())});
+  }
+  for (const auto& [name, tensor] : tensors) {
+    const auto found = saved.find(name);
+    if (found == saved.end()) throw Error(ErrorKind::format, "the tensor is missing", {.file = file, .field = name});
+    copy_into(name, tensor, found->second, file);
+  }
+}
+
 void restore_weights(CausalLM& model, const std::string& folder) {
   guarded([&] {
     const std::vector<NamedTensor> parameters = model.trainable_parameters();
@@ -75,19 +89,7 @@ void restore_weights(CausalLM& model, const std::string& folder) {
       for (const auto& [name, tensor] : parameters) copy_into(name, tensor, saved.parameter(name), folder);
       return;
     }
-    std::map<std::string, at::Tensor> saved;
-    for (auto& [name, tensor] : load_safetensors(file)) saved.emplace(name, tensor);
-    if (saved.size() != parameters.size()) {
-      throw Error(ErrorKind::format, "a checkpoint of other parameters",
-                  {.file = file,
-                   .expected = std::to_string(parameters.size()) + " tensors",
-                   .found = std::to_string(saved.size())});
-    }
-    for (const auto& [name, tensor] : parameters) {
-      const auto found = saved.find(name);
-      if (found == saved.end()) throw Error(ErrorKind::format, "the tensor is missing", {.file = file, .field = name});
-      copy_into(name, tensor, found->second, file);
-    }
+    restore_tensors(file, parameters);
   });
 }
 

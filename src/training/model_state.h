@@ -5,9 +5,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/optimizer.h"
+#include "powerhouse/tensor_file.h"
 
 namespace powerhouse {
 
@@ -18,6 +20,9 @@ void save_trained(const CausalLM& model, const std::string& folder);
 /// save_trained, and what else restore_weights and restore_optimizer need.
 void save_weights(const CausalLM& model, const std::string& folder);
 void save_optimizer(const Optimizer& optimizer, const std::string& folder);
+
+/// Copies a file's tensors, bit for bit, into those of the same names. Error{format} where they are others.
+void restore_tensors(const std::string& file, const std::vector<NamedTensor>& tensors);
 
 /// Copies the weights back, bit for bit. Error{format} where the checkpoint is of other parameters.
 void restore_weights(CausalLM& model, const std::string& folder);

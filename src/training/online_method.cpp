@@ -3,17 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include "powerhouse/error.h"
+#include "support/number_text.h"
 #include "training/losses/common.h"
+#include "training/losses/grpo_terms.h"
 
 namespace powerhouse {
 namespace {
-
-std::string number(double value) {
-  std::string text = std::to_string(value);
-  while (text.back() == '0') text.pop_back();
-  if (text.back() == '.') text.pop_back();
-  return text;
-}
 
 std::vector<std::int64_t> offsets(const Rollouts& rollouts) {
   std::vector<std::int64_t> out{0};
@@ -34,7 +29,7 @@ class Grpo final : public OnlineMethodRule {
     }
   }
   std::string description() const override {
-    return "grpo (" + std::string(to_string(options_.loss_type)) + "), beta " + number(options_.beta);
+    return "grpo (" + std::string(to_string(options_.loss_type)) + "), beta " + number_text(options_.beta);
   }
   bool has_reference() const override { return options_.beta != 0; }
 
@@ -52,9 +47,7 @@ class Grpo final : public OnlineMethodRule {
                          .num_items_in_batch = std::max<std::int64_t>(1, step.generation_tokens),
                          .accumulation_steps = step.micro_batches};
     LossResult result = grpo_loss(policy, with, options_);
-    const bool of_tokens = options_.loss_type == GrpoLossType::dapo || options_.loss_type == GrpoLossType::cispo ||
-                           options_.loss_type == GrpoLossType::vespo;
-    if (of_tokens && step.steps_per_generation != step.micro_batches) {
+    if (losses::grpo_row(options_.loss_type).share_of_step && step.steps_per_generation != step.micro_batches) {
       result.loss =
           result.loss.mul(static_cast<double>(step.steps_per_generation) / static_cast<double>(step.micro_batches));
     }
@@ -68,7 +61,7 @@ class Grpo final : public OnlineMethodRule {
 class Rloo final : public OnlineMethodRule {
  public:
   explicit Rloo(RlooOptions options) : options_(std::move(options)) { check(options_); }
-  std::string description() const override { return "rloo, beta " + number(options_.beta); }
+  std::string description() const override { return "rloo, beta " + number_text(options_.beta); }
   MethodDefaults defaults() const override { return {.num_generations = 2}; }
   bool has_reference() const override { return options_.beta != 0; }
   bool always_old() const override { return true; }

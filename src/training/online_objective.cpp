@@ -7,17 +7,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 
 #include "powerhouse/error.h"
-#include "powerhouse/log.h"
 #include "support/json.h"
 #include "support/sha256.h"
 #include "training/data/permutation.h"
 #include "training/data/row_loader.h"
-#include "training/metric_means.h"
 #include "training/online_method.h"
 #include "training/rollout_source.h"
+#include "training/step_passes.h"
 
 namespace powerhouse {
 namespace {
@@ -138,33 +137,27 @@ class OnlineObjective final : public Objective {
   }
 
   StepLoss forward_and_backward(const StepContext& context) override {
-    StepLoss step;
-    MetricMeans metrics;
-    for (std::size_t pass = 0; pass < batches_.size(); ++pass) {
+    StepLoss step = run_passes(context, batches_.size(), [&](std::size_t pass, MetricMeans& metrics) {
       const RolloutBatch& batch = batches_[pass];
-      if (batch.completions.tokens.target_count() == 0) continue;  // all of them cut off
+      if (batch.completions.tokens.target_count() == 0) return 0.0;  // all of them cut off
       ScoreOptions options = context.score_options(pass, batch.completions.tokens.rows());
       if (online_.disable_dropout) options.dropout_key.reset();
       options.temperature = online_.temperature;
-      try {
-        const CompletionScores scores = score(model_, batch.completions, options);
-        const LossResult result = method_->loss(scores.completions, batch,
-                                                {.options = options,
-                                                 .micro_batches = std::ssize(batches_),
-                                                 .steps_per_generation = steps_per_generation_,
-                                                 .generation_tokens = generation_tokens_[pass]});
-        result.loss.backward();
-        step.loss += result.loss.item<double>();
-        metrics.add(result.metrics, 1);
-      } catch (const Error& error) {
-        if (error.kind() != ErrorKind::numeric) throw;
-        log(LogLevel::warning, "step " + std::to_string(context.step) + ": " + error.what());
-        return {std::numeric_limits<double>::quiet_NaN(), {}};  // a step that the loop leaves out
-      }
-    }
-    step.metrics = metrics_.means();
+      const CompletionScores scores = score(model_, batch.completions, options);
+      const LossResult result = method_->loss(scores.completions, batch,
+                                              {.options = options,
+                                               .micro_batches = std::ssize(batches_),
+                                               .steps_per_generation = steps_per_generation_,
+                                               .generation_tokens = generation_tokens_[pass]});
+      result.loss.backward();
+      metrics.add(result.metrics, 1);
+      return result.loss.item<double>();
+    });
+    if (!std::isfinite(step.loss)) return step;
+    Metrics all = metrics_.means();
     metrics_ = {};
-    for (auto& metric : metrics.means()) step.metrics.push_back(std::move(metric));
+    for (auto& metric : step.metrics) all.push_back(std::move(metric));
+    step.metrics = std::move(all);
     return step;
   }
 

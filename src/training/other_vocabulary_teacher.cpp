@@ -93,8 +93,8 @@ class OtherVocabularyTeacher final : public TeacherSource {
         throw Error(ErrorKind::usage, "what is trained of a row is another text for teacher and student",
                     {.file = place.file, .field = "teacher", .found = "line " + std::to_string(place.line)});
       }
-      spans += static_cast<std::int64_t>(alignment.spans.size());
-      entries_.emplace(hash(data.example(row)), Entry{side, row, same->second});
+      spans += std::ssize(alignment.spans);
+      entries_.emplace(hash(data.example(row)), Entry{side, row, same->second, std::ssize(alignment.spans)});
       ++found;
     }
     rows_ += data.size();
@@ -113,9 +113,7 @@ class OtherVocabularyTeacher final : public TeacherSource {
   std::int64_t comparisons(const TokenBatch& batch) override {
     std::int64_t spans = 0;
     for (std::int64_t document = 0; document < batch.documents(); ++document) {
-      if (const Entry* entry = find(batch, document)) {
-        spans += static_cast<std::int64_t>(aligned(datasets_[entry->side], entry->row, entry->teacher).spans.size());
-      }
+      if (const Entry* entry = find(batch, document)) spans += entry->spans;
     }
     return spans;
   }
@@ -146,7 +144,7 @@ class OtherVocabularyTeacher final : public TeacherSource {
  private:
   struct Entry {
     std::size_t side;  // of datasets_
-    std::int64_t row, teacher;
+    std::int64_t row, teacher, spans;
   };
 
   static std::int64_t hash(const TrainingExample& example) {

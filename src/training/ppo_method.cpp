@@ -8,7 +8,7 @@
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "powerhouse/sequence_classifier.h"
-#include "powerhouse/tensor_file.h"
+#include "training/model_state.h"
 #include "training/online_method.h"
 
 namespace powerhouse {
@@ -89,24 +89,10 @@ class Ppo final : public OnlineMethodRule {
     return parameters;
   }
   void save(const std::string& folder) const override {
-    std::vector<NamedTensor> tensors;
-    for (const auto& [name, tensor] : value_model_->model().trainable_parameters()) {
-      tensors.emplace_back(name, tensor.detach());
-    }
-    save_safetensors(folder + kFile, tensors);
+    save_safetensors(folder + kFile, value_model_->model().trainable_parameters());
   }
   void restore(const std::string& folder) const override {
-    std::map<std::string, at::Tensor> saved;
-    for (auto& [name, tensor] : load_safetensors(folder + kFile)) saved.emplace(name, tensor);
-    const c10::AutoGradMode no_gradients(false);
-    for (const auto& [name, tensor] : value_model_->model().trainable_parameters()) {
-      const auto found = saved.find(name);
-      if (found == saved.end() || found->second.sizes() != tensor.sizes()) {
-        throw Error(ErrorKind::format, "the value model's tensor is missing or of another shape",
-                    {.file = folder + kFile, .field = name});
-      }
-      tensor.detach().copy_(found->second);
-    }
+    restore_tensors(folder + kFile, value_model_->model().trainable_parameters());
   }
 
  private:

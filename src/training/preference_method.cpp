@@ -3,9 +3,8 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
-#include <cstdio>
-
 #include "powerhouse/error.h"
+#include "support/number_text.h"
 
 namespace powerhouse {
 namespace {
@@ -16,12 +15,6 @@ struct Overloaded : Ts... {
 };
 template <class... Ts>
 Overloaded(Ts...) -> Overloaded<Ts...>;
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
 
 PairSums halves(const at::Tensor& sums) {
   const std::int64_t pairs = sums.size(0) / 2;
@@ -60,23 +53,24 @@ std::string PreferenceMethod::description() const {
                                  for (const DpoLossType type : own.loss_type) {
                                    types += (types.empty() ? "" : " + ") + std::string(to_string(type));
                                  }
-                                 return "dpo (" + types + "), beta " + number(own.beta);
+                                 return "dpo (" + types + "), beta " + number_text(own.beta);
                                },
-                               [](const OrpoOptions& own) { return "orpo, beta " + number(own.beta); },
+                               [](const OrpoOptions& own) { return "orpo, beta " + number_text(own.beta); },
                                [](const KtoOptions& own) {
                                  return "kto (" + std::string(to_string(own.loss_type)) + "), beta " +
-                                        number(own.beta) + ", weights " + number(own.desirable_weight) + " and " +
-                                        number(own.undesirable_weight);
+                                        number_text(own.beta) + ", weights " + number_text(own.desirable_weight) +
+                                        " and " + number_text(own.undesirable_weight);
                                },
                                [](const CpoOptions& own) {
-                                 return "cpo (" + std::string(to_string(own.loss_type)) + "), beta " + number(own.beta);
+                                 return "cpo (" + std::string(to_string(own.loss_type)) + "), beta " +
+                                        number_text(own.beta);
                                }},
                     options_);
 }
 
 std::string PreferenceMethod::reference_key() const {
   const auto* dpo = std::get_if<DpoOptions>(&options_);
-  if (dpo != nullptr) return "pairs" + (dpo->ld_alpha ? " ld_alpha " + number(*dpo->ld_alpha) : std::string());
+  if (dpo != nullptr) return "pairs" + (dpo->ld_alpha ? " ld_alpha " + number_text(*dpo->ld_alpha) : std::string());
   return has_mismatched() ? "completions, mismatched" : "completions";
 }
 

@@ -3,13 +3,11 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
-#include <map>
-
 #include "adapters/registry.h"
 #include "model/model_fingerprint.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/error.h"
-#include "powerhouse/tensor_file.h"
+#include "training/model_state.h"
 
 namespace powerhouse {
 namespace {
@@ -64,27 +62,19 @@ void ReferenceModel::updated(std::int64_t step, const CausalLM& policy) {
 }
 
 void ReferenceModel::save(const std::string& folder, const CausalLM& policy) const {
-  if (!options_.sync_ref_model) return;
+  if (options_.sync_ref_model) save_safetensors(folder + kFile, moving(policy));
+}
+
+void ReferenceModel::restore(const std::string& folder, const CausalLM& policy) {
+  if (options_.sync_ref_model) restore_tensors(folder + kFile, moving(policy));
+}
+
+std::vector<NamedTensor> ReferenceModel::moving(const CausalLM& policy) const {
   std::vector<NamedTensor> tensors;
   for (const auto& [name, tensor] : policy.trainable_parameters()) {
     tensors.emplace_back(name, model_->parameter(name).detach());
   }
-  save_safetensors(folder + kFile, tensors);
-}
-
-void ReferenceModel::restore(const std::string& folder, const CausalLM& policy) {
-  if (!options_.sync_ref_model) return;
-  std::map<std::string, at::Tensor> saved;
-  for (auto& [name, tensor] : load_safetensors(folder + kFile)) saved.emplace(name, tensor);
-  const c10::AutoGradMode no_gradients(false);
-  for (const auto& [name, tensor] : policy.trainable_parameters()) {
-    const auto found = saved.find(name);
-    if (found == saved.end() || found->second.sizes() != tensor.sizes()) {
-      throw Error(ErrorKind::format, "the reference's tensor is missing or of another shape",
-                  {.file = folder + kFile, .field = name});
-    }
-    model_->parameter(name).detach().copy_(found->second);
-  }
+  return tensors;
 }
 
 }  // namespace powerhouse

@@ -3,9 +3,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/preference.h"
+#include "powerhouse/tensor_file.h"
 
 namespace powerhouse {
 
@@ -25,6 +27,9 @@ class ReferenceModel {
   void restore(const std::string& folder, const CausalLM& policy);
 
  private:
+  /// What follows the policy's trained parameters.
+  std::vector<NamedTensor> moving(const CausalLM& policy) const;
+
   AlignmentOptions options_;
   std::optional<CausalLM> own_;
   CausalLM* model_;

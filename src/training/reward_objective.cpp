@@ -1,25 +1,16 @@
 // A reward model's objective: Bradley-Terry's loss of pairs (losses/reward.cpp), as TRL's RewardTrainer has it. A micro
-// batch is one pass: all chosen texts, then all rejected ones. As there, a step's loss and its metrics are the means
-// over its micro batches, each the mean over its pairs; an evaluation's are means over pairs.
+// batch is one pass: all chosen texts, then all rejected ones.
 #include "training/reward_objective.h"
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
-
-#include <limits>
 
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
-#include "powerhouse/log.h"
-#include "training/data/row_loader.h"
-#include "training/metric_means.h"
+#include "training/preference_rows_objective.h"
 #include "training/trainer_impl.h"
 
 namespace powerhouse {
 namespace {
-
-using training::RowLoader;
-using training::RowLoaderOptions;
 
 struct PairBatch {
   TokenBatch texts;
@@ -43,106 +34,34 @@ PairBatch pair_batch(const PreferenceDataset& data, const std::vector<std::int64
   return batch;
 }
 
-class RewardObjective final : public Objective {
+class RewardObjective final : public PreferenceRowsObjective<PairBatch> {
  public:
   RewardObjective(SequenceClassifier& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
                   const RewardOptions& method, const TrainingOptions& options)
-      : model_(model),
-        train_(std::move(train)),
-        validation_(std::move(validation)),
-        method_(method),
-        train_options_{.micro_batch_size = options.micro_batch_size,
-                       .shuffle = options.shuffle,
-                       .seed = options.seed,
-                       .drop_last = options.drop_last},
-        eval_options_{
-            .micro_batch_size = options.eval_batch_size > 0 ? options.eval_batch_size : options.micro_batch_size,
-            .shuffle = false} {}
+      : PreferenceRowsObjective(std::move(train), std::move(validation), options, method.disable_dropout),
+        model_(model),
+        method_(method) {}
 
-  std::string data_fingerprint() const override { return train_.fingerprint(); }
   Facts facts() const override {
     return {{"method", "reward"},
-            {"pairs", std::to_string(train_.size())},
-            {"held-back pairs", std::to_string(validation_ ? validation_->size() : 0)}};
-  }
-  bool has_validation() const override { return validation_.has_value(); }
-  std::int64_t batches_in_epoch(std::int64_t /*epoch*/) const override { return fresh_loader().batches_in_epoch(); }
-
-  void restart() override { loader_.emplace(fresh_loader()); }
-  std::string position() const override { return loader_->position(); }
-  void restore(const std::string& position) override { loader_->restore(position); }
-
-  StepData load(std::int64_t micro_batches) override {
-    StepData data;
-    batches_.clear();
-    load_step(*loader_, micro_batches, [&](const std::vector<std::int64_t>& rows) {
-      PairBatch batch = pair_batch(train_, rows);
-      for (const std::int64_t row : rows) data.rows.push_back(train_.place(row));
-      data.tokens += batch.texts.rows();
-      data.target_tokens += batch.texts.documents();  // what is judged
-      batches_.push_back(std::move(batch));
-    });
-    return data;
-  }
-
-  StepLoss forward_and_backward(const StepContext& context) override {
-    StepLoss step;
-    MetricMeans metrics;
-    const auto count = static_cast<double>(batches_.size());
-    for (std::size_t pass = 0; pass < batches_.size(); ++pass) {
-      const PairBatch& batch = batches_[pass];
-      ScoreOptions options = context.score_options(pass, batch.texts.rows());
-      if (method_.disable_dropout) options.dropout_key.reset();
-      try {
-        const LossResult part = loss_of(batch, options);
-        part.loss.div(count).backward();
-        step.loss += part.loss.item<double>() / count;
-        metrics.add(part.metrics, 1);
-      } catch (const Error& error) {
-        if (error.kind() != ErrorKind::numeric) throw;
-        log(LogLevel::warning, "step " + std::to_string(context.step) + ": " + error.what());
-        return {std::numeric_limits<double>::quiet_NaN(), {}};  // a step that the loop leaves out
-      }
-    }
-    step.metrics = metrics.means();
-    return step;
-  }
-
-  Evaluation evaluate() override {
-    RowLoader loader(validation_->size(), validation_->fingerprint(), eval_options_);
-    const c10::AutoGradMode no_gradients(false);
-    Evaluation evaluation;
-    MetricMeans metrics;
-    double sum = 0;
-    while (const auto rows = loader.next()) {
-      const PairBatch batch = pair_batch(*validation_, *rows);
-      const LossResult part = loss_of(batch, {});
-      const auto weight = static_cast<double>(batch.pairs);
-      sum += weight * part.loss.item<double>();
-      metrics.add(part.metrics, weight);
-      evaluation.target_tokens += batch.texts.documents();
-    }
-    evaluation.eval_loss = sum / static_cast<double>(validation_->size());
-    evaluation.metrics = metrics.means();
-    return evaluation;
+            {"pairs", std::to_string(train().size())},
+            {"held-back pairs", std::to_string(validation() ? validation()->size() : 0)}};
   }
 
  private:
-  RowLoader fresh_loader() const { return {train_.size(), train_.fingerprint(), train_options_}; }
-
-  LossResult loss_of(const PairBatch& batch, const ScoreOptions& options) const {
+  PairBatch make_batch(const PreferenceDataset& data, std::vector<std::int64_t> rows) const override {
+    return pair_batch(data, rows);
+  }
+  const TokenBatch& texts_of(const PairBatch& batch) const override { return batch.texts; }
+  std::int64_t targets_of(const PairBatch& batch) const override { return batch.texts.documents(); }  // what is judged
+  LossResult loss_of(const PairBatch& batch, const ScoreOptions& options, bool /*held_back*/) override {
     const at::Tensor rewards = model_.logits(batch.texts, options).squeeze(1);
     return reward_loss(rewards.narrow(0, 0, batch.pairs), rewards.narrow(0, batch.pairs, batch.pairs), batch.margin,
                        method_);
   }
 
   SequenceClassifier& model_;
-  PreferenceDataset train_;
-  std::optional<PreferenceDataset> validation_;
   RewardOptions method_;
-  RowLoaderOptions train_options_, eval_options_;
-  std::optional<RowLoader> loader_;
-  std::vector<PairBatch> batches_;  // of the step
 };
 
 void check_pairs(const PreferenceDataset& data) {
@@ -163,7 +82,6 @@ std::unique_ptr<Objective> make_reward_objective(SequenceClassifier& model, Pref
                 {.field = "num_labels", .expected = "1", .found = std::to_string(model.num_labels())});
   }
   if (train.size() == 0) throw Error(ErrorKind::usage, "no pairs to train on", {.field = "data"});
-  if (validation && validation->size() == 0) validation.reset();
   return std::make_unique<RewardObjective>(model, std::move(train), std::move(validation), method, options);
 }
 
