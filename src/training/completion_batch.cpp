@@ -3,10 +3,24 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <array>
 
 #include "ops/tensors.h"
 
 namespace powerhouse {
+
+namespace {
+
+using Ids = std::span<const std::int64_t>;
+
+Ids prompt_of(const PreferenceSequence& sequence) {
+  return Ids(sequence.input_ids).first(static_cast<std::size_t>(sequence.prompt_tokens));
+}
+Ids completion_of(const PreferenceSequence& sequence) {
+  return Ids(sequence.input_ids).subspan(static_cast<std::size_t>(sequence.prompt_tokens));
+}
+
+}  // namespace
 
 void CompletionBatch::add(const PreferenceSequence& sequence, bool prompt) {
   std::vector<std::int64_t> labels = sequence.input_ids;
@@ -22,34 +36,35 @@ void CompletionBatch::add(const PreferenceSequence& sequence, bool prompt) {
   lengths.push_back(sequence.completion_tokens());
 }
 
+// Targets stand in the order of rows: the prompt's, then those of each completion.
+void CompletionBatch::add_siblings(std::span<const PreferenceSequence* const> siblings, bool prompt) {
+  const auto has_tokens = [](const PreferenceSequence* one) { return one->completion_tokens() > 0; };
+  const auto documents = std::count_if(siblings.begin(), siblings.end(), has_tokens);
+  const Ids shared = prompt_of(*siblings.front());
+  auto target = static_cast<std::int64_t>(completion_targets.size() + prompt_targets.size());
+  for (std::size_t i = 1; prompt && documents > 0 && i < shared.size(); ++i) prompt_targets.push_back(target++);
+  std::vector<TokenBatch::Branch> branches;
+  for (const PreferenceSequence* const one : siblings) {
+    if (has_tokens(one)) branches.push_back({.ids = completion_of(*one)});
+    for (std::int64_t i = 0; i < one->completion_tokens(); ++i) completion_targets.push_back(target++);
+    cu_seqlens.push_back(std::ssize(completion_targets));
+    lengths.push_back(one->completion_tokens());
+  }
+  if (documents == 1) {  // nothing to share
+    const PreferenceSequence& alone = **std::find_if(siblings.begin(), siblings.end(), has_tokens);
+    std::vector<std::int64_t> labels = alone.input_ids;
+    if (!prompt) std::fill_n(labels.begin(), alone.prompt_tokens, kIgnoredTarget);
+    tokens.add(alone.input_ids, labels);
+  } else if (documents > 1) {
+    tokens.add_branches(shared, branches, prompt ? shared : Ids());
+  }
+}
+
 namespace {
-
-using Ids = std::span<const std::int64_t>;
-
-Ids prompt_of(const PreferenceSequence& sequence) {
-  return Ids(sequence.input_ids).first(static_cast<std::size_t>(sequence.prompt_tokens));
-}
-Ids completion_of(const PreferenceSequence& sequence) {
-  return Ids(sequence.input_ids).subspan(static_cast<std::size_t>(sequence.prompt_tokens));
-}
 
 bool have_one_prompt(const PreferencePair& pair) {
   const Ids chosen = prompt_of(pair.chosen), rejected = prompt_of(pair.rejected);
   return chosen.size() > 1 && std::equal(chosen.begin(), chosen.end(), rejected.begin(), rejected.end());
-}
-
-// Targets stand in the order of rows: the prompt's, then those of each completion.
-void add_with_one_prompt(CompletionBatch& batch, const PreferencePair& pair, bool prompts) {
-  std::int64_t target = static_cast<std::int64_t>(batch.completion_targets.size() + batch.prompt_targets.size());
-  const Ids prompt = prompt_of(pair.chosen);
-  batch.tokens.add_branches(prompt, {{completion_of(pair.chosen)}, {completion_of(pair.rejected)}},
-                            prompts ? prompt : Ids());
-  for (std::size_t i = 1; prompts && i < prompt.size(); ++i) batch.prompt_targets.push_back(target++);
-  for (const PreferenceSequence* sequence : {&pair.chosen, &pair.rejected}) {
-    for (std::int64_t i = 0; i < sequence->completion_tokens(); ++i) batch.completion_targets.push_back(target++);
-    batch.cu_seqlens.push_back(static_cast<std::int64_t>(batch.completion_targets.size()));
-    batch.lengths.push_back(sequence->completion_tokens());
-  }
 }
 
 // From chosen, rejected, chosen, rejected ... to all chosen ones in front.
@@ -73,7 +88,7 @@ CompletionBatch pair_batch(std::span<const PreferencePair> pairs, bool prompts, 
   CompletionBatch batch;
   for (const PreferencePair& pair : pairs) {
     if (share_prompts && have_one_prompt(pair)) {
-      add_with_one_prompt(batch, pair, prompts);
+      batch.add_siblings(std::array{&pair.chosen, &pair.rejected}, prompts);
     } else {
       batch.add(pair.chosen, prompts);
       batch.add(pair.rejected);

@@ -18,6 +18,9 @@ struct CompletionBatch {
 
   /// One more document. The prompt's tokens are targets too where `prompt`.
   void add(const PreferenceSequence& sequence, bool prompt = false);
+  /// Completions of one prompt, whose rows are computed once; those without tokens have no document. The prompt's
+  /// tokens are targets once where `prompt`.
+  void add_siblings(std::span<const PreferenceSequence* const> siblings, bool prompt = false);
 };
 
 /// Of pairs, in the order that split_pairs takes: all chosen completions, then all rejected ones. Where a pair's

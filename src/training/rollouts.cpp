@@ -38,29 +38,6 @@ std::int64_t Rollouts::tokens() const {
   return count;
 }
 
-void add_siblings(CompletionBatch& batch, std::span<const PreferenceSequence* const> siblings) {
-  const auto prompt_tokens = static_cast<std::size_t>(siblings.front()->prompt_tokens);
-  std::vector<TokenBatch::Branch> branches;
-  for (const PreferenceSequence* const one : siblings) {
-    const std::int64_t count = one->completion_tokens();
-    if (count > 0) branches.push_back({.ids = std::span(one->input_ids).subspan(prompt_tokens)});
-    for (std::int64_t i = 0; i < count; ++i) batch.completion_targets.push_back(std::ssize(batch.completion_targets));
-    batch.cu_seqlens.push_back(std::ssize(batch.completion_targets));
-    batch.lengths.push_back(count);
-  }
-  if (branches.size() == 1) {
-    PreferenceSequence alone;  // nothing to share
-    for (const PreferenceSequence* const one : siblings) {
-      if (one->completion_tokens() > 0) alone = *one;
-    }
-    std::vector<std::int64_t> labels = alone.input_ids;
-    std::fill(labels.begin(), labels.begin() + alone.prompt_tokens, kIgnoredTarget);
-    batch.tokens.add(alone.input_ids, labels);
-  } else if (!branches.empty()) {
-    batch.tokens.add_branches(std::span(siblings.front()->input_ids).first(prompt_tokens), branches);
-  }
-}
-
 RolloutBatch Rollouts::batch(std::vector<std::int64_t> chosen) const {
   const auto row = [&](std::int64_t i) { return rows[static_cast<std::size_t>(i)]; };
   std::stable_sort(chosen.begin(), chosen.end(), [&](auto a, auto b) { return row(a) < row(b); });
@@ -71,7 +48,7 @@ RolloutBatch Rollouts::batch(std::vector<std::int64_t> chosen) const {
   for (std::size_t k = 0; k < chosen.size(); ++k) {
     siblings.push_back(&sequences[static_cast<std::size_t>(chosen[k])]);
     if (share_prompts && k + 1 < chosen.size() && row(chosen[k + 1]) == row(chosen[k])) continue;
-    add_siblings(out.completions, siblings);
+    out.completions.add_siblings(siblings);
     siblings.clear();
   }
   for (const std::int64_t i : chosen) {

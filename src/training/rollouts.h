@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -21,9 +20,6 @@ struct RolloutBatch {
   /// Undefined where there is none.
   at::Tensor value(const std::string& name) const;
 };
-
-/// Completions of one prompt behind each other; those without tokens have no document.
-void add_siblings(CompletionBatch& batch, std::span<const PreferenceSequence* const> siblings);
 
 struct Rollouts {
   std::vector<PreferenceSequence> sequences{};  // completions without those tokens that are not learnt from
