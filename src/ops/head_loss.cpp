@@ -1,7 +1,6 @@
 #include "ops/head_loss.h"
 
-#include "ops/autograd.h"
-#include "ops/head_pass.h"
+#include "ops/head_inputs.h"
 #include "ops/tensors.h"
 
 namespace powerhouse::ops {
@@ -11,11 +10,11 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct Details : torch::CustomClassHolder {
-  VocabularyHead head{};  // without tensors
+  HeadInputs inputs{};
   ChunkLossFunction loss{};
   std::int64_t chunk_bytes = 0;
   bool whole = false;  // logits are given, there is no head
-  bool has_matrix = false, has_bias = false, has_factors = false;
+  bool has_factors = false;
   bool autograd = false;  // whether it looked on when the op was called: within forward it never does
 };
 using DetailsPtr = c10::intrusive_ptr<Details>;
@@ -43,23 +42,13 @@ bool wants(const Details& details, const at::Tensor& input) { return details.aut
 
 at::Tensor sum_by_head(Sum& sum, variable_list& gradients) {
   const Details& details = sum.details;
-  VocabularyHead head = details.head;
-  HeadGradients found{.want_hidden = wants(details, sum.inputs[0])};
-  if (details.has_matrix) {
-    head.matrix = sum.inputs[1];
-    found.want_matrix = wants(details, head.matrix);
-  }
-  if (details.has_bias) {
-    head.bias = sum.inputs[details.has_matrix ? 2 : 1];
-    found.want_bias = wants(details, head.bias);
-  }
+  HeadGradients found =
+      details.inputs.gradients_wanted([&](std::size_t place) { return wants(details, sum.inputs[place]); });
   sum.gradient = sum.gradient || found.any();
   if (sum.gradient && !found.any()) found.want_hidden = true;  // only factors want one: the chunk's is made anyway
-  visit_head_chunks(sum.inputs[0], head, details.chunk_bytes, found,
+  visit_head_chunks(sum.inputs[0], details.inputs.head_of(sum.inputs), details.chunk_bytes, found,
                     [&](std::int64_t first, at::Tensor& logits) { sum.add(first, logits); });
-  gradients.push_back(found.hidden);
-  if (details.has_matrix) gradients.push_back(found.matrix);
-  if (details.has_bias) gradients.push_back(found.bias);
+  gradients = details.inputs.in_order(found);
   return sum.total;
 }
 
@@ -97,13 +86,7 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
 
   static variable_list backward(AutogradContext* context, const variable_list& d) {
     once_differentiable("head_loss");
-    variable_list out = context->get_saved_variables();
-    const auto factor = d[0].item<double>();
-    for (at::Tensor& gradient : out) {
-      if (gradient.defined() && factor != 1.0) gradient = gradient.mul(factor);
-    }
-    out.emplace_back();
-    return out;
+    return kept_gradients(context->get_saved_variables(), d[0], 1);
   }
 };
 
@@ -123,13 +106,7 @@ at::Tensor head_loss(const at::Tensor& hidden, const VocabularyHead& head, const
                      const at::Tensor& factors, std::int64_t chunk_bytes) {
   variable_list inputs{hidden};
   auto details = c10::make_intrusive<Details>();
-  details->head.blocks = head.matrix.defined() ? Weight() : head.blocks;
-  details->head.logit_scale = head.logit_scale;
-  details->head.softcap = head.softcap;
-  details->has_matrix = head.matrix.defined();
-  details->has_bias = head.bias.defined();
-  if (details->has_matrix) inputs.push_back(head.matrix);
-  if (details->has_bias) inputs.push_back(head.bias);
+  details->inputs = HeadInputs(head, inputs);
   return apply(std::move(inputs), std::move(details), loss, factors, chunk_bytes);
 }
 

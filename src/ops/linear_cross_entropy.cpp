@@ -5,9 +5,8 @@
 
 #include <cmath>
 
-#include "ops/autograd.h"
 #include "ops/dequantize.h"
-#include "ops/head_pass.h"
+#include "ops/head_inputs.h"
 #include "ops/linear.h"
 #include "ops/tensors.h"
 
@@ -17,37 +16,13 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// What the nodes are told beside tensors. A node's tensors are hidden, then the matrix and the bias where there are.
+// What the nodes are told beside tensors.
 struct Details : torch::CustomClassHolder {
-  VocabularyHead head{};  // without tensors
+  HeadInputs inputs{};
   CrossEntropyOptions options{};
-  bool has_matrix = false, has_bias = false;
   bool autograd = false;  // whether it looked on when the op was called: within forward it never does
 };
 using DetailsPtr = c10::intrusive_ptr<Details>;
-
-VocabularyHead head_of(at::TensorList inputs, const Details& details) {
-  VocabularyHead head = details.head;
-  if (details.has_matrix) head.matrix = inputs[1];
-  if (details.has_bias) head.bias = inputs[details.has_matrix ? 2 : 1];
-  return head;
-}
-
-variable_list in_order(const HeadGradients& gradients, const Details& details, std::size_t others) {
-  variable_list out{gradients.hidden};
-  if (details.has_matrix) out.push_back(gradients.matrix);
-  if (details.has_bias) out.push_back(gradients.bias);
-  out.resize(out.size() + others);
-  return out;
-}
-
-template <typename Wanted>
-HeadGradients gradients_wanted(const Details& details, Wanted wanted) {
-  HeadGradients gradients{.want_hidden = wanted(0)};
-  if (details.has_matrix) gradients.want_matrix = wanted(1);
-  if (details.has_bias) gradients.want_bias = wanted(details.has_matrix ? 2 : 1);
-  return gradients;
-}
 
 // A row's log-probability depends on no other row: where only hidden wants a gradient, forward keeps that of each row,
 // which backward scales. Where the head wants one too, backward multiplies the rows by it again.
@@ -56,12 +31,12 @@ class LogProbs : public torch::autograd::Function<LogProbs> {
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
                                const DetailsPtr& details) {
     HeadGradients wanted =
-        gradients_wanted(*details, [&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
+        details->inputs.gradients_wanted([&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
     const bool keeps = wanted.want_hidden && !wanted.want_matrix && !wanted.want_bias;
     HeadGradients kept{.want_hidden = keeps};
     const at::Tensor weights = keeps ? at::Tensor(empty_tensor(targets.sizes(), at::kFloat)).fill_(-1) : at::Tensor();
     const RowResults rows =
-        pass_through_head(inputs[0], head_of(inputs, *details), targets, weights, details->options, kept);
+        pass_through_head(inputs[0], details->inputs.head_of(inputs), targets, weights, details->options, kept);
     variable_list saved = keeps ? variable_list() : inputs.vec();
     saved.push_back(keeps ? kept.hidden : targets);
     context->save_for_backward(std::move(saved));
@@ -77,27 +52,28 @@ class LogProbs : public torch::autograd::Function<LogProbs> {
     const auto holder = context->saved_data["details"].toCapsule();
     const auto& details = static_cast<const Details&>(*holder);
     HeadGradients gradients =
-        gradients_wanted(details, [&](std::size_t place) { return context->needs_input_grad(place); });
+        details.inputs.gradients_wanted([&](std::size_t place) { return context->needs_input_grad(place); });
     if (context->saved_data["keeps"].toBool()) {
       gradients.hidden = saved.back().mul(d[0].unsqueeze(1)).to(saved.back().scalar_type());
     } else {
       const at::TensorList inputs(saved.data(), saved.size() - 1);
-      pass_through_head(inputs[0], head_of(inputs, details), saved.back(), d[0].neg(), details.options, gradients);
+      pass_through_head(inputs[0], details.inputs.head_of(inputs), saved.back(), d[0].neg(), details.options,
+                        gradients);
     }
-    return in_order(gradients, details, 2);
+    return details.inputs.in_order(gradients, 2);
   }
 };
 
-// The gradients are there when forward ends; backward multiplies them by the loss's own, which is 1 as a rule.
+// The gradients are there when forward ends.
 class WeightedLoss : public torch::autograd::Function<WeightedLoss> {
  public:
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
                                const at::Tensor& weights, const DetailsPtr& details) {
     HeadGradients gradients =
-        gradients_wanted(*details, [&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
+        details->inputs.gradients_wanted([&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
     const RowResults rows =
-        pass_through_head(inputs[0], head_of(inputs, *details), targets, weights, details->options, gradients);
-    context->save_for_backward(in_order(gradients, *details, 0));
+        pass_through_head(inputs[0], details->inputs.head_of(inputs), targets, weights, details->options, gradients);
+    context->save_for_backward(details->inputs.in_order(gradients));
     context->saved_data["details"] = c10::IValue::make_capsule(details);
     context->mark_non_differentiable({rows.log_probs, rows.entropy, rows.arg_max});
     return {loss_of(rows, weights), rows.log_probs, rows.entropy, rows.arg_max};
@@ -105,13 +81,7 @@ class WeightedLoss : public torch::autograd::Function<WeightedLoss> {
 
   static variable_list backward(AutogradContext* context, const variable_list& d) {
     once_differentiable("linear_cross_entropy");
-    variable_list out = context->get_saved_variables();
-    const auto factor = d[0].item<double>();
-    for (at::Tensor& gradient : out) {
-      if (gradient.defined() && factor != 1.0) gradient = gradient.mul(factor);
-    }
-    out.resize(out.size() + 3);
-    return out;
+    return kept_gradients(context->get_saved_variables(), d[0], 3);
   }
 
   static at::Tensor loss_of(const RowResults& rows, const at::Tensor& weights) {
@@ -176,16 +146,9 @@ struct NodeArguments {
 
 NodeArguments arguments(const at::Tensor& hidden, const VocabularyHead& head, const CrossEntropyOptions& options) {
   NodeArguments all{.inputs = {hidden}};
-  Details& details = *all.details;
-  details.head.blocks = head.matrix.defined() ? Weight() : head.blocks;
-  details.head.logit_scale = head.logit_scale;
-  details.head.softcap = head.softcap;
-  details.options = options;
-  details.has_matrix = head.matrix.defined();
-  details.has_bias = head.bias.defined();
-  details.autograd = needs_autograd(hidden, head.matrix, head.bias);
-  if (details.has_matrix) all.inputs.push_back(head.matrix);
-  if (details.has_bias) all.inputs.push_back(head.bias);
+  all.details->inputs = HeadInputs(head, all.inputs);
+  all.details->options = options;
+  all.details->autograd = needs_autograd(hidden, head.matrix, head.bias);
   return all;
 }
 
