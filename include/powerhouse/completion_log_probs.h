@@ -1,9 +1,10 @@
 // What a loss of preference alignment or reinforcement learning is made of: log-probabilities of completions, packed
 // side by side without padding, and what it gives: a scalar, and metrics under TRL's names.
 //
-//     const TokenScores scores = model.score(batch);               // documents: the chosen ones, then the rejected
-//     ones const CompletionLogProbs all{scores.log_probs, completion_offsets(batch), scores.entropy}; const LossResult
-//     result = dpo_loss(split_pairs(all), reference); result.loss.backward();
+//     const TokenScores scores = model.score(batch);  // documents: the chosen ones, then the rejected ones
+//     const CompletionLogProbs all{scores.log_probs, completion_offsets(batch), scores.entropy};
+//     const LossResult result = dpo_loss(split_pairs(all), reference);
+//     result.loss.backward();
 #pragma once
 
 #include <cstdint>

@@ -88,8 +88,8 @@ struct BasicGrpoBatch {
   Tensor advantages{};     ///< floating [completions]
   Tensor old_log_probs{};  ///< [tokens], of the policy that sampled; undefined: the policy's own, r = 1
   Tensor ref_log_probs{};  ///< [tokens], for beta ≠ 0
-  Tensor
-      importance_sampling_ratio{};  ///< [tokens], trainer's over sampler's probability where they differ; or undefined
+  /// [tokens], trainer's over sampler's probability where they differ; or undefined
+  Tensor importance_sampling_ratio{};
   std::int64_t num_items_in_batch = 0;  ///< tokens of the optimizer step (dapo, cispo, vespo); 0: of this batch
   std::int64_t accumulation_steps = 1;  ///< batches of the step: the other losses are divided by it
 };

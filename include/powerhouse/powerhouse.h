@@ -44,5 +44,6 @@
 #include "powerhouse/tokenizer_training.h"
 #include "powerhouse/trainer.h"
 #include "powerhouse/training_options.h"
+#include "powerhouse/training_progress.h"
 #include "powerhouse/training_run.h"
 #include "powerhouse/version.h"

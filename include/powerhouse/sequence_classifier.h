@@ -1,9 +1,9 @@
 // SequenceClassifier: a decoder whose head gives numbers for a whole sequence, as transformers'
 // ...ForSequenceClassification: classes, labels, a regression, or (one label) the reward of a text (reward_model.h).
 //
-//     auto classifier = powerhouse::SequenceClassifier::from_causal_lm("SmolLM2-135M-Instruct.Q4_1.gguf", {.num_labels
-//     = 3}); classifier.model().add_adapter("topics", {.rank = 16, .alpha = 32});   // the head trains along, as in
-//     PEFT at::Tensor logits = classifier.logits(batch);                          // [documents, 3], differentiable
+//     auto classifier = powerhouse::SequenceClassifier::from_causal_lm("SmolLM2.gguf", {.num_labels = 3});
+//     classifier.model().add_adapter("topics", {.rank = 16, .alpha = 32});  // the head trains along, as in PEFT
+//     at::Tensor logits = classifier.logits(batch);                         // [documents, 3], differentiable
 #pragma once
 
 #include <cstdint>
