@@ -28,14 +28,7 @@ void check_template(const std::string& text, const std::string& file) {
   }
 }
 
-struct Checks {
-  const TrainingRun& run;
-  const std::string& origin;
-
-  void refuse(bool wrong, const char* field, const char* message) const {
-    if (wrong) throw Error(ErrorKind::format, message, {.file = origin, .field = field});
-  }
-
+struct Checks : RunChecks {
   void model() const {
     refuse(run.base_model.empty(), "base_model", "missing: the model to train");
     refuse(run.load_in_4bit && run.adapter.empty(), "load_in_4bit",
@@ -89,7 +82,7 @@ struct Checks {
 bool holds_back(const TrainingRun& run) { return run.val_set_size > 0 || !run.test_datasets.empty(); }
 
 void check_together(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{run, origin};
+  const Checks checks{{run, origin}};
   checks.model();
   checks.data();
   checks.length();

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
+#include "powerhouse/error.h"
 #include "powerhouse/training_run.h"
 #include "training/yaml.h"
 
@@ -28,6 +30,17 @@ struct RunKey {
   double low = 0;
   double high = std::numeric_limits<double>::max();
   std::string_view choices{};  // of a text: "a|b|c"
+};
+
+/// What checks of several keys together are made of.
+struct RunChecks {
+  const TrainingRun& run;
+  const std::string& origin;
+
+  /// Error{format} naming origin and field.
+  void refuse(bool wrong, std::string_view field, const std::string& message) const {
+    if (wrong) throw Error(ErrorKind::format, message, {.file = origin, .field = std::string(field)});
+  }
 };
 
 /// In the order of --print-defaults.

@@ -5,19 +5,13 @@
 #include <array>
 
 #include "powerhouse/error.h"
+#include "training/run_config.h"
 #include "training/run_options.h"
 
 namespace powerhouse {
 namespace {
 
-struct Checks {
-  const TrainingRun& run;
-  const std::string& origin;
-
-  void refuse(bool wrong, std::string_view field, const std::string& message) const {
-    if (wrong) throw Error(ErrorKind::format, message, {.file = origin, .field = std::string(field)});
-  }
-
+struct Checks : RunChecks {
   // Keys that say something without rl: distill.
   void without_method() const {
     const std::pair<std::string_view, bool> keys[] = {
@@ -57,7 +51,7 @@ struct Checks {
 }  // namespace
 
 void check_distillation(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{run, origin};
+  const Checks checks{{run, origin}};
   run.rl == "distill" ? checks.method() : checks.without_method();
 }
 

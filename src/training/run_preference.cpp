@@ -59,14 +59,7 @@ bool has_word(std::string_view words, std::string_view word) {
   return false;
 }
 
-struct Checks {
-  const TrainingRun& run;
-  const std::string& origin;
-
-  void refuse(bool wrong, std::string_view field, const std::string& message) const {
-    if (wrong) throw Error(ErrorKind::format, message, {.file = origin, .field = std::string(field)});
-  }
-
+struct Checks : RunChecks {
   void keys() const {
     for (const MethodKey& key : method_keys(run)) {
       if (run.rl.empty()) {
@@ -150,7 +143,7 @@ CpoOptions cpo_options(const TrainingRun& run) {
 }  // namespace
 
 void check_preference(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{run, origin};
+  const Checks checks{{run, origin}};
   checks.keys();
   checks.types();
   if (run.rl.empty() || run.rl == "distill") return;
