@@ -10,7 +10,6 @@ Ran with: trl 1.16.0, transformers 5.23.0, datasets 5.2.0, CPython 3.11, and the
 
 import copy
 import json
-import pathlib
 import types
 
 from axolotl.prompt_strategies.dpo import chat_template as axolotl_chat
@@ -18,20 +17,12 @@ from axolotl.prompt_strategies.dpo import chatml, llama3
 from axolotl.prompt_strategies.kto import chatml as kto_chatml
 from axolotl.utils.dict import DictDefault
 from datasets import Dataset
+from training_data import CHATML, FIXTURES, TOKENIZERS
 from transformers import PreTrainedTokenizerFast
 from trl import DPOTrainer, KTOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures"
-TOKENIZERS = {
-    "smollm": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
-    "llama3": {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"},
-}
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 # Renders the prompt alone otherwise than in front of an answer, as Gemma 4 does.
 THINKING = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
