@@ -18,7 +18,7 @@ import time
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 # Steps are of 16 pairs; KTO's of 32 answers.
 METHODS = {"dpo": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 200},
-           "orpo": {"beta": 0.5, "learning_rate": 2e-4, "max_steps": 260},
+           "orpo": {"beta": 0.5, "learning_rate": 2e-4, "max_steps": 200},
            "kto": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 150, "micro_batch_size": 16}}
 COMMON = {"adapter": "lora", "lora_r": 16, "lora_alpha": 32, "lora_target_linear": True, "micro_batch_size": 8,
           "gradient_accumulation_steps": 2, "sequence_len": 768, "optimizer": "adamw_torch_fused",
@@ -72,8 +72,8 @@ def train(arguments, method):
     run([os.path.join(arguments.bin, "powerhouse"), "train", "--config", config],
         env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)})
     with open(os.path.join(output, "train_log.jsonl")) as log:
-        rows = [json.loads(line) for line in log]
-    return {"minutes": (time.time() - begin) / 60, "adapter": output, "rows": [row for row in rows if "loss" in row]}
+        rows = [row for row in map(json.loads, log) if "loss" in row]
+    return {"minutes": (time.time() - begin) / 60, "adapter": output, "rows": rows}
 
 
 def curve(rows, key, points=10):
@@ -103,24 +103,26 @@ def main():
     lines = [f"Held back: {len(pairs)} pairs of {len(set(passages))} passages. Before training the correct answer has the "
              f"higher log-probability in {100 * sum(base['answer']) / len(pairs):.1f} % (a token: "
              f"{100 * sum(base['token']) / len(pairs):.1f} %).", "",
-             "| method | steps, minutes | accuracy | gain, 95 % | by the token | gain, 95 % |", "|---|---|---|---|---|---|"]
-    curves = []
+             "| method | steps, minutes, GiB | accuracy | gain, 95 % | by the token | gain, 95 % |",
+             "|---|---|---|---|---|---|"]
+    curves, late = [], []
     for method in arguments.methods:
         trained = train(arguments, method)
         if trained["minutes"] > arguments.minutes:
-            sys.exit(f"alignment: {method} took {trained['minutes']:.1f} minutes")
-        after, cells = scores(arguments, trained["adapter"]), []
+            late.append(f"{method} took {trained['minutes']:.1f} minutes")
+        after, rows = scores(arguments, trained["adapter"]), trained["rows"]
+        cells = [method, f"{len(rows)}, {trained['minutes']:.1f}, {rows[-1]['peak_memory_bytes'] / 2**30:.2f}"]
         for by in ("answer", "token"):
             now = right(after, by)
             low, high = interval(base[by], now, passages)
             cells += [f"{100 * sum(now) / len(now):.1f} %",
                       f"{100 * (sum(now) - sum(base[by])) / len(now):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"]
-        lines.append(f"| {method} | {len(trained['rows'])}, {trained['minutes']:.1f} | " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
         curves += ["", f"{method}, means over tenths of the run:", "", "```"]
         for key in ("loss", "rewards/accuracies", "rewards/margins", "rewards/chosen", "rewards/rejected", "kl"):
-            if any(row.get(key) is not None for row in trained["rows"]):
-                curves.append(f"{key:20} {curve(trained['rows'], key)}")
+            if any(row.get(key) is not None for row in rows):
+                curves.append(f"{key:20} {curve(rows, key)}")
         curves.append("```")
     report = "\n".join(lines + curves) + "\n"
     print(report)
@@ -128,6 +130,8 @@ def main():
         with open(arguments.report + ".part", "w") as file:
             file.write(report)
         os.rename(arguments.report + ".part", arguments.report)
+    if late:
+        sys.exit("alignment: " + ", ".join(late))
 
 
 if __name__ == "__main__":
