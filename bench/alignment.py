@@ -19,7 +19,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 # Steps are of 16 pairs; KTO's of 32 answers.
 METHODS = {"dpo": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 200},
            "orpo": {"beta": 0.5, "learning_rate": 2e-4, "max_steps": 200},
-           "kto": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 150, "micro_batch_size": 16}}
+           "kto": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 100, "micro_batch_size": 16}}
 COMMON = {"adapter": "lora", "lora_r": 16, "lora_alpha": 32, "lora_target_linear": True, "micro_batch_size": 8,
           "gradient_accumulation_steps": 2, "sequence_len": 768, "optimizer": "adamw_torch_fused",
           "lr_scheduler": "cosine", "warmup_steps": 10, "num_epochs": 1, "logging_steps": 10, "save_strategy": "no",
