@@ -21,11 +21,6 @@ PairSums halves(const at::Tensor& sums) {
   return {sums.narrow(0, 0, pairs), sums.narrow(0, pairs, pairs)};
 }
 
-at::Tensor sums_without_gradients(const CausalLM& model, const CompletionBatch& batch, const ScoreOptions& options) {
-  const c10::AutoGradMode no_gradients(false);
-  return sums(score(model, batch, options).completions);
-}
-
 }  // namespace
 
 PreferenceMethod::PreferenceMethod(PreferenceOptions options, bool share_prompts)
@@ -83,46 +78,54 @@ PreferenceMicroBatch PreferenceMethod::load(const PreferenceDataset& data, std::
     out.completions = pair_batch(pairs, orpo != nullptr && orpo->nll == OrpoNll::prompt_and_completion, share_prompts_);
     return out;
   }
-  for (std::size_t i = 0; i < out.rows.size(); ++i) {
-    out.completions.add(data.completion(out.rows[i]));
-    out.desirable.push_back(data.desirable(out.rows[i]));
-    if (has_mismatched()) {
+  for (const std::int64_t row : out.rows) out.desirable.push_back(data.desirable(row));
+  if (has_mismatched()) {
+    std::vector<PreferencePair> both;
+    for (std::size_t i = 0; i < out.rows.size(); ++i) {
       const std::size_t before = (i + out.rows.size() - 1) % out.rows.size();
-      out.mismatched.add(data.mismatched(out.rows[i], out.rows[before]));
+      both.push_back({data.completion(out.rows[i]), data.mismatched(out.rows[i], out.rows[before])});
     }
-  }
-  return out;
-}
-
-ReferenceSums PreferenceMethod::reference(const CausalLM& model, const PreferenceMicroBatch& batch) const {
-  const c10::AutoGradMode no_gradients(false);
-  ReferenceSums out;
-  const CompletionLogProbs completions = score(model, batch.completions).completions;
-  if (const auto* dpo = std::get_if<DpoOptions>(&options_)) {
-    const PairSums pairs = pair_sums(split_pairs(completions), dpo->ld_alpha);
-    out.completions = pairs.chosen.new_empty({pairs.chosen.size(0) * 2});
-    out.completions.narrow(0, 0, pairs.chosen.size(0)).copy_(pairs.chosen);
-    out.completions.narrow(0, pairs.chosen.size(0), pairs.chosen.size(0)).copy_(pairs.rejected);
+    out.completions = pair_batch(both, false, share_prompts_);
   } else {
-    out.completions = sums(completions);
+    for (const std::int64_t row : out.rows) out.completions.add(data.completion(row));
   }
-  if (has_mismatched()) out.mismatched = sums(score(model, batch.mismatched).completions);
   return out;
 }
 
-LossResult PreferenceMethod::loss(const CausalLM& model, const PreferenceMicroBatch& batch,
-                                  const ReferenceSums& reference, const ScoreOptions& options) const {
-  at::Tensor kl;
-  if (has_mismatched()) kl = kto_kl(sums_without_gradients(model, batch.mismatched, options), reference.mismatched);
+std::int64_t PreferenceMethod::target_tokens(const PreferenceMicroBatch& batch) const {
+  return has_mismatched() ? batch.completions.cu_seqlens[batch.rows.size()] : batch.completions.tokens.target_count();
+}
+
+at::Tensor PreferenceMethod::reference(const CausalLM& model, const PreferenceMicroBatch& batch) const {
+  const c10::AutoGradMode no_gradients(false);
+  const CompletionLogProbs completions = score(model, batch.completions).completions;
+  const auto* dpo = std::get_if<DpoOptions>(&options_);
+  if (dpo == nullptr) return sums(completions);
+  const PairSums pairs = pair_sums(split_pairs(completions), dpo->ld_alpha);
+  const std::int64_t count = pairs.chosen.size(0);
+  at::Tensor out = pairs.chosen.new_empty({count * 2});
+  out.narrow(0, 0, count).copy_(pairs.chosen);
+  out.narrow(0, count, count).copy_(pairs.rejected);
+  return out;
+}
+
+LossResult PreferenceMethod::loss(const CausalLM& model, const PreferenceMicroBatch& batch, const at::Tensor& reference,
+                                  const ScoreOptions& options) const {
   const CompletionScores policy = score(model, batch.completions, options);
   return std::visit(Overloaded{[&](const DpoOptions& own) {
-                                 return dpo_loss(split_pairs(policy.completions), halves(reference.completions), own);
+                                 return dpo_loss(split_pairs(policy.completions), halves(reference), own);
                                },
                                [&](const OrpoOptions& own) {
                                  return orpo_loss(split_pairs(policy.completions), policy.prompt_log_probs, own);
                                },
                                [&](const KtoOptions& own) {
-                                 return kto_loss(policy.completions, reference.completions, batch.desirable, kl, own);
+                                 if (!has_mismatched()) {
+                                   return kto_loss(policy.completions, reference, batch.desirable, {}, own);
+                                 }
+                                 const auto [completions, mismatched] = split_pairs(policy.completions);
+                                 const auto [expected, of_mismatched] = halves(reference);
+                                 const at::Tensor kl = kto_kl(sums(mismatched).detach(), of_mismatched);
+                                 return kto_loss(completions, expected, batch.desirable, kl, own);
                                },
                                [&](const CpoOptions& own) { return cpo_loss(split_pairs(policy.completions), own); }},
                     options_);

@@ -13,14 +13,10 @@ namespace powerhouse {
 /// Rows of a dataset that are scored together.
 struct PreferenceMicroBatch {
   std::vector<std::int64_t> rows{};
-  CompletionBatch completions{};  // of pairs: chosen, then rejected
-  CompletionBatch mismatched{};  // KTO's: each prompt with the completion of the row before it, the first with the last
+  // Of pairs: chosen, then rejected. KTO's: those of the rows, then each row's prompt with the completion of the row
+  // before it, the first's with the last one's.
+  CompletionBatch completions{};
   std::vector<bool> desirable{};
-};
-
-/// Sums of the reference's log-probabilities, float32: [completions], and of KTO's mismatched ones.
-struct ReferenceSums {
-  at::Tensor completions{}, mismatched{};
 };
 
 class PreferenceMethod {
@@ -32,15 +28,19 @@ class PreferenceMethod {
   bool has_reference() const;
   /// Whether it scores mismatched completions.
   bool has_mismatched() const;
+  /// Completions of a row.
+  std::int64_t completions_of_row() const { return unpaired() && !has_mismatched() ? 1 : 2; }
   /// "dpo (sigmoid), beta 0.1".
   std::string description() const;
   /// Of what precomputed sums depend on.
   std::string reference_key() const;
 
   PreferenceMicroBatch load(const PreferenceDataset& data, std::vector<std::int64_t> rows) const;
-  /// Without gradients.
-  ReferenceSums reference(const CausalLM& model, const PreferenceMicroBatch& batch) const;
-  LossResult loss(const CausalLM& model, const PreferenceMicroBatch& batch, const ReferenceSums& reference,
+  /// Tokens that the loss is about.
+  std::int64_t target_tokens(const PreferenceMicroBatch& batch) const;
+  /// Sums of its log-probabilities, float32 [completions], without gradients.
+  at::Tensor reference(const CausalLM& model, const PreferenceMicroBatch& batch) const;
+  LossResult loss(const CausalLM& model, const PreferenceMicroBatch& batch, const at::Tensor& reference,
                   const ScoreOptions& options) const;
 
  private:

@@ -83,7 +83,7 @@ class PreferenceObjective final : public PreferenceRowsObjective<PreferenceMicro
   }
   const TokenBatch& texts_of(const PreferenceMicroBatch& batch) const override { return batch.completions.tokens; }
   std::int64_t targets_of(const PreferenceMicroBatch& batch) const override {
-    return batch.completions.tokens.target_count();
+    return method_.target_tokens(batch);
   }
   LossResult loss_of(const PreferenceMicroBatch& batch, const ScoreOptions& options, bool held_back) override {
     return method_.loss(model_, batch, reference_of(batch, held_back ? validation_table_ : train_table_), options);
@@ -100,7 +100,7 @@ class PreferenceObjective final : public PreferenceRowsObjective<PreferenceMicro
     if (validation()) validation_table_.emplace(table(*validation(), eval_batch_size()));
   }
 
-  ReferenceSums reference_of(const PreferenceMicroBatch& batch, const std::optional<ReferenceTable>& table) const {
+  at::Tensor reference_of(const PreferenceMicroBatch& batch, const std::optional<ReferenceTable>& table) const {
     if (!reference_) return {};
     return table ? table->of(batch) : method_.reference(reference_->model(), batch);
   }

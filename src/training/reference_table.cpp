@@ -21,7 +21,7 @@ constexpr const char* kName = "log_probs";
 
 ReferenceTable::ReferenceTable(const PreferenceMethod& method, const ReferenceModel& reference,
                                const PreferenceDataset& data, std::int64_t batch_size, const std::string& folder)
-    : rows_(data.size()), columns_(!method.unpaired() || method.has_mismatched() ? 2 : 1), pairs_(!method.unpaired()) {
+    : rows_(data.size()), columns_(method.completions_of_row()) {
   const std::string model = reference.fingerprint();
   if (folder.empty() || model.empty()) {
     compute(method, reference, data, batch_size);
@@ -62,19 +62,13 @@ void ReferenceTable::compute(const PreferenceMethod& method, const ReferenceMode
     std::vector<std::int64_t> rows;
     for (std::int64_t row = first; row < std::min(rows_, first + batch_size); ++row) rows.push_back(row);
     const auto count = static_cast<std::int64_t>(rows.size());
-    const ReferenceSums sums = method.reference(reference.model(), method.load(data, std::move(rows)));
-    at::Tensor part = sums_.narrow(0, first, count);
-    part.select(1, 0).copy_(sums.completions.narrow(0, 0, count));
-    if (pairs_) part.select(1, 1).copy_(sums.completions.narrow(0, count, count));
-    if (sums.mismatched.defined()) part.select(1, 1).copy_(sums.mismatched);
+    const at::Tensor sums = method.reference(reference.model(), method.load(data, std::move(rows)));
+    sums_.narrow(0, first, count).copy_(sums.view({columns_, count}).t());
   }
 }
 
-ReferenceSums ReferenceTable::of(const PreferenceMicroBatch& batch) const {
-  const at::Tensor rows = sums_.index_select(0, index_tensor(batch.rows));
-  if (columns_ == 1) return {rows.select(1, 0), {}};
-  if (!pairs_) return {rows.select(1, 0), rows.select(1, 1)};
-  return {rows.t().reshape({-1}), {}};
+at::Tensor ReferenceTable::of(const PreferenceMicroBatch& batch) const {
+  return sums_.index_select(0, index_tensor(batch.rows)).t().reshape({-1});
 }
 
 }  // namespace powerhouse

@@ -15,7 +15,7 @@ class ReferenceTable {
   ReferenceTable(const PreferenceMethod& method, const ReferenceModel& reference, const PreferenceDataset& data,
                  std::int64_t batch_size, const std::string& folder);
 
-  ReferenceSums of(const PreferenceMicroBatch& batch) const;
+  at::Tensor of(const PreferenceMicroBatch& batch) const;
 
  private:
   void compute(const PreferenceMethod& method, const ReferenceModel& reference, const PreferenceDataset& data,
@@ -23,7 +23,6 @@ class ReferenceTable {
   bool read(const std::string& path);
 
   std::int64_t rows_, columns_;
-  bool pairs_;
   at::Tensor sums_{};  // float32 [rows, columns]: chosen and rejected, or a completion and its mismatched one
 };
 
