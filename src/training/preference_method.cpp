@@ -31,11 +31,6 @@ at::Tensor sums_without_gradients(const CausalLM& model, const CompletionBatch& 
 PreferenceMethod::PreferenceMethod(PreferenceOptions options, bool share_prompts)
     : options_(std::move(options)), share_prompts_(share_prompts) {
   std::visit([](const auto& own) { check(own); }, options_);
-  const auto* dpo = std::get_if<DpoOptions>(&options_);
-  if (dpo != nullptr && dpo->use_weighting) {
-    throw Error(ErrorKind::unsupported, "needs the sum of squares of each token's distribution, which is not scored",
-                {.field = "use_weighting"});
-  }
 }
 
 bool PreferenceMethod::has_reference() const {
@@ -111,9 +106,10 @@ ReferenceSums PreferenceMethod::reference(const CausalLM& model, const Preferenc
 }
 
 LossResult PreferenceMethod::loss(const CausalLM& model, const PreferenceMicroBatch& batch,
-                                  const ReferenceSums& reference, const ScoreOptions& options) const {
+                                  const ReferenceSums& reference, ScoreOptions options) const {
   at::Tensor kl;
   if (has_mismatched()) kl = kto_kl(sums_without_gradients(model, batch.mismatched, options), reference.mismatched);
+  options.logit_statistics = true;  // TRL's metrics of logits, and WPO's weights
   const CompletionScores policy = score(model, batch.completions, options);
   return std::visit(Overloaded{[&](const DpoOptions& own) {
                                  return dpo_loss(split_pairs(policy.completions), halves(reference.completions), own);

@@ -41,7 +41,7 @@ class PreferenceMethod {
   /// Without gradients.
   ReferenceSums reference(const CausalLM& model, const PreferenceMicroBatch& batch) const;
   LossResult loss(const CausalLM& model, const PreferenceMicroBatch& batch, const ReferenceSums& reference,
-                  const ScoreOptions& options) const;
+                  ScoreOptions options) const;
 
  private:
   PreferenceOptions options_;
