@@ -26,6 +26,8 @@ struct BasicCompletionLogProbs {
   std::vector<std::int64_t> cu_seqlens{0};  ///< where each completion begins, and the number of tokens at the end
   Tensor entropy{};                         ///< floating [tokens], for the metric of that name; may be undefined
   Tensor log_sum_sq_probs{};  ///< floating [tokens], log of the sum over the vocabulary of p²: for WPO only
+  Tensor mean_logits{};       ///< floating [tokens], over the vocabulary, for the metrics logits/...; may be undefined
+  Tensor is_top1{};           ///< bool [tokens], for DPO's mean_token_accuracy; may be undefined
   /// Tokens of each completion, where that is more than those that have a log-probability: behind an empty prompt the
   /// first token has none. TRL's `ipo` and `sigmoid_norm` divide by this number. Empty: as cu_seqlens says.
   std::vector<std::int64_t> lengths{};

@@ -23,6 +23,7 @@
 #include "powerhouse/model_initialization.h"
 #include "powerhouse/moe.h"
 #include "powerhouse/online.h"
+#include "powerhouse/online_run.h"
 #include "powerhouse/optimizer.h"
 #include "powerhouse/optimizer_options.h"
 #include "powerhouse/pooled_tensors.h"
@@ -46,4 +47,5 @@
 #include "powerhouse/training_options.h"
 #include "powerhouse/training_progress.h"
 #include "powerhouse/training_run.h"
+#include "powerhouse/verifiable_rewards.h"
 #include "powerhouse/version.h"

@@ -25,6 +25,9 @@ struct ScoreOptions {
   std::optional<std::uint64_t> dropout_key{};
   /// Logits are divided by it: log-probabilities of the distribution that a sampler at this temperature draws from.
   float temperature = 1;
+  bool logit_statistics = false;  ///< TokenScores::mean_logits and log_sum_sq_probs too
+  /// TokenScores::entropy is differentiable: the backward pass multiplies by the head once more.
+  bool entropy_gradient = false;
 };
 
 /// Bytes that the activations of a batch of `rows` tokens take where they are most: when the backward pass begins, or
@@ -46,7 +49,11 @@ template <typename Tensor>
 struct BasicTokenScores {
   Tensor rows;       ///< int64 [targets], rows of the batch
   Tensor log_probs;  ///< float32 [targets], the log-probability of the target; differentiable
-  Tensor entropy;    ///< float32 [targets], of the whole distribution, in nats; no gradient
+  Tensor entropy;    ///< float32 [targets], of the whole distribution, in nats; a gradient only where asked for
+  Tensor is_top1;    ///< bool [targets], whether the target is the likeliest token, of equals the first
+  // Undefined unless ScoreOptions::logit_statistics:
+  Tensor mean_logits;       ///< float32 [targets], mean of the logits over the vocabulary; no gradient
+  Tensor log_sum_sq_probs;  ///< float32 [targets], log of the sum of the squares of all probabilities; no gradient
 };
 using TokenScores = BasicTokenScores<at::Tensor>;
 

@@ -14,6 +14,7 @@
 
 #include "powerhouse/dataset.h"
 #include "powerhouse/export.h"
+#include "powerhouse/online_run.h"
 #include "powerhouse/trainer.h"
 
 namespace powerhouse {
@@ -62,8 +63,9 @@ struct TrainingRun {
   bool pad_to_sequence_len = false;           ///< no padding exists here: changes nothing
   bool train_on_inputs = false;
 
-  /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo", "reward": train on preferences; "distill": from a teacher; empty: on
-  /// the next token. What follows is Error{format} for a method that does not have it; defaults are the method's own.
+  /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo", "reward": train on preferences; "distill": from a teacher; "grpo",
+  /// "rloo", "ppo": on completions that the model samples; empty: on the next token. What follows is Error{format} for
+  /// a method that does not have it; defaults are the method's own.
   std::string rl{};
   std::optional<double> rl_beta{};  ///< also `beta`, `dpo_beta`, `kd_beta`, and `orpo_alpha` of orpo
   std::vector<std::string> loss_type{};
@@ -71,6 +73,7 @@ struct TrainingRun {
   std::optional<double> label_smoothing{};
   std::string f_divergence_type{};
   std::optional<double> f_alpha_divergence_coef{}, ld_alpha{}, discopop_tau{};
+  bool use_weighting = false;  ///< also `dpo_use_weighting`: WPO
   std::optional<double> desirable_weight{}, undesirable_weight{};
   std::optional<double> cpo_alpha{}, simpo_gamma{};
   std::optional<double> center_rewards_coefficient{};  ///< of reward, whose model gets a head of one number
@@ -81,14 +84,15 @@ struct TrainingRun {
   bool sync_ref_model = false;
   std::optional<double> ref_model_mixup_alpha{};
   std::optional<std::int64_t> ref_model_sync_steps{};
-  bool disable_dropout = true;
-  std::string teacher_model{};  ///< of distill: a GGUF file or a folder; required there
+  std::optional<bool> disable_dropout{};  ///< default: true; of grpo, rloo and ppo false, as TRL's
+  std::string teacher_model{};            ///< of distill: a GGUF file or a folder; required there
   std::optional<double> kd_alpha{}, kd_ce_alpha{}, kd_temperature{};
   bool kd_scale_by_temperature_squared = false;
   double kd_hidden_state_weight = 0;
   std::int64_t kd_top_k = 0;   ///< ours: above 0, ask the teacher once and train from a file of its likeliest tokens
   std::string kd_cache_dir{};  ///< ours: where that file is; empty: output_dir
   bool use_uld_loss = false;   ///< TRL's: the teacher has another tokenizer
+  OnlineRun online{};          ///< of grpo, rloo and ppo; its fields are keys as these are
 
   std::int64_t micro_batch_size = 1;
   std::int64_t gradient_accumulation_steps = 1;

@@ -18,18 +18,21 @@ namespace powerhouse::cpu {
 /// can't be taken. Work items: rows.
 struct CrossEntropyParams {
   Element type = Element::f32;
-  void* logits = nullptr;                 ///< z [rows, vocabulary]; written only with weights
-  std::int64_t vocabulary = 0;            ///< at least 1
-  std::int64_t stride = 0;                ///< between rows
-  const std::int64_t* targets = nullptr;  ///< [rows], each in [0, vocabulary)
-  const float* weights = nullptr;         ///< [rows], or null: no gradient
-  float scale = 1.0f;                     ///< above 0
-  float softcap = 0.0f;                   ///< 0: none
+  void* logits = nullptr;                  ///< z [rows, vocabulary]; written only with weights
+  std::int64_t vocabulary = 0;             ///< at least 1
+  std::int64_t stride = 0;                 ///< between rows
+  const std::int64_t* targets = nullptr;   ///< [rows], each in [0, vocabulary)
+  const float* weights = nullptr;          ///< [rows], or null: no gradient
+  const float* entropy_weights = nullptr;  ///< [rows], beside weights: this times the entropy's gradient is added
+  float scale = 1.0f;                      ///< above 0
+  float softcap = 0.0f;                    ///< 0: none
   float smoothing = 0.0f;
   float z_loss = 0.0f;
   float* loss = nullptr;            ///< [rows]
   float* log_prob = nullptr;        ///< [rows], log p of the target
   float* entropy = nullptr;         ///< [rows], -sum(p log p)
+  float* mean_logit = nullptr;      ///< [rows], or null
+  float* log_sum_sq = nullptr;      ///< [rows], log sum(p^2); null where mean_logit is
   std::int64_t* arg_max = nullptr;  ///< [rows], the first largest logit's place; -1 in a row with NaN
 };
 

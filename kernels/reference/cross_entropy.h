@@ -32,10 +32,11 @@ static inline void cross_entropy(const cpu::CrossEntropyParams& params, std::int
       }
     }
     double sum = 0;
-    double weighted = 0;
+    double weighted = 0, squares = 0;
     for (std::int64_t i = 0; i < params.vocabulary; ++i) {
       const double distance = scaled_logit(params, first + i) - best;
       sum += std::exp(distance);
+      squares += std::exp(2 * distance);
       if (distance > -INFINITY) weighted += std::exp(distance) * distance;
     }
     const double log_sum_exp = best + std::log(sum);
@@ -48,7 +49,12 @@ static inline void cross_entropy(const cpu::CrossEntropyParams& params, std::int
     if (z_loss != 0) loss += z_loss * log_sum_exp * log_sum_exp;
     params.loss[row] = static_cast<float>(loss);
     params.log_prob[row] = static_cast<float>(log_prob);
-    params.entropy[row] = static_cast<float>(std::log(sum) - weighted / sum);
+    const double entropy = std::log(sum) - weighted / sum;
+    params.entropy[row] = static_cast<float>(entropy);
+    if (params.mean_logit != nullptr) {
+      params.mean_logit[row] = static_cast<float>(total / count);
+      params.log_sum_sq[row] = static_cast<float>(std::log(squares) - 2 * std::log(sum));
+    }
     params.arg_max[row] = nan ? -1 : where;
     if (params.weights == nullptr) continue;
     for (std::int64_t i = 0; i < params.vocabulary; ++i) {
@@ -57,8 +63,12 @@ static inline void cross_entropy(const cpu::CrossEntropyParams& params, std::int
       if (params.softcap != 0) slope *= 1 - std::pow(logit / static_cast<double>(params.softcap), 2);
       const double wanted = (i == target ? 1 - smoothing : 0) + smoothing / count;
       const double gradient = std::exp(logit - log_sum_exp) * (1 + 2 * z_loss * log_sum_exp) - wanted;
-      write_element(params.logits, params.type, first + i,
-                    static_cast<float>(static_cast<double>(params.weights[row]) * gradient * slope));
+      double whole = static_cast<double>(params.weights[row]) * gradient;
+      if (params.entropy_weights != nullptr && logit > -INFINITY) {
+        const double log_p = logit - log_sum_exp;
+        whole -= static_cast<double>(params.entropy_weights[row]) * std::exp(log_p) * (log_p + entropy);
+      }
+      write_element(params.logits, params.type, first + i, static_cast<float>(whole * slope));
     }
   }
 }

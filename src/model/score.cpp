@@ -33,25 +33,45 @@ struct Targets {
 // Logits of this many bytes are held at once, and once more where gradients flow.
 constexpr std::int64_t kLogitsBytes = 64 << 20;
 
+// Of rows of logits, [rows, 3 or 5]: what TokenScores has, in its order.
+at::Tensor numbers_of(const at::Tensor& logits, const at::Tensor& targets, const ScoreOptions& options) {
+  const at::Tensor log_probs = ops::log_probabilities(logits, options.temperature);
+  const at::Tensor constant = log_probs.detach();
+  const at::Tensor of_entropy = options.entropy_gradient ? log_probs : constant;
+  std::vector<at::Tensor> numbers{log_probs.gather(-1, targets),
+                                  of_entropy.exp().mul(of_entropy).sum({-1}, /*keepdim=*/true).neg(),
+                                  constant.argmax(-1, /*keepdim=*/true).eq(targets).to(constant.scalar_type())};
+  if (options.logit_statistics) {
+    numbers.push_back(logits.detach().to(at::kFloat).mean(-1, /*keepdim=*/true).div(options.temperature));
+    numbers.push_back(constant.mul(2).logsumexp({-1}, /*keepdim=*/true));
+  }
+  return concatenate(numbers, 1);
+}
+
 // By logits of some rows at a time, which are made again in the backward pass: for heads that no fused operation knows.
 TokenScores by_logits(const std::shared_ptr<Model>& model, const Arithmetic& arithmetic, const at::Tensor& hidden,
-                      const Targets& targets, float temperature) {
+                      const Targets& targets, const ScoreOptions& options) {
   const at::Tensor ids = index_tensor(targets.ids);
   const std::int64_t step = std::max<std::int64_t>(1, kLogitsBytes / (4 * model->config.vocab_size));
   std::vector<at::Tensor> parts;
   for (std::int64_t first = 0; first < hidden.size(0); first += step) {
     const std::int64_t count = std::min(step, hidden.size(0) - first);
-    const auto piece = [model, arithmetic, temperature, first,
+    const auto piece = [model, arithmetic, options, first,
                         target = ids.narrow(0, first, count)](const at::Tensor& rows) {
-      const at::Tensor log_probs = ops::log_probabilities(model->decoder.logits(rows, arithmetic, first), temperature);
-      const at::Tensor detached = log_probs.detach();
-      const at::Tensor entropy = detached.exp().mul(detached).sum({-1}, /*keepdim=*/true).neg();
-      return concatenate({log_probs.gather(-1, target.unsqueeze(-1)), entropy}, 1);
+      const at::Tensor logits = model->decoder.logits(rows, arithmetic, first);
+      return numbers_of(logits, target.unsqueeze(-1), options);
     };
     parts.push_back(ops::checkpoint(piece, hidden.narrow(0, first, count)));
   }
-  const at::Tensor all = concatenate(parts, 0);
-  return {.rows = index_tensor(targets.rows), .log_probs = all.select(1, 0), .entropy = all.detach().select(1, 1)};
+  const at::Tensor all = concatenate(parts, 0), constant = all.detach();
+  TokenScores scores{.rows = index_tensor(targets.rows),
+                     .log_probs = all.select(1, 0),
+                     .entropy = (options.entropy_gradient ? all : constant).select(1, 1),
+                     .is_top1 = constant.select(1, 2).ne(0)};
+  if (!options.logit_statistics) return scores;
+  scores.mean_logits = constant.select(1, 3);
+  scores.log_sum_sq_probs = constant.select(1, 4);
+  return scores;
 }
 
 // The head as one operation with cross entropy; nothing where it can't be.
@@ -77,9 +97,16 @@ TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options
   const Targets targets(config(), batch);
   return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
     const auto head = fused_head(impl_->model->decoder, arithmetic, options.temperature);
-    if (!head) return by_logits(impl_->model, arithmetic, hidden, targets, options.temperature);
-    const auto found = ops::linear_log_probs(hidden, *head, index_tensor(targets.ids));
-    return TokenScores{.rows = index_tensor(targets.rows), .log_probs = found.log_probs, .entropy = found.entropy};
+    if (!head) return by_logits(impl_->model, arithmetic, hidden, targets, options);
+    const at::Tensor ids = index_tensor(targets.ids);
+    const auto found = ops::linear_log_probs(
+        hidden, *head, ids, {.statistics = options.logit_statistics, .entropy_gradient = options.entropy_gradient});
+    return TokenScores{.rows = index_tensor(targets.rows),
+                       .log_probs = found.log_probs,
+                       .entropy = found.entropy,
+                       .is_top1 = found.arg_max.eq(ids),
+                       .mean_logits = found.mean_logits,
+                       .log_sum_sq_probs = found.log_sum_sq_probs};
   });
 }
 
@@ -94,7 +121,7 @@ TokenLoss CausalLM::loss(const TokenBatch& batch, double normalizer, const Score
   return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
     const auto head = fused_head(impl_->model->decoder, arithmetic, options.temperature);
     if (!head) {
-      const TokenScores scores = by_logits(impl_->model, arithmetic, hidden, targets, options.temperature);
+      const TokenScores scores = by_logits(impl_->model, arithmetic, hidden, targets, options);
       return TokenLoss{.loss = scores.log_probs.sum().neg().div(normalizer),
                        .log_probs = scores.log_probs.detach(),
                        .entropy = scores.entropy};

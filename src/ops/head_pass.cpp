@@ -95,27 +95,34 @@ at::Tensor rows_with_targets(const at::Tensor& targets) {
 
 // The rows that count, side by side.
 struct Rows {
-  at::Tensor hidden, targets, weights;
+  at::Tensor hidden, targets;
+  RowWeights weights;
   RowResults results;
 };
 
+float* floats_of(const at::Tensor& values, std::int64_t first) {
+  return values.defined() ? values.mutable_data_ptr<float>() + first : nullptr;
+}
+
 void run_kernel(const Rows& rows, std::int64_t first, at::Tensor& logits, const VocabularyHead& head,
                 const CrossEntropyOptions& options) {
-  const cpu::CrossEntropyParams params{
-      .type = to_element(logits.scalar_type()),
-      .logits = logits.mutable_data_ptr(),
-      .vocabulary = logits.size(1),
-      .stride = logits.stride(0),
-      .targets = rows.targets.const_data_ptr<std::int64_t>() + first,
-      .weights = rows.weights.defined() ? rows.weights.const_data_ptr<float>() + first : nullptr,
-      .scale = head.logit_scale,
-      .softcap = head.softcap.value_or(0.0f),
-      .smoothing = options.label_smoothing,
-      .z_loss = options.z_loss,
-      .loss = rows.results.loss.mutable_data_ptr<float>() + first,
-      .log_prob = rows.results.log_probs.mutable_data_ptr<float>() + first,
-      .entropy = rows.results.entropy.mutable_data_ptr<float>() + first,
-      .arg_max = rows.results.arg_max.mutable_data_ptr<std::int64_t>() + first};
+  const cpu::CrossEntropyParams params{.type = to_element(logits.scalar_type()),
+                                       .logits = logits.mutable_data_ptr(),
+                                       .vocabulary = logits.size(1),
+                                       .stride = logits.stride(0),
+                                       .targets = rows.targets.const_data_ptr<std::int64_t>() + first,
+                                       .weights = floats_of(rows.weights.loss, first),
+                                       .entropy_weights = floats_of(rows.weights.entropy, first),
+                                       .scale = head.logit_scale,
+                                       .softcap = head.softcap.value_or(0.0f),
+                                       .smoothing = options.label_smoothing,
+                                       .z_loss = options.z_loss,
+                                       .loss = rows.results.loss.mutable_data_ptr<float>() + first,
+                                       .log_prob = rows.results.log_probs.mutable_data_ptr<float>() + first,
+                                       .entropy = rows.results.entropy.mutable_data_ptr<float>() + first,
+                                       .mean_logit = floats_of(rows.results.mean_logits, first),
+                                       .log_sum_sq = floats_of(rows.results.log_sum_sq_probs, first),
+                                       .arg_max = rows.results.arg_max.mutable_data_ptr<std::int64_t>() + first};
   const auto kernel = cpu::kernels().cross_entropy;
   parallel_for(logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
 }
@@ -171,16 +178,20 @@ void finish_gradients(const at::Tensor& hidden, const VocabularyHead& head, Head
 }  // namespace
 
 RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
-                             const at::Tensor& weights, const CrossEntropyOptions& options, HeadGradients& gradients) {
+                             const RowWeights& weights, const CrossEntropyOptions& options, HeadGradients& gradients) {
   const at::Tensor places = rows_with_targets(targets);
   const std::int64_t count = places.size(0);
   const bool all = count == hidden.size(0);
-  const auto taken = [&](const at::Tensor& x) { return all ? x.contiguous() : x.index_select(0, places); };
+  const auto taken = [&](const at::Tensor& x) {
+    if (!x.defined()) return x;
+    return all ? x.detach().contiguous() : x.detach().index_select(0, places);
+  };
   const auto type = compute_type(hidden);
-  Rows rows{.hidden = taken(hidden.detach()).to(type), .targets = taken(targets)};
-  if (gradients.any()) rows.weights = taken(weights.detach());
+  Rows rows{.hidden = taken(hidden).to(type), .targets = taken(targets)};
+  if (gradients.any()) rows.weights = {taken(weights.loss), taken(weights.entropy)};
   const auto floats = [](std::int64_t size) { return empty_tensor({size}, at::kFloat); };
   rows.results = {floats(count), floats(count), floats(count), empty_tensor({count}, at::kLong)};
+  if (options.statistics) rows.results.mean_logits = floats(count), rows.results.log_sum_sq_probs = floats(count);
   if (gradients.want_hidden) gradients.hidden = empty_tensor({count, hidden.size(1)}, type);
 
   const HeadRows matrix(head, hidden.size(1), type, options.chunk_bytes);
@@ -189,13 +200,15 @@ RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& hea
   finish_gradients(hidden, head, gradients);
   if (all) return rows.results;
   const auto spread = [&](const at::Tensor& values, double rest) {
+    if (!values.defined()) return values;
     auto sizes = values.sizes().vec();
     sizes[0] = hidden.size(0);
     return values.new_full(sizes, rest).index_copy_(0, places, values);
   };
   if (gradients.want_hidden) gradients.hidden = spread(gradients.hidden, 0);
   const RowResults& found = rows.results;
-  return {spread(found.loss, 0), spread(found.log_probs, 0), spread(found.entropy, 0), spread(found.arg_max, -1)};
+  return {spread(found.loss, 0),     spread(found.log_probs, 0),   spread(found.entropy, 0),
+          spread(found.arg_max, -1), spread(found.mean_logits, 0), spread(found.log_sum_sq_probs, 0)};
 }
 
 void visit_head_chunks(const at::Tensor& hidden, const VocabularyHead& head, std::int64_t chunk_bytes,

@@ -13,6 +13,12 @@ namespace powerhouse::ops {
 /// Per row of all rows; losses beside what TargetLogProbs has.
 struct RowResults {
   at::Tensor loss{}, log_probs{}, entropy{}, arg_max{};
+  at::Tensor mean_logits{}, log_sum_sq_probs{};  // undefined unless CrossEntropyOptions::statistics
+};
+
+/// What gradients are made of, float32 [rows]: of each row's loss, and of its entropy or undefined.
+struct RowWeights {
+  at::Tensor loss{}, entropy{};
 };
 
 /// Which gradients are wanted; they come back in the type of what they belong to.
@@ -23,10 +29,10 @@ struct HeadGradients {
   bool any() const { return want_hidden || want_matrix || want_bias; }
 };
 
-/// hidden [rows, size] of a kernel type, and a head whose tensors are contiguous in rows. `weights` float32 [rows]: of
-/// each row's loss in the gradients; unused where none is wanted.
+/// hidden [rows, size] of a kernel type, and a head whose tensors are contiguous in rows. `weights` are unused where no
+/// gradient is wanted.
 RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
-                             const at::Tensor& weights, const CrossEntropyOptions& options, HeadGradients& gradients);
+                             const RowWeights& weights, const CrossEntropyOptions& options, HeadGradients& gradients);
 
 /// Makes the gradient by some rows' logits of them, in place; without gradients what it leaves there counts for
 /// nothing.

@@ -25,25 +25,36 @@ struct Details : torch::CustomClassHolder {
 using DetailsPtr = c10::intrusive_ptr<Details>;
 
 // A row's log-probability depends on no other row: where only hidden wants a gradient, forward keeps that of each row,
-// which backward scales. Where the head wants one too, backward multiplies the rows by it again.
+// which backward scales. Where the head wants one too, or the entropy has one of its own, backward multiplies the rows
+// by the head again.
 class LogProbs : public torch::autograd::Function<LogProbs> {
  public:
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
                                const DetailsPtr& details) {
     HeadGradients wanted =
         details->inputs.gradients_wanted([&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
-    const bool keeps = wanted.want_hidden && !wanted.want_matrix && !wanted.want_bias;
+    const bool with_entropy = details->options.entropy_gradient;
+    const bool keeps = wanted.want_hidden && !wanted.want_matrix && !wanted.want_bias && !with_entropy;
     HeadGradients kept{.want_hidden = keeps};
     const at::Tensor weights = keeps ? at::Tensor(empty_tensor(targets.sizes(), at::kFloat)).fill_(-1) : at::Tensor();
     const RowResults rows =
-        pass_through_head(inputs[0], details->inputs.head_of(inputs), targets, weights, details->options, kept);
+        pass_through_head(inputs[0], details->inputs.head_of(inputs), targets, {weights}, details->options, kept);
     variable_list saved = keeps ? variable_list() : inputs.vec();
     saved.push_back(keeps ? kept.hidden : targets);
     context->save_for_backward(std::move(saved));
     context->saved_data["details"] = c10::IValue::make_capsule(details);
     context->saved_data["keeps"] = keeps;
-    context->mark_non_differentiable({rows.entropy, rows.arg_max});
-    return {rows.log_probs, rows.entropy, rows.arg_max};
+    variable_list results{rows.log_probs, rows.entropy, rows.arg_max};
+    variable_list constants{rows.arg_max};
+    if (!with_entropy) constants.push_back(rows.entropy);
+    if (details->options.statistics) {
+      for (const at::Tensor& more : {rows.mean_logits, rows.log_sum_sq_probs}) {
+        results.push_back(more);
+        constants.push_back(more);
+      }
+    }
+    context->mark_non_differentiable(constants);
+    return results;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& d) {
@@ -57,8 +68,9 @@ class LogProbs : public torch::autograd::Function<LogProbs> {
       gradients.hidden = saved.back().mul(d[0].unsqueeze(1)).to(saved.back().scalar_type());
     } else {
       const at::TensorList inputs(saved.data(), saved.size() - 1);
-      pass_through_head(inputs[0], details.inputs.head_of(inputs), saved.back(), d[0].neg(), details.options,
-                        gradients);
+      const RowWeights weights{d[0].neg(), details.options.entropy_gradient ? d[1].contiguous() : at::Tensor()};
+      pass_through_head(inputs[0], details.inputs.head_of(inputs), saved.back(), weights,
+                        {.chunk_bytes = details.options.chunk_bytes}, gradients);
     }
     return details.inputs.in_order(gradients, 2);
   }
@@ -72,7 +84,7 @@ class WeightedLoss : public torch::autograd::Function<WeightedLoss> {
     HeadGradients gradients =
         details->inputs.gradients_wanted([&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
     const RowResults rows =
-        pass_through_head(inputs[0], details->inputs.head_of(inputs), targets, weights, details->options, gradients);
+        pass_through_head(inputs[0], details->inputs.head_of(inputs), targets, {weights}, details->options, gradients);
     context->save_for_backward(details->inputs.in_order(gradients));
     context->saved_data["details"] = c10::IValue::make_capsule(details);
     context->mark_non_differentiable({rows.log_probs, rows.entropy, rows.arg_max});
@@ -106,8 +118,15 @@ RowResults by_library(const at::Tensor& hidden, const VocabularyHead& head, cons
   at::Tensor loss = log_probs.mul(options.label_smoothing - 1.0);
   if (options.label_smoothing != 0) loss = loss.sub(kept(logs.mean(1)).mul(options.label_smoothing));
   if (options.z_loss != 0) loss = loss.add(kept(logits.logsumexp({1}).square()).mul(options.z_loss));
-  const at::Tensor entropy = kept(logs.exp().mul(logs).sum(1).neg()).detach();
-  return {loss, log_probs, entropy, logits.detach().argmax(1).masked_fill(counts.logical_not(), -1)};
+  const at::Tensor entropy = kept(logs.exp().mul(logs).sum(1).neg());
+  RowResults rows{.loss = loss,
+                  .log_probs = log_probs,
+                  .entropy = options.entropy_gradient ? entropy : entropy.detach(),
+                  .arg_max = logits.detach().argmax(1).masked_fill(counts.logical_not(), -1)};
+  if (!options.statistics) return rows;
+  rows.mean_logits = kept(logits.detach().mean(1));
+  rows.log_sum_sq_probs = kept(logs.detach().mul(2).logsumexp({1}));
+  return rows;
 }
 
 void expect(bool fits, const char* field, const char* expected, ErrorKind kind = ErrorKind::usage) {
@@ -169,12 +188,17 @@ TargetLogProbs linear_log_probs(const at::Tensor& hidden, const VocabularyHead& 
   check(hidden, head, targets, options);
   if (!is_kernel_tensor(hidden)) {
     const RowResults rows = by_library(hidden, head, targets, options);
-    return {rows.log_probs, rows.entropy, rows.arg_max};
+    return {rows.log_probs, rows.entropy, rows.arg_max, rows.mean_logits, rows.log_sum_sq_probs};
   }
   // The kernel's loss is the target's log-probability alone.
-  const NodeArguments node = arguments(hidden, head, {.chunk_bytes = options.chunk_bytes});
+  const NodeArguments node = arguments(hidden, head,
+                                       {.chunk_bytes = options.chunk_bytes,
+                                        .statistics = options.statistics,
+                                        .entropy_gradient = options.entropy_gradient});
   const variable_list rows = LogProbs::apply(at::TensorList(node.inputs), targets, node.details);
-  return {rows[0], rows[1], rows[2]};
+  TargetLogProbs out{rows[0], rows[1], rows[2]};
+  if (options.statistics) out.mean_logits = rows[3], out.log_sum_sq_probs = rows[4];
+  return out;
 }
 
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,

@@ -30,19 +30,24 @@ struct CrossEntropyOptions {
   float label_smoothing = 0;              ///< [0, 1]: share of the target distribution that all tokens get alike
   float z_loss = 0;                       ///< times log(sum(exp(logits)))², added to each row's loss (PaLM)
   std::int64_t chunk_bytes = 64ll << 20;  ///< of logits, and of a head made plain numbers, at once
+  // Of linear_log_probs:
+  bool statistics = false;        ///< also mean_logits and log_sum_sq_probs
+  bool entropy_gradient = false;  ///< entropy is differentiable as log_probs is
 };
 
-/// All [rows]; rows without a target have 0, 0 and -1.
+/// All [rows]; rows without a target have -1 as arg_max and 0 elsewhere.
 struct TargetLogProbs {
-  at::Tensor log_probs{};  ///< float32, natural logarithm
-  at::Tensor entropy{};    ///< of the row's distribution, in nats; no gradient
-  at::Tensor arg_max{};    ///< int64, the first most likely token; -1 where a logit is NaN
+  at::Tensor log_probs{};         ///< float32, natural logarithm
+  at::Tensor entropy{};           ///< of the row's distribution, in nats; no gradient unless asked for
+  at::Tensor arg_max{};           ///< int64, the first most likely token; -1 where a logit is NaN
+  at::Tensor mean_logits{};       ///< float32, over the vocabulary; undefined unless asked for
+  at::Tensor log_sum_sq_probs{};  ///< float32, log sum(p²); undefined unless asked for
 };
 
 /// The log-probability of each row's target. hidden [rows, hidden]; targets int64 [rows], kIgnoredTarget or a token.
-/// Differentiable once in log_probs, by hidden, matrix and bias; backward computes the logits again. float64 and other
-/// devices take LibTorch's operations, whole, and give log_probs and entropy in the type of hidden. Error{usage} for
-/// shapes that don't fit, Error{range} for a target outside the vocabulary.
+/// Differentiable once, by hidden, matrix and bias. Backward computes the logits again where anything but hidden wants
+/// a gradient, and for entropy_gradient. float64 and other devices take LibTorch's operations, whole, and give numbers
+/// in the type of hidden. Error{usage} for shapes that don't fit, Error{range} for a target outside the vocabulary.
 TargetLogProbs linear_log_probs(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
                                 const CrossEntropyOptions& options = {});
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "ops/rope.h"
 #include "ops/tensors.h"
 
 namespace powerhouse {
@@ -98,20 +99,28 @@ CompletionBatch pair_batch(std::span<const PreferencePair> pairs, bool prompts, 
   return batch;
 }
 
+bool may_share_prompts(const CausalLM& model) {
+  const auto& layers = model.config().layers;
+  return std::none_of(layers.begin(), layers.end(), [](const Block& block) {
+    return block.position == PositionKind::rope && ops::depends_on_length(block.rope);
+  });
+}
+
 CompletionScores score(const CausalLM& model, const CompletionBatch& batch, const ScoreOptions& options) {
   const TokenScores scores = model.score(batch.tokens, options);
-  CompletionScores out;
-  out.completions.cu_seqlens = batch.cu_seqlens;
-  out.completions.lengths = batch.lengths;
-  if (std::is_sorted(batch.completion_targets.begin(), batch.completion_targets.end()) &&
-      batch.prompt_targets.empty()) {
-    out.completions.token_log_probs = scores.log_probs;
-    out.completions.entropy = scores.entropy;
-    return out;
-  }
-  const at::Tensor completions = index_tensor(batch.completion_targets);
-  out.completions.token_log_probs = scores.log_probs.index_select(0, completions);
-  out.completions.entropy = scores.entropy.index_select(0, completions);
+  const bool in_order =
+      std::is_sorted(batch.completion_targets.begin(), batch.completion_targets.end()) && batch.prompt_targets.empty();
+  const at::Tensor completions = in_order ? at::Tensor() : index_tensor(batch.completion_targets);
+  const auto taken = [&](const at::Tensor& values) {
+    return in_order || !values.defined() ? values : values.index_select(0, completions);
+  };
+  CompletionScores out{.completions = {.token_log_probs = taken(scores.log_probs),
+                                       .cu_seqlens = batch.cu_seqlens,
+                                       .entropy = taken(scores.entropy),
+                                       .log_sum_sq_probs = taken(scores.log_sum_sq_probs),
+                                       .mean_logits = taken(scores.mean_logits),
+                                       .is_top1 = taken(scores.is_top1),
+                                       .lengths = batch.lengths}};
   if (batch.prompt_targets.empty()) return out;
   out.prompt_log_probs = scores.log_probs.index_select(0, index_tensor(batch.prompt_targets));
   return out;

@@ -33,6 +33,10 @@ struct CompletionScores {
   at::Tensor prompt_log_probs{};  // float32 [prompt_targets], where there are any
 };
 
+/// Whether completions of one prompt may share its rows: where the length of a sequence turns all of its keys (dynamic
+/// NTK, longrope), two continuations see different prompts.
+bool may_share_prompts(const CausalLM& model);
+
 CompletionScores score(const CausalLM& model, const CompletionBatch& batch, const ScoreOptions& options = {});
 
 }  // namespace powerhouse

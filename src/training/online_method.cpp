@@ -24,14 +24,12 @@ class Grpo final : public OnlineMethodRule {
   Grpo(GrpoOptions options, const OnlineOptions& online) : options_(std::move(options)) {
     options_.max_completion_length = online.max_completion_length;
     check(options_);
-    if (options_.entropy_coef != 0) {
-      throw Error(ErrorKind::unsupported, "the entropy of a pass has no gradient here", {.field = "entropy_coef"});
-    }
   }
   std::string description() const override {
     return "grpo (" + std::string(to_string(options_.loss_type)) + "), beta " + number_text(options_.beta);
   }
   bool has_reference() const override { return options_.beta != 0; }
+  bool has_entropy_bonus() const override { return options_.entropy_coef != 0; }
 
   void judge(Rollouts& rollouts, const at::Tensor& rewards, std::int64_t num_generations) const override {
     const Advantages found = grpo_advantages(rewards, num_generations, options_);
@@ -62,7 +60,6 @@ class Rloo final : public OnlineMethodRule {
  public:
   explicit Rloo(RlooOptions options) : options_(std::move(options)) { check(options_); }
   std::string description() const override { return "rloo, beta " + number_text(options_.beta); }
-  MethodDefaults defaults() const override { return {.num_generations = 2}; }
   bool has_reference() const override { return options_.beta != 0; }
   bool always_old() const override { return true; }
 
@@ -91,7 +88,44 @@ class Rloo final : public OnlineMethodRule {
   RlooOptions options_;
 };
 
+struct Defaults {
+  std::int64_t num_generations = 8, least_generations = 2, num_iterations = 1;
+};
+
+Defaults defaults_of(const OnlineMethod& method) {
+  if (std::holds_alternative<RlooOptions>(method)) return {.num_generations = 2};
+  if (std::holds_alternative<PpoOptions>(method)) {
+    return {.num_generations = 1, .least_generations = 1, .num_iterations = 4};
+  }
+  return {};
+}
+
 }  // namespace
+
+GenerationShape generation_shape(const OnlineMethod& method, const OnlineOptions& options,
+                                 std::int64_t micro_batch_size, std::int64_t gradient_accumulation_steps) {
+  const auto refuse = [](bool wrong, const char* field, const std::string& what) {
+    if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
+  };
+  const Defaults defaults = defaults_of(method);
+  const GenerationShape shape{.micro_batch_size = micro_batch_size,
+                              .steps_per_generation = options.steps_per_generation != 0 ? options.steps_per_generation
+                                                                                        : gradient_accumulation_steps,
+                              .num_generations = options.num_generations.value_or(defaults.num_generations),
+                              .num_iterations = options.num_iterations.value_or(defaults.num_iterations)};
+  refuse(shape.num_iterations < 1, "num_iterations", "must be 1 or more");
+  refuse(shape.steps_per_generation < 1, "steps_per_generation", "must be 0 or more");
+  refuse(options.max_completion_length < 1, "max_completion_length", "must be 1 or more");
+  refuse(!(options.temperature > 0), "temperature", "must be above 0: completions are sampled");
+  refuse(shape.num_generations < defaults.least_generations, "num_generations",
+         "must be " + std::to_string(defaults.least_generations) + " or more");
+  refuse(options.num_generations_eval.value_or(1) < 1, "num_generations_eval", "must be 1 or more");
+  const std::int64_t completions = shape.steps_per_generation * micro_batch_size;
+  refuse(completions % shape.num_generations != 0, "num_generations",
+         std::to_string(shape.num_generations) + " must divide the " + std::to_string(completions) +
+             " completions of a generation (micro_batch_size times steps_per_generation)");
+  return shape;
+}
 
 std::unique_ptr<OnlineMethodRule> make_online_method(const OnlineMethod& method, const OnlineOptions& options,
                                                      std::int64_t batch_size) {

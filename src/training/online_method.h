@@ -19,21 +19,27 @@ struct OnlineStep {
   std::int64_t generation_tokens = 0;  // learnt from, of the generation
 };
 
-struct MethodDefaults {
-  std::int64_t num_generations = 8, least_generations = 2, num_iterations = 1;
+/// How completions become steps, in numbers of micro batches and completions.
+struct GenerationShape {
+  std::int64_t micro_batch_size = 1, steps_per_generation = 1, num_generations = 8, num_iterations = 1;
 };
+
+/// Where options are absent, the method's defaults. Error{usage} for numbers that do not fit together.
+GenerationShape generation_shape(const OnlineMethod& method, const OnlineOptions& options,
+                                 std::int64_t micro_batch_size, std::int64_t gradient_accumulation_steps);
 
 class OnlineMethodRule {
  public:
   virtual ~OnlineMethodRule() = default;
 
   virtual std::string description() const = 0;  // "grpo (dapo), beta 0"
-  virtual MethodDefaults defaults() const { return {}; }
   virtual bool has_reference() const = 0;
   /// Whether log-probabilities of the policy that sampled are needed where every step samples anew.
   virtual bool always_old() const { return false; }
   /// Whether all passes take documents that share a prompt.
   virtual bool shares_prompts() const { return true; }
+  /// Whether its loss has an entropy bonus.
+  virtual bool has_entropy_bonus() const { return false; }
   /// Whether completions come in another order each time that a generation is used.
   virtual bool reorders() const { return false; }
   /// `rewards` float32 [completions, functions]; of_tokens has "old" and "ref" where they are needed. Adds

@@ -38,18 +38,14 @@ class OnlineObjective final : public Objective {
         validation_(std::move(validation)),
         method_(make_online_method(method, online, options.micro_batch_size)),
         online_(online),
-        micro_batch_size_(options.micro_batch_size),
-        accumulation_(options.gradient_accumulation_steps),
-        steps_per_generation_(online.steps_per_generation > 0 ? online.steps_per_generation : accumulation_),
-        num_generations_(online.num_generations.value_or(method_->defaults().num_generations)),
-        num_iterations_(online.num_iterations.value_or(method_->defaults().num_iterations)),
+        shape_(generation_shape(method, online, options.micro_batch_size, options.gradient_accumulation_steps)),
         seed_(options.seed),
-        source_(model, *method_, std::move(rewards), online,
-                accumulation_ % (steps_per_generation_ * std::max<std::int64_t>(1, num_iterations_)) == 0,
+        source_(model, *method_, std::move(rewards), online, options.gradient_accumulation_steps % uses() == 0,
                 options.micro_batch_size, options.seed) {
-    check(options);
-    loader_options_ = {steps_per_generation_ * micro_batch_size_ / num_generations_, options.shuffle, options.seed,
-                       true};
+    refuse(train_.size() == 0, "data", "no prompts to train on");
+    refuse(options.sample_packing, "sample_packing", "completions are not packed");
+    loader_options_ = {shape_.steps_per_generation * shape_.micro_batch_size / shape_.num_generations, options.shuffle,
+                       options.seed, true};
     refuse(loader().batches_in_epoch() == 0, "data",
            "a generation takes " + std::to_string(loader_options_.micro_batch_size) + " prompts, and there are " +
                std::to_string(train_.size()));
@@ -58,8 +54,9 @@ class OnlineObjective final : public Objective {
   std::string data_fingerprint() const override {
     const OnlineOptions& o = online_;
     std::string text = train_.fingerprint() + method_->description();
-    for (const std::int64_t value : {num_generations_, steps_per_generation_, num_iterations_, micro_batch_size_,
-                                     o.max_completion_length, o.top_k, std::int64_t{o.mask_truncated_completions}})
+    for (const std::int64_t value :
+         {shape_.num_generations, shape_.steps_per_generation, shape_.num_iterations, shape_.micro_batch_size,
+          o.max_completion_length, o.top_k, std::int64_t{o.mask_truncated_completions}})
       text += ' ' + std::to_string(value);
     for (const float value : {o.temperature, o.top_p, o.min_p, o.repetition_penalty})
       text += ' ' + std::to_string(value);
@@ -69,7 +66,7 @@ class OnlineObjective final : public Objective {
     return {{"method", method_->description()},
             {"prompts", std::to_string(train_.size())},
             {"held-back prompts", std::to_string(validation_ ? validation_->size() : 0)},
-            {"completions of a prompt", std::to_string(num_generations_)}};
+            {"completions of a prompt", std::to_string(shape_.num_generations)}};
   }
   bool has_validation() const override { return validation_.has_value(); }
   std::int64_t batches_in_epoch(std::int64_t /*epoch*/) const override { return loader().batches_in_epoch() * uses(); }
@@ -106,7 +103,7 @@ class OnlineObjective final : public Objective {
   void restore_state(const std::string& folder) override {
     if (used_ < uses() && !rollouts_) {
       rollouts_ = Rollouts::load(folder + kRolloutsFile);
-      rollouts_->share_prompts = method_->shares_prompts();
+      rollouts_->share_prompts = source_.shares_prompts();
     }
     if (source_.reference()) source_.reference()->restore(folder, model_);
     method_->restore(folder);
@@ -143,11 +140,12 @@ class OnlineObjective final : public Objective {
       ScoreOptions options = context.score_options(pass, batch.completions.tokens.rows());
       if (online_.disable_dropout) options.dropout_key.reset();
       options.temperature = online_.temperature;
+      options.entropy_gradient = method_->has_entropy_bonus();
       const CompletionScores scores = score(model_, batch.completions, options);
       const LossResult result = method_->loss(scores.completions, batch,
                                               {.options = options,
                                                .micro_batches = std::ssize(batches_),
-                                               .steps_per_generation = steps_per_generation_,
+                                               .steps_per_generation = shape_.steps_per_generation,
                                                .generation_tokens = generation_tokens_[pass]});
       result.loss.backward();
       metrics.add(result.metrics, 1);
@@ -166,8 +164,9 @@ class OnlineObjective final : public Objective {
   }
 
   Evaluation evaluate() override {
-    const std::int64_t each = online_.num_generations_eval.value_or(num_generations_);
-    const std::int64_t together = std::max<std::int64_t>(1, loader_options_.micro_batch_size * num_generations_ / each);
+    const std::int64_t each = online_.num_generations_eval.value_or(shape_.num_generations);
+    const std::int64_t together =
+        std::max<std::int64_t>(1, loader_options_.micro_batch_size * shape_.num_generations / each);
     Evaluation evaluation;
     MetricMeans metrics;
     training::RowLoader rows(validation_->size(), validation_->fingerprint(), {together, false, seed_, false});
@@ -185,30 +184,14 @@ class OnlineObjective final : public Objective {
   }
 
  private:
-  void check(const TrainingOptions& options) const {
-    refuse(train_.size() == 0, "data", "no prompts to train on");
-    refuse(options.sample_packing, "sample_packing", "completions are not packed");
-    refuse(num_iterations_ < 1, "num_iterations", "must be 1 or more");
-    refuse(online_.steps_per_generation < 0, "steps_per_generation", "must be 0 or more");
-    refuse(online_.max_completion_length < 1, "max_completion_length", "must be 1 or more");
-    refuse(!(online_.temperature > 0), "temperature", "must be above 0: completions are sampled");
-    refuse(num_generations_ < method_->defaults().least_generations, "num_generations",
-           "must be " + std::to_string(method_->defaults().least_generations) + " or more");
-    refuse(online_.num_generations_eval.value_or(1) < 1, "num_generations_eval", "must be 1 or more");
-    const std::int64_t completions = steps_per_generation_ * micro_batch_size_;
-    refuse(completions % num_generations_ != 0, "num_generations",
-           "must divide the " + std::to_string(completions) +
-               " completions of a generation (micro_batch_size times steps_per_generation)");
-  }
-
   training::RowLoader loader() const { return {train_.size(), train_.fingerprint(), loader_options_}; }
   /// Micro batches that a generation gives.
-  std::int64_t uses() const { return steps_per_generation_ * num_iterations_; }
+  std::int64_t uses() const { return shape_.steps_per_generation * shape_.num_iterations; }
 
   bool generate() {
     const auto rows = loader_->next();
     if (!rows) return false;
-    rollouts_ = source_.generate(train_, *rows, num_generations_, {.number = generation_++});
+    rollouts_ = source_.generate(train_, *rows, shape_.num_generations, {.number = generation_++});
     used_ = 0;
     metrics_.add(rollouts_->metrics, 1);
     return true;
@@ -216,14 +199,15 @@ class OnlineObjective final : public Objective {
 
   std::vector<std::int64_t> completions_of(std::int64_t use) const {
     // Whole groups where they fit a micro batch, so that siblings share their prompt's computation.
-    const std::int64_t together = micro_batch_size_ % num_generations_ == 0 ? num_generations_ : 1;
-    const std::int64_t iteration = method_->reorders() ? use / steps_per_generation_ : 0;
-    const auto key = static_cast<std::uint32_t>(generation_ * static_cast<std::uint64_t>(num_iterations_));
+    const auto& [micro_batch_size, steps_per_generation, num_generations, num_iterations] = shape_;
+    const std::int64_t together = micro_batch_size % num_generations == 0 ? num_generations : 1;
+    const std::int64_t iteration = method_->reorders() ? use / steps_per_generation : 0;
+    const auto key = static_cast<std::uint32_t>(generation_ * static_cast<std::uint64_t>(num_iterations));
     const training::Permutation order(rollouts_->completions() / together, seed_, kCompletionUse,
                                       key + static_cast<std::uint32_t>(iteration));
     std::vector<std::int64_t> chosen;
-    const std::int64_t first = use % steps_per_generation_ * micro_batch_size_;
-    for (std::int64_t i = first; i < first + micro_batch_size_; ++i) {
+    const std::int64_t first = use % steps_per_generation * micro_batch_size;
+    for (std::int64_t i = first; i < first + micro_batch_size; ++i) {
       chosen.push_back(order[i / together] * together + i % together);
     }
     return chosen;
@@ -234,7 +218,7 @@ class OnlineObjective final : public Objective {
   std::optional<PromptDataset> validation_;
   std::unique_ptr<OnlineMethodRule> method_;
   OnlineOptions online_;
-  std::int64_t micro_batch_size_, accumulation_, steps_per_generation_, num_generations_, num_iterations_;
+  GenerationShape shape_;
   std::uint64_t seed_;
   RolloutSource source_;
   training::RowLoaderOptions loader_options_{};

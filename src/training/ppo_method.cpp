@@ -34,9 +34,6 @@ class Ppo final : public OnlineMethodRule {
     const auto refuse = [](bool wrong, const char* field, const char* what) {
       if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
     };
-    if (options_.entropy_coef != 0) {
-      throw Error(ErrorKind::unsupported, "the entropy of a pass has no gradient here", {.field = "entropy_coef"});
-    }
     refuse(value_model_ == nullptr, "value_model", "PPO needs a value model");
     refuse(value_model_->num_labels() != 1, "value_model", "a value is one number: the head must have one label");
     refuse(value_model_->model().trainable_parameters().empty(), "value_model", "nothing in it requires gradients");
@@ -45,10 +42,8 @@ class Ppo final : public OnlineMethodRule {
   }
 
   std::string description() const override { return "ppo"; }
-  MethodDefaults defaults() const override {
-    return {.num_generations = 1, .least_generations = 1, .num_iterations = 4};
-  }
   bool has_reference() const override { return options_.kl_coef != 0; }
+  bool has_entropy_bonus() const override { return options_.entropy_coef != 0; }
   bool always_old() const override { return true; }
   bool shares_prompts() const override { return false; }  // the value model takes whole documents
   bool reorders() const override { return true; }

@@ -26,11 +26,6 @@ PairSums halves(const at::Tensor& sums) {
 PreferenceMethod::PreferenceMethod(PreferenceOptions options, bool share_prompts)
     : options_(std::move(options)), share_prompts_(share_prompts) {
   std::visit([](const auto& own) { check(own); }, options_);
-  const auto* dpo = std::get_if<DpoOptions>(&options_);
-  if (dpo != nullptr && dpo->use_weighting) {
-    throw Error(ErrorKind::unsupported, "needs the sum of squares of each token's distribution, which is not scored",
-                {.field = "use_weighting"});
-  }
 }
 
 bool PreferenceMethod::has_reference() const {
@@ -110,7 +105,8 @@ at::Tensor PreferenceMethod::reference(const CausalLM& model, const PreferenceMi
 }
 
 LossResult PreferenceMethod::loss(const CausalLM& model, const PreferenceMicroBatch& batch, const at::Tensor& reference,
-                                  const ScoreOptions& options) const {
+                                  ScoreOptions options) const {
+  options.logit_statistics = true;  // TRL's metrics of logits, and WPO's weights
   const CompletionScores policy = score(model, batch.completions, options);
   return std::visit(Overloaded{[&](const DpoOptions& own) {
                                  return dpo_loss(split_pairs(policy.completions), halves(reference), own);

@@ -41,7 +41,7 @@ class PreferenceMethod {
   /// Sums of its log-probabilities, float32 [completions], without gradients.
   at::Tensor reference(const CausalLM& model, const PreferenceMicroBatch& batch) const;
   LossResult loss(const CausalLM& model, const PreferenceMicroBatch& batch, const at::Tensor& reference,
-                  const ScoreOptions& options) const;
+                  ScoreOptions options) const;
 
  private:
   PreferenceOptions options_;

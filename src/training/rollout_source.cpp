@@ -113,6 +113,8 @@ RolloutSource::RolloutSource(CausalLM& model, const OnlineMethodRule& method, st
   } else if (options.ref_model != nullptr || options.sync_ref_model) {
     throw Error(ErrorKind::usage, "has no effect: beta is 0", {.field = "ref_model"});
   }
+  share_prompts_ =
+      method.shares_prompts() && may_share_prompts(model) && (!reference_ || may_share_prompts(reference_->model()));
 }
 
 Rollouts RolloutSource::generate(const PromptDataset& data, const std::vector<std::int64_t>& rows,
@@ -149,7 +151,7 @@ Rollouts RolloutSource::judged(std::vector<Completion> completions, std::vector<
                                const at::Tensor& sampler_log_probs, std::int64_t num_generations) const {
   Rollouts out;
   out.rows = std::move(rows);
-  out.share_prompts = method_.shares_prompts();
+  out.share_prompts = share_prompts_;
   out.metrics = length_metrics(completions);
   const at::Tensor rewards = rewards_of(completions, out.metrics);
   std::vector<std::int64_t> learnt;  // places of tokens among all

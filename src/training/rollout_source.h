@@ -33,6 +33,8 @@ class RolloutSource {
   Rollouts judged(std::vector<Completion> completions, std::vector<std::int64_t> rows,
                   const at::Tensor& sampler_log_probs, std::int64_t num_generations) const;
 
+  /// Whether a prompt is computed once for its completions in a pass.
+  bool shares_prompts() const { return share_prompts_; }
   std::optional<ReferenceModel>& reference() { return reference_; }
   const std::optional<ReferenceModel>& reference() const { return reference_; }
 
@@ -48,6 +50,7 @@ class RolloutSource {
   std::int64_t batch_size_ = 1;
   std::uint64_t seed_ = 0;
   std::optional<ReferenceModel> reference_{};
+  bool share_prompts_ = true;
 };
 
 }  // namespace powerhouse

@@ -10,6 +10,7 @@
 #include "training/model_state.h"
 #include "training/run_distillation.h"
 #include "training/run_model.h"
+#include "training/run_online.h"
 #include "training/run_options.h"
 #include "training/run_preference.h"
 
@@ -57,7 +58,7 @@ void check_held_back(const TrainingRun& run, const RunData<Data>& data) {
 // Before the first step, not in the middle of the run that meets such a row.
 void check_length(const TrainingRun& run, const CausalLM& model, const DatasetReport& report) {
   const std::int64_t longest = std::min(run.sequence_len, report.lengths.max);
-  const std::int64_t context = longest_row(model);
+  const std::int64_t context = longest_row(model) - (is_online(run.rl) ? 1 : 0);  // room for a token of an answer
   if (longest <= context) return;
   throw Error(
       ErrorKind::range, "rows longer than the model's context",
@@ -131,12 +132,27 @@ TrainingResult train_reward_model(const TrainingRun& run, const TrainingOptions&
   return finished(run, model.model(), trainer.train(std::move(stop)));
 }
 
+TrainingResult train_on_completions(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
+  const Tokenizer tokenizer = run_tokenizer(run);
+  const auto data = open_data<PromptDataset>(run, tokenizer, prompt_dataset_options(run));
+  CausalLM model = open_model(run, tokenizer, data);
+  std::optional<CausalLM> reference = run_reference(run, model);
+  const RunRewards rewards = run_rewards(run, model);
+  std::optional<SequenceClassifier> value_model = run_value_model(run, model, tokenizer);
+  OnlineOptions online = online_options(run);
+  if (reference) online.ref_model = &*reference;
+  if (value_model) online.value_model = &*value_model;
+  Trainer trainer(model, data.train, data.validation, online_method(run), rewards.functions, online, options);
+  return finished(run, model, trainer.train(std::move(stop)));
+}
+
 }  // namespace
 
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   const TrainingOptions options = training_options(run);
   if (run.rl == "distill") return distil(run, options, std::move(stop));
   if (run.rl == "reward") return train_reward_model(run, options, std::move(stop));
+  if (is_online(run.rl)) return train_on_completions(run, options, std::move(stop));
   if (!run.rl.empty()) return train_on_preferences(run, options, std::move(stop));
   const Tokenizer tokenizer = run_tokenizer(run);
   const auto data = open_data<Dataset>(run, tokenizer, dataset_options(run));

@@ -7,6 +7,7 @@
 #include "support/mapped_file.h"
 #include "training/run_config.h"
 #include "training/run_distillation.h"
+#include "training/run_online.h"
 #include "training/run_preference.h"
 
 namespace powerhouse {
@@ -89,6 +90,15 @@ void check_together(const TrainingRun& run, const std::string& origin) {
   checks.evaluation();
   check_preference(run, origin);
   check_distillation(run, origin);
+  check_online(run, origin);
+}
+
+bool has_word(std::string_view words, std::string_view word) {
+  for (; !words.empty(); words.remove_prefix(std::min(words.size(), words.find('|') + 1))) {
+    if (words.substr(0, words.find('|')) == word) return true;
+    if (words.find('|') == std::string_view::npos) break;
+  }
+  return false;
 }
 
 std::string chat_template_source(const std::string& name, const std::string& jinja) {

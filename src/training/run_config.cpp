@@ -8,6 +8,7 @@
 #include "support/json.h"
 #include "support/mapped_file.h"
 #include "training/run_distillation.h"
+#include "training/run_online.h"
 
 namespace powerhouse {
 namespace {
@@ -27,9 +28,13 @@ constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
     {"dpo_loss_type", "loss_type"},
     {"dpo_loss_weights", "loss_weights"},
     {"dpo_label_smoothing", "label_smoothing"},
+    {"dpo_use_weighting", "use_weighting"},
     {"kto_desirable_weight", "desirable_weight"},
     {"kto_undesirable_weight", "undesirable_weight"},
     {"max_length", "sequence_len"},
+    {"reward_model_name_or_path", "reward_model_path"},
+    {"response_length", "max_completion_length"},
+    {"num_ppo_epochs", "num_iterations"},
 };
 
 void check_choice(const RunKey& key, const YamlValue& value, const std::string& text) {
@@ -57,35 +62,28 @@ struct Reader {
   }
   double number() const { return yaml_number(value, field, key.low, key.high); }
 
-  // A key without a value keeps its default, as in Axolotl.
-  void operator()(bool TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = yaml_bool(value, field);
-  }
-  void operator()(std::int64_t TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = integer();
-  }
-  void operator()(std::uint64_t TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = static_cast<std::uint64_t>(integer());
-  }
-  void operator()(double TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = number();
-  }
-  void operator()(std::string TrainingRun::*member) const {
-    if (value.is_null()) return;
+  void read(bool& target) const { target = yaml_bool(value, field); }
+  void read(std::int64_t& target) const { target = integer(); }
+  void read(std::uint64_t& target) const { target = static_cast<std::uint64_t>(integer()); }
+  void read(double& target) const { target = number(); }
+  void read(std::string& target) const {
     check_choice(key, value, yaml_string(value, field));
-    run.*member = value.text;
+    target = value.text;
   }
-  void operator()(std::optional<bool> TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = yaml_bool(value, field);
+  void read(std::vector<std::string>& target) const { target = yaml_strings(value, field); }
+  template <typename T>
+  void read(std::optional<T>& target) const {
+    read(target.emplace());
   }
-  void operator()(std::optional<std::int64_t> TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = integer();
+
+  // A key without a value keeps its default, as in Axolotl.
+  template <typename T>
+  void operator()(T TrainingRun::*member) const {
+    if (!value.is_null()) read(run.*member);
   }
-  void operator()(std::optional<double> TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = number();
-  }
-  void operator()(std::vector<std::string> TrainingRun::*member) const {
-    if (!value.is_null()) run.*member = yaml_strings(value, field);
+  template <typename T>
+  void operator()(T OnlineRun::*member) const {
+    if (!value.is_null()) read(run.online.*member);
   }
   void operator()(const KeyReader& reader) const { reader.read(run, value, field); }
 };
@@ -163,6 +161,23 @@ YamlValue& reach(YamlValue& root, std::string_view path, const std::string& show
   return *at;
 }
 
+// Axolotl's mapping of TRL's options: its keys are keys of the run here.
+void take_trl_keys(YamlValue& root) {
+  const auto found =
+      std::find_if(root.members.begin(), root.members.end(), [](const auto& member) { return member.first == "trl"; });
+  if (found == root.members.end()) return;
+  const YamlValue trl = std::move(found->second);
+  root.members.erase(found);
+  if (trl.is_null()) return;
+  if (trl.kind != YamlValue::Kind::mapping) throw wrong_value(trl, "trl", "a mapping of TRL's options");
+  for (const auto& [name, value] : trl.members) {
+    if (root.find(name) != nullptr) {
+      throw Error(value.fault, "stands in the run too", {.file = value.place, .field = "trl." + name});
+    }
+    root.members.emplace_back(name, value);
+  }
+}
+
 void apply_override(YamlValue& root, const std::string& text) {
   const std::string shown = "override " + text;
   const std::size_t equals = text.find('=');
@@ -194,6 +209,10 @@ struct Shower {
     return "";
   }
   std::string operator()(std::vector<std::string> TrainingRun::*) const { return ""; }
+  template <typename T>
+  std::string operator()(T OnlineRun::*) const {
+    return "";
+  }
   std::string operator()(const KeyReader&) const { return ""; }
 };
 
@@ -251,7 +270,9 @@ std::span<const RunKey> run_keys() {
     std::vector<RunKey> keys(common_keys().begin(), common_keys().end());
     const auto behind =
         std::find_if(keys.begin(), keys.end(), [](const RunKey& key) { return key.name == "micro_batch_size"; });
-    keys.insert(behind, distillation_keys().begin(), distillation_keys().end());
+    std::vector<RunKey> own(distillation_keys().begin(), distillation_keys().end());
+    own.insert(own.end(), online_keys().begin(), online_keys().end());
+    keys.insert(behind, own.begin(), own.end());
     return keys;
   }();
   return all;
@@ -263,6 +284,7 @@ TrainingRun parse_training_run(const std::string& yaml, const std::string& origi
   if (root.is_null()) root.kind = YamlValue::Kind::mapping;
   if (root.kind != YamlValue::Kind::mapping) throw wrong_value(root, "run", "a mapping of keys");
   for (const std::string& text : overrides) apply_override(root, text);
+  take_trl_keys(root);
   TrainingRun run;
   run.yaml = yaml;
   run.overrides = overrides;

@@ -16,12 +16,15 @@ namespace powerhouse {
 /// Reads a value that is more than a scalar or a list of texts, and shows the field's value as YAML.
 struct KeyReader {
   void (*read)(TrainingRun& run, const YamlValue& value, const std::string& field);
+  bool (*given)(const TrainingRun& run) = nullptr;  // of keys with methods
 };
 
 using RunField = std::variant<bool TrainingRun::*, std::int64_t TrainingRun::*, std::uint64_t TrainingRun::*,
                               double TrainingRun::*, std::string TrainingRun::*, std::optional<bool> TrainingRun::*,
                               std::optional<std::int64_t> TrainingRun::*, std::optional<double> TrainingRun::*,
-                              std::vector<std::string> TrainingRun::*, KeyReader>;
+                              std::vector<std::string> TrainingRun::*, std::optional<bool> OnlineRun::*,
+                              std::optional<std::int64_t> OnlineRun::*, std::optional<double> OnlineRun::*,
+                              std::string OnlineRun::*, std::vector<std::string> OnlineRun::*, KeyReader>;
 
 struct RunKey {
   std::string_view name;
@@ -30,6 +33,7 @@ struct RunKey {
   double low = 0;
   double high = std::numeric_limits<double>::max();
   std::string_view choices{};  // of a text: "a|b|c"
+  std::string_view methods{};  // of online_keys: which `rl` have it
 };
 
 /// What checks of several keys together are made of.
@@ -45,13 +49,15 @@ struct RunChecks {
 
 /// In the order of --print-defaults.
 std::span<const RunKey> run_keys();
-/// All of them but those of distillation (run_distillation.h).
+/// All of them but those of distillation (run_distillation.h) and of grpo, rloo and ppo (run_online.h).
 std::span<const RunKey> common_keys();
 /// Keys of `datasets` entries, for the nearest one of an unknown key.
 std::vector<DatasetSource> read_dataset_sources(const YamlValue& value, const std::string& field);
 
 /// Error{format} naming `origin` for keys that exclude each other, and those that would do nothing.
 void check_together(const TrainingRun& run, const std::string& origin);
+/// Whether `word` is one of "a|b|c".
+bool has_word(std::string_view words, std::string_view word);
 /// Whether there are rows to evaluate on.
 bool holds_back(const TrainingRun& run);
 

@@ -191,25 +191,20 @@ void read_resume(R& run, const YamlValue& value, const std::string& field) {
 }
 
 void read_rl(R& run, const YamlValue& value, const std::string& field) {
-  constexpr std::array methods{"dpo", "ipo", "orpo", "kto", "cpo", "simpo", "reward", "distill"};
-  constexpr std::array absent{"grpo", "gdpo", "rloo", "ppo", "ebft"};
+  constexpr std::string_view kMethods = "dpo|ipo|orpo|kto|cpo|simpo|reward|distill|grpo|rloo|ppo";
   if (value.is_null()) return;
   const std::string& name = yaml_string(value, field);
-  if (std::find(absent.begin(), absent.end(), name) != absent.end()) {
+  if (name == "gdpo" || name == "ebft") {
     throw Error(ErrorKind::unsupported, "not built", {.file = value.place, .field = field, .found = name});
   }
-  if (std::find(methods.begin(), methods.end(), name) == methods.end()) {
-    throw wrong_value(value, field, "one of dpo, ipo, orpo, kto, cpo, simpo, reward, distill");
-  }
+  if (!has_word(kMethods, name)) throw wrong_value(value, field, "one of " + std::string(kMethods));
   run.rl = name;
 }
 
 void read_loss_weights(R& run, const YamlValue& value, const std::string& field) {
-  if (value.is_null()) return;
-  if (value.kind != YamlValue::Kind::sequence) throw wrong_value(value, field, "a list of numbers");
-  run.loss_weights.clear();
-  for (const YamlValue& item : value.items) run.loss_weights.push_back(yaml_number(item, field, -kNone, kNone));
+  if (!value.is_null()) run.loss_weights = yaml_numbers(value, field);
 }
+
 constexpr std::string_view kStrategies = "steps|epoch|no";
 
 const auto& table() {
@@ -261,10 +256,11 @@ const auto& table() {
       RunKey{"pad_to_sequence_len", &R::pad_to_sequence_len, "no padding exists here, so this changes nothing"},
       RunKey{"train_on_inputs", &R::train_on_inputs, "prompts are targets too"},
       RunKey{"rl", KeyReader{read_rl},
-             "train on preferences by this method: dpo, ipo, orpo, kto, cpo, simpo or reward; or distill"},
-      RunKey{"rl_beta", &R::rl_beta, "the method's beta; also `beta`; default: 0.1, of distill 1"},
+             "train on preferences: dpo, ipo, orpo, kto, cpo, simpo, reward; distill; or sample: grpo, rloo, ppo"},
+      RunKey{"rl_beta", &R::rl_beta,
+             "the method's beta; also `beta`; default: 0.1, of distill 1, of grpo 0, of rloo 0.05"},
       RunKey{"loss_type", &R::loss_type,
-             "of dpo (one, or a list that is added up), kto and cpo: docs/alignment.md has them all"},
+             "of dpo (one, or a list that is added up), kto, cpo and grpo: docs/alignment.md has them all"},
       RunKey{"loss_weights", KeyReader{read_loss_weights}, "dpo: one for each loss_type"},
       RunKey{"label_smoothing", &R::label_smoothing, "dpo, cpo, simpo", 0, 1},
       RunKey{"f_divergence_type", &R::f_divergence_type,
@@ -272,6 +268,7 @@ const auto& table() {
       RunKey{"f_alpha_divergence_coef", &R::f_alpha_divergence_coef, "dpo: alpha_divergence's alpha", -kNone},
       RunKey{"ld_alpha", &R::ld_alpha, "dpo: weight of tokens beyond the shorter completion's length", 0, 1},
       RunKey{"discopop_tau", &R::discopop_tau, "dpo: discopop's temperature"},
+      RunKey{"use_weighting", &R::use_weighting, "dpo: pairs weigh as likely as the model finds them (WPO)"},
       RunKey{"desirable_weight", &R::desirable_weight, "kto: of desirable completions' losses"},
       RunKey{"undesirable_weight", &R::undesirable_weight, "kto: of the others'"},
       RunKey{"cpo_alpha", &R::cpo_alpha, "cpo, simpo: weight of the chosen completions' likelihood; of simpo 0"},
@@ -280,14 +277,15 @@ const auto& table() {
              "reward: adds this times the mean of (chosen + rejected)^2, so that rewards stay around 0; TRL: 0.01"},
       RunKey{"truncation_mode", &R::truncation_mode, "of preferences over sequence_len", 0, kNone,
              "keep_start|keep_end"},
-      RunKey{"ref_model", &R::ref_model, "dpo, kto: a model to compare with (not Axolotl's); default: the base"},
+      RunKey{"ref_model", &R::ref_model,
+             "dpo, kto, grpo, rloo, ppo: a model to compare with (not Axolotl's); default: the base"},
       RunKey{"precompute_ref_log_probs", &R::precompute_ref_log_probs,
              "dpo, kto: score all rows with the reference before training, and keep that in output_dir"},
       RunKey{"precompute_ref_batch_size", &R::precompute_ref_batch_size, "rows a pass; 0: micro_batch_size"},
-      RunKey{"sync_ref_model", &R::sync_ref_model, "dpo, kto: the reference follows the model; not with adapters"},
+      RunKey{"sync_ref_model", &R::sync_ref_model, "the same: the reference follows the model; not with adapters"},
       RunKey{"ref_model_mixup_alpha", &R::ref_model_mixup_alpha, "by this share; default: 0.6", 0, 1},
       RunKey{"ref_model_sync_steps", &R::ref_model_sync_steps, "each so many steps; default: 512", 1},
-      RunKey{"disable_dropout", &R::disable_dropout, "in training on preferences"},
+      RunKey{"disable_dropout", &R::disable_dropout, "with rl; default: true; of grpo, rloo and ppo false"},
       RunKey{"micro_batch_size", &R::micro_batch_size, "rows (or packed sequences) a pass", 1, 1 << 20},
       RunKey{"gradient_accumulation_steps", &R::gradient_accumulation_steps, "passes a step", 1, 1 << 20},
       RunKey{"eval_batch_size", &R::eval_batch_size, "0: micro_batch_size", 0, 1 << 20},

@@ -10,6 +10,7 @@
 #include "powerhouse/adapter.h"
 #include "powerhouse/device.h"
 #include "powerhouse/error.h"
+#include "training/run_online.h"
 #include "training/unfrozen.h"
 
 namespace powerhouse {
@@ -95,7 +96,8 @@ Tokenizer run_tokenizer(const TrainingRun& run) {
 
 std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& model) {
   if (!run.ref_model.empty()) return CausalLM::from_pretrained(run.ref_model, {.dtype = model.dtype()});
-  if (run.lora_model_dir.empty() || (run.rl != "dpo" && run.rl != "ipo" && run.rl != "kto")) return std::nullopt;
+  const bool compares = has_word("dpo|ipo|kto", run.rl) || online_has_reference(run);
+  if (run.lora_model_dir.empty() || !compares) return std::nullopt;
   CausalLM reference = model.share();
   reference.load_adapter(run.lora_model_dir, kAdapter);
   return reference;

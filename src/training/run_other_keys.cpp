@@ -14,6 +14,7 @@ constexpr std::string_view kTracker = "the log is train_log.jsonl; nothing is se
 constexpr std::string_view kFiles = "told from the model's files";
 constexpr std::string_view kLoader = "data are read as they are needed";
 constexpr std::string_view kDevices = "there is one device";
+constexpr std::string_view kSampler = "this library samples itself";
 constexpr std::string_view kPacking = "packing is best fit over a window";
 
 constexpr OtherKey kWithoutEffect[] = {
@@ -74,6 +75,14 @@ constexpr OtherKey kWithoutEffect[] = {
     {"torch_compile_backend", kFused},
     {"torch_compile_mode", kFused},
     {"torch_compile_options", kFused},
+    {"vllm", kSampler},
+    {"use_vllm", kSampler},
+    {"use_liger_loss", kFused},
+    {"log_completions", "no table of completions is made"},
+    {"num_completions_to_print", "no table of completions is made"},
+    {"num_sample_generations", "no table of completions is made"},
+    {"local_rollout_forward_batch_size", "completions go through the model together"},
+    {"ds3_gather_for_generation", kDevices},
     {"use_wandb", kTracker},
     {"use_mlflow", kTracker},
     {"hf_mlflow_log_artifacts", kTracker},
@@ -151,18 +160,12 @@ constexpr OtherKey kWithoutEffect[] = {
 
 // Families of keys by their beginning.
 constexpr OtherKey kPrefixesWithoutEffect[] = {
-    {"wandb_", kTracker},
-    {"mlflow_", kTracker},
-    {"comet_", kTracker},
-    {"trackio_", kTracker},
-    {"swanlab_", kTracker},
-    {"otel_", kTracker},
-    {"gradio_", "there is no such page"},
+    {"vllm_", kSampler},    {"wandb_", kTracker},   {"mlflow_", kTracker}, {"comet_", kTracker},
+    {"trackio_", kTracker}, {"swanlab_", kTracker}, {"otel_", kTracker},   {"gradio_", "there is no such page"},
     {"ray_", kDevices},
 };
 
 constexpr std::string_view kOneDevice = "training runs on one device";
-constexpr std::string_view kPreference = "preference and reinforcement learning are not built yet";
 constexpr std::string_view kNotBuilt = "not built";
 
 constexpr OtherKey kUnsupported[] = {
@@ -179,13 +182,10 @@ constexpr OtherKey kUnsupported[] = {
     {"dp_shard_size", kOneDevice, "1"},
     {"dp_replicate_size", kOneDevice, "1"},
     {"ring_attn_func", kOneDevice},
-    {"trl", kPreference},
-    {"vllm", kPreference},
-    {"ebft", kPreference},
+    {"ebft", kNotBuilt},
     {"reward_model", "say rl: reward"},
-    {"process_reward_model", kPreference},
-    {"dpo_use_weighting", kPreference},
-    {"rpo_alpha", kPreference},
+    {"process_reward_model", kNotBuilt},
+    {"rpo_alpha", kNotBuilt},
     {"load_in_8bit", "say load_in_4bit, or take a base that is quantized already"},
     {"bnb_config_kwargs", "NF4 with double quantization is what load_in_4bit makes"},
     {"gptq", kNotBuilt},
@@ -265,6 +265,15 @@ constexpr OtherKey kUnsupported[] = {
     {"seq_kd", "write_teacher_completions makes a data set of the teacher's answers"},
     {"diffusion", kNotBuilt},
     {"dense_mixer", kNotBuilt},
+    {"generation_batch_size", "say steps_per_generation"},
+    {"generation_kwargs", kNotBuilt},
+    {"use_adaptive_entropy", kNotBuilt},
+    {"rollout_func", kNotBuilt},
+    {"max_tool_calling_iterations", kNotBuilt},
+    {"sft_model_path", "say base_model"},
+    {"total_episodes", "say max_steps or num_epochs"},
+    {"stop_token", "a completion ends by EOS", "eos"},
+    {"stop_token_id", "a completion ends by EOS"},
     {"llmcompressor", kNotBuilt},
     {"spectrum_top_fraction", kNotBuilt},
     {"lm_eval_tasks", kNotBuilt},

@@ -5,6 +5,7 @@
 #include "powerhouse/error.h"
 #include "training/data/preference_shape.h"
 #include "training/run_config.h"
+#include "training/run_online.h"
 
 namespace powerhouse {
 namespace {
@@ -27,15 +28,17 @@ struct MethodKey {
 
 // Which methods have which keys.
 std::vector<MethodKey> method_keys(const TrainingRun& run) {
-  constexpr std::string_view kAll = "dpo|ipo|orpo|kto|cpo|simpo", kReference = "dpo|ipo|kto", kDpo = "dpo|ipo";
-  return {{"rl_beta", "dpo|ipo|orpo|kto|cpo|simpo|distill", given(run.rl_beta)},
-          {"loss_type", "dpo|kto|cpo", given(run.loss_type)},
+  constexpr std::string_view kAll = "dpo|ipo|orpo|kto|cpo|simpo", kDpo = "dpo|ipo",
+                             kReference = "dpo|ipo|kto|grpo|rloo|ppo";
+  return {{"rl_beta", "dpo|ipo|orpo|kto|cpo|simpo|distill|grpo|rloo", given(run.rl_beta)},
+          {"loss_type", "dpo|kto|cpo|grpo", given(run.loss_type)},
           {"loss_weights", "dpo", given(run.loss_weights)},
           {"label_smoothing", "dpo|cpo|simpo", given(run.label_smoothing)},
           {"f_divergence_type", kDpo, given(run.f_divergence_type)},
           {"f_alpha_divergence_coef", kDpo, given(run.f_alpha_divergence_coef)},
           {"ld_alpha", kDpo, given(run.ld_alpha)},
           {"discopop_tau", "dpo", given(run.discopop_tau)},
+          {"use_weighting", kDpo, given(run.use_weighting)},
           {"desirable_weight", "kto", given(run.desirable_weight)},
           {"undesirable_weight", "kto", given(run.undesirable_weight)},
           {"cpo_alpha", "cpo|simpo", given(run.cpo_alpha)},
@@ -43,20 +46,12 @@ std::vector<MethodKey> method_keys(const TrainingRun& run) {
           {"center_rewards_coefficient", "reward", given(run.center_rewards_coefficient)},
           {"truncation_mode", kAll, run.truncation_mode != "keep_start"},
           {"ref_model", kReference, given(run.ref_model)},
-          {"precompute_ref_log_probs", kReference, given(run.precompute_ref_log_probs)},
+          {"precompute_ref_log_probs", "dpo|ipo|kto", given(run.precompute_ref_log_probs)},
           {"precompute_ref_batch_size", kDpo, run.precompute_ref_batch_size != 0},
           {"sync_ref_model", kReference, given(run.sync_ref_model)},
           {"ref_model_mixup_alpha", kReference, given(run.ref_model_mixup_alpha)},
           {"ref_model_sync_steps", kReference, given(run.ref_model_sync_steps)},
-          {"disable_dropout", "dpo|ipo|orpo|kto|cpo|simpo|reward", !run.disable_dropout}};
-}
-
-bool has_word(std::string_view words, std::string_view word) {
-  for (; !words.empty(); words.remove_prefix(std::min(words.size(), words.find('|') + 1))) {
-    if (words.substr(0, words.find('|')) == word) return true;
-    if (words.find('|') == std::string_view::npos) break;
-  }
-  return false;
+          {"disable_dropout", "dpo|ipo|orpo|kto|cpo|simpo|reward|grpo|rloo|ppo", given(run.disable_dropout)}};
 }
 
 struct Checks : RunChecks {
@@ -72,10 +67,11 @@ struct Checks : RunChecks {
   }
 
   void together() const {
-    refuse(run.sample_packing, "sample_packing", "rows of preferences are not packed");
+    refuse(run.sample_packing, "sample_packing", "rows are not packed with rl: " + run.rl);
     refuse(run.train_on_inputs, "train_on_inputs", "has no effect: prompts are never targets of " + run.rl);
     refuse(run.excess_length_strategy != "drop", "excess_length_strategy",
-           "has no effect with rl: truncation_mode says what is cut");
+           is_online(run.rl) ? "has no effect with rl: longer prompts are left out"
+                             : "has no effect with rl: truncation_mode says what is cut");
     refuse(run.min_sample_len != TrainingRun().min_sample_len, "min_sample_len", "has no effect with rl");
     refuse(!run.eot_tokens.empty(), "eot_tokens", "has no effect with rl");
     refuse(!run.precompute_ref_log_probs && run.precompute_ref_batch_size != 0, "precompute_ref_batch_size",
@@ -87,6 +83,7 @@ struct Checks : RunChecks {
   }
 
   void types() const {
+    if (is_online(run.rl)) return;  // run_online.cpp
     for (const auto* sources : {&run.datasets, &run.test_datasets}) {
       for (const DatasetSource& source : *sources) {
         const bool preference = source.type.empty() || training::is_preference_type(source.type);
@@ -117,6 +114,7 @@ DpoOptions dpo_options(const TrainingRun& run) {
   take(dpo.f_alpha_divergence_coef, run.f_alpha_divergence_coef);
   dpo.ld_alpha = run.ld_alpha;
   take(dpo.discopop_tau, run.discopop_tau);
+  dpo.use_weighting = run.use_weighting;
   return dpo;
 }
 
@@ -148,6 +146,7 @@ void check_preference(const TrainingRun& run, const std::string& origin) {
   checks.types();
   if (run.rl.empty() || run.rl == "distill") return;
   checks.together();
+  if (is_online(run.rl)) return;
   try {
     if (run.rl == "reward") {
       check(reward_options(run));
@@ -169,14 +168,15 @@ PreferenceOptions preference_options(const TrainingRun& run) {
 }
 
 RewardOptions reward_options(const TrainingRun& run) {
-  return {.center_rewards_coefficient = run.center_rewards_coefficient, .disable_dropout = run.disable_dropout};
+  return {.center_rewards_coefficient = run.center_rewards_coefficient,
+          .disable_dropout = run.disable_dropout.value_or(true)};
 }
 
 AlignmentOptions alignment_options(const TrainingRun& run) {
   AlignmentOptions alignment{.precompute_ref_log_probs = run.precompute_ref_log_probs,
                              .precompute_ref_batch_size = run.precompute_ref_batch_size,
                              .sync_ref_model = run.sync_ref_model,
-                             .disable_dropout = run.disable_dropout};
+                             .disable_dropout = run.disable_dropout.value_or(true)};
   take(alignment.ref_model_mixup_alpha, run.ref_model_mixup_alpha);
   take(alignment.ref_model_sync_steps, run.ref_model_sync_steps);
   return alignment;

@@ -213,6 +213,14 @@ std::vector<std::string> yaml_strings(const YamlValue& value, const std::string&
   return texts;
 }
 
+std::vector<double> yaml_numbers(const YamlValue& value, const std::string& field) {
+  if (value.kind != YamlValue::Kind::sequence) throw wrong_value(value, field, "a list of numbers");
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  std::vector<double> numbers;
+  for (const YamlValue& item : value.items) numbers.push_back(yaml_number(item, field, -kLargest, kLargest));
+  return numbers;
+}
+
 bool yaml_truthy(const YamlValue& value) {
   switch (value.kind) {
     case YamlValue::Kind::null: return false;

@@ -48,6 +48,8 @@ double yaml_number(const YamlValue& value, const std::string& field, double low,
 const std::string& yaml_string(const YamlValue& value, const std::string& field);
 /// A sequence of strings; a single scalar is a list of one.
 std::vector<std::string> yaml_strings(const YamlValue& value, const std::string& field);
+/// A sequence of finite numbers.
+std::vector<double> yaml_numbers(const YamlValue& value, const std::string& field);
 
 /// Whether a value switches something on: not null, false, 0, "" or empty.
 bool yaml_truthy(const YamlValue& value);

@@ -14,18 +14,20 @@ constexpr std::int64_t kRows = 4;
 // What a kernel leaves of rows of logits.
 struct Result {
   Buffer logits;
-  Buffer loss{Element::f32, kRows, -77.0f}, log_prob = loss, entropy = loss;
+  Buffer loss{Element::f32, kRows, -77.0f}, log_prob = loss, entropy = loss, mean_logit = loss, log_sum_sq = loss;
   std::vector<std::int64_t> arg_max = std::vector<std::int64_t>(kRows, -77);
 };
 
 template <typename Kernel>
-Result run(Kernel kernel, const Buffer& logits, cpu::CrossEntropyParams params, std::int64_t begin = 0) {
+Result run(Kernel kernel, const Buffer& logits, cpu::CrossEntropyParams params, std::int64_t begin = 0,
+           bool statistics = false) {
   Result result{.logits = logits};
   params.logits = result.logits.data();
   params.loss = result.loss.floats();
   params.log_prob = result.log_prob.floats();
   params.entropy = result.entropy.floats();
   params.arg_max = result.arg_max.data();
+  if (statistics) params.mean_logit = result.mean_logit.floats(), params.log_sum_sq = result.log_sum_sq.floats();
   kernel(params, begin, kRows);
   return result;
 }
@@ -36,6 +38,8 @@ void expect_equal(const Result& found, const Result& expected, const ::testing::
   expect_close(found.loss, expected.loss, 1e-6, 4e-6, ::testing::Message() << what.GetString() << " loss");
   expect_close(found.entropy, expected.entropy, 1e-6, 4e-6, ::testing::Message() << what.GetString() << " entropy");
   EXPECT_EQ(found.arg_max, expected.arg_max);
+  expect_close(found.mean_logit, expected.mean_logit, 1e-6, 2e-6, ::testing::Message() << what.GetString() << " mean");
+  expect_close(found.log_sum_sq, expected.log_sum_sq, 1e-6, 2e-6, ::testing::Message() << what.GetString() << " p²");
   const double relative = type == Element::f32 ? 1e-5 : spacing(type);
   // Terms of about 1 cancel.
   expect_close(found.logits, expected.logits, relative, 3e-7, ::testing::Message() << what.GetString() << " gradient");
@@ -48,6 +52,7 @@ TEST_P(CrossEntropyTest, AgreesWithThePlainLoop) {
   constexpr Variant kVariants[] = {
       {1, 0, 0, 0}, {0.0625f, 0, 0, 0}, {1, 30, 0, 0}, {2, 5, 0.1f, 1e-3f}, {1, 0, 0.2f, 0}};
   const float weights[kRows] = {0.5f, -1.25f, 0.0f, 1.0f / 2048};
+  const float entropy_weights[kRows] = {0.0f, 0.25f, -0.5f, 0.125f};
   for (const Element type : kElements) {
     for (const std::int64_t vocabulary : {1, 2, 7, 16, 17, 33, 100, 1001, 4097}) {
       for (const Variant& variant : kVariants) {
@@ -67,6 +72,9 @@ TEST_P(CrossEntropyTest, AgreesWithThePlainLoop) {
         const auto what = ::testing::Message() << "vocabulary " << vocabulary << " softcap " << variant.softcap;
         expect_equal(run(kernels().cross_entropy, logits, params, 1), run(reference::cross_entropy, logits, params, 1),
                      what);
+        params.entropy_weights = entropy_weights;
+        expect_equal(run(kernels().cross_entropy, logits, params, 0, true),
+                     run(reference::cross_entropy, logits, params, 0, true), what);
         params.weights = nullptr;
         const Result found = run(kernels().cross_entropy, logits, params);
         EXPECT_TRUE(found.logits == logits) << "without weights nothing is written";
@@ -98,13 +106,17 @@ TEST_P(CrossEntropyTest, MaskedAndBadLogits) {
   logits.set(2 * kVocabulary + 20, INFINITY);
   const std::int64_t targets[kRows] = {1, 1, 1, 1};
   const float weights[kRows] = {1, 1, 1, 1};
-  const cpu::CrossEntropyParams params{
-      .vocabulary = kVocabulary, .stride = kVocabulary, .targets = targets, .weights = weights};
-  const Result found = run(kernels().cross_entropy, logits, params);
-  const Result expected = run(reference::cross_entropy, logits, params);
+  const cpu::CrossEntropyParams params{.vocabulary = kVocabulary,
+                                       .stride = kVocabulary,
+                                       .targets = targets,
+                                       .weights = weights,
+                                       .entropy_weights = weights};
+  const Result found = run(kernels().cross_entropy, logits, params, 0, true);
+  const Result expected = run(reference::cross_entropy, logits, params, 0, true);
   for (const int row : {0, 3}) {
     EXPECT_NEAR(found.log_prob.at(row), expected.log_prob.at(row), 1e-6);
     EXPECT_NEAR(found.entropy.at(row), expected.entropy.at(row), 1e-6);
+    EXPECT_NEAR(found.log_sum_sq.at(row), expected.log_sum_sq.at(row), 1e-6);
     for (int i = 0; i < kVocabulary; ++i) {
       EXPECT_NEAR(found.logits.at(row * kVocabulary + i), expected.logits.at(row * kVocabulary + i), 1e-6);
     }

@@ -72,6 +72,46 @@ TEST_P(Score, IsThatOfTheForwardPass) {
   }
 }
 
+// Whether the head is one operation with them or (another temperature beside a cap) logits are made.
+TEST_P(Score, StatisticsAndTheGradientOfEntropyAreThoseOfTheForwardPass) {
+  const std::vector<std::int64_t> ids = some_ids(vocabulary_, 11, 3);
+  TokenBatch batch;
+  batch.add(ids);
+  for (const float temperature : {1.0f, 0.7f}) {
+    const auto gradients = [&](const at::Tensor& entropy) {
+      entropy.sum().backward();
+      std::vector<at::Tensor> out;
+      for (const auto& [name, parameter] : model_.trainable_parameters()) {
+        out.push_back(parameter.grad().defined() ? parameter.grad().clone() : at::Tensor());
+        parameter.mutable_grad().reset();
+      }
+      return out;
+    };
+    model_.set_requires_grad(true);
+    const at::Tensor logits =
+        model_.forward(index_tensor(ids).unsqueeze(0)).squeeze(0).narrow(0, 0, 10).div(temperature);
+    const at::Tensor log_probs = logits.log_softmax(-1);
+    const TokenScores scores =
+        model_.score(batch, {.temperature = temperature, .logit_statistics = true, .entropy_gradient = true});
+    EXPECT_TRUE(close(scores.mean_logits, logits.mean(-1), 2e-5));
+    EXPECT_TRUE(close(scores.log_sum_sq_probs, log_probs.mul(2).logsumexp({-1}), 2e-5));
+    for (std::int64_t row = 0; row < 10; ++row) {
+      const auto target = batch.targets[static_cast<std::size_t>(row)];
+      EXPECT_EQ(scores.is_top1[row].item<bool>(), log_probs[row].argmax().item<std::int64_t>() == target);
+    }
+    const std::vector<at::Tensor> found = gradients(scores.entropy);
+    const std::vector<at::Tensor> expected = gradients(log_probs.exp().mul(log_probs).sum(-1).neg());
+    double largest = 0;  // against it: the gradient of a key's bias is nothing but rounding
+    for (const at::Tensor& gradient : expected) {
+      if (gradient.defined()) largest = std::max(largest, gradient.abs().max().item<double>());
+    }
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      ASSERT_EQ(found[i].defined(), expected[i].defined()) << i;
+      if (found[i].defined()) EXPECT_LT(found[i].sub(expected[i]).abs().max().item<double>(), 1e-5 * largest) << i;
+    }
+  }
+}
+
 TEST_P(Score, GradientsAreThoseOfProductsThatKeepTheirInput) {
   const TokenBatch batch = two_documents(vocabulary_);
   const auto gradients = [&] {

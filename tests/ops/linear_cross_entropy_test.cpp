@@ -139,6 +139,47 @@ TEST(LinearCrossEntropy, GradientsEqualFiniteDifferencesInFloat64) {
   }
 }
 
+// log-probabilities and entropies, of which both have a gradient.
+at::Tensor both(const Tensors& t, const Variant& variant, const at::Tensor& wanted) {
+  CrossEntropyOptions options{.chunk_bytes = variant.options.chunk_bytes, .entropy_gradient = true};
+  const auto found = ops::linear_log_probs(t[0], head_of(t, variant), wanted, options);
+  return found.log_probs.add(found.entropy.mul(-1.5));
+}
+
+TEST(LinearCrossEntropy, EntropyHasAGradientWhereAskedFor) {
+  for (const Variant& variant : kVariants) {
+    check_gradients([&](const Tensors& t) { return both(t, variant, targets()); }, tensors(at::kDouble));
+    for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      Tensors all = tensors(type), exact = as_type(all, at::kDouble);
+      const auto op = [&](const Tensors& t) { return both(t, variant, targets()); };
+      const Tensors found = gradients(op, all), expected = gradients(op, exact);
+      for (std::size_t i = 0; i < all.size(); ++i) expect_near(found[i], expected[i], 3 * tolerance(type));
+      // Of a frozen head.
+      const at::Tensor hidden = all[0].detach().clone().requires_grad_(true);
+      op({hidden, all[1].detach(), all[2].detach()}).backward(random_tensor({kRows}, at::kFloat, 99));
+      expect_near(hidden.grad(), expected[0], 3 * tolerance(type));
+    }
+  }
+  EXPECT_FALSE(
+      ops::linear_log_probs(tensors(at::kFloat)[0].requires_grad_(true), {.matrix = tensors(at::kFloat)[1]}, targets())
+          .entropy.requires_grad());
+}
+
+TEST(LinearCrossEntropy, StatisticsOfLogits) {
+  for (const auto type : {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const Variant& variant : kVariants) {
+      const Tensors all = tensors(type), exact = as_type(all, at::kDouble);
+      CrossEntropyOptions options{.chunk_bytes = variant.options.chunk_bytes, .statistics = true};
+      const auto found = ops::linear_log_probs(all[0], head_of(all, variant), targets(), options);
+      at::Tensor logits = exact[0].matmul(exact[1].t()).add(exact[2]).mul(variant.scale);
+      if (variant.softcap) logits = logits.div(*variant.softcap).tanh().mul(*variant.softcap);
+      const at::Tensor there = targets().ge(0).to(at::kDouble);
+      expect_near(found.mean_logits, logits.mean(1).mul(there), tolerance(type));
+      expect_near(found.log_sum_sq_probs, logits.softmax(1).square().sum(1).log().mul(there), tolerance(type));
+    }
+  }
+}
+
 TEST(LinearCrossEntropy, ALossMultipliedMultipliesItsGradients) {
   const Tensors all = tensors(at::kFloat);
   const Tensors once = gradients([&](const Tensors& t) { return loss_of(t, {}, targets()); }, all);

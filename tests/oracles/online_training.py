@@ -33,6 +33,8 @@ RUNS = [
     dict(name="cispo", loss_type="cispo", epsilon_high=1.05, drift=True),
     dict(name="nan", functions=2, scale_rewards="batch", drift=True),
     dict(name="equal", equal=True),
+    dict(name="entropy_bonus", entropy_coef=0.1, temperature=0.7, drift=True),
+    dict(name="entropy_bonus_of_some", loss_type="grpo", entropy_coef=0.2, top_entropy_quantile=0.5, drift=True),
     dict(name="rloo", method="rloo", beta=0.05, temperature=0.8),
     dict(name="rloo_normalized", method="rloo", beta=0.0, normalize_advantages=True, drift=True),
 ]

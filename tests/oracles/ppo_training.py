@@ -2,7 +2,7 @@
 
 Policy and value model are the tiny Llama of tests/fixtures/model/tiny_gqa, the latter with a head of one label; the
 reference is the policy times 0.9. Given completions and scores; rewards, GAE and whitening as losses/ppo.py writes the
-papers' formulas, the clipped objectives by autograd, and AdamW: two epochs of two minibatches of two micro batches.
+papers' formulas, the clipped objectives and an entropy bonus by autograd, and AdamW: two epochs of two minibatches of two micro batches.
 """
 import json
 import pathlib
@@ -18,7 +18,7 @@ from online_training import EOS, MODEL, ROOT, rollouts
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "losses"))
 from ppo import advantages_of, whiten  # noqa: E402
 
-KL, GAMMA, LAM, CLIP, CLIP_VALUE, VF, PENALTY, RATE = 0.1, 0.99, 0.9, 0.2, 0.2, 0.1, 1.0, 1e-2
+KL, GAMMA, LAM, CLIP, CLIP_VALUE, VF, ENTROPY, PENALTY, RATE = 0.1, 0.99, 0.9, 0.2, 0.2, 0.1, 0.05, 1.0, 1e-2
 SCORES = [0.5, 2.0, -1.0, 0.25, 1.0, 1.5, -0.5, 0.0]
 ORDERS = [[5, 2, 7, 0, 1, 6, 3, 4], [3, 0, 6, 1, 4, 7, 2, 5]]
 KEPT = ["model.layers.0.self_attn.q_proj.weight", "model.norm.weight"]
@@ -38,10 +38,17 @@ def main():
     policy, reference, critic = load(), load(np.float32(0.9).item()), load()
     head = (0.3 * torch.randn(48, generator=torch.Generator().manual_seed(8))).double().requires_grad_()
 
+    def distributions(model, i):
+        prompt, ids = sequences[i]
+        return model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1:-1].log_softmax(-1)
+
+    def entropies(i):
+        logs = distributions(policy, i)
+        return -(logs.exp() * logs).sum(-1)
+
     def log_probs(model, i):
         prompt, ids = sequences[i]
-        logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1:-1]
-        return logits.log_softmax(-1)[torch.arange(len(ids)), ids]
+        return distributions(model, i)[torch.arange(len(ids)), ids]
 
     def values(i):
         prompt, ids = sequences[i]
@@ -75,7 +82,8 @@ def main():
                 near = v_old + (v - v_old).clamp(-CLIP_VALUE, CLIP_VALUE)
                 policy_loss = torch.maximum(-a * ratio, -a * ratio.clamp(1 - CLIP, 1 + CLIP)).mean()
                 value_loss = 0.5 * torch.maximum((v - r) ** 2, (near - r) ** 2).mean()
-                loss = (policy_loss + VF * value_loss) / 2
+                entropy = torch.cat([entropies(i) for i in micro]).mean()
+                loss = (policy_loss + VF * value_loss - ENTROPY * entropy) / 2
                 loss.backward()
                 total += loss.item()
             optimizer.step()

@@ -81,7 +81,9 @@ def run(name, trainer, arguments, rows, model, tokenizer, adapter=None, prepare=
             prepare(made.model)
         made.train()
         evaluation = made.evaluate()
-    drop = ("num_tokens", "runtime", "per_second", "mean_token_accuracy", "logits/")
+    drop = ("num_tokens", "runtime", "per_second")
+    if trainer in ("orpo", "cpo"):
+        drop += ("logits/",)  # means over prompts and padding too
     keep = lambda row: {k: float(v) for k, v in row.items() if not any(word in k for word in drop)}
     steps = [keep(row) for row in made.state.log_history if "loss" in row]
     assert len(steps) == STEPS
@@ -106,6 +108,8 @@ def tiny_runs():
         ("dpo_ipo_lora", "dpo", {**one, **lora, "loss_type": ["ipo"]}, True),
         ("dpo_cut_start", "dpo", {**two, **full, "max_length": 12}, False),
         ("dpo_cut_end", "dpo", {**two, **full, "max_length": 12, "truncation_mode": "keep_end"}, False),
+        ("dpo_wpo_full", "dpo", {**two, **full, "use_weighting": True}, False),
+        ("dpo_wpo_lora", "dpo", {**one, **lora, "use_weighting": True, "loss_type": ["sigmoid", "ipo"]}, True),
         ("dpo_sync_full", "dpo", {**two, **full, "sync_ref_model": True, "ref_model_mixup_alpha": 0.6,
                                   "ref_model_sync_steps": 4}, False),
         ("orpo_full", "orpo", {**two, **full}, False),

@@ -40,6 +40,8 @@ OnlineMethod method_of(const Json& run) {
   options.loss_type = parse_grpo_loss_type(o.string_or("loss_type", "dapo"));
   if (o.string_or("importance_sampling_level", "token") == "sequence")
     options.importance_sampling_level = ImportanceSampling::sequence;
+  options.entropy_coef = o.double_or("entropy_coef", 0);
+  options.top_entropy_quantile = o.double_or("top_entropy_quantile", 1);
   if (o.get("epsilon_high") != nullptr) options.epsilon_high = o.at("epsilon_high").as_double();
   const std::string scale = o.string_or("scale_rewards", "group");
   options.scale_rewards = scale == "none"    ? ScaleRewards::none
@@ -119,7 +121,8 @@ TEST_P(OnlineParity, LossAndGradientsAreThoseOfTrl) {
   for (std::int64_t part = 0; part < micro_batches; ++part) {
     const RolloutBatch batch = rollouts.batch({2 * part, 2 * part + 1});
     if (batch.completions.tokens.target_count() == 0) continue;
-    const CompletionScores scores = score(model, batch.completions, {.temperature = online.temperature});
+    const ScoreOptions options{.temperature = online.temperature, .entropy_gradient = method->has_entropy_bonus()};
+    const CompletionScores scores = score(model, batch.completions, options);
     const LossResult result = method->loss(scores.completions, batch,
                                            {.micro_batches = micro_batches,
                                             .steps_per_generation = run.at("steps_per_generation").as_integer(),
@@ -146,8 +149,8 @@ TEST_P(OnlineParity, LossAndGradientsAreThoseOfTrl) {
 
 INSTANTIATE_TEST_SUITE_P(Trl, OnlineParity,
                          ::testing::Values("dapo", "grpo_kl", "dr_grpo", "bnpo_sequence", "dapo_masked",
-                                           "dapo_half_a_generation", "cispo", "nan", "equal", "rloo",
-                                           "rloo_normalized"),
+                                           "dapo_half_a_generation", "cispo", "nan", "equal", "entropy_bonus",
+                                           "entropy_bonus_of_some", "rloo", "rloo_normalized"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -45,8 +45,8 @@ TEST(PpoParity, EachStepIsThatOfTheReference) {
 
   OnlineOptions online{.num_generations = 4, .max_completion_length = 8, .value_model = &value};
   online.ref_model = &reference;
-  const auto method =
-      make_online_method(PpoOptions{.kl_coef = 0.1, .gamma = 0.99, .lam = 0.9, .missing_eos_penalty = 1.0}, online, 3);
+  const PpoOptions options{.kl_coef = 0.1, .gamma = 0.99, .lam = 0.9, .entropy_coef = 0.05, .missing_eos_penalty = 1.0};
+  const auto method = make_online_method(options, online, 3);
   const RewardFunction scores{"scores", [&](std::span<const Completion>) {
                                 std::vector<double> out;
                                 for (const Json& score : expected.at("scores").as_array())
@@ -78,7 +78,7 @@ TEST(PpoParity, EachStepIsThatOfTheReference) {
       for (std::size_t micro = 0; micro < 2; ++micro) {
         const std::size_t first = 4 * mini + 2 * micro;
         const RolloutBatch batch = rollouts.batch({all[first], all[first + 1]});
-        const CompletionScores policy_scores = score(policy, batch.completions);
+        const CompletionScores policy_scores = score(policy, batch.completions, {.entropy_gradient = true});
         const LossResult result = method->loss(policy_scores.completions, batch, {.micro_batches = 2});
         result.loss.backward();
         loss += result.loss.item<double>();

@@ -47,6 +47,7 @@ PreferenceOptions method_of(const std::string& trainer, const Json& arguments) {
     for (const Json& weight : weights->as_array()) dpo.loss_weights.push_back(weight.as_double());
   }
   if (const Json* alpha = arguments.get("ld_alpha")) dpo.ld_alpha = alpha->as_double();
+  dpo.use_weighting = arguments.get("use_weighting") != nullptr;
   return dpo;
 }
 

@@ -155,7 +155,6 @@ TEST_F(PreferenceTrainerTest, WhatDoesNotFitIsRefused) {
           {.precompute_ref_log_probs = true});
   refused(ErrorKind::usage, "no reference", data, OrpoOptions{}, {}, {.precompute_ref_log_probs = true});
   refused(ErrorKind::usage, "not packed", data, DpoOptions{}, {.sample_packing = true});
-  refused(ErrorKind::unsupported, "use_weighting", data, DpoOptions{.use_weighting = true});
   refused(ErrorKind::unsupported, "with adapters", data, DpoOptions{}, {}, {.sync_ref_model = true});
   refused(ErrorKind::usage, "would move", data, DpoOptions{}, {},
           {.precompute_ref_log_probs = true, .sync_ref_model = true});

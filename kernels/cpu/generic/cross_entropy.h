@@ -77,9 +77,11 @@ struct ExpSums {
   double sum = 0;       ///< of e = exp(l - pivot)
   double weighted = 0;  ///< of e (l - pivot)
   double total = 0;     ///< of l
+  double squares = 0;   ///< of e²
 };
 
-template <bool kTotal, typename T, typename Logit>
+/// total and squares where kMore.
+template <bool kMore, typename T, typename Logit>
 inline ExpSums sums_of(const T* x, std::int64_t count, float pivot, Logit logit) {
   constexpr std::int64_t kPiece = 64 * kWidth;
   ExpSums sums;
@@ -88,6 +90,7 @@ inline ExpSums sums_of(const T* x, std::int64_t count, float pivot, Logit logit)
     Vec sum[2] = {zero(), zero()};
     Vec weighted[2] = {zero(), zero()};
     Vec total = zero();
+    Vec squares = zero();
     int turn = 0;
     for (std::int64_t i = begin; i < end; i += kWidth, turn ^= 1) {
       const int n = lanes(end, i);
@@ -97,26 +100,37 @@ inline ExpSums sums_of(const T* x, std::int64_t count, float pivot, Logit logit)
       const Vec e = keep_first(exp(distance), n, 0.0f);
       sum[turn] = add(sum[turn], e);
       weighted[turn] = fma(e, distance, weighted[turn]);
-      if constexpr (kTotal) total = add(total, keep_first(l, n, 0.0f));
+      if constexpr (kMore) {
+        total = add(total, keep_first(l, n, 0.0f));
+        squares = fma(e, e, squares);
+      }
     }
     float parts[4];
-    reduce_add4(add(sum[0], sum[1]), add(weighted[0], weighted[1]), total, total, parts);
+    reduce_add4(add(sum[0], sum[1]), add(weighted[0], weighted[1]), total, squares, parts);
     sums.sum += static_cast<double>(parts[0]);
     sums.weighted += static_cast<double>(parts[1]);
     sums.total += static_cast<double>(parts[2]);
+    sums.squares += static_cast<double>(parts[3]);
   }
   return sums;
 }
 
-/// x = (factor exp(l - pivot) - everywhere) slope; factor holds 1 / sum.
-template <bool kCapped, typename T>
-inline void write_gradient(T* x, std::int64_t count, float pivot, float factor, float everywhere,
-                           LogitOf<kCapped> logit) {
+/// What a row's gradient is made of, with d = l - pivot: ((factor + tilt d) exp(d) - everywhere) slope. Both factors
+/// hold 1 / sum.
+struct Gradient {
+  float factor, tilt, everywhere;
+};
+
+template <bool kCapped, bool kTilted, typename T>
+inline void write_gradient(T* x, std::int64_t count, float pivot, Gradient of, LogitOf<kCapped> logit) {
   const Vec slope = broadcast(logit.scale);
   for (std::int64_t i = 0; i < count; i += kWidth) {
     const int n = lanes(count, i);
     const Vec l = logit(read(x + i, n));
-    const Vec share = sub(mul(broadcast(factor), exp(sub(l, broadcast(pivot)))), broadcast(everywhere));
+    const Vec distance = sub(l, broadcast(pivot));
+    Vec factor = broadcast(of.factor);
+    if constexpr (kTilted) factor = fma(broadcast(of.tilt), max(broadcast(-200.0f), distance), factor);
+    const Vec share = sub(mul(factor, exp(distance)), broadcast(of.everywhere));
     write(x + i, mul(share, kCapped ? logit.slope(l) : slope), n);
   }
 }
@@ -129,8 +143,8 @@ inline void cross_entropy_row(const CrossEntropyParams& params, std::int64_t row
   bool nan = false;
   const float largest = maximum_of(x, count, &nan);
   const float pivot = nan || !__builtin_isfinite(largest) ? __builtin_nanf("") : of_one(logit, largest);
-  const ExpSums sums =
-      params.smoothing != 0.0f ? sums_of<true>(x, count, pivot, logit) : sums_of<false>(x, count, pivot, logit);
+  const bool more = params.smoothing != 0.0f || params.mean_logit != nullptr;
+  const ExpSums sums = more ? sums_of<true>(x, count, pivot, logit) : sums_of<false>(x, count, pivot, logit);
   const auto log_sum = static_cast<float>(::log(sums.sum));
   const float log_sum_exp = pivot + log_sum;
   const std::int64_t target = params.targets[row];
@@ -146,12 +160,26 @@ inline void cross_entropy_row(const CrossEntropyParams& params, std::int64_t row
   params.log_prob[row] = log_prob;
   params.entropy[row] = log_sum - static_cast<float>(sums.weighted / sums.sum);
   params.arg_max[row] = nan ? -1 : first_equal(x, count, largest);
+  if (params.mean_logit != nullptr) {
+    params.mean_logit[row] = static_cast<float>(sums.total / static_cast<double>(count));
+    params.log_sum_sq[row] = static_cast<float>(::log(sums.squares) - 2.0 * ::log(sums.sum));
+  }
   if (params.weights == nullptr) return;
   const float weight = params.weights[row];
-  const float share = weight * (1.0f + 2.0f * params.z_loss * log_sum_exp);
+  const auto sum = static_cast<float>(sums.sum);
+  float share = weight * (1.0f + 2.0f * params.z_loss * log_sum_exp);
   const float everywhere = weight * params.smoothing / static_cast<float>(count);
-  write_gradient<kCapped>(x, count, pivot, share / static_cast<float>(sums.sum), everywhere, logit);
-  const float probability = of_one([](Vec at) { return exp(at); }, wanted - pivot) / static_cast<float>(sums.sum);
+  float tilt = 0;
+  if (params.entropy_weights == nullptr) {
+    write_gradient<kCapped, false>(x, count, pivot, {share / sum, 0, everywhere}, logit);
+  } else {
+    // The entropy's own: -p (log p + H) = -p (d - weighted / sum).
+    tilt = -params.entropy_weights[row];
+    share -= tilt * static_cast<float>(sums.weighted / sums.sum);
+    write_gradient<kCapped, true>(x, count, pivot, {share / sum, tilt / sum, everywhere}, logit);
+  }
+  const float probability = of_one([](Vec at) { return exp(at); }, wanted - pivot) / sum;
+  if (tilt != 0.0f) share += tilt * (wanted - pivot > -200.0f ? wanted - pivot : -200.0f);
   from_float((share * probability - everywhere - weight * (1.0f - params.smoothing)) * logit.slope(wanted), x[target]);
 }
 

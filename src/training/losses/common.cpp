@@ -81,6 +81,8 @@ void check_completions(const CompletionLogProbs& completions, const std::string&
   if (completions.log_sum_sq_probs.defined()) {
     check_vector(completions.log_sum_sq_probs, tokens.size(0), field + ".log_sum_sq_probs");
   }
+  if (completions.mean_logits.defined()) check_vector(completions.mean_logits, tokens.size(0), field + ".mean_logits");
+  check_mask(completions.is_top1, tokens.size(0), field + ".is_top1");
   const auto lengths = static_cast<std::int64_t>(completions.lengths.size());
   if (lengths != 0 && lengths != completions.completions()) {
     throw Error(ErrorKind::usage, "another number of lengths than of completions",
@@ -143,6 +145,13 @@ void add_entropy(Metrics& metrics, const std::vector<const CompletionLogProbs*>&
     entropies.push_back(part->entropy.detach());
   }
   add_metric(metrics, "entropy", concatenate(entropies, 0));
+}
+
+void add_pair_token_metrics(Metrics& metrics, const PairLogProbs& pairs) {
+  add_entropy(metrics, {&pairs.chosen, &pairs.rejected});
+  for (const auto& [name, side] : {std::pair("logits/chosen", &pairs.chosen), {"logits/rejected", &pairs.rejected}}) {
+    if (side->mean_logits.defined()) add_metric(metrics, name, side->mean_logits);
+  }
 }
 
 void add_pair_metrics(Metrics& metrics, const PairSums& rewards, const PairSums& log_probs) {

@@ -61,6 +61,9 @@ void add_metric(Metrics& metrics, std::string_view name, const at::Tensor& value
 /// The mean of `values` [tokens] over all tokens of completions, where they are given.
 void add_entropy(Metrics& metrics, const std::vector<const CompletionLogProbs*>& completions);
 
+/// entropy and logits/{chosen,rejected}, means over the tokens of completions, where they are given.
+void add_pair_token_metrics(Metrics& metrics, const PairLogProbs& pairs);
+
 /// rewards/{chosen,rejected,accuracies,margins} and logps/{chosen,rejected}.
 void add_pair_metrics(Metrics& metrics, const PairSums& rewards, const PairSums& log_probs);
 

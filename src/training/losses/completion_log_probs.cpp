@@ -44,7 +44,9 @@ PairLogProbs split_pairs(const CompletionLogProbs& completions) {
     };
     CompletionLogProbs result{.token_log_probs = part(completions.token_log_probs),
                               .entropy = part(completions.entropy),
-                              .log_sum_sq_probs = part(completions.log_sum_sq_probs)};
+                              .log_sum_sq_probs = part(completions.log_sum_sq_probs),
+                              .mean_logits = part(completions.mean_logits),
+                              .is_top1 = part(completions.is_top1)};
     for (std::int64_t i = first; i < first + pairs; ++i) {
       result.cu_seqlens.push_back(offsets[i + 1] - begin);
       if (!completions.lengths.empty()) result.lengths.push_back(completions.lengths[i]);

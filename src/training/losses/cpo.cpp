@@ -97,7 +97,7 @@ LossResult cpo_loss(const PairLogProbs& policy, const CpoOptions& options) {
                            {chosen_reward.detach().mul(options.beta), rejected_reward.detach().mul(options.beta)},
                            {chosen, rejected});
   losses::add_metric(metrics, "nll_loss", nll);
-  losses::add_entropy(metrics, {&policy.chosen, &policy.rejected});
+  losses::add_pair_token_metrics(metrics, policy);
   return losses::finish(std::move(loss), std::move(metrics), "cpo_loss");
 }
 

@@ -82,7 +82,8 @@ LossResult dpo_loss(const PairLogProbs& policy, const PairSums& reference, const
   losses::add_pair_metrics(
       metrics, {terms.ratios.chosen.detach().mul(options.beta), terms.ratios.rejected.detach().mul(options.beta)},
       terms.log_probs);
-  losses::add_entropy(metrics, {&policy.chosen, &policy.rejected});
+  losses::add_pair_token_metrics(metrics, policy);
+  if (policy.chosen.is_top1.defined()) losses::add_metric(metrics, "mean_token_accuracy", policy.chosen.is_top1);
   return losses::finish(std::move(loss), std::move(metrics), "dpo_loss");
 }
 

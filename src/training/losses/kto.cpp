@@ -63,6 +63,17 @@ void add_metrics(Metrics& metrics, const Side& chosen, const Side& rejected) {
   losses::add_metric(metrics, "rewards/margins", chosen.rewards.mean().sub(rejected.rewards.mean()));
 }
 
+void add_logits(Metrics& metrics, const CompletionLogProbs& policy, const std::vector<bool>& desirable) {
+  if (!policy.mean_logits.defined()) return;
+  std::vector<std::int64_t> chosen, rejected;  // tokens
+  for (std::size_t i = 0; i < desirable.size(); ++i) {
+    std::vector<std::int64_t>& side = desirable[i] ? chosen : rejected;
+    for (std::int64_t t = policy.cu_seqlens[i]; t < policy.cu_seqlens[i + 1]; ++t) side.push_back(t);
+  }
+  losses::add_metric(metrics, "logits/chosen", policy.mean_logits.index_select(0, index_tensor(chosen)));
+  losses::add_metric(metrics, "logits/rejected", policy.mean_logits.index_select(0, index_tensor(rejected)));
+}
+
 }  // namespace
 
 std::string_view to_string(KtoLossType type) noexcept { return losses::name_in(kRows, type); }
@@ -114,6 +125,7 @@ LossResult kto_loss(const CompletionLogProbs& policy, const at::Tensor& referenc
   losses::add_metric(metrics, "kl", z);
   add_metrics(metrics, chosen, rejected);
   losses::add_entropy(metrics, {&policy});
+  add_logits(metrics, policy, desirable);
   if (labels.skipped > 0) metrics.emplace_back("skipped", static_cast<double>(labels.skipped));
   return losses::finish(loss, std::move(metrics), "kto_loss");
 }

@@ -54,7 +54,7 @@ LossResult orpo_loss(const PairLogProbs& policy, const at::Tensor& prompt_log_pr
   losses::add_metric(metrics, "nll_loss", nll);
   losses::add_metric(metrics, "log_odds_ratio", ratio);
   losses::add_metric(metrics, "log_odds_chosen", odds_ratio);
-  losses::add_entropy(metrics, {&policy.chosen, &policy.rejected});
+  losses::add_pair_token_metrics(metrics, policy);
   return losses::finish(nll.sub(ratio.mean().mul(options.beta)), std::move(metrics), "orpo_loss");
 }
 
