@@ -14,6 +14,7 @@ struct CompletionBatch {
   TokenBatch tokens{};
   std::vector<std::int64_t> cu_seqlens{0};  // where each completion begins among the completions' targets
   std::vector<std::int64_t> lengths{};      // tokens of each completion, the first of a sequence too
+  std::vector<std::int64_t> documents{};    // of `tokens`, that each completion ends; -1 without tokens
   std::vector<std::int64_t> completion_targets{}, prompt_targets{};  // numbers among all targets, in completions' order
 
   /// One more document. The prompt's tokens are targets too where `prompt`.
@@ -32,6 +33,10 @@ struct CompletionScores {
   CompletionLogProbs completions{};
   at::Tensor prompt_log_probs{};  // float32 [prompt_targets], where there are any
 };
+
+/// Whether completions of one prompt may share its rows: where the length of a sequence turns all of its keys (dynamic
+/// NTK, longrope), two continuations see different prompts.
+bool may_share_prompts(const CausalLM& model);
 
 CompletionScores score(const CausalLM& model, const CompletionBatch& batch, const ScoreOptions& options = {});
 

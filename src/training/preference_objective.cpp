@@ -3,37 +3,26 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <algorithm>
-
-#include "ops/rope.h"
 #include "powerhouse/error.h"
 #include "training/preference_method.h"
-#include "training/preference_rows_objective.h"
 #include "training/reference_model.h"
 #include "training/reference_table.h"
+#include "training/rows_objective.h"
 
 namespace powerhouse {
 namespace {
 
-// Where the length of a sequence turns all of its keys, two continuations see different prompts.
-bool may_share_prompts(const ModelConfig& config) {
-  return std::none_of(config.layers.begin(), config.layers.end(), [](const Block& block) {
-    return block.position == PositionKind::rope && ops::depends_on_length(block.rope);
-  });
+bool share_prompts(const CausalLM& model, const AlignmentOptions& alignment) {
+  return may_share_prompts(model) && (alignment.ref_model == nullptr || may_share_prompts(*alignment.ref_model));
 }
 
-bool may_share_prompts(const CausalLM& model, const AlignmentOptions& alignment) {
-  return may_share_prompts(model.config()) &&
-         (alignment.ref_model == nullptr || may_share_prompts(alignment.ref_model->config()));
-}
-
-class PreferenceObjective final : public PreferenceRowsObjective<PreferenceMicroBatch> {
+class PreferenceObjective final : public RowsObjective<PreferenceDataset, PreferenceMicroBatch> {
  public:
   PreferenceObjective(CausalLM& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
                       PreferenceOptions method, AlignmentOptions alignment, const TrainingOptions& options)
-      : PreferenceRowsObjective(std::move(train), std::move(validation), options, alignment.disable_dropout),
+      : RowsObjective(std::move(train), std::move(validation), options, alignment.disable_dropout),
         model_(model),
-        method_(std::move(method), may_share_prompts(model, alignment)),
+        method_(std::move(method), share_prompts(model, alignment)),
         alignment_(std::move(alignment)) {
     if (alignment_.ref_cache_dir.empty()) alignment_.ref_cache_dir = options.output_dir;
     check(options);
