@@ -7,6 +7,7 @@
 #include "powerhouse/error.h"
 #include "support/json.h"
 #include "support/mapped_file.h"
+#include "training/run_classification.h"
 #include "training/run_distillation.h"
 
 namespace powerhouse {
@@ -251,7 +252,8 @@ std::span<const RunKey> run_keys() {
     std::vector<RunKey> keys(common_keys().begin(), common_keys().end());
     const auto behind =
         std::find_if(keys.begin(), keys.end(), [](const RunKey& key) { return key.name == "micro_batch_size"; });
-    keys.insert(behind, distillation_keys().begin(), distillation_keys().end());
+    const auto last = keys.insert(behind, distillation_keys().begin(), distillation_keys().end());
+    keys.insert(last + std::ssize(distillation_keys()), classification_keys().begin(), classification_keys().end());
     return keys;
   }();
   return all;

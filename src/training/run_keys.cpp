@@ -201,6 +201,7 @@ void read_rl(R& run, const YamlValue& value, const std::string& field) {
   if (std::find(methods.begin(), methods.end(), name) == methods.end()) {
     throw wrong_value(value, field, "one of dpo, ipo, orpo, kto, cpo, simpo, reward, distill");
   }
+  if (run.rl == "reward" && name != run.rl) throw wrong_value(value, field, "reward: reward_model is true");
   run.rl = name;
 }
 
