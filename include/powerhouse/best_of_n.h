@@ -20,9 +20,9 @@ namespace powerhouse {
 
 struct BestOfNOptions {
   std::int64_t n = 4;
-  /// Completion i is sampled with seed + i, so that the same seed, n, prompt and model give the same completions; with
-  /// an n of at most 32, or in exact numerics, each is the one that `generate` samples alone with its seed.
-  /// Error{usage} for a temperature of 0 where n is above 1, as all would be alike, and for on_token.
+  /// Completion i is sampled with seed + i, so that the same seed, n, prompt and model give the same completions; each
+  /// is the one that `generate` samples alone with its seed, as far as the model's numerics give the same logits (exact
+  /// ones do). Error{usage} for a temperature of 0 where n is above 1, as all would be alike, and for on_token.
   GenerationOptions generation{.temperature = 1.0f};
 };
 
