@@ -1,6 +1,6 @@
 // Train a reward model with LoRA on pairs of answers, and let it choose the best of several.
 //
-//     python3 examples/data/trivia.py pairs.jsonl --pairs
+//     python3 examples/data/trivia_pairs.py pairs.jsonl
 //     reward_model SmolLM2-135M-Instruct.Q4_1.gguf pairs.jsonl adapter/
 #include <powerhouse/powerhouse.h>
 

@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
-"""Fetches a small real instruction set and writes it as JSON lines of chat messages: trivia.py OUTPUT.jsonl [--pairs]
+"""Fetches a small real instruction set and writes it as JSON lines of chat messages: trivia.py OUTPUT.jsonl
 
 Questions and short answers: the trivia of chatterbot-corpus 1.3.3 by Gunther Cox and others (BSD licence,
 https://github.com/gunthercox/chatterbot-corpus), from its package at a pinned hash. Needs nothing but Python.
-
-With --pairs each answer is the chosen one, and that of another question, some rows on, the rejected one.
 """
 import json
 import os
@@ -49,18 +47,11 @@ def conversations(yaml):
 
 
 def main():
-    pairs = sys.argv[2:] == ["--pairs"]
-    if len(sys.argv) != 2 + pairs:
-        sys.exit("usage: trivia.py OUTPUT.jsonl [--pairs]")
+    if len(sys.argv) != 2:
+        sys.exit("usage: trivia.py OUTPUT.jsonl")
     turns = [turn for conversation in conversations(fetch()) for turn in zip(conversation[0::2], conversation[1::2])]
-    rows = []
-    for number, (question, answer) in enumerate(turns):
-        asked, answered = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
-        if not pairs:
-            rows.append({"messages": [asked, answered]})
-            continue
-        others = [other for _, other in turns[number + 7:] + turns[:number] if other != answer]
-        rows.append({"prompt": [asked], "chosen": [answered], "rejected": [{"role": "assistant", "content": others[0]}]})
+    rows = [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+            for question, answer in turns]
     partial = sys.argv[1] + ".part"
     os.makedirs(os.path.dirname(os.path.abspath(sys.argv[1])), exist_ok=True)
     with open(partial, "w") as file:

@@ -20,7 +20,9 @@ namespace powerhouse {
 
 struct BestOfNOptions {
   std::int64_t n = 4;
-  /// Completion i is sampled with seed + i. Error{usage} for a temperature of 0 where n is above 1: all would be alike.
+  /// Completion i is sampled with seed + i, so that the same seed, n, prompt and model give the same completions; each
+  /// is the one that `generate` samples alone with its seed, as far as the model's numerics give the same logits (exact
+  /// ones do). Error{usage} for a temperature of 0 where n is above 1, as all would be alike, and for on_token.
   GenerationOptions generation{.temperature = 1.0f};
 };
 
@@ -35,9 +37,10 @@ struct RankedCompletion {
 /// Gives the reward of each completion.
 using CompletionRewards = std::function<std::vector<double>(std::span<const RankedCompletion> completions)>;
 
-/// The n completions of a prompt, best first; of equal ones the earlier first. The prompt is computed once. Fewer where
-/// `generation.cancel` ends it. Error{range} for an n below 1, Error{numeric} for a reward that is not finite,
-/// Error{usage} where there are not as many rewards as completions; otherwise as `generate`.
+/// The n completions of a prompt, best first; of equal ones the earlier first. The prompt is computed once, and each
+/// pass takes a token of all. Where `generation.cancel` ends it, those that were complete. Error{range} for an n below
+/// 1, Error{numeric} for a reward that is not finite, Error{usage} where there are not as many rewards as completions;
+/// otherwise as `generate`.
 POWERHOUSE_API std::vector<RankedCompletion> best_of_n(const CausalLM& model, const Tokenizer& tokenizer,
                                                        std::span<const std::int64_t> prompt,
                                                        const CompletionRewards& rewards,

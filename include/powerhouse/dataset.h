@@ -31,10 +31,11 @@ struct DatasetSource {
   /// "alpaca", "sharegpt", "chat_template", "input_output", "completion", "prompt_completion" (TRL's columns; strings
   /// or messages). Empty: told from the first row's columns.
   std::string type{};
-  std::string field = "text";               ///< of completion
+  std::string field = "text";               ///< of completion, and of labelled texts
   std::string field_messages{};             ///< empty: "messages", or "conversations" for sharegpt
   std::string field_chosen = "chosen";      ///< of preferences (preference_dataset.h)
   std::string field_rejected = "rejected";  ///< the same
+  std::string field_label{};                ///< of labelled texts (classification_dataset.h)
   std::string field_tools = "tools";        ///< of chat_template: an array of schemas, or JSON text of one
   std::string field_system = "system";
   /// The template's key, the row's key: {{"role", "from"}, {"content", "value"}}. Empty: role and content themselves.

@@ -5,6 +5,7 @@
 #include "powerhouse/best_of_n.h"
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/chat.h"
+#include "powerhouse/classification_dataset.h"
 #include "powerhouse/data_loader.h"
 #include "powerhouse/dataset.h"
 #include "powerhouse/dataset_report.h"

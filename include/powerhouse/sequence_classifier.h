@@ -36,9 +36,10 @@ struct SequenceHeadOptions {
 /// Moves. Const use is safe from any thread, as CausalLM's.
 class POWERHOUSE_API SequenceClassifier {
  public:
-  /// Loads a folder whose config.json names such a class. Errors as CausalLM::from_pretrained's; Error{usage} for a
-  /// folder or file whose head is the vocabulary's, Error{format} where `score.weight` is missing or has not as many
-  /// rows as there are labels.
+  /// Loads a folder whose config.json names such a class, or a GGUF file with llama.cpp's head of a reranker
+  /// (cls.output.weight; its numbers before llama.cpp's softmax). Errors as CausalLM::from_pretrained's; Error{usage}
+  /// for a folder or file whose head is the vocabulary's, Error{format} where `score.weight` is missing or has not as
+  /// many rows as there are labels.
   static SequenceClassifier from_pretrained(const std::string& path, const LoadOptions& options = {});
   /// Loads a causal language model of any format and puts a fresh head in the place of its own, as transformers does.
   /// With LoadOptions::dtype automatic, quantized weights stay as they are. Error{usage} for a checkpoint that has a
@@ -55,8 +56,8 @@ class POWERHOUSE_API SequenceClassifier {
 
   /// Numbers of each document at its last token that is not padding, float32 [documents, labels], differentiable for
   /// what requires gradients. Error{usage} for empty batches and documents, Error{range} for ids and lengths that the
-  /// model does not take, Error{numeric} where they are not finite and require no gradient, Error{unsupported} for
-  /// documents that continue others.
+  /// model does not take, Error{numeric} where they are not finite and require no gradient. A document that continues
+  /// another (TokenBatch::add_branches) has the number of both together, the prompt in front one of its own.
   at::Tensor logits(const TokenBatch& batch, const ScoreOptions& options = {}) const;
   /// The same of every token, [rows, labels]: for a head of values.
   at::Tensor token_logits(const TokenBatch& batch, const ScoreOptions& options = {}) const;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "powerhouse/causal_lm.h"
+#include "powerhouse/classification_dataset.h"
 #include "powerhouse/dataset.h"
 #include "powerhouse/distillation.h"
 #include "powerhouse/export.h"
@@ -62,6 +63,15 @@ class POWERHOUSE_API Trainer {
           TrainingOptions options, TrainingCallbacks callbacks = {});
   Trainer(SequenceClassifier& model, const PreferenceDataset& train, const std::optional<PreferenceDataset>& validation,
           const RewardOptions& method, TrainingOptions options, TrainingCallbacks callbacks = {});
+  /// A head over sequences on labelled texts: the loss of transformers' classes (sequence_classification_loss), a mean
+  /// over the rows of a step. Metrics: accuracy (of several labels: rows all of whose labels are right, a logit above 0
+  /// being a yes), or mae of a regression. What counts as target tokens are texts. Error{usage} for a head of another
+  /// problem type or number of labels than the data have, and where both name them, of other names.
+  Trainer(SequenceClassifier& model, const ClassificationDataset& data, TrainingOptions options,
+          TrainingCallbacks callbacks = {});
+  Trainer(SequenceClassifier& model, const ClassificationDataset& train,
+          const std::optional<ClassificationDataset>& validation, TrainingOptions options,
+          TrainingCallbacks callbacks = {});
   /// On completions that the model samples (online.h) for `data.train()`; an evaluation samples for
   /// `data.validation()`, and its eval_loss is minus the mean reward. The last prompts of an epoch that don't fill a
   /// generation are left out, as in TRL. Error{numeric} out of train() where rewards are infinite or all NaN.

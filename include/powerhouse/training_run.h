@@ -63,6 +63,12 @@ struct TrainingRun {
   bool pad_to_sequence_len = false;           ///< no padding exists here: changes nothing
   bool train_on_inputs = false;
 
+  /// A name that ends in "ForSequenceClassification": train such a head on labelled texts (classification_dataset.h).
+  std::string model_type{};
+  std::int64_t num_labels = 0;          ///< of it; 0: the base's, or the data's
+  std::string problem_type{};           ///< config.json's; empty: the base's, or the data's
+  std::vector<std::string> id2label{};  ///< names by number; empty: the base's, or the data's
+
   /// "dpo", "ipo", "orpo", "kto", "cpo", "simpo", "reward": train on preferences; "distill": from a teacher; "grpo",
   /// "rloo", "ppo": on completions that the model samples; empty: on the next token. What follows is Error{format} for
   /// a method that does not have it; defaults are the method's own.

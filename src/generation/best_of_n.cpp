@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "generation/processors.h"
+#include "generation/sample_many.h"
+#include "generation/text_output.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
 
 void check(const BestOfNOptions& options) {
+  check_options(options.generation);
   if (options.n < 1) {
     throw Error(ErrorKind::range, "at least one completion",
                 {.field = "n", .expected = "1 or more", .found = std::to_string(options.n)});
@@ -17,24 +21,58 @@ void check(const BestOfNOptions& options) {
     throw Error(ErrorKind::usage, "greedy completions are all alike",
                 {.field = "temperature", .expected = "above 0", .found = "0"});
   }
+  if (options.generation.max_new_tokens < 1) {
+    throw Error(ErrorKind::range, "completions without tokens", {.field = "max_new_tokens", .expected = "1 or more"});
+  }
+  if (options.generation.on_token) {
+    throw Error(ErrorKind::usage, "completions are sampled side by side and not streamed", {.field = "on_token"});
+  }
 }
 
-// One after the other on one sequence, which keeps the prompt.
+// What is cut off by a request to stop is no completion.
+bool is_whole(const SampledCompletion& sampled, const TextOutput& text, const GenerationOptions& options) {
+  return sampled.ended || text.stopped() || !options.cancel.stop_requested() ||
+         std::ssize(sampled.ids) == options.max_new_tokens;
+}
+
+std::vector<SampledCompletion> sample_all(const CausalLM& model, const Tokenizer& tokenizer,
+                                          std::span<const std::int64_t> prompt, GenerationOptions options,
+                                          const ManyOptions& many) {
+  options.seed.reset();
+  options.stop.clear();  // the texts know
+  try {
+    return sample_many(model, tokenizer, {{prompt.begin(), prompt.end()}}, options, many);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::cancelled) throw;
+    return {};
+  }
+}
+
+// All at once: a pass takes a token of every completion that goes on.
 std::vector<RankedCompletion> sample(const CausalLM& model, const Tokenizer& tokenizer,
                                      std::span<const std::int64_t> prompt, const BestOfNOptions& options) {
-  Session session(model);
-  const SequenceId sequence = session.create();
-  GenerationOptions generation = options.generation;
-  generation.cache_prompt = true;
+  const GenerationOptions& generation = options.generation;
+  const std::uint64_t seed = generation.seed ? *generation.seed : system_seed();
+  std::vector<TextOutput> texts(static_cast<std::size_t>(options.n), TextOutput(tokenizer, generation));
+  const auto add = [&](std::size_t completion, std::int64_t id) {
+    texts[completion].add(id);
+    return texts[completion].stopped();
+  };
+  const ManyOptions many{.per_prompt = options.n,
+                         .seed = [&](std::size_t completion) { return seed + completion; },
+                         .on_token = add,
+                         .log_probs = false};
   std::vector<RankedCompletion> completions;
-  for (std::int64_t i = 0; i < options.n; ++i) {
-    GenerationResult result = generate(session, sequence, tokenizer, prompt, generation);
-    if (result.finish_reason == FinishReason::cancelled) break;
-    generation.seed = result.seed + 1;  // also where the first was the system's
-    completions.push_back({.text = std::move(result.text),
-                           .ids = std::move(result.ids),
-                           .finish_reason = result.finish_reason,
-                           .index = i});
+  std::vector<SampledCompletion> sampled = sample_all(model, tokenizer, prompt, generation, many);
+  for (std::size_t i = 0; i < sampled.size(); ++i) {
+    if (!is_whole(sampled[i], texts[i], generation)) continue;
+    texts[i].finish();
+    completions.push_back({.text = texts[i].take(),
+                           .ids = std::move(sampled[i].ids),
+                           .finish_reason = texts[i].stopped() ? FinishReason::stop
+                                            : sampled[i].ended ? FinishReason::eos
+                                                               : FinishReason::length,
+                           .index = static_cast<std::int64_t>(i)});
   }
   return completions;
 }

@@ -8,6 +8,7 @@
 #include "generation/processors.h"
 #include "generation/row_sampler.h"
 #include "generation/stopping.h"
+#include "generation/text_output.h"
 #include "powerhouse/error.h"
 #include "powerhouse/generation.h"
 
@@ -17,40 +18,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-std::uint64_t system_seed() {
-  std::random_device device;
-  return static_cast<std::uint64_t>(device()) << 32 | device();
-}
-
-// Text on its way out: tokens become characters, stop strings are held back, the callback sees the rest.
-class TextOutput {
- public:
-  TextOutput(const Tokenizer& tokenizer, const GenerationOptions& options)
-      : decode_(tokenizer, {.skip_special_tokens = options.skip_special_tokens}),
-        filter_(options.stop),
-        on_token_(options.on_token) {}
-
-  void add(std::int64_t id) { show(filter_.push(decode_.step(id))); }
-  void finish() {
-    show(filter_.push(decode_.finish()));
-    show(filter_.finish());
-  }
-  bool stopped() const { return filter_.stopped(); }
-  std::string take() { return std::move(text_); }
-
- private:
-  void show(const std::string& piece) {
-    if (piece.empty()) return;
-    text_ += piece;
-    if (on_token_) on_token_(piece);
-  }
-
-  DecodeStream decode_;
-  StopFilter filter_;
-  const std::function<void(std::string_view)>& on_token_;
-  std::string text_;
-};
 
 std::int64_t choose(const at::Tensor& logits, const GenerationOptions& options, const LogitsContext& context,
                     const Random& random) {
@@ -71,6 +38,11 @@ at::Tensor prefill(Session& session, SequenceId sequence, std::span<const std::i
 }
 
 }  // namespace
+
+std::uint64_t system_seed() {
+  std::random_device device;
+  return static_cast<std::uint64_t>(device()) << 32 | device();
+}
 
 std::string_view to_string(FinishReason reason) noexcept {
   switch (reason) {

@@ -29,7 +29,7 @@ void check(const GenerationOptions& options, const ManyOptions& many) {
   const auto refuse = [](bool wrong, const char* field, const char* what) {
     if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
   };
-  refuse(options.temperature == 0.0f, "temperature", "greedy completions have no probabilities");
+  refuse(many.log_probs && options.temperature == 0.0f, "temperature", "greedy completions have no probabilities");
   refuse(options.max_new_tokens < 1, "max_new_tokens", "must be 1 or more");
   refuse(!options.stop.empty(), "stop", "completions of many end by EOS alone");
   refuse(options.seed.has_value(), "seed", "each completion has its own seed");
@@ -39,14 +39,15 @@ void check(const GenerationOptions& options, const ManyOptions& many) {
 
 class Sampler {
  public:
-  Sampler(const CausalLM& model, const Tokenizer& tokenizer, const GenerationOptions& options)
-      : options_(options), ends_(end_ids(model.config(), tokenizer, options)) {}
+  Sampler(const CausalLM& model, const Tokenizer& tokenizer, const GenerationOptions& options, const ManyOptions& many)
+      : options_(options), many_(many), ends_(end_ids(model.config(), tokenizer, options)) {}
 
   /// Takes a token for each of `running` from its row of logits; returns those that go on.
   std::vector<Running> step(std::vector<Running> running, const at::Tensor& logits,
                             std::vector<SampledCompletion>& out) const {
     std::vector<std::int64_t> chosen;
-    const at::Tensor log_probs = ops::log_probabilities(logits, options_.temperature);  // before the row is changed
+    // Before the row is changed.
+    const at::Tensor log_probs = many_.log_probs ? ops::log_probabilities(logits, options_.temperature) : at::Tensor();
     const at::Tensor rows = logits.contiguous();
     const auto vocabulary = static_cast<std::size_t>(rows.size(1));
     for (std::size_t i = 0; i < running.size(); ++i) {
@@ -55,24 +56,29 @@ class Sampler {
       const LogitsContext context{.ids = one.history, .prompt_length = one.prompt_length};
       chosen.push_back(choose_token(row, options_, context, one.random));
     }
-    const at::Tensor taken = log_probs.gather(1, index_tensor(chosen).unsqueeze(1)).squeeze(1);
-    const auto* const values = taken.const_data_ptr<float>();
+    if (log_probs.defined()) {
+      const at::Tensor taken = log_probs.gather(1, index_tensor(chosen).unsqueeze(1)).squeeze(1);
+      const auto* const values = taken.const_data_ptr<float>();
+      for (std::size_t i = 0; i < running.size(); ++i) out[running[i].completion].log_probs.push_back(values[i]);
+    }
     std::vector<Running> rest;
     for (std::size_t i = 0; i < running.size(); ++i) {
-      Running& one = running[i];
-      SampledCompletion& completion = out[one.completion];
-      completion.ids.push_back(chosen[i]);
-      completion.log_probs.push_back(values[i]);
-      completion.ended = ends_.contains(chosen[i]);
-      one.history.push_back(chosen[i]);
-      const auto length = static_cast<std::int64_t>(completion.ids.size());
-      if (!completion.ended && length < one.limit) rest.push_back(std::move(one));
+      if (goes_on(running[i], chosen[i], out[running[i].completion])) rest.push_back(std::move(running[i]));
     }
     return rest;
   }
 
  private:
+  bool goes_on(Running& one, std::int64_t id, SampledCompletion& completion) const {
+    completion.ids.push_back(id);
+    completion.ended = ends_.contains(id);
+    one.history.push_back(id);
+    const bool stopped = !completion.ended && many_.on_token && many_.on_token(one.completion, id);
+    return !completion.ended && !stopped && std::ssize(completion.ids) < one.limit;
+  }
+
   const GenerationOptions& options_;
+  const ManyOptions& many_;
   std::unordered_set<std::int64_t> ends_;
 };
 
@@ -85,12 +91,13 @@ std::vector<SampledCompletion> sample_many(const CausalLM& model, const Tokenize
   const c10::AutoGradMode no_gradients(false);
   std::vector<SampledCompletion> out(prompts.size() * static_cast<std::size_t>(many.per_prompt));
   Session session(model);
-  const Sampler sampler(model, tokenizer, options);
+  const Sampler sampler(model, tokenizer, options, many);
   std::vector<Running> running;
   for (std::size_t p = 0; p < prompts.size(); ++p) {
     const SequenceId sequence = session.create();
     // One row for all: each completion may change its own.
-    const at::Tensor logits = session.forward(sequence, prompts[p]).expand({many.per_prompt, -1});
+    const at::Tensor logits =
+        session.forward(sequence, prompts[p], LogitsOf::last, options.cancel).expand({many.per_prompt, -1});
     const std::int64_t limit = std::min(options.max_new_tokens, session.room(sequence) + 1);
     std::vector<Running> group;
     for (std::int64_t i = 0; i < many.per_prompt; ++i) {
@@ -104,7 +111,7 @@ std::vector<SampledCompletion> sample_many(const CausalLM& model, const Tokenize
     }
     for (Running& one : sampler.step(std::move(group), logits.contiguous(), out)) running.push_back(std::move(one));
   }
-  while (!running.empty()) {
+  while (!running.empty() && !options.cancel.stop_requested()) {
     std::vector<SequenceInput> batch;
     for (const Running& one : running) batch.push_back({.sequence = one.sequence, .ids = {&one.history.back(), 1}});
     const at::Tensor logits = session.forward(batch);

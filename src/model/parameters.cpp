@@ -273,6 +273,7 @@ class SpecBuilder {
 ParameterSpec score_spec(std::int64_t labels, std::int64_t inputs) {
   ParameterSpec spec{.role = Role::score, .name = "score.weight", .shape = {labels, inputs}};
   spec.hf = {{.names = {spec.name}, .shape = spec.shape}};
+  spec.gguf = {{.names = {"cls.output.weight"}, .shape = spec.shape}};  // of llama.cpp's rerankers
   return spec;
 }
 

@@ -1,10 +1,10 @@
 // A head over sequences: loaded or fresh, and the rows that it reads.
 #include "powerhouse/sequence_classifier.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "formats/checkpoint.h"
+#include "model/gguf_sequence_head.h"
 #include "model/initialization.h"
 #include "model/loader.h"
 #include "model/numeric_check.h"
@@ -31,7 +31,7 @@ double deviation_of(const Checkpoint& checkpoint) {
 
 void add_fresh_head(const Checkpoint& checkpoint, LoadedConfig& loaded, const SequenceHeadOptions& options) {
   ModelConfig& config = loaded.config;
-  if (config.sequence_head) {
+  if (config.sequence_head || (checkpoint.gguf != nullptr && read_gguf_sequence_head(*checkpoint.gguf))) {
     throw Error(ErrorKind::usage, "the checkpoint has a head over sequences",
                 {.file = checkpoint.path, .field = "architectures", .expected = "SequenceClassifier::from_pretrained"});
   }
@@ -54,17 +54,23 @@ void add_fresh_head(const Checkpoint& checkpoint, LoadedConfig& loaded, const Se
       initial_parameter(config, specs.back(), static_cast<std::uint32_t>(specs.size() - 1), deviation, options.seed);
 }
 
+// The last row of a document whose token is no padding; -1 where there is none.
+std::int64_t last_text_row(const TokenBatch& batch, std::size_t document, const SequenceHead& head) {
+  for (std::int64_t row = batch.cu_seqlens[document + 1] - 1; row >= batch.cu_seqlens[document]; --row) {
+    if (batch.input_ids[static_cast<std::size_t>(row)] != head.pad_token_id) return row;
+  }
+  return -1;
+}
+
 // transformers takes the rightmost id that is not the padding's, and the first token where there is none.
 std::vector<std::int64_t> rows_read(const TokenBatch& batch, const SequenceHead& head) {
   std::vector<std::int64_t> rows;
   for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-    const std::int64_t first = batch.cu_seqlens[i];
-    std::int64_t row = batch.cu_seqlens[i + 1] - 1;
-    while (head.pad_token_id && row > first && batch.input_ids[static_cast<std::size_t>(row)] == *head.pad_token_id) {
-      --row;
-    }
-    const bool all_padding = head.pad_token_id && batch.input_ids[static_cast<std::size_t>(row)] == *head.pad_token_id;
-    rows.push_back(all_padding ? first : row);
+    const std::int64_t prefix = batch.prefixes.empty() ? -1 : batch.prefixes[i];
+    const auto first = prefix >= 0 ? static_cast<std::size_t>(prefix) : i;  // where the text begins
+    std::int64_t row = last_text_row(batch, i, head);
+    if (row < 0 && first != i) row = last_text_row(batch, first, head);
+    rows.push_back(row >= 0 ? row : batch.cu_seqlens[first]);
   }
   return rows;
 }
@@ -92,8 +98,9 @@ void check_vocabulary_head(const ModelConfig& config) {
 }
 
 SequenceClassifier SequenceClassifier::from_pretrained(const std::string& path, const LoadOptions& options) {
-  return SequenceClassifier(CausalLM(load_impl(path, options, [&](const Checkpoint&, const LoadedConfig& loaded) {
-    if (loaded.config.sequence_head) return;
+  return SequenceClassifier(CausalLM(load_impl(path, options, [&](const Checkpoint& checkpoint, LoadedConfig& loaded) {
+    if (checkpoint.gguf != nullptr) loaded.config.sequence_head = read_gguf_sequence_head(*checkpoint.gguf);
+    if (loaded.config.sequence_head) return check_config(loaded.config);
     throw Error(ErrorKind::usage, "the model has no head over sequences",
                 {.file = path,
                  .field = "architectures",
@@ -115,10 +122,6 @@ const SequenceHead& SequenceClassifier::head() const { return *model_.config().s
 
 at::Tensor SequenceClassifier::logits(const TokenBatch& batch, const ScoreOptions& options) const {
   check_batch(model_.config(), batch);
-  if (std::any_of(batch.prefixes.begin(), batch.prefixes.end(), [](std::int64_t prefix) { return prefix >= 0; })) {
-    throw Error(ErrorKind::unsupported, "documents that continue others have no number of their own here",
-                {.field = "prefixes", .expected = "whole documents"});
-  }
   return scores_of(model_, batch, rows_read(batch, head()), options);
 }
 

@@ -33,6 +33,7 @@ void CompletionBatch::add(const PreferenceSequence& sequence, bool prompt) {
     (in_prompt ? prompt_targets : completion_targets).push_back(target++);
   }
   tokens.add(sequence.input_ids, labels);
+  documents.push_back(tokens.documents() - 1);
   cu_seqlens.push_back(static_cast<std::int64_t>(completion_targets.size()));
   lengths.push_back(sequence.completion_tokens());
 }
@@ -40,10 +41,10 @@ void CompletionBatch::add(const PreferenceSequence& sequence, bool prompt) {
 // Targets stand in the order of rows: the prompt's, then those of each completion.
 void CompletionBatch::add_siblings(std::span<const PreferenceSequence* const> siblings, bool prompt) {
   const auto has_tokens = [](const PreferenceSequence* one) { return one->completion_tokens() > 0; };
-  const auto documents = std::count_if(siblings.begin(), siblings.end(), has_tokens);
+  const auto continuations = std::count_if(siblings.begin(), siblings.end(), has_tokens);
   const Ids shared = prompt_of(*siblings.front());
   auto target = static_cast<std::int64_t>(completion_targets.size() + prompt_targets.size());
-  for (std::size_t i = 1; prompt && documents > 0 && i < shared.size(); ++i) prompt_targets.push_back(target++);
+  for (std::size_t i = 1; prompt && continuations > 0 && i < shared.size(); ++i) prompt_targets.push_back(target++);
   std::vector<TokenBatch::Branch> branches;
   for (const PreferenceSequence* const one : siblings) {
     if (has_tokens(one)) branches.push_back({.ids = completion_of(*one)});
@@ -51,14 +52,16 @@ void CompletionBatch::add_siblings(std::span<const PreferenceSequence* const> si
     cu_seqlens.push_back(std::ssize(completion_targets));
     lengths.push_back(one->completion_tokens());
   }
-  if (documents == 1) {  // nothing to share
+  if (continuations == 1) {  // nothing to share
     const PreferenceSequence& alone = **std::find_if(siblings.begin(), siblings.end(), has_tokens);
     std::vector<std::int64_t> labels = alone.input_ids;
     if (!prompt) std::fill_n(labels.begin(), alone.prompt_tokens, kIgnoredTarget);
     tokens.add(alone.input_ids, labels);
-  } else if (documents > 1) {
+  } else if (continuations > 1) {
     tokens.add_branches(shared, branches, prompt ? shared : Ids());
   }
+  std::int64_t document = tokens.documents() - continuations;
+  for (const PreferenceSequence* const one : siblings) documents.push_back(has_tokens(one) ? document++ : -1);
 }
 
 namespace {
@@ -71,14 +74,15 @@ bool have_one_prompt(const PreferencePair& pair) {
 // From chosen, rejected, chosen, rejected ... to all chosen ones in front.
 void put_chosen_first(CompletionBatch& batch) {
   const std::vector<std::int64_t> offsets = std::move(batch.cu_seqlens), lengths = std::move(batch.lengths),
-                                  targets = std::move(batch.completion_targets);
-  batch.cu_seqlens = {0}, batch.lengths = {}, batch.completion_targets = {};
+                                  documents = std::move(batch.documents), targets = std::move(batch.completion_targets);
+  batch.cu_seqlens = {0}, batch.lengths = {}, batch.documents = {}, batch.completion_targets = {};
   for (const std::size_t side : {0, 1}) {
     for (std::size_t i = side; i < lengths.size(); i += 2) {
       batch.completion_targets.insert(batch.completion_targets.end(), targets.begin() + offsets[i],
                                       targets.begin() + offsets[i + 1]);
       batch.cu_seqlens.push_back(static_cast<std::int64_t>(batch.completion_targets.size()));
       batch.lengths.push_back(lengths[i]);
+      batch.documents.push_back(documents[i]);
     }
   }
 }

@@ -14,6 +14,7 @@ struct CompletionBatch {
   TokenBatch tokens{};
   std::vector<std::int64_t> cu_seqlens{0};  // where each completion begins among the completions' targets
   std::vector<std::int64_t> lengths{};      // tokens of each completion, the first of a sequence too
+  std::vector<std::int64_t> documents{};    // of `tokens`, that each completion ends; -1 without tokens
   std::vector<std::int64_t> completion_targets{}, prompt_targets{};  // numbers among all targets, in completions' order
 
   /// One more document. The prompt's tokens are targets too where `prompt`.

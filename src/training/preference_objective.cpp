@@ -5,9 +5,9 @@
 
 #include "powerhouse/error.h"
 #include "training/preference_method.h"
-#include "training/preference_rows_objective.h"
 #include "training/reference_model.h"
 #include "training/reference_table.h"
+#include "training/rows_objective.h"
 
 namespace powerhouse {
 namespace {
@@ -16,11 +16,11 @@ bool share_prompts(const CausalLM& model, const AlignmentOptions& alignment) {
   return may_share_prompts(model) && (alignment.ref_model == nullptr || may_share_prompts(*alignment.ref_model));
 }
 
-class PreferenceObjective final : public PreferenceRowsObjective<PreferenceMicroBatch> {
+class PreferenceObjective final : public RowsObjective<PreferenceDataset, PreferenceMicroBatch> {
  public:
   PreferenceObjective(CausalLM& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
                       PreferenceOptions method, AlignmentOptions alignment, const TrainingOptions& options)
-      : PreferenceRowsObjective(std::move(train), std::move(validation), options, alignment.disable_dropout),
+      : RowsObjective(std::move(train), std::move(validation), options, alignment.disable_dropout),
         model_(model),
         method_(std::move(method), share_prompts(model, alignment)),
         alignment_(std::move(alignment)) {
@@ -71,9 +71,7 @@ class PreferenceObjective final : public PreferenceRowsObjective<PreferenceMicro
     return method_.load(data, std::move(rows));
   }
   const TokenBatch& texts_of(const PreferenceMicroBatch& batch) const override { return batch.completions.tokens; }
-  std::int64_t targets_of(const PreferenceMicroBatch& batch) const override {
-    return method_.target_tokens(batch);
-  }
+  std::int64_t targets_of(const PreferenceMicroBatch& batch) const override { return method_.target_tokens(batch); }
   LossResult loss_of(const PreferenceMicroBatch& batch, const ScoreOptions& options, bool held_back) override {
     return method_.loss(model_, batch, reference_of(batch, held_back ? validation_table_ : train_table_), options);
   }

@@ -1,44 +1,41 @@
 // A reward model's objective: Bradley-Terry's loss of pairs (losses/reward.cpp), as TRL's RewardTrainer has it. A micro
-// batch is one pass: all chosen texts, then all rejected ones.
+// batch is one pass, in which a pair's prompt is computed once.
 #include "training/reward_objective.h"
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
-#include "training/preference_rows_objective.h"
+#include "training/completion_batch.h"
+#include "training/rows_objective.h"
 #include "training/trainer_impl.h"
 
 namespace powerhouse {
 namespace {
 
-struct PairBatch {
-  TokenBatch texts;
-  std::int64_t pairs = 0;
-  at::Tensor margin{};  // float32 [pairs], or undefined
+struct RewardBatch {
+  CompletionBatch texts{};  // chosen, then rejected
+  at::Tensor margin{};      // float32 [pairs], or undefined
+
+  std::int64_t pairs() const { return std::ssize(texts.documents) / 2; }
 };
 
-PairBatch pair_batch(const PreferenceDataset& data, const std::vector<std::int64_t>& rows) {
-  PairBatch batch{.pairs = static_cast<std::int64_t>(rows.size())};
-  std::vector<PreferencePair> pairs;
-  for (const std::int64_t row : rows) pairs.push_back(data.pair(row));
-  for (const PreferencePair& pair : pairs) batch.texts.add(pair.chosen.input_ids);
-  for (const PreferencePair& pair : pairs) batch.texts.add(pair.rejected.input_ids);
-  bool margins = false;
-  for (const PreferencePair& pair : pairs) margins = margins || pair.margin.has_value();
-  if (!margins) return batch;
-  batch.margin = empty_tensor({batch.pairs}, at::kFloat);
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    batch.margin.data_ptr<float>()[i] = static_cast<float>(pairs[i].margin.value_or(0));
-  }
-  return batch;
+at::Tensor margins_of(const std::vector<PreferencePair>& pairs) {
+  const auto has_margin = [](const PreferencePair& pair) { return pair.margin.has_value(); };
+  if (std::none_of(pairs.begin(), pairs.end(), has_margin)) return {};
+  at::Tensor margins = empty_tensor({std::ssize(pairs)}, at::kFloat);
+  float* out = margins.data_ptr<float>();
+  for (const PreferencePair& pair : pairs) *out++ = static_cast<float>(pair.margin.value_or(0));
+  return margins;
 }
 
-class RewardObjective final : public PreferenceRowsObjective<PairBatch> {
+class RewardObjective final : public RowsObjective<PreferenceDataset, RewardBatch> {
  public:
   RewardObjective(SequenceClassifier& model, PreferenceDataset train, std::optional<PreferenceDataset> validation,
                   const RewardOptions& method, const TrainingOptions& options)
-      : PreferenceRowsObjective(std::move(train), std::move(validation), options, method.disable_dropout),
+      : RowsObjective(std::move(train), std::move(validation), options, method.disable_dropout),
         model_(model),
         method_(method) {}
 
@@ -49,15 +46,18 @@ class RewardObjective final : public PreferenceRowsObjective<PairBatch> {
   }
 
  private:
-  PairBatch make_batch(const PreferenceDataset& data, std::vector<std::int64_t> rows) const override {
-    return pair_batch(data, rows);
+  RewardBatch make_batch(const PreferenceDataset& data, std::vector<std::int64_t> rows) const override {
+    std::vector<PreferencePair> pairs;
+    for (const std::int64_t row : rows) pairs.push_back(data.pair(row));
+    return {pair_batch(pairs, false, may_share_prompts(model_.model())), margins_of(pairs)};
   }
-  const TokenBatch& texts_of(const PairBatch& batch) const override { return batch.texts; }
-  std::int64_t targets_of(const PairBatch& batch) const override { return batch.texts.documents(); }  // what is judged
-  LossResult loss_of(const PairBatch& batch, const ScoreOptions& options, bool /*held_back*/) override {
-    const at::Tensor rewards = model_.logits(batch.texts, options).squeeze(1);
-    return reward_loss(rewards.narrow(0, 0, batch.pairs), rewards.narrow(0, batch.pairs, batch.pairs), batch.margin,
-                       method_);
+  const TokenBatch& texts_of(const RewardBatch& batch) const override { return batch.texts.tokens; }
+  std::int64_t targets_of(const RewardBatch& batch) const override { return 2 * batch.pairs(); }  // what is judged
+  LossResult loss_of(const RewardBatch& batch, const ScoreOptions& options, bool /*held_back*/) override {
+    const at::Tensor rewards =
+        model_.logits(batch.texts.tokens, options).squeeze(1).index_select(0, index_tensor(batch.texts.documents));
+    return reward_loss(rewards.narrow(0, 0, batch.pairs()), rewards.narrow(0, batch.pairs(), batch.pairs()),
+                       batch.margin, method_);
   }
 
   SequenceClassifier& model_;

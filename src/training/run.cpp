@@ -8,6 +8,7 @@
 #include "powerhouse/training_run.h"
 #include "support/json.h"
 #include "training/model_state.h"
+#include "training/run_classification.h"
 #include "training/run_distillation.h"
 #include "training/run_model.h"
 #include "training/run_online.h"
@@ -126,7 +127,7 @@ TrainingResult distil(const TrainingRun& run, const TrainingOptions& options, st
 TrainingResult train_reward_model(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
   const Tokenizer tokenizer = run_tokenizer(run);
   const auto data = open_data<PreferenceDataset>(run, tokenizer, preference_dataset_options(run));
-  SequenceClassifier model = run_reward_model(run, tokenizer);
+  SequenceClassifier model = run_classifier(run, tokenizer, {});
   check_lengths(run, model.model(), data);
   Trainer trainer(model, data.train, data.validation, reward_options(run), options);
   return finished(run, model.model(), trainer.train(std::move(stop)));
@@ -146,6 +147,30 @@ TrainingResult train_on_completions(const TrainingRun& run, const TrainingOption
   return finished(run, model, trainer.train(std::move(stop)));
 }
 
+// Held-back files have the labels of those that are trained on.
+RunData<ClassificationDataset> open_labelled(const TrainingRun& run, const Tokenizer& tokenizer) {
+  ClassificationDatasetOptions options = classification_dataset_options(run, base_head(run));
+  if (run.test_datasets.empty()) return open_data<ClassificationDataset>(run, tokenizer, options);
+  TrainingRun training = run;
+  training.test_datasets.clear();
+  auto data = open_data<ClassificationDataset>(training, tokenizer, options);
+  options.labels = data.train.labels();
+  options.problem_type = data.train.problem_type();
+  data.validation = ClassificationDataset::open(tokenizer, run.test_datasets, options);
+  check_held_back(run, data);
+  return data;
+}
+
+TrainingResult train_classifier(const TrainingRun& run, const TrainingOptions& options, std::stop_token stop) {
+  const Tokenizer tokenizer = run_tokenizer(run);
+  const auto data = open_labelled(run, tokenizer);
+  SequenceClassifier model =
+      run_classifier(run, tokenizer, {.labels = data.train.labels(), .problem_type = data.train.problem_type()});
+  check_lengths(run, model.model(), data);
+  Trainer trainer(model, data.train, data.validation, options);
+  return finished(run, model.model(), trainer.train(std::move(stop)));
+}
+
 }  // namespace
 
 TrainingResult train(const TrainingRun& run, std::stop_token stop) {
@@ -153,6 +178,7 @@ TrainingResult train(const TrainingRun& run, std::stop_token stop) {
   if (run.rl == "distill") return distil(run, options, std::move(stop));
   if (run.rl == "reward") return train_reward_model(run, options, std::move(stop));
   if (is_online(run.rl)) return train_on_completions(run, options, std::move(stop));
+  if (classifies(run)) return train_classifier(run, options, std::move(stop));
   if (!run.rl.empty()) return train_on_preferences(run, options, std::move(stop));
   const Tokenizer tokenizer = run_tokenizer(run);
   const auto data = open_data<Dataset>(run, tokenizer, dataset_options(run));

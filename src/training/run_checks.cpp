@@ -5,6 +5,7 @@
 #include "powerhouse/chat.h"
 #include "powerhouse/error.h"
 #include "support/mapped_file.h"
+#include "training/run_classification.h"
 #include "training/run_config.h"
 #include "training/run_distillation.h"
 #include "training/run_online.h"
@@ -88,6 +89,7 @@ void check_together(const TrainingRun& run, const std::string& origin) {
   checks.data();
   checks.length();
   checks.evaluation();
+  check_classification(run, origin);
   check_preference(run, origin);
   check_distillation(run, origin);
   check_online(run, origin);

@@ -7,6 +7,7 @@
 #include "powerhouse/error.h"
 #include "support/json.h"
 #include "support/mapped_file.h"
+#include "training/run_classification.h"
 #include "training/run_distillation.h"
 #include "training/run_online.h"
 
@@ -272,6 +273,7 @@ std::span<const RunKey> run_keys() {
         std::find_if(keys.begin(), keys.end(), [](const RunKey& key) { return key.name == "micro_batch_size"; });
     std::vector<RunKey> own(distillation_keys().begin(), distillation_keys().end());
     own.insert(own.end(), online_keys().begin(), online_keys().end());
+    own.insert(own.end(), classification_keys().begin(), classification_keys().end());
     keys.insert(behind, own.begin(), own.end());
     return keys;
   }();

@@ -113,6 +113,7 @@ constexpr EntryKey kKeys[] = {
     {"field_messages", read_text_member<&Source::field_messages>},
     {"field_chosen", read_text_member<&Source::field_chosen>},
     {"field_rejected", read_text_member<&Source::field_rejected>},
+    {"field_label", read_text_member<&Source::field_label>},
     {"field_tools", read_text_member<&Source::field_tools>},
     {"field_system", read_text_member<&Source::field_system>},
     {"message_property_mappings", read_mappings},

@@ -198,6 +198,7 @@ void read_rl(R& run, const YamlValue& value, const std::string& field) {
     throw Error(ErrorKind::unsupported, "not built", {.file = value.place, .field = field, .found = name});
   }
   if (!has_word(kMethods, name)) throw wrong_value(value, field, "one of " + std::string(kMethods));
+  if (run.rl == "reward" && name != run.rl) throw wrong_value(value, field, "reward: reward_model is true");
   run.rl = name;
 }
 

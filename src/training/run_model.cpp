@@ -6,6 +6,7 @@
 
 #include "formats/checkpoint.h"
 #include "model/causal_lm_impl.h"
+#include "model/gguf_sequence_head.h"
 #include "model/loader.h"
 #include "powerhouse/adapter.h"
 #include "powerhouse/device.h"
@@ -110,12 +111,18 @@ CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer) {
   return model;
 }
 
-SequenceClassifier run_reward_model(const TrainingRun& run, const Tokenizer& tokenizer) {
-  const bool has_head = load_config(open_checkpoint(run.base_model, false)).config.sequence_head.has_value();
-  const auto padding = tokenizer.pad_token_id() ? tokenizer.pad_token_id() : tokenizer.eos_token_id();  // as in TRL
-  const SequenceHeadOptions fresh{.pad_token_id = padding, .seed = run.seed};
-  SequenceClassifier model = has_head ? SequenceClassifier::from_pretrained(run.base_model, load_options(run))
-                                      : SequenceClassifier::from_causal_lm(run.base_model, fresh, load_options(run));
+std::optional<SequenceHead> base_head(const TrainingRun& run) {
+  const Checkpoint checkpoint = open_checkpoint(run.base_model, false);
+  if (checkpoint.gguf != nullptr) return read_gguf_sequence_head(*checkpoint.gguf);
+  return load_config(checkpoint).config.sequence_head;
+}
+
+SequenceClassifier run_classifier(const TrainingRun& run, const Tokenizer& tokenizer, SequenceHeadOptions fresh) {
+  fresh.pad_token_id = tokenizer.pad_token_id() ? tokenizer.pad_token_id() : tokenizer.eos_token_id();  // as in TRL
+  fresh.seed = run.seed;
+  SequenceClassifier model = base_head(run)
+                                 ? SequenceClassifier::from_pretrained(run.base_model, load_options(run))
+                                 : SequenceClassifier::from_causal_lm(run.base_model, fresh, load_options(run));
   take_special_tokens(*model.model().impl().model, run, tokenizer);
   make_trainable(model.model(), run);
   return model;

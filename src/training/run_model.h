@@ -21,7 +21,10 @@ std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& mo
 /// run's special tokens, and what is saved has a tokenizer that does.
 CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer);
 
-/// The same with a head of one number: the base's own, or a fresh one. Padding is the tokenizer's, else its EOS.
-SequenceClassifier run_reward_model(const TrainingRun& run, const Tokenizer& tokenizer);
+/// The head over sequences that the base has, if it has one.
+std::optional<SequenceHead> base_head(const TrainingRun& run);
+
+/// The same with a head over sequences: the base's own, or a fresh one. Padding is the tokenizer's, else its EOS.
+SequenceClassifier run_classifier(const TrainingRun& run, const Tokenizer& tokenizer, SequenceHeadOptions fresh);
 
 }  // namespace powerhouse

@@ -4,6 +4,7 @@
 
 #include "powerhouse/error.h"
 #include "training/data/preference_shape.h"
+#include "training/run_classification.h"
 #include "training/run_config.h"
 #include "training/run_online.h"
 
@@ -58,7 +59,8 @@ struct Checks : RunChecks {
   void keys() const {
     for (const MethodKey& key : method_keys(run)) {
       if (run.rl.empty()) {
-        refuse(key.given, key.key, "has no effect without rl");
+        const bool cuts = key.key == "truncation_mode" && classifies(run);
+        refuse(key.given && !cuts, key.key, "has no effect without rl");
       } else {
         refuse(key.given && !has_word(key.methods, run.rl), key.key, "has no effect: rl is " + run.rl);
       }

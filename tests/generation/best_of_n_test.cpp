@@ -44,6 +44,11 @@ class BestOfN : public ::testing::Test {
   BestOfNOptions options_{.n = 5,
                           .generation = {.max_new_tokens = 6, .temperature = 1.0f, .seed = 7, .processors = {known}}};
 
+  // Equal ones keep their order.
+  static std::vector<double> in_order(std::span<const RankedCompletion> completions) {
+    return std::vector<double>(completions.size(), 1.0);
+  }
+
  private:
   // The model has more ids than the tokenizer.
   static void known(std::span<float> logits, const LogitsContext& /*context*/) {
@@ -108,16 +113,60 @@ TEST_F(BestOfN, TakesAFunction) {
   const std::vector<RankedCompletion> ranked = best_of_n(model_, tokenizer_, prompt, longest, options_);
   ASSERT_EQ(ranked.size(), 5U);
   EXPECT_EQ(ranked.front().reward, static_cast<double>(ranked.front().ids.size()));
-  // Equal ones keep their order.
-  const auto equal = [](std::span<const RankedCompletion> completions) {
-    return std::vector<double>(completions.size(), 1.0);
-  };
-  const auto kept = best_of_n(model_, tokenizer_, prompt, equal, options_);
+  const auto kept = best_of_n(model_, tokenizer_, prompt, in_order, options_);
   for (std::size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(kept[i].index, static_cast<std::int64_t>(i));
+}
+
+// Each completion as if it were alone: what ends one does not end its siblings.
+TEST_F(BestOfN, StopStringsEndTheirCompletionAlone) {
+  options_.generation.max_new_tokens = 40;
+  options_.generation.stop = {"a", "7"};
+  options_.n = 8;
+  const auto ranked = best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_);
+  ASSERT_EQ(ranked.size(), 8U);
+  std::int64_t stopped = 0;
+  for (const RankedCompletion& one : ranked) {
+    GenerationOptions alone = options_.generation;
+    alone.seed = 7 + one.index;
+    const GenerationResult expected = generate(model_, tokenizer_, "abc", alone);
+    EXPECT_EQ(one.ids, expected.ids);
+    EXPECT_EQ(one.text, expected.text);
+    EXPECT_EQ(one.finish_reason, expected.finish_reason);
+    stopped += one.finish_reason == FinishReason::stop ? 1 : 0;
+  }
+  EXPECT_GT(stopped, 0);
+}
+
+TEST_F(BestOfN, OneGreedyCompletionIsFine) {
+  const BestOfNOptions greedy{.n = 1,
+                              .generation = {.max_new_tokens = 5, .processors = options_.generation.processors}};
+  const auto ranked = best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, greedy);
+  EXPECT_EQ(ranked.front().ids, generate(model_, tokenizer_, "abc", greedy.generation).ids);
+}
+
+TEST_F(BestOfN, CancelLeavesWhatIsComplete) {
+  std::stop_source stop;
+  options_.generation.max_new_tokens = 1000;
+  options_.generation.cancel = stop.get_token();
+  std::int64_t tokens = 0;
+  options_.generation.processors.push_back([&](std::span<float>, const LogitsContext&) {
+    if (++tokens == 40) stop.request_stop();
+  });
+  const auto ranked = best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_);
+  EXPECT_LE(ranked.size(), 5U);
+  for (const RankedCompletion& one : ranked) EXPECT_EQ(one.finish_reason, FinishReason::eos);
+  EXPECT_LT(tokens, 60);
+  stop.request_stop();
+  EXPECT_TRUE(best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_).empty());
 }
 
 TEST_F(BestOfN, BadInputIsAnError) {
   const std::vector<std::int64_t> prompt = tokenizer_.encode("abc");
+  expect_error(ErrorKind::usage, "on_token", [&] {
+    best_of_n(model_, tokenizer_, prompt, in_order, {.n = 1, .generation = {.on_token = [](std::string_view) {}}});
+  });
+  expect_error(ErrorKind::range, "max_new_tokens",
+               [&] { best_of_n(model_, tokenizer_, prompt, in_order, {.n = 1, .generation = {.max_new_tokens = 0}}); });
   const auto by = [&](const CompletionRewards& rewards, const BestOfNOptions& options) {
     return [&, rewards, options] { best_of_n(model_, tokenizer_, prompt, rewards, options); };
   };

@@ -193,6 +193,59 @@ TEST(SequenceClassifierTest, QuantizedFilesTakeAHead) {
   expect_error(ErrorKind::unsupported, "GGUF", [&] { dense.save_pretrained("/nowhere/head.gguf"); });
 }
 
+// The numbers are those before llama.cpp's softmax (tests/oracles/gguf_rank.py).
+TEST(SequenceClassifierTest, RerankersOfLlamaCppAreRead) {
+  const std::string file = fixture("rank/qwen3.gguf");
+  const Json expected = Json::parse_file(fixture("rank/expected.json"));
+  const SequenceClassifier classifier = SequenceClassifier::from_pretrained(file, kF32);
+  EXPECT_EQ(classifier.head().labels, (std::vector<std::string>{"yes", "no", "perhaps"}));
+  EXPECT_EQ(classifier.head().problem_type, ProblemType::single_label_classification);
+  const Json::Array& texts = expected.at("texts").as_array();
+  TokenBatch batch;
+  for (const Json& text : texts) {
+    std::vector<std::int64_t> ids;
+    for (const Json& id : text.as_array()) ids.push_back(id.as_integer());
+    batch.add(ids);
+  }
+  const at::Tensor found = classifier.logits(batch).softmax(1);
+  ASSERT_EQ(found.size(0), std::ssize(texts));
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const Json::Array& row = expected.at("probabilities").as_array()[i].as_array();
+    for (std::size_t label = 0; label < 3; ++label) {
+      EXPECT_NEAR(found[static_cast<std::int64_t>(i)][static_cast<std::int64_t>(label)].item<double>(),
+                  row[label].as_double(), 2e-3);  // bf16 products there
+    }
+  }
+  // It is a language model too; another head is not put in this one's place.
+  EXPECT_NO_THROW(load("rank/qwen3.gguf"));
+  expect_error(ErrorKind::usage, "from_pretrained", [&] { SequenceClassifier::from_causal_lm(file); });
+  // As transformers has it.
+  const TemporaryFolder folder;
+  classifier.save_pretrained(folder.file("out"));
+  const SequenceClassifier again = SequenceClassifier::from_pretrained(folder.file("out"), kF32);
+  EXPECT_LT(again.logits(batch).sub(classifier.logits(batch)).abs().max().item<float>(), 1e-5f);
+}
+
+// Continuations of one prompt have the numbers of whole texts, also where all behind the prompt is padding (0).
+TEST(SequenceClassifierTest, BranchesAreReadAsWholeTexts) {
+  const SequenceClassifier classifier = with_head("llama_biases");
+  for (const std::vector<std::int64_t>& prompt : {std::vector<std::int64_t>{5, 6, 9}, {5, 6, 0}}) {
+    const std::vector<std::vector<std::int64_t>> endings = {{7, 3}, {8, 0}, {0, 0}};
+    std::vector<TokenBatch::Branch> continuations;
+    TokenBatch branches, whole;
+    for (const std::vector<std::int64_t>& ending : endings) {
+      continuations.push_back({.ids = ending});
+      std::vector<std::int64_t> text = prompt;
+      text.insert(text.end(), ending.begin(), ending.end());
+      whole.add(text);
+    }
+    branches.add_branches(prompt, continuations);
+    const at::Tensor apart = classifier.logits(whole), together = classifier.logits(branches);
+    ASSERT_EQ(together.size(0), 4);  // the prompt, too
+    EXPECT_LT(together.narrow(0, 1, 3).sub(apart).abs().max().item<float>(), 1e-5f * apart.abs().max().item<float>());
+  }
+}
+
 TEST(SequenceClassifierTest, ExactNumericsGiveABatchTheBitsOfEachAlone) {
   const SequenceClassifier classifier = with_head("llama_biases", {.dtype = Dtype::f32, .numerics = Numerics::exact});
   const at::Tensor together = classifier.logits(documents());
@@ -232,7 +285,6 @@ TEST(SequenceClassifierTest, BadInputIsAnError) {
   TokenBatch branches;
   const std::vector<std::int64_t> prompt = {5, 6}, ending = {7};
   branches.add_branches(prompt, {{.ids = ending}, {.ids = ending}});
-  expect_error(ErrorKind::unsupported, "prefixes", [&] { classifier.logits(branches); });
   EXPECT_EQ(classifier.token_logits(branches).size(0), branches.rows());
   // What needs logits of tokens.
   expect_error(ErrorKind::usage, "SequenceClassifier", [&] { classifier.model().score(documents()); });

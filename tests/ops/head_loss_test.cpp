@@ -2,21 +2,19 @@
 #include "ops/head_loss.h"
 
 #include "ops/gradients.h"
-#include "random_tensor.h"
+#include "ops/head_fixture.h"
 
 namespace powerhouse {
 namespace {
 
 using ops::ChunkLoss;
-using ops::VocabularyHead;
 using testing::as_type;
 using testing::check_gradients;
 using testing::expect_near;
 using testing::gradients;
+using testing::kRows;
 using testing::random_tensor;
 using Tensors = std::vector<at::Tensor>;
-
-constexpr std::int64_t kRows = 11, kHidden = 24, kVocabulary = 53;
 
 struct Variant {
   float scale = 1;
@@ -28,9 +26,9 @@ const Variant kVariants[] = {
 
 // Hidden rows, the head's matrix, its bias, a factor a row.
 Tensors tensors(at::ScalarType type, bool bias = true) {
-  const auto factors = type == at::kDouble ? at::kDouble : at::kFloat;
-  return {random_tensor({kRows, kHidden}, type, 1), random_tensor({kVocabulary, kHidden}, type, 2),
-          bias ? random_tensor({kVocabulary}, type, 3) : at::Tensor(), random_tensor({kRows}, factors, 4)};
+  Tensors all = testing::head_tensors(type, bias);
+  all.push_back(random_tensor({kRows}, type == at::kDouble ? at::kDouble : at::kFloat, 4));
+  return all;
 }
 
 // Any loss that is no sum over columns: factor * entropy-like term + a square of the largest.
@@ -41,19 +39,15 @@ at::Tensor loss_of_logits(const at::Tensor& logits, const at::Tensor& factors) {
 }
 
 at::Tensor by_chunks(const Tensors& t, const Variant& variant) {
-  const VocabularyHead head{.matrix = t[1], .bias = t[2], .logit_scale = variant.scale, .softcap = variant.softcap};
   const auto loss = [&](std::int64_t first, const at::Tensor& logits, bool gradient) {
     const at::Tensor factors = t[3].defined() ? t[3].narrow(0, first, logits.size(0)) : t[3];
     return ops::chunk_loss_by_autograd(logits, factors, gradient, loss_of_logits);
   };
-  return ops::head_loss(t[0], head, loss, t[3], variant.chunk_bytes);
+  return ops::head_loss(t[0], testing::head_of(t, variant.scale, variant.softcap), loss, t[3], variant.chunk_bytes);
 }
 
 at::Tensor whole_logits(const Tensors& t, const Variant& variant) {
-  at::Tensor logits = t[0].matmul(t[1].t());
-  if (t[2].defined()) logits = logits.add(t[2]);
-  logits = logits.mul(variant.scale);
-  return variant.softcap ? logits.div(*variant.softcap).tanh().mul(*variant.softcap) : logits;
+  return testing::whole_logits(t, variant.scale, variant.softcap);
 }
 at::Tensor plain(const Tensors& t, const Variant& variant) { return loss_of_logits(whole_logits(t, variant), t[3]); }
 

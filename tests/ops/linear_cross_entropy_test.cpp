@@ -7,7 +7,7 @@
 #include "kernels/random_blocks.h"
 #include "ops/dequantize.h"
 #include "ops/gradients.h"
-#include "random_tensor.h"
+#include "ops/head_fixture.h"
 #include "temporary_folder.h"
 
 namespace powerhouse {
@@ -20,17 +20,14 @@ using testing::check_gradients;
 using testing::expect_error;
 using testing::expect_near;
 using testing::gradients;
+using testing::kHidden;
+using testing::kRows;
+using testing::kVocabulary;
 using testing::random_tensor;
 using testing::same_bits;
 using Tensors = std::vector<at::Tensor>;
 
-constexpr std::int64_t kRows = 11, kHidden = 24, kVocabulary = 53;
-
-// Hidden rows, the head's matrix, its bias.
-Tensors tensors(at::ScalarType type, bool bias = true) {
-  return {random_tensor({kRows, kHidden}, type, 1), random_tensor({kVocabulary, kHidden}, type, 2),
-          bias ? random_tensor({kVocabulary}, type, 3) : at::Tensor()};
-}
+Tensors tensors(at::ScalarType type, bool bias = true) { return testing::head_tensors(type, bias); }
 
 at::Tensor targets(bool ignore = true) {
   std::vector<std::int64_t> values;
@@ -58,7 +55,7 @@ const Variant kVariants[] = {
     {.options = {.chunk_bytes = 1}}};
 
 VocabularyHead head_of(const Tensors& t, const Variant& variant) {
-  return {.matrix = t[1], .bias = t[2], .logit_scale = variant.scale, .softcap = variant.softcap};
+  return testing::head_of(t, variant.scale, variant.softcap);
 }
 
 at::Tensor loss_of(const Tensors& t, const Variant& variant, const at::Tensor& wanted) {
@@ -75,10 +72,7 @@ struct Plain {
 };
 
 Plain composition(const Tensors& t, const Variant& variant, const at::Tensor& wanted) {
-  at::Tensor logits = t[0].matmul(t[1].t());
-  if (t[2].defined()) logits = logits.add(t[2]);
-  logits = logits.mul(variant.scale);
-  if (variant.softcap) logits = logits.div(*variant.softcap).tanh().mul(*variant.softcap);
+  const at::Tensor logits = testing::whole_logits(t, variant.scale, variant.softcap);
   const at::Tensor probabilities = logits.softmax(1);
   const at::Tensor logs = probabilities.log();
   const at::Tensor there = wanted.ge(0).to(t[0].scalar_type());

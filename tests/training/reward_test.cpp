@@ -62,6 +62,25 @@ TEST_P(RewardParity, StepsAreThoseOfTrl) {
 INSTANTIATE_TEST_SUITE_P(Runs, RewardParity, ::testing::Values("full", "margin", "lora"),
                          [](const auto& info) { return std::string(info.param); });
 
+// The rows of a prompt stand once, for both of its completions.
+TEST(RewardTraining, APromptIsComputedOnce) {
+  SequenceClassifier model = tiny();
+  model.model().set_requires_grad(true);
+  const PreferenceDataset data = pairs(reward_fixture("pairs.jsonl"));
+  std::int64_t expected = 0;
+  for (std::int64_t row = 0; row < data.size(); ++row) {
+    const PreferencePair pair = data.pair(row);
+    // Each continuation begins with the prompt's last token, which the prompt then leaves out.
+    expected += pair.chosen.prompt_tokens - 1 + pair.chosen.completion_tokens() + pair.rejected.completion_tokens() + 2;
+  }
+  std::int64_t tokens = 0;
+  TrainingCallbacks callbacks;
+  callbacks.on_step = [&](const TrainingStep& step, TrainingControl&) { tokens += step.tokens; };
+  const TrainingOptions options{.learning_rate = 1e-3, .epochs = 1, .micro_batch_size = 8};
+  Trainer(model, data, std::nullopt, RewardOptions{}, options, callbacks).train();
+  EXPECT_EQ(tokens, expected);
+}
+
 TEST(RewardTraining, EvaluatesTheHeldBackPairs) {
   SequenceClassifier model = tiny();
   model.model().set_requires_grad(true);

@@ -7,11 +7,6 @@
 #include "training/data/split.h"
 
 namespace powerhouse::training {
-namespace {
-
-std::string as_text(const Json& value) { return value.is_string() ? value.as_string() : value.dump(); }
-
-}  // namespace
 
 PromptCorpus::PromptCorpus(const Tokenizer& tokenizer, const std::vector<DatasetSource>& sources,
                            const PromptDatasetOptions& options)
@@ -22,13 +17,9 @@ PromptCorpus::PromptCorpus(const Tokenizer& tokenizer, const std::vector<Dataset
                 {.field = "max_prompt_length", .found = std::to_string(options.max_prompt_length)});
   }
   for (const DatasetSource& declared : sources) {
-    DatasetSource conversations = declared;
-    conversations.field_messages = "prompt";
-    conversations.field_system.clear();
     Source source{.file = RecordFile::open(declared),
-                  .messages = std::make_unique<ChatMessages>(conversations),
-                  .chat_template = std::make_unique<LazyChatTemplate>(
-                      tokenizer, declared, DatasetOptions{.chat_template = options.chat_template}),
+                  .prompt = std::make_unique<TextOrMessages>(tokenizer, declared, "prompt", options.chat_template,
+                                                             /*generation_prompt=*/true),
                   .first = rows_};
     rows_ += source.file->rows();
     sources_.push_back(std::move(source));
@@ -44,27 +35,12 @@ RowPlace PromptCorpus::place(std::int64_t row) const {
   return source.file->place(row - source.first);
 }
 
-std::vector<std::int64_t> PromptCorpus::encode(const Source& source, const Json& columns) const {
-  const Json& prompt = column(columns, "prompt");
-  std::vector<std::int64_t> ids;
-  if (prompt.is_array()) {
-    Conversation conversation = source.messages->read(columns);
-    const RenderOptions options{.add_generation_prompt = true, .tools = conversation.tools, .omit_null = true};
-    const std::string messages = Json(std::move(conversation.messages)).dump();
-    ids = source.chat_template->get().encode(tokenizer_, messages, options).ids;
-  } else {
-    ids = tokenizer_.encode(text_column(columns, "prompt"));
-  }
-  if (ids.empty()) throw Error(ErrorKind::format, "a prompt without tokens", {.field = "prompt"});
-  return ids;
-}
-
 PromptCorpus::Scanned PromptCorpus::scan_row(std::int64_t row) const {
   const Source& source = source_of(row);
   const std::int64_t within = row - source.first;
   const Record record = source.file->read(within);
   try {
-    Scanned out{.ids = encode(source, record.columns)};
+    Scanned out{.ids = source.prompt->encode(record.columns)};
     const std::string prompt = as_text(column(record.columns, "prompt"));
     out.content = hash_of(record.columns.dump());
     out.group = hash_of(options_.group_field.empty() ? prompt : as_text(column(record.columns, options_.group_field)));

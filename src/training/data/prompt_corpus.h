@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "powerhouse/prompt_dataset.h"
-#include "training/data/chat_messages.h"
 #include "training/data/record_file.h"
 #include "training/data/row_facts.h"
 #include "training/data/row_sources.h"
+#include "training/data/text_or_messages.h"
 
 namespace powerhouse::training {
 
@@ -32,8 +32,7 @@ class PromptCorpus {
  private:
   struct Source {
     std::unique_ptr<RecordFile> file;
-    std::unique_ptr<ChatMessages> messages;
-    std::unique_ptr<LazyChatTemplate> chat_template;
+    std::unique_ptr<TextOrMessages> prompt;
     std::int64_t first = 0;  // its first row among all
   };
   struct Scanned {
@@ -44,7 +43,6 @@ class PromptCorpus {
   void scan();
   const Source& source_of(std::int64_t row) const;
   Scanned scan_row(std::int64_t row) const;
-  std::vector<std::int64_t> encode(const Source& source, const Json& columns) const;
 
   Tokenizer tokenizer_;
   PromptDatasetOptions options_;

@@ -1,23 +1,26 @@
-// PreferenceRowsObjective: what objectives over the rows of a PreferenceDataset have in common. As in TRL, a step's
-// loss and its metrics are the means over its micro batches, each the mean over its rows; an evaluation's are means
-// over rows.
+// RowsObjective: what objectives over rows that are not packed have in common: pairs, single completions, labelled
+// texts. A step's loss and its metrics are means over its micro batches, each the mean over its rows (TRL), or weighted
+// by their rows (transformers); an evaluation's are means over rows.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "powerhouse/preference_dataset.h"
 #include "training/data/row_loader.h"
 #include "training/step_passes.h"
 
 namespace powerhouse {
 
-template <typename Batch>
-class PreferenceRowsObjective : public Objective {
+/// What a step's mean is over.
+enum class StepMean { micro_batches, rows };
+
+template <typename Data, typename Batch>
+class RowsObjective : public Objective {
  public:
   std::string data_fingerprint() const override { return train_.fingerprint(); }
   bool has_validation() const override { return validation_.has_value(); }
@@ -32,7 +35,9 @@ class PreferenceRowsObjective : public Objective {
   StepData load(std::int64_t micro_batches) override {
     StepData data;
     batches_.clear();
+    weights_.clear();
     load_step(*loader_, micro_batches, [&](std::vector<std::int64_t> rows) {
+      weights_.push_back(mean_ == StepMean::rows ? static_cast<double>(rows.size()) : 1.0);
       for (const std::int64_t row : rows) data.rows.push_back(train_.place(row));
       batches_.push_back(make_batch(train_, std::move(rows)));
       data.tokens += texts_of(batches_.back()).rows();
@@ -42,15 +47,16 @@ class PreferenceRowsObjective : public Objective {
   }
 
   StepLoss forward_and_backward(const StepContext& context) override {
-    const auto count = static_cast<double>(batches_.size());
+    const double all = std::accumulate(weights_.begin(), weights_.end(), 0.0);
     return run_passes(context, batches_.size(), [&](std::size_t pass, MetricMeans& metrics) {
       const Batch& batch = batches_[pass];
       ScoreOptions options = context.score_options(pass, texts_of(batch).rows());
       if (disable_dropout_) options.dropout_key.reset();
       const LossResult result = loss_of(batch, options, false);
-      result.loss.div(count).backward();
-      metrics.add(result.metrics, 1);
-      return result.loss.template item<double>() / count;
+      const double share = weights_[pass] / all;
+      result.loss.mul(share).backward();
+      metrics.add(result.metrics, weights_[pass]);
+      return result.loss.template item<double>() * share;
     });
   }
 
@@ -75,38 +81,41 @@ class PreferenceRowsObjective : public Objective {
   }
 
  protected:
-  PreferenceRowsObjective(PreferenceDataset train, std::optional<PreferenceDataset> validation,
-                          const TrainingOptions& options, bool disable_dropout)
+  RowsObjective(Data train, std::optional<Data> validation, const TrainingOptions& options, bool disable_dropout,
+                StepMean mean = StepMean::micro_batches)
       : train_(std::move(train)),
         validation_(std::move(validation)),
         train_options_{options.micro_batch_size, options.shuffle, options.seed, options.drop_last},
         eval_options_{options.eval_batch_size > 0 ? options.eval_batch_size : options.micro_batch_size, false,
                       options.seed, false},
-        disable_dropout_(disable_dropout) {
+        disable_dropout_(disable_dropout),
+        mean_(mean) {
     if (validation_ && validation_->size() == 0) validation_.reset();
   }
 
-  virtual Batch make_batch(const PreferenceDataset& data, std::vector<std::int64_t> rows) const = 0;
+  virtual Batch make_batch(const Data& data, std::vector<std::int64_t> rows) const = 0;
   virtual const TokenBatch& texts_of(const Batch& batch) const = 0;
   virtual std::int64_t targets_of(const Batch& batch) const = 0;
   virtual LossResult loss_of(const Batch& batch, const ScoreOptions& options, bool held_back) = 0;
   /// Before the first row is used.
   virtual void prepare() {}
 
-  const PreferenceDataset& train() const { return train_; }
-  const std::optional<PreferenceDataset>& validation() const { return validation_; }
+  const Data& train() const { return train_; }
+  const std::optional<Data>& validation() const { return validation_; }
   std::int64_t micro_batch_size() const { return train_options_.micro_batch_size; }
   std::int64_t eval_batch_size() const { return eval_options_.micro_batch_size; }
 
  private:
   training::RowLoader loader() const { return {train_.size(), train_.fingerprint(), train_options_}; }
 
-  PreferenceDataset train_;
-  std::optional<PreferenceDataset> validation_;
+  Data train_;
+  std::optional<Data> validation_;
   training::RowLoaderOptions train_options_, eval_options_;
   bool disable_dropout_;
+  StepMean mean_;
   std::optional<training::RowLoader> loader_{};
-  std::vector<Batch> batches_{};  // of the step
+  std::vector<Batch> batches_{};   // of the step
+  std::vector<double> weights_{};  // theirs in its mean
 };
 
 }  // namespace powerhouse
