@@ -63,10 +63,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   list(APPEND POWERHOUSE_TEST_FLAGS -Wno-array-bounds)  # that bug once more
 endif()
 
-# powerhouse_test(<name> SOURCES <file>... LINK <target>... [LABELS <label>...] [WHOLE]): one binary, one CTest per test
-# case; or one for all of it (WHOLE), where many short cases would spend their time loading LibTorch.
+# powerhouse_test(<name> SOURCES <file>... LINK <target>... [LABELS <label>...] [PROCESSES <n>]): one binary, one CTest per
+# test case; or n that share its cases (PROCESSES), where many short ones would spend their time loading LibTorch.
 function(powerhouse_test name)
-  cmake_parse_arguments(TEST "TORCH;WHOLE" "" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(TEST "TORCH" "PROCESSES" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE ${TEST_LINK} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
@@ -82,9 +82,13 @@ function(powerhouse_test name)
   if(NOT TEST_LABELS)
     set(TEST_LABELS fast)
   endif()
-  if(TEST_WHOLE)
-    add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
-    set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT 300)
+  if(TEST_PROCESSES)
+    foreach(process RANGE 1 ${TEST_PROCESSES})
+      math(EXPR index "${process} - 1")
+      add_test(NAME ${name}_${process} COMMAND ${name} --gtest_brief=1)
+      set_tests_properties(${name}_${process} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT 600
+        ENVIRONMENT "GTEST_TOTAL_SHARDS=${TEST_PROCESSES};GTEST_SHARD_INDEX=${index}")
+    endforeach()
     return()
   endif()
   include(GoogleTest)

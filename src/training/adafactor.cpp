@@ -142,7 +142,7 @@ class Adafactor final : public OptimizerMethod {
     params.eps = static_cast<float>(options_.eps1);
     const double lr = learning_rate(slot, rate);
     const auto keep = static_cast<float>(1 - std::pow(static_cast<double>(slot.step), options_.decay_rate));
-    float* const row = slot.states[0].tensor.data_ptr<float>();
+    auto* const row = slot.states[0].tensor.data_ptr<float>();
     find_factors(m, params, keep, row, m.factored ? slot.states[1].tensor.data_ptr<float>() : row);
     std::vector<double> squares(static_cast<std::size_t>(m.blocks()));
     m.for_blocks([&](std::int64_t block, std::int64_t matrix, std::int64_t begin, std::int64_t end) {

@@ -1,7 +1,5 @@
 #include "training/completion_batch.h"
 
-#include <ATen/core/Tensor.h>
-
 #include <algorithm>
 #include <array>
 

@@ -1,6 +1,8 @@
 // Completions as a model scores them: documents side by side of which the completions' tokens are targets.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <span>
 #include <vector>
 
