@@ -21,6 +21,8 @@ PairSums halves(const at::Tensor& sums) {
   return {sums.narrow(0, 0, pairs), sums.narrow(0, pairs, pairs)};
 }
 
+at::Tensor no_tokens(const CompletionScores& scores) { return scores.completions.token_log_probs.narrow(0, 0, 0); }
+
 at::Tensor sums_without_gradients(const CausalLM& model, const CompletionBatch& batch, const ScoreOptions& options) {
   const c10::AutoGradMode no_gradients(false);
   return sums(score(model, batch, options).completions);
@@ -119,7 +121,9 @@ LossResult PreferenceMethod::loss(const CausalLM& model, const PreferenceMicroBa
                                  return dpo_loss(split_pairs(policy.completions), halves(reference.completions), own);
                                },
                                [&](const OrpoOptions& own) {
-                                 return orpo_loss(split_pairs(policy.completions), policy.prompt_log_probs, own);
+                                 const at::Tensor& prompts = policy.prompt_log_probs;  // of prompts of one token: none
+                                 return orpo_loss(split_pairs(policy.completions),
+                                                  prompts.defined() ? prompts : no_tokens(policy), own);
                                },
                                [&](const KtoOptions& own) {
                                  return kto_loss(policy.completions, reference.completions, batch.desirable, kl, own);
