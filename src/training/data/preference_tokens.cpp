@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "powerhouse/error.h"
+#include "training/data/chat_turns.h"
 
 namespace powerhouse::training {
 namespace {
@@ -51,7 +52,8 @@ std::vector<Ids> PreferenceTokenizer::encode_messages(const PreferenceMessages& 
   return out;
 }
 
-// As Axolotl renders: an answer behind a question of no meaning, of which all before its content is cut off.
+// As Axolotl renders: an answer behind a question of no meaning, of which all before its content is cut off. (Axolotl
+// cuts where the text first has such words: for an answer "user" in front of the question.)
 PreferenceTexts PreferenceTokenizer::rendered_alone(const PreferenceMessages& messages) const {
   RenderOptions options{.add_generation_prompt = true, .tools = messages.tools, .omit_null = true};
   PreferenceTexts texts{template_.get().render(Json(messages.prompt).dump(), options), {}};
@@ -60,14 +62,13 @@ PreferenceTexts PreferenceTokenizer::rendered_alone(const PreferenceMessages& me
   question["role"] = "user";
   question["content"] = "[[dummy_message]]";
   for (const Json::Array& completion : messages.completions) {
-    const Json& answer = completion.front();
-    const std::string& content = answer.at("content").as_string("content");
-    std::string text = template_.get().render(Json(Json::Array{Json(question), answer}).dump(), options);
-    const std::size_t at = text.find(content);
-    if (at == std::string::npos) {
-      throw Error(ErrorKind::format, "the chat template does not show the answer as it is", {.field = "content"});
+    const Json::Array both{Json(question), completion.front()};
+    const std::string text = template_.get().render(Json(both).dump(), options);
+    const auto answer = find_turn(template_.get(), both, 1, text, options);
+    if (!answer) {
+      throw Error(ErrorKind::format, "the chat template does not show the answer", {.field = "content"});
     }
-    texts.completions.push_back(without_blanks_behind(text.substr(at)));
+    texts.completions.push_back(without_blanks_behind(text.substr(answer->begin)));
   }
   return texts;
 }
