@@ -267,6 +267,13 @@ TEST(PreferenceKeys, AreTrlsAndAxolotls) {
   EXPECT_EQ(simpo.loss_type, CpoLossType::simpo);
   EXPECT_EQ(simpo.cpo_alpha, 0);
   EXPECT_EQ(simpo.simpo_gamma, 1);
+  const auto alphapo =
+      std::get<CpoOptions>(preference_options(parse("rl: cpo\nloss_type: alphapo\nalpha: 0.25\nnll: sequence_sum\n")));
+  EXPECT_EQ(alphapo.loss_type, CpoLossType::simpo);
+  EXPECT_EQ(alphapo.alpha, 0.25);
+  EXPECT_EQ(alphapo.nll, CpoNll::sequence_sum);
+  EXPECT_EQ(std::get<OrpoOptions>(preference_options(parse("rl: orpo\nnll: completion\n"))).nll, OrpoNll::completion);
+  EXPECT_TRUE(preference_dataset_options(parse("rl: orpo\nbos_and_eos: true\n")).bos_and_eos);
   EXPECT_TRUE(preference_dataset_options(parse("rl: kto\n")).unpaired);
   EXPECT_EQ(preference_dataset_options(parse("rl: dpo\nmax_length: 77\ntruncation_mode: keep_end\n")).max_length, 77);
   EXPECT_THAT(training_run_defaults(), HasSubstr("rl_beta:"));
@@ -284,6 +291,14 @@ TEST(PreferenceKeys, WhatAMethodDoesNotHaveIsRefused) {
   refused("one loss", "rl: kto\nloss_type: [kto, apo_zero_unpaired]\n");
   refused("not packed", "rl: dpo\nsample_packing: true\n");
   refused("has no effect without sync_ref_model", "rl: dpo\nref_model_sync_steps: 4\n");
+  refused("has no effect: rl is dpo", "rl: dpo\nalpha: 1\n");
+  refused("has no effect: rl is dpo", "rl: dpo\nbos_and_eos: true\n");
+  refused("label_smoothing: has no effect", "rl: dpo\nlabel_smoothing: 0.1\n");
+  refused("label_smoothing: has no effect", "rl: cpo\nloss_type: hinge\nlabel_smoothing: 0.1\n");
+  refused("simpo_gamma: has no effect", "rl: cpo\nsimpo_gamma: 1\n");
+  refused("discopop_tau: has no effect", "rl: dpo\ndiscopop_tau: 0.1\n");
+  refused("f_alpha_divergence_coef: has no effect", "rl: dpo\nf_alpha_divergence_coef: 0.3\n");
+  refused("nll", "rl: orpo\nnll: token_mean\n");
   refused("label_smoothing", "rl: dpo\nlabel_smoothing: 0.7\nloss_type: robust\n");
   refused("not built", "rl: gdpo\n", ErrorKind::unsupported);
   refused("expected", "rl: dpoo\n");

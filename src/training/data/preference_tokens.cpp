@@ -24,8 +24,10 @@ std::size_t common_prefix(const Ids& a, const Ids& b) {
 }  // namespace
 
 PreferenceTokenizer::PreferenceTokenizer(const Tokenizer& tokenizer, const DatasetSource& source,
-                                         const std::string& chat_template)
-    : tokenizer_(tokenizer), template_(tokenizer, source, {.chat_template = chat_template}) {
+                                         const PreferenceDatasetOptions& options)
+    : tokenizer_(tokenizer),
+      template_(tokenizer, source, {.chat_template = options.chat_template}),
+      bos_and_eos_(options.bos_and_eos) {
   eos_ = Json::parse(tokenizer.special_tokens_json(), "special tokens").string_or("eos_token", "");
 }
 
@@ -73,6 +75,16 @@ PreferenceTexts PreferenceTokenizer::rendered_alone(const PreferenceMessages& me
   return texts;
 }
 
+// Where they are not there already.
+void PreferenceTokenizer::put_bos_and_eos(PreferenceIds& ids) const {
+  const auto bos = tokenizer_.bos_token_id();
+  const auto eos = tokenizer_.eos_token_id();
+  if (bos && (ids.prompt.empty() || ids.prompt.front() != *bos)) ids.prompt.insert(ids.prompt.begin(), *bos);
+  for (Ids& completion : ids.completions) {
+    if (eos && (completion.empty() || completion.back() != *eos)) completion.push_back(*eos);
+  }
+}
+
 PreferenceIds PreferenceTokenizer::encode(const PreferenceRow& row) const {
   std::vector<Ids> ids;
   if (row.texts) {
@@ -90,6 +102,7 @@ PreferenceIds PreferenceTokenizer::encode(const PreferenceRow& row) const {
   for (std::size_t i = 1; i < ids.size(); ++i) {
     out.completions.emplace_back(ids[i].begin() + static_cast<std::ptrdiff_t>(begin), ids[i].end());
   }
+  if (bos_and_eos_) put_bos_and_eos(out);
   return out;
 }
 
