@@ -27,6 +27,9 @@ struct PreferenceDatasetOptions {
   /// ones, then their rejected ones). Otherwise rows are pairs, and a file of labels is Error{format}.
   bool unpaired = false;
   std::string chat_template{};  ///< as DatasetOptions::chat_template
+  /// BOS in front of each prompt and EOS behind each completion that lack them, whatever tokenizer and template do: the
+  /// ids of TRL's ORPO and CPO trainers. Without it all methods see the same ids, those that the model is used with.
+  bool bos_and_eos = false;
 
   double val_set_size = 0;  ///< held back, as DatasetOptions::val_set_size, but rows of equal prompts are on one side
   std::string group_field{};

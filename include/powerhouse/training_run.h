@@ -82,6 +82,9 @@ struct TrainingRun {
   bool use_weighting = false;  ///< also `dpo_use_weighting`: WPO
   std::optional<double> desirable_weight{}, undesirable_weight{};
   std::optional<double> cpo_alpha{}, simpo_gamma{};
+  std::optional<double> alpha{};                       ///< AlphaPO's
+  std::string nll{};                                   ///< ours: OrpoNll or CpoNll by name
+  bool bos_and_eos = false;                            ///< ours: PreferenceDatasetOptions::bos_and_eos
   std::optional<double> center_rewards_coefficient{};  ///< of reward, whose model gets a head of one number
   std::string truncation_mode = "keep_start";          ///< of rows over sequence_len
   std::string ref_model{};                             ///< a model; empty: the base without the adapter, or a copy

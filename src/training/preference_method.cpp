@@ -21,6 +21,8 @@ PairSums halves(const at::Tensor& sums) {
   return {sums.narrow(0, 0, pairs), sums.narrow(0, pairs, pairs)};
 }
 
+at::Tensor no_tokens(const CompletionScores& scores) { return scores.completions.token_log_probs.narrow(0, 0, 0); }
+
 }  // namespace
 
 PreferenceMethod::PreferenceMethod(PreferenceOptions options, bool share_prompts)
@@ -108,23 +110,24 @@ LossResult PreferenceMethod::loss(const CausalLM& model, const PreferenceMicroBa
                                   ScoreOptions options) const {
   options.logit_statistics = true;  // TRL's metrics of logits, and WPO's weights
   const CompletionScores policy = score(model, batch.completions, options);
-  return std::visit(Overloaded{[&](const DpoOptions& own) {
-                                 return dpo_loss(split_pairs(policy.completions), halves(reference), own);
-                               },
-                               [&](const OrpoOptions& own) {
-                                 return orpo_loss(split_pairs(policy.completions), policy.prompt_log_probs, own);
-                               },
-                               [&](const KtoOptions& own) {
-                                 if (!has_mismatched()) {
-                                   return kto_loss(policy.completions, reference, batch.desirable, {}, own);
-                                 }
-                                 const auto [completions, mismatched] = split_pairs(policy.completions);
-                                 const auto [expected, of_mismatched] = halves(reference);
-                                 const at::Tensor kl = kto_kl(sums(mismatched).detach(), of_mismatched);
-                                 return kto_loss(completions, expected, batch.desirable, kl, own);
-                               },
-                               [&](const CpoOptions& own) { return cpo_loss(split_pairs(policy.completions), own); }},
-                    options_);
+  return std::visit(
+      Overloaded{
+          [&](const DpoOptions& own) { return dpo_loss(split_pairs(policy.completions), halves(reference), own); },
+          [&](const OrpoOptions& own) {
+            const at::Tensor& prompts = policy.prompt_log_probs;  // of prompts of one token: none
+            return orpo_loss(split_pairs(policy.completions), prompts.defined() ? prompts : no_tokens(policy), own);
+          },
+          [&](const KtoOptions& own) {
+            if (!has_mismatched()) {
+              return kto_loss(policy.completions, reference, batch.desirable, {}, own);
+            }
+            const auto [completions, mismatched] = split_pairs(policy.completions);
+            const auto [expected, of_mismatched] = halves(reference);
+            const at::Tensor kl = kto_kl(sums(mismatched).detach(), of_mismatched);
+            return kto_loss(completions, expected, batch.desirable, kl, own);
+          },
+          [&](const CpoOptions& own) { return cpo_loss(split_pairs(policy.completions), own); }},
+      options_);
 }
 
 }  // namespace powerhouse

@@ -56,7 +56,6 @@ class PreferenceObjective final : public RowsObjective<PreferenceDataset, Prefer
            method_.unpaired() ? "the method takes single completions: open the data with unpaired"
                               : "the method takes pairs: open the data without unpaired");
     refuse(options.sample_packing, "sample_packing", "rows of preferences are not packed");
-    const AlignmentOptions none;
     const bool asks_reference =
         alignment_.ref_model != nullptr || alignment_.precompute_ref_log_probs || alignment_.sync_ref_model;
     refuse(!method_.has_reference() && asks_reference, "ref_model", "has no effect: the method has no reference");

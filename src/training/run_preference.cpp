@@ -44,6 +44,9 @@ std::vector<MethodKey> method_keys(const TrainingRun& run) {
           {"undesirable_weight", "kto", given(run.undesirable_weight)},
           {"cpo_alpha", "cpo|simpo", given(run.cpo_alpha)},
           {"simpo_gamma", "cpo|simpo", given(run.simpo_gamma)},
+          {"alpha", "cpo|simpo", given(run.alpha)},
+          {"nll", "orpo|cpo|simpo", given(run.nll)},
+          {"bos_and_eos", "orpo|cpo|simpo", given(run.bos_and_eos)},
           {"center_rewards_coefficient", "reward", given(run.center_rewards_coefficient)},
           {"truncation_mode", kAll, run.truncation_mode != "keep_start"},
           {"ref_model", kReference, given(run.ref_model)},
@@ -82,6 +85,23 @@ struct Checks : RunChecks {
                                         std::pair("ref_model_sync_steps", run.ref_model_sync_steps.has_value())}) {
       refuse(is_given && !run.sync_ref_model, key, "has no effect without sync_ref_model");
     }
+  }
+
+  // Options that none of the loss types asked for has.
+  void loss_options() const {
+    const auto any_of = [&](std::string_view names, std::string_view otherwise) {
+      if (run.loss_type.empty()) return has_word(names, otherwise);
+      return std::any_of(run.loss_type.begin(), run.loss_type.end(),
+                         [&](const std::string& type) { return has_word(names, type); });
+    };
+    const bool cpo = run.rl == "cpo" || run.rl == "simpo";
+    const std::string_view smoothed = cpo ? "sigmoid|simpo|alphapo" : "exo_pair|robust|aot|aot_unpaired|cdpo";
+    refuse(run.label_smoothing.value_or(0) > 0 && !any_of(smoothed, "sigmoid"), "label_smoothing",
+           "has no effect on this loss_type: " + std::string(smoothed) + " have it");
+    refuse(run.discopop_tau && !any_of("discopop", ""), "discopop_tau", "has no effect without loss_type discopop");
+    refuse(run.simpo_gamma && !any_of("simpo|alphapo", run.rl), "simpo_gamma", "has no effect without loss_type simpo");
+    refuse(run.f_alpha_divergence_coef && run.f_divergence_type != "alpha_divergence", "f_alpha_divergence_coef",
+           "has no effect without f_divergence_type alpha_divergence");
   }
 
   void types() const {
@@ -137,7 +157,16 @@ CpoOptions cpo_options(const TrainingRun& run) {
   take(cpo.label_smoothing, run.label_smoothing);
   take(cpo.cpo_alpha, run.cpo_alpha);
   take(cpo.simpo_gamma, run.simpo_gamma);
+  take(cpo.alpha, run.alpha);
+  if (!run.nll.empty()) cpo.nll = parse_cpo_nll(run.nll);
   return cpo;
+}
+
+OrpoOptions orpo_options(const TrainingRun& run) {
+  OrpoOptions orpo;
+  take(orpo.beta, run.rl_beta);
+  if (!run.nll.empty()) orpo.nll = parse_orpo_nll(run.nll);
+  return orpo;
 }
 
 }  // namespace
@@ -149,6 +178,7 @@ void check_preference(const TrainingRun& run, const std::string& origin) {
   if (run.rl.empty() || run.rl == "distill") return;
   checks.together();
   if (is_online(run.rl)) return;
+  checks.loss_options();
   try {
     if (run.rl == "reward") {
       check(reward_options(run));
@@ -163,7 +193,7 @@ void check_preference(const TrainingRun& run, const std::string& origin) {
 }
 
 PreferenceOptions preference_options(const TrainingRun& run) {
-  if (run.rl == "orpo") return OrpoOptions{.beta = run.rl_beta.value_or(OrpoOptions().beta)};
+  if (run.rl == "orpo") return orpo_options(run);
   if (run.rl == "kto") return kto_options(run);
   if (run.rl == "cpo" || run.rl == "simpo") return cpo_options(run);
   return dpo_options(run);
@@ -191,6 +221,7 @@ PreferenceDatasetOptions preference_dataset_options(const TrainingRun& run) {
                                                                  : TruncationMode::keep_start,
           .unpaired = run.rl == "kto",
           .chat_template = chat_template_source(run.chat_template, run.chat_template_jinja),
+          .bos_and_eos = run.bos_and_eos,
           .val_set_size = run.val_set_size,
           .seed = run.seed};
 }

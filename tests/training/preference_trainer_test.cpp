@@ -133,6 +133,51 @@ TEST_F(PreferenceTrainerTest, DegenerateDataHaveDocumentedValues) {
   expect_error(ErrorKind::usage, "no rows", [&] { first_step(cut, DpoOptions{}); });
 }
 
+// Prompts of one token, or none, have no token that is predicted: ORPO's NLL is that of the completions.
+TEST_F(PreferenceTrainerTest, OrpoTakesPromptsWithoutTargets) {
+  for (const char* prompt : {"", "a"}) {
+    SCOPED_TRACE(prompt);
+    const std::string row =
+        R"({"prompt": ")" + std::string(prompt) + R"(", "chosen": " b1", "rejected": " zz"})" + "\n";
+    const PreferenceDataset data = pairs(row + row);
+    const Metrics whole = first_step(data, OrpoOptions{}, {.micro_batch_size = 2});
+    const Metrics alone = first_step(data, OrpoOptions{.nll = OrpoNll::completion}, {.micro_batch_size = 2});
+    EXPECT_TRUE(std::isfinite(metric(whole, "loss")));
+    EXPECT_EQ(metric(whole, "loss"), metric(alone, "loss"));
+  }
+}
+
+// A file of the reference's log-probabilities: read again, made again where it is damaged or another model's.
+TEST_F(PreferenceTrainerTest, KeptLogProbabilitiesAreOfThisModelAndWhole) {
+  const PreferenceDataset data = pairs(pair_lines(6));
+  const std::string cache = folder_.file("cache");
+  const auto step = [&](CausalLM& reference) {
+    return first_step(data, DpoOptions{}, {},
+                      {.ref_model = &reference, .precompute_ref_log_probs = true, .ref_cache_dir = cache});
+  };
+  const auto files = [&] {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(cache)) names.push_back(entry.path().string());
+    return names;
+  };
+  CausalLM same = CausalLM::from_pretrained(path_, {.dtype = Dtype::f32}), other = same.clone();
+  EXPECT_NEAR(metric(step(same), "loss"), std::log(2.0), 1e-6);
+  ASSERT_EQ(files().size(), 1u);
+  const std::string file = files().front();
+  for (const auto size : {std::filesystem::file_size(file) - 4, std::uintmax_t{0}}) {
+    std::filesystem::resize_file(file, size);
+    warnings_.clear();
+    EXPECT_NEAR(metric(step(same), "loss"), std::log(2.0), 1e-6);
+    EXPECT_THAT(warnings_, ::testing::Contains(HasSubstr("computed again")));
+  }
+  warnings_.clear();
+  EXPECT_NEAR(metric(step(same), "loss"), std::log(2.0), 1e-6);
+  EXPECT_TRUE(warnings_.empty());
+  other.parameter("model.layers.0.mlp.down_proj.weight").detach().mul_(2);
+  EXPECT_GT(std::abs(metric(step(other), "rewards/margins")), 1e-4);
+  EXPECT_EQ(files().size(), 2u);
+}
+
 TEST_F(PreferenceTrainerTest, NumbersThatAreNotFiniteSkipTheStep) {
   const PreferenceDataset data = pairs(pair_lines(4));
   CausalLM model = lora();
@@ -221,6 +266,13 @@ TEST(PreferenceKeys, AreTrlsAndAxolotls) {
   EXPECT_EQ(simpo.loss_type, CpoLossType::simpo);
   EXPECT_EQ(simpo.cpo_alpha, 0);
   EXPECT_EQ(simpo.simpo_gamma, 1);
+  const auto alphapo =
+      std::get<CpoOptions>(preference_options(parse("rl: cpo\nloss_type: alphapo\nalpha: 0.25\nnll: sequence_sum\n")));
+  EXPECT_EQ(alphapo.loss_type, CpoLossType::simpo);
+  EXPECT_EQ(alphapo.alpha, 0.25);
+  EXPECT_EQ(alphapo.nll, CpoNll::sequence_sum);
+  EXPECT_EQ(std::get<OrpoOptions>(preference_options(parse("rl: orpo\nnll: completion\n"))).nll, OrpoNll::completion);
+  EXPECT_TRUE(preference_dataset_options(parse("rl: orpo\nbos_and_eos: true\n")).bos_and_eos);
   EXPECT_TRUE(preference_dataset_options(parse("rl: kto\n")).unpaired);
   EXPECT_EQ(preference_dataset_options(parse("rl: dpo\nmax_length: 77\ntruncation_mode: keep_end\n")).max_length, 77);
   EXPECT_THAT(training_run_defaults(), HasSubstr("rl_beta:"));
@@ -238,6 +290,14 @@ TEST(PreferenceKeys, WhatAMethodDoesNotHaveIsRefused) {
   refused("one loss", "rl: kto\nloss_type: [kto, apo_zero_unpaired]\n");
   refused("not packed", "rl: dpo\nsample_packing: true\n");
   refused("has no effect without sync_ref_model", "rl: dpo\nref_model_sync_steps: 4\n");
+  refused("has no effect: rl is dpo", "rl: dpo\nalpha: 1\n");
+  refused("has no effect: rl is dpo", "rl: dpo\nbos_and_eos: true\n");
+  refused("label_smoothing: has no effect", "rl: dpo\nlabel_smoothing: 0.1\n");
+  refused("label_smoothing: has no effect", "rl: cpo\nloss_type: hinge\nlabel_smoothing: 0.1\n");
+  refused("simpo_gamma: has no effect", "rl: cpo\nsimpo_gamma: 1\n");
+  refused("discopop_tau: has no effect", "rl: dpo\ndiscopop_tau: 0.1\n");
+  refused("f_alpha_divergence_coef: has no effect", "rl: dpo\nf_alpha_divergence_coef: 0.3\n");
+  refused("nll", "rl: orpo\nnll: token_mean\n");
   refused("label_smoothing", "rl: dpo\nlabel_smoothing: 0.7\nloss_type: robust\n");
   refused("not built", "rl: gdpo\n", ErrorKind::unsupported);
   refused("expected", "rl: dpoo\n");

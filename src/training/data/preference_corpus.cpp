@@ -56,7 +56,7 @@ void PreferenceCorpus::open(const Tokenizer& tokenizer, DatasetSource declared) 
   }
   source.halves = pairs && options_.unpaired;
   source.shape = make_preference_shape(declared);
-  source.tokens = std::make_unique<PreferenceTokenizer>(tokenizer, declared, options_.chat_template);
+  source.tokens = std::make_unique<PreferenceTokenizer>(tokenizer, declared, options_);
   source.first = rows_;
   rows_ += source.file->rows() * (source.halves ? 2 : 1);
   sources_.push_back(std::move(source));

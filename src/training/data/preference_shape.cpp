@@ -69,6 +69,7 @@ class TrlPreference final : public PreferenceShape {
     PreferenceRow row;
     row.margin = margin_column(columns);
     const bool pair = columns.get(rejected_) != nullptr;
+    if (!pair && columns.get("label") == nullptr && columns.get(chosen_) != nullptr) column(columns, rejected_);
     if (!pair) row.label = label_column(columns);
     const std::string first = pair ? chosen_ : "completion";
     if (column(columns, first).is_array()) {

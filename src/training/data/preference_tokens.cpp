@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "powerhouse/error.h"
+#include "training/data/chat_turns.h"
 
 namespace powerhouse::training {
 namespace {
@@ -23,8 +24,10 @@ std::size_t common_prefix(const Ids& a, const Ids& b) {
 }  // namespace
 
 PreferenceTokenizer::PreferenceTokenizer(const Tokenizer& tokenizer, const DatasetSource& source,
-                                         const std::string& chat_template)
-    : tokenizer_(tokenizer), template_(tokenizer, source, {.chat_template = chat_template}) {
+                                         const PreferenceDatasetOptions& options)
+    : tokenizer_(tokenizer),
+      template_(tokenizer, source, {.chat_template = options.chat_template}),
+      bos_and_eos_(options.bos_and_eos) {
   eos_ = Json::parse(tokenizer.special_tokens_json(), "special tokens").string_or("eos_token", "");
 }
 
@@ -51,7 +54,8 @@ std::vector<Ids> PreferenceTokenizer::encode_messages(const PreferenceMessages& 
   return out;
 }
 
-// As Axolotl renders: an answer behind a question of no meaning, of which all before its content is cut off.
+// As Axolotl renders: an answer behind a question of no meaning, of which all before its content is cut off. (Axolotl
+// cuts where the text first has such words: for an answer "user" in front of the question.)
 PreferenceTexts PreferenceTokenizer::rendered_alone(const PreferenceMessages& messages) const {
   RenderOptions options{.add_generation_prompt = true, .tools = messages.tools, .omit_null = true};
   PreferenceTexts texts{template_.get().render(Json(messages.prompt).dump(), options), {}};
@@ -60,16 +64,25 @@ PreferenceTexts PreferenceTokenizer::rendered_alone(const PreferenceMessages& me
   question["role"] = "user";
   question["content"] = "[[dummy_message]]";
   for (const Json::Array& completion : messages.completions) {
-    const Json& answer = completion.front();
-    const std::string& content = answer.at("content").as_string("content");
-    std::string text = template_.get().render(Json(Json::Array{Json(question), answer}).dump(), options);
-    const std::size_t at = text.find(content);
-    if (at == std::string::npos) {
-      throw Error(ErrorKind::format, "the chat template does not show the answer as it is", {.field = "content"});
+    const Json::Array both{Json(question), completion.front()};
+    const std::string text = template_.get().render(Json(both).dump(), options);
+    const auto answer = find_turn(template_.get(), both, 1, text, options);
+    if (!answer) {
+      throw Error(ErrorKind::format, "the chat template does not show the answer", {.field = "content"});
     }
-    texts.completions.push_back(without_blanks_behind(text.substr(at)));
+    texts.completions.push_back(without_blanks_behind(text.substr(answer->begin)));
   }
   return texts;
+}
+
+// Where they are not there already.
+void PreferenceTokenizer::put_bos_and_eos(PreferenceIds& ids) const {
+  const auto bos = tokenizer_.bos_token_id();
+  const auto eos = tokenizer_.eos_token_id();
+  if (bos && (ids.prompt.empty() || ids.prompt.front() != *bos)) ids.prompt.insert(ids.prompt.begin(), *bos);
+  for (Ids& completion : ids.completions) {
+    if (eos && (completion.empty() || completion.back() != *eos)) completion.push_back(*eos);
+  }
 }
 
 PreferenceIds PreferenceTokenizer::encode(const PreferenceRow& row) const {
@@ -89,6 +102,7 @@ PreferenceIds PreferenceTokenizer::encode(const PreferenceRow& row) const {
   for (std::size_t i = 1; i < ids.size(); ++i) {
     out.completions.emplace_back(ids[i].begin() + static_cast<std::ptrdiff_t>(begin), ids[i].end());
   }
+  if (bos_and_eos_) put_bos_and_eos(out);
   return out;
 }
 

@@ -18,7 +18,7 @@ struct PreferenceIds {
 
 class PreferenceTokenizer {
  public:
-  PreferenceTokenizer(const Tokenizer& tokenizer, const DatasetSource& source, const std::string& chat_template);
+  PreferenceTokenizer(const Tokenizer& tokenizer, const DatasetSource& source, const PreferenceDatasetOptions& options);
 
   /// Safe from several threads. Error{format} for what the template does not take.
   PreferenceIds encode(const PreferenceRow& row) const;
@@ -27,10 +27,12 @@ class PreferenceTokenizer {
   std::vector<std::vector<std::int64_t>> encode_texts(const PreferenceTexts& texts, bool special_tokens) const;
   std::vector<std::vector<std::int64_t>> encode_messages(const PreferenceMessages& messages) const;
   PreferenceTexts rendered_alone(const PreferenceMessages& messages) const;
+  void put_bos_and_eos(PreferenceIds& ids) const;
 
   Tokenizer tokenizer_;
   LazyChatTemplate template_;
   std::string eos_;
+  bool bos_and_eos_;
 };
 
 /// Prompt and completion together, cut to max_length as TRL's collators do.

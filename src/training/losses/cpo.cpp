@@ -89,6 +89,9 @@ LossResult cpo_loss(const PairLogProbs& policy, const CpoOptions& options) {
   const Tensor chosen = log_probs_of(policy.chosen, row.of_means, "policy.chosen");
   const Tensor rejected = log_probs_of(policy.rejected, row.of_means, "policy.rejected");
   const Tensor chosen_reward = reward_of(chosen, options.alpha), rejected_reward = reward_of(rejected, options.alpha);
+  // An infinite reward may leave the loss a number, but no gradient.
+  losses::check_finite(chosen_reward, "rewards.chosen");
+  losses::check_finite(rejected_reward, "rewards.rejected");
   const Tensor nll = nll_of(policy.chosen, options);
   Tensor loss = row.loss(chosen_reward.sub(rejected_reward), options).mean();
   if (options.cpo_alpha != 0) loss = loss.add(nll.mul(options.cpo_alpha));

@@ -50,6 +50,9 @@ DpoTerms terms_of(const PairLogProbs& policy, const PairSums& reference, const D
                   terms.log_probs.rejected.sub(terms.reference.rejected)};
   terms.scores = {losses::divergence_score(terms.ratios.chosen, options),
                   losses::divergence_score(terms.ratios.rejected, options)};
+  // An infinite score may leave the loss a number, but no gradient.
+  losses::check_finite(terms.scores.chosen, "scores.chosen");
+  losses::check_finite(terms.scores.rejected, "scores.rejected");
   terms.lengths = {lengths_of(policy.chosen, terms.scores.chosen), lengths_of(policy.rejected, terms.scores.rejected)};
   terms.delta = terms.scores.chosen.sub(terms.scores.rejected);
   return terms;

@@ -138,6 +138,24 @@ TEST_F(PreferenceDatasetTest, AxolotlsTypesInFrontOfTrl) {
   }
 }
 
+// Answers whose words the template writes itself in front of them, and an empty one.
+TEST_F(PreferenceDatasetTest, AnswersBeginWhereTheTemplateShowsThem) {
+  const PreferenceDatasetOptions options{.chat_template = preferences().at("templates").at("chatml").as_string()};
+  const auto ids = [&](const std::string& row, const char* type) {
+    const PreferencePair pair = open(row + "\n", options, {.type = type}).pair(0);
+    return std::pair{pair.chosen.input_ids, pair.rejected.input_ids};
+  };
+  for (const auto& [chosen, rejected] :
+       {std::pair{"user", "im"}, std::pair{"e", ""}, std::pair{"dummy", "assistant"}}) {
+    const std::string alone = std::string(R"({"messages": [{"role": "user", "content": "Hi"}], "chosen": ")") + chosen +
+                              R"(", "rejected": ")" + rejected + "\"}";
+    const std::string whole =
+        std::string(R"({"prompt": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", "chosen": ")") + chosen +
+        R"(<|im_end|>", "rejected": ")" + rejected + "<|im_end|>\"}";
+    EXPECT_EQ(ids(alone, "chat_template.default"), ids(whole, "")) << chosen;
+  }
+}
+
 TEST_F(PreferenceDatasetTest, ReportsWhatIsWrongWithPairs) {
   std::string long_text;
   for (int i = 0; i < 60; ++i) long_text += " word";
@@ -205,7 +223,8 @@ TEST_F(PreferenceDatasetTest, BadRowsNameFileAndLine) {
   const auto bad = [&](const std::string& row, const char* what, bool unpaired = false) {
     expect_error(ErrorKind::format, what, [&] { open(good + row + "\n", {.unpaired = unpaired}); });
   };
-  bad(R"({"prompt": "a", "chosen": " b"})", "line 2");
+  bad(R"({"prompt": "a", "chosen": " b"})", "line 2: rejected: missing column");
+  bad(R"({"prompt": "a", "chosen": " b", "rejected": null})", "line 2: rejected: missing column");
   bad(R"({"prompt": 3, "chosen": " b", "rejected": "c"})", "prompt");
   bad(R"({"prompt": "a", "chosen": [], "rejected": []})", "without messages");
   bad(R"({"prompt": [{"role": "user", "content": "a"}], "chosen": "x", "rejected": "y"})", "prompt");

@@ -90,14 +90,22 @@ TEST(DpoDegenerate, LogProbabilitiesThatAreNoNumbersAreNamed) {
   });
 }
 
-// e^-Δ alone is infinite here, and so is the forward divergence's score.
+// e^-Δ alone is infinite here.
 TEST(DpoDegenerate, ImprobableChosenCompletionsHaveAFiniteDiscopop) {
   const PairLogProbs pairs{completions({{-2e4}}), completions({{-1}})};
   const LossResult result = dpo_loss(pairs, zeros(1), {.loss_type = {DpoLossType::discopop}});
   EXPECT_NEAR(result.loss.item<double>(), 1999.9, 1e-6);
   expect_finite(result, pairs, "discopop");
-  expect_error(ErrorKind::numeric, "dpo_loss",
-               [&] { dpo_loss(pairs, zeros(1), {.f_divergence_type = FDivergence::forward_kl}); });
+}
+
+// Where the rejected completion's score is infinite, the loss would be 0 and its gradient NaN.
+TEST(DpoDegenerate, InfiniteScoresAreNamed) {
+  const PairLogProbs chosen{completions({{-2e4}}), completions({{-1}})}, rejected{chosen.rejected, chosen.chosen};
+  for (const DpoLossType type : {DpoLossType::sigmoid, DpoLossType::hinge}) {
+    const DpoOptions options{.loss_type = {type}, .f_divergence_type = FDivergence::forward_kl};
+    expect_error(ErrorKind::numeric, "scores.chosen[0]", [&] { dpo_loss(chosen, zeros(1), options); });
+    expect_error(ErrorKind::numeric, "scores.rejected[0]", [&] { dpo_loss(rejected, zeros(1), options); });
+  }
 }
 
 TEST(DpoOptionsChecked, SayWhatIsWrong) {
@@ -193,9 +201,11 @@ TEST(CpoDegenerate, MeansNeedTokens) {
   const PairLogProbs nothing{completions({{}}), completions({{-1}})};
   expect_error(ErrorKind::numeric, "chosen", [&] { cpo_loss(nothing); });
   expect_finite(cpo_loss(nothing, {.cpo_alpha = 0}), nothing, "without NLL");
-  expect_error(ErrorKind::numeric, "cpo_loss", [&] {
-    cpo_loss({completions({{-1}}), completions({{-1e4}})}, {.alpha = 1});
-  });
+  for (const CpoLossType type : {CpoLossType::sigmoid, CpoLossType::hinge}) {
+    expect_error(ErrorKind::numeric, "rewards.rejected[0]", [&] {
+      cpo_loss({completions({{-1}}), completions({{-1e4}})}, {.loss_type = type, .alpha = 1});
+    });
+  }
   CpoOptions options;
   expect_error(ErrorKind::usage, "simpo", [&] { set_cpo_loss_type(options, "orpo"); });
   set_cpo_loss_type(options, "alphapo");
