@@ -268,7 +268,7 @@ std::optional<SequenceClassifier> run_value_model(const TrainingRun& run, const 
   TrainingRun own = run;
   own.base_model = run.online.value_model.empty() ? reward_models(run).front() : run.online.value_model;
   own.lora_model_dir.clear();
-  SequenceClassifier model = run_reward_model(own, tokenizer);
+  SequenceClassifier model = run_classifier(own, tokenizer, {});
   if (model.model().config().vocab_size != policy.config().vocab_size) {
     throw Error(ErrorKind::usage, "another vocabulary than the policy's: the value model reads the policy's tokens",
                 {.field = "value_model",

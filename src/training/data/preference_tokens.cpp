@@ -88,7 +88,7 @@ void PreferenceTokenizer::put_bos_and_eos(PreferenceIds& ids) const {
 PreferenceIds PreferenceTokenizer::encode(const PreferenceRow& row) const {
   std::vector<Ids> ids;
   if (row.texts) {
-    ids = encode_texts(*row.texts, true);
+    ids = encode_texts(*row.texts, !bos_and_eos_);
   } else if (row.completions_alone) {
     ids = encode_texts(rendered_alone(*row.messages), false);
   } else {

@@ -87,6 +87,21 @@ void expect_pairs(const PreferenceDataset& data, const Json& rows) {
   }
 }
 
+// tests/oracles/preference_bos_eos.py: plain texts get BOS, templated ones a second end.
+TEST_F(PreferenceDatasetTest, TheSequencesOfTrlsOrpo) {
+  const Json cases = Json::parse_file(POWERHOUSE_FIXTURES "/training/preferences_bos_eos.json");
+  for (const Json& test : cases.at("cases").as_array()) {
+    SCOPED_TRACE(test.at("tokenizer").as_string() + " " + test.at("template").as_string());
+    tokenizer_ = testing::tokenizer(test.at("tokenizer").as_string());
+    PreferenceDatasetOptions options = options_of(test);
+    const std::string plain = open(lines_of(test.at("data")), options).fingerprint();
+    options.bos_and_eos = true;
+    const PreferenceDataset data = open(lines_of(test.at("data")), options);
+    expect_pairs(data, test.at("pairs"));
+    EXPECT_NE(data.fingerprint(), plain);
+  }
+}
+
 TEST_F(PreferenceDatasetTest, TheSequencesOfTrl) {
   std::map<std::string, Tokenizer> tokenizers;
   for (const char* name : {"smollm", "llama3"}) tokenizers.emplace(name, testing::tokenizer(name));
