@@ -10,7 +10,7 @@ fi
 for tool in clang-format-14 clang-tidy-14; do
   command -v $tool >/dev/null || die "please install: apt-get install clang-format-14 clang-tidy-14"
 done
-mapfile -t files < <(git ls-files -- "${@:-.}" | grep -E '\.(h|cpp)$' | grep -v '_tables\.cpp$')
+mapfile -t files < <(git ls-files -- "${@:-.}" | grep -E '\.(h|cpp|cuh|cu)$' | grep -v '_tables\.cpp$')
 say "clang-format: ${#files[@]} files"
 clang-format-14 --dry-run -Werror "${files[@]}"
 $format_only && exit 0

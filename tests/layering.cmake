@@ -8,6 +8,7 @@ cmake_minimum_required(VERSION 3.25)
 set(kernels_common "")
 set(kernels_reference kernels_common kernels_cpu)  # the arguments' structs stand in cpu/kernels.h
 set(kernels_cpu kernels_common kernels_reference)
+set(kernels_cuda kernels_common)
 set(support "")
 set(formats support kernels_common kernels_reference)
 set(text formats support)
@@ -17,7 +18,7 @@ set(adapters model ops text formats support kernels_common kernels_reference ker
 set(generation model text ops support)
 set(training generation adapters model text ops formats support kernels_cpu kernels_common kernels_reference)
 set(evaluation generation model text support)
-set(torch_free kernels_common kernels_reference kernels_cpu support formats text)
+set(torch_free kernels_common kernels_reference kernels_cpu kernels_cuda support formats text)
 # Public headers that do not even name at::Tensor, for the torch-free rooms to implement.
 set(light_headers error export version log model_config sequence_head tokenizer encoding tokenizer_training chat)
 
@@ -39,8 +40,15 @@ function(room_of path out)
 endfunction()
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/src/*.h ${ROOT}/src/*.cpp ${ROOT}/kernels/*.h ${ROOT}/kernels/*.cpp
+  ${ROOT}/kernels/*.cuh ${ROOT}/kernels/*.cu
   ${ROOT}/include/*.h ${ROOT}/examples/*.h ${ROOT}/examples/*.cpp)
 foreach(file IN LISTS files)
+  if(file MATCHES "^kernels/cuda/" AND NOT file STREQUAL "kernels/cuda/primitives.cuh")
+    file(STRINGS ${ROOT}/${file} assembly REGEX "(^|[^a-z_])asm[ (]")
+    if(assembly)
+      violation(${file} "${assembly}" "PTX stands in kernels/cuda/primitives.cuh, which tests swap for a checking one")
+    endif()
+  endif()
   file(STRINGS ${ROOT}/${file} lines REGEX "^[ \t]*#[ \t]*include")
   room_of(${file} room)
   foreach(line IN LISTS lines)

@@ -1,0 +1,208 @@
+// The only file that knows PTX: what kernels ask of the hardware, sm_80 and newer.
+//
+// Tests compile kernels with g++ and another file of this name in front of it, which checks what they do
+// (tests/cuda_on_host). Every wrapper that orders memory, or reads what plain stores wrote, clobbers "memory": that the
+// compiler moves an access across it is what no test without a GPU can see.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/float16.h"
+
+namespace powerhouse::cuda {
+
+static constexpr unsigned kAllLanes = 0xFFFFFFFFu;
+
+/// The block's dynamic shared memory.
+static __device__ __forceinline__ unsigned char* shared_memory() {
+  extern __shared__ __align__(1024) unsigned char powerhouse_shared_memory[];
+  return powerhouse_shared_memory;
+}
+
+static __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// Barriers.
+
+static __device__ __forceinline__ void sync_block() { __syncthreads(); }
+static __device__ __forceinline__ void sync_warp(unsigned mask = kAllLanes) { __syncwarp(mask); }
+/// Barriers 1 to 15 for `threads`, a multiple of 32, of the block; number 0 is sync_block's.
+static __device__ __forceinline__ void sync_named(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+static __device__ __forceinline__ void arrive_named(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// Asynchronous copies from global to shared memory.
+
+/// kBytes, 4, 8 or 16, aligned alike; zeros and no access to global memory where it is not valid.
+template <int kBytes>
+static __device__ __forceinline__ void copy_async(void* to, const void* from, bool valid) {
+  const int source = valid ? kBytes : 0;
+  if constexpr (kBytes == 16) {
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(source)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(to)), "l"(from), "n"(kBytes),
+                 "r"(source)
+                 : "memory");
+  }
+}
+static __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Waits until at most kPending of the groups committed last are unfinished.
+template <int kPending>
+static __device__ __forceinline__ void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// Fragments of matrices. Four 8 x 8 matrices of 16-bit elements; lanes 8 m to 8 m + 7 give the rows of matrix m.
+
+static __device__ __forceinline__ void load_matrix_x4(std::uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+static __device__ __forceinline__ void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+/// Needs sm_90.
+static __device__ __forceinline__ void store_matrix_x4(const std::uint32_t (&r)[4], void* row) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(shared_address(row)), "r"(r[0]),
+               "r"(r[1]), "r"(r[2]), "r"(r[3])
+               : "memory");
+}
+
+// Products: d += a b of [16, k] by [k, 8], by all lanes of a warp.
+
+static __device__ __forceinline__ void multiply_16816(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                                      std::uint32_t b1, bfloat16) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+static __device__ __forceinline__ void multiply_16816(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                                      std::uint32_t b1, float16) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+static __device__ __forceinline__ void multiply_16832_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4],
+                                                           std::uint32_t b0, std::uint32_t b1) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+static __device__ __forceinline__ void multiply_1688_tf32(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                                          std::uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Between the lanes of a warp.
+
+template <typename T>
+static __device__ __forceinline__ T shuffle(T value, int lane, unsigned mask = kAllLanes) {
+  return __shfl_sync(mask, value, lane);
+}
+template <typename T>
+static __device__ __forceinline__ T shuffle_xor(T value, int lanes, unsigned mask = kAllLanes) {
+  return __shfl_xor_sync(mask, value, lanes);
+}
+template <typename T>
+static __device__ __forceinline__ T shuffle_up(T value, int lanes, unsigned mask = kAllLanes) {
+  return __shfl_up_sync(mask, value, static_cast<unsigned>(lanes));
+}
+template <typename T>
+static __device__ __forceinline__ T shuffle_down(T value, int lanes, unsigned mask = kAllLanes) {
+  return __shfl_down_sync(mask, value, static_cast<unsigned>(lanes));
+}
+static __device__ __forceinline__ unsigned ballot(bool predicate, unsigned mask = kAllLanes) {
+  return __ballot_sync(mask, predicate);
+}
+static __device__ __forceinline__ bool any_lane(bool predicate, unsigned mask = kAllLanes) {
+  return __any_sync(mask, predicate) != 0;
+}
+static __device__ __forceinline__ bool all_lanes(bool predicate, unsigned mask = kAllLanes) {
+  return __all_sync(mask, predicate) != 0;
+}
+
+// Atomic operations; all return what was there before.
+
+static __device__ __forceinline__ float add_atomic(float* at, float value) { return atomicAdd(at, value); }
+static __device__ __forceinline__ std::int32_t add_atomic(std::int32_t* at, std::int32_t value) {
+  return atomicAdd(at, value);
+}
+static __device__ __forceinline__ std::uint32_t add_atomic(std::uint32_t* at, std::uint32_t value) {
+  return atomicAdd(at, value);
+}
+static __device__ __forceinline__ std::int32_t max_atomic(std::int32_t* at, std::int32_t value) {
+  return atomicMax(at, value);
+}
+static __device__ __forceinline__ std::uint32_t exchange_atomic(std::uint32_t* at, std::uint32_t value) {
+  return atomicExch(at, value);
+}
+static __device__ __forceinline__ std::uint32_t compare_exchange_atomic(std::uint32_t* at, std::uint32_t expected,
+                                                                        std::uint32_t value) {
+  return atomicCAS(at, expected, value);
+}
+/// Two elements side by side, aligned to 4 bytes, each atomic by itself. bf16 needs sm_90.
+static __device__ __forceinline__ std::uint32_t add_pair_atomic(bfloat16* at, std::uint32_t value) {
+  std::uint32_t before;
+  asm volatile("atom.global.add.noftz.bf16x2 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(__cvta_generic_to_global(at)), "r"(value)
+               : "memory");
+  return before;
+}
+static __device__ __forceinline__ std::uint32_t add_pair_atomic(float16* at, std::uint32_t value) {
+  std::uint32_t before;
+  asm volatile("atom.global.add.noftz.f16x2 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(__cvta_generic_to_global(at)), "r"(value)
+               : "memory");
+  return before;
+}
+
+// Numbers. Approximate where the name says so: an error of about 2^-22 of the result.
+
+static __device__ __forceinline__ float exp2_approximate(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+static __device__ __forceinline__ float log2_approximate(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+static __device__ __forceinline__ float reciprocal_approximate(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+/// The other one where one is NaN.
+static __device__ __forceinline__ float maximum(float a, float b) { return fmaxf(a, b); }
+
+/// Two elements in a register, the first in its low half, rounded to nearest even.
+static __device__ __forceinline__ std::uint32_t pack(float first, float second, bfloat16) {
+  std::uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+}
+static __device__ __forceinline__ std::uint32_t pack(float first, float second, float16) {
+  std::uint32_t pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+}
+
+}  // namespace powerhouse::cuda

@@ -1,0 +1,21 @@
+// Atomic operations on global and shared memory. They race with plain accesses, not with each other.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/float16.h"
+
+namespace powerhouse::cuda_on_host {
+
+/// All return what was there before.
+float atomic_add(float* at, float value);
+std::int32_t atomic_add(std::int32_t* at, std::int32_t value);
+std::uint32_t atomic_add(std::uint32_t* at, std::uint32_t value);
+std::int32_t atomic_max(std::int32_t* at, std::int32_t value);
+std::uint32_t atomic_exchange(std::uint32_t* at, std::uint32_t value);
+std::uint32_t atomic_compare_exchange(std::uint32_t* at, std::uint32_t expected, std::uint32_t value);
+/// Two elements side by side, each atomic by itself.
+std::uint32_t atomic_add_pair(bfloat16* at, std::uint32_t value);
+std::uint32_t atomic_add_pair(float16* at, std::uint32_t value);
+
+}  // namespace powerhouse::cuda_on_host

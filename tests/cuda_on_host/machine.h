@@ -1,0 +1,39 @@
+// Everything that belongs to the launch that runs; one at a time.
+#pragma once
+
+#include "cuda_on_host/barriers.h"
+#include "cuda_on_host/clocks.h"
+#include "cuda_on_host/copies.h"
+#include "cuda_on_host/scheduler.h"
+#include "cuda_on_host/warp.h"
+
+namespace powerhouse::cuda_on_host {
+
+struct Machine {
+  Scheduler threads;
+  Clocks clocks;
+  Barriers barriers;
+  Warps warps;
+  Copies copies;
+  SharedMemory shared;
+  Traffic traffic;
+  GlobalMemory* global = nullptr;
+  LaunchReport* report = nullptr;
+  std::uint32_t block = 0;  // counted x first
+  bool running = false;     // a kernel's thread runs, not the launch around it
+
+  Toucher toucher() const { return {clocks, block, position.index}; }
+};
+
+Machine& machine();
+
+/// Reports what the running thread did, and ends the launch.
+[[noreturn]] void fail(FaultKind kind, std::string detail = "");
+[[noreturn]] void fail_at(FaultKind kind, std::uintptr_t address, std::string detail = "");
+
+/// Checks an access of the running thread to shared or global memory, and counts it. The kinds name it where
+/// traffic is counted; null: it is not. Addresses elsewhere are faults.
+void check_access(std::uintptr_t address, std::size_t bytes, Use use, const char* shared_kind, const char* global_kind,
+                  const void* site);
+
+}  // namespace powerhouse::cuda_on_host

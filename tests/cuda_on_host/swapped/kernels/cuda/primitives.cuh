@@ -1,0 +1,141 @@
+// kernels/cuda/primitives.cuh as kernels see it when g++ compiles them for the CPU: the same names, kept by the shim.
+//
+// The folder `swapped` stands before the repository among the include paths, so that this file is found first.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "cuda_on_host/atomics.h"
+#include "cuda_on_host/copies.h"
+#include "cuda_on_host/device.h"
+#include "cuda_on_host/matrix.h"
+#include "cuda_on_host/warp.h"
+#include "kernels/common/float16.h"
+
+#define __global__
+#define __device__
+#define __launch_bounds__(...)
+#define __forceinline__ inline __attribute__((always_inline))
+#define threadIdx (::powerhouse::cuda_on_host::position.thread)
+#define blockIdx (::powerhouse::cuda_on_host::position.block)
+#define blockDim (::powerhouse::cuda_on_host::position.block_size)
+#define gridDim (::powerhouse::cuda_on_host::position.grid)
+
+namespace powerhouse::cuda {
+
+namespace host = cuda_on_host;
+
+static constexpr unsigned kAllLanes = 0xFFFFFFFFu;
+
+static __forceinline__ unsigned char* shared_memory() { return host::shared_memory(); }
+
+static __forceinline__ void sync_block() { host::come_to_barrier(0, 0, true); }
+static __forceinline__ void sync_warp(unsigned mask = kAllLanes) { host::sync_warp(mask); }
+static __forceinline__ void sync_named(int id, int threads) { host::come_to_barrier(id, threads, true); }
+static __forceinline__ void arrive_named(int id, int threads) { host::come_to_barrier(id, threads, false); }
+
+template <int kBytes>
+static __forceinline__ void copy_async(void* to, const void* from, bool valid) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+  host::copy_async(to, from, kBytes, valid ? kBytes : 0);
+}
+static __forceinline__ void copy_async_commit() { host::copy_async_commit(); }
+template <int kPending>
+static __forceinline__ void copy_async_wait() {
+  host::copy_async_wait(kPending);
+}
+
+static __forceinline__ void load_matrix_x4(std::uint32_t (&r)[4], const void* row) {
+  host::load_matrix(r, row, 4, false);
+}
+static __forceinline__ void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row) {
+  host::load_matrix(r, row, 4, true);
+}
+static __forceinline__ void store_matrix_x4(const std::uint32_t (&r)[4], void* row) {
+  host::store_matrix(r, row, 4, false);
+}
+
+template <typename Element>
+static __forceinline__ void multiply_16816(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                           std::uint32_t b1, Element type) {
+  const std::uint32_t b[2] = {b0, b1};
+  host::multiply_16816(d, a, b, type);
+}
+static __forceinline__ void multiply_16832_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                                std::uint32_t b1) {
+  const std::uint32_t b[2] = {b0, b1};
+  host::multiply_16832(d, a, b);
+}
+static __forceinline__ void multiply_1688_tf32(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                               std::uint32_t b1) {
+  const std::uint32_t b[2] = {b0, b1};
+  host::multiply_1688(d, a, b);
+}
+
+template <typename T>
+static __forceinline__ T shuffle_by(host::Shuffle kind, T value, int operand, unsigned mask) {
+  static_assert(sizeof(T) == 4);
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  bits = host::shuffle(kind, bits, static_cast<unsigned>(operand), mask);
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+template <typename T>
+static __forceinline__ T shuffle(T value, int lane, unsigned mask = kAllLanes) {
+  return shuffle_by(host::Shuffle::index, value, lane, mask);
+}
+template <typename T>
+static __forceinline__ T shuffle_xor(T value, int lanes, unsigned mask = kAllLanes) {
+  return shuffle_by(host::Shuffle::exclusive_or, value, lanes, mask);
+}
+template <typename T>
+static __forceinline__ T shuffle_up(T value, int lanes, unsigned mask = kAllLanes) {
+  return shuffle_by(host::Shuffle::up, value, lanes, mask);
+}
+template <typename T>
+static __forceinline__ T shuffle_down(T value, int lanes, unsigned mask = kAllLanes) {
+  return shuffle_by(host::Shuffle::down, value, lanes, mask);
+}
+static __forceinline__ unsigned ballot(bool predicate, unsigned mask = kAllLanes) {
+  return host::vote(host::Vote::ballot, predicate, mask);
+}
+static __forceinline__ bool any_lane(bool predicate, unsigned mask = kAllLanes) {
+  return host::vote(host::Vote::any, predicate, mask) != 0;
+}
+static __forceinline__ bool all_lanes(bool predicate, unsigned mask = kAllLanes) {
+  return host::vote(host::Vote::all, predicate, mask) != 0;
+}
+
+template <typename T>
+static __forceinline__ T add_atomic(T* at, T value) {
+  return host::atomic_add(at, value);
+}
+static __forceinline__ std::int32_t max_atomic(std::int32_t* at, std::int32_t value) {
+  return host::atomic_max(at, value);
+}
+static __forceinline__ std::uint32_t exchange_atomic(std::uint32_t* at, std::uint32_t value) {
+  return host::atomic_exchange(at, value);
+}
+static __forceinline__ std::uint32_t compare_exchange_atomic(std::uint32_t* at, std::uint32_t expected,
+                                                             std::uint32_t value) {
+  return host::atomic_compare_exchange(at, expected, value);
+}
+template <typename Element>
+static __forceinline__ std::uint32_t add_pair_atomic(Element* at, std::uint32_t value) {
+  return host::atomic_add_pair(at, value);
+}
+
+static __forceinline__ float exp2_approximate(float x) { return std::exp2(x); }
+static __forceinline__ float log2_approximate(float x) { return std::log2(x); }
+static __forceinline__ float reciprocal_approximate(float x) { return 1.0f / x; }
+static __forceinline__ float maximum(float a, float b) { return a < b || a != a ? b : a; }
+
+template <typename Element>
+static __forceinline__ std::uint32_t pack(float first, float second, Element) {
+  return rounded<Element>(first).bits | static_cast<std::uint32_t>(rounded<Element>(second).bits) << 16;
+}
+
+}  // namespace powerhouse::cuda
