@@ -1,0 +1,246 @@
+// Flash attention, forward (Dao 2023): a block holds a tile of query rows and walks over the tiles of keys they see.
+//
+// Tiles run from the right, so that those a mask cuts at the end or the diagonal come first, then those seen whole,
+// then those that a window cuts. While scores of a tile are made its values are on their way, and while they are used
+// the keys of the next. Memory: shared holds queries, keys and values of one tile each; scores and output stay in
+// registers.
+#pragma once
+
+#include "kernels/cuda/flash_attention/copy.cuh"
+#include "kernels/cuda/flash_attention/mask.cuh"
+#include "kernels/cuda/flash_attention/params.h"
+#include "kernels/cuda/flash_attention/scores.cuh"
+#include "kernels/cuda/flash_attention/softmax.cuh"
+#include "kernels/cuda/flash_attention/swizzle.cuh"
+#include "kernels/cuda/flash_attention/tile.h"
+
+namespace powerhouse::cuda {
+
+/// A warp's products over tiles in shared memory. Rows that a lane addresses are its own number plus multiples of 8, so
+/// its swizzle is one value, known before the loop.
+template <int kHeadDim, typename Element>
+struct WarpProducts {
+  using Tile = FlashForwardTile<kHeadDim>;
+  using Lay = Swizzle<kHeadDim>;
+  static constexpr int kRowBlocks = Tile::kRowBlocks;
+  using Queries = std::uint32_t[kRowBlocks][4];
+
+  const unsigned char *queries, *keys, *values;  // this lane's rows
+  int query_bits, key_bits, value_bits;          // swizzle, with the half of a step that the lane loads
+
+  __device__ __forceinline__ WarpProducts(const unsigned char* shared, int warp, int lane) {
+    const int row = Lay::of_row(lane % 8);
+    const unsigned char* key_tile = shared + Tile::kBlockM * Tile::kBytesOfRow;
+    queries = shared + (warp * Tile::kWarpRows + lane % 16) * Tile::kBytesOfRow;
+    query_bits = lane / 16 ^ row;
+    keys = key_tile + (lane % 8 + lane / 16 * 8) * Tile::kBytesOfRow;
+    key_bits = lane / 8 % 2 ^ row;
+    values = key_tile + (Tile::kBlockN + lane % 16) * Tile::kBytesOfRow;
+    value_bits = query_bits;
+  }
+
+  __device__ __forceinline__ void load_queries(int step, Queries& fragments) const {
+#pragma unroll
+    for (int block = 0; block < kRowBlocks; ++block) {
+      load_matrix_x4(fragments[block], queries + block * 16 * Tile::kBytesOfRow + Lay::chunk(step * 2, query_bits));
+    }
+  }
+
+  /// scores += q k^T of one step of 16 along head_dim.
+  __device__ __forceinline__ void score_step(int step, const Queries& q,
+                                             float (&scores)[kRowBlocks][Tile::kScoreColumns][4]) const {
+#pragma unroll
+    for (int n = 0; n < Tile::kScoreColumns / 2; ++n) {
+      std::uint32_t k[4];
+      load_matrix_x4(k, keys + n * 16 * Tile::kBytesOfRow + Lay::chunk(step * 2, key_bits));
+#pragma unroll
+      for (int block = 0; block < kRowBlocks; ++block) {
+        multiply_16816(scores[block][2 * n], q[block], k[0], k[1], Element{});
+        multiply_16816(scores[block][2 * n + 1], q[block], k[2], k[3], Element{});
+      }
+    }
+  }
+
+  /// out += weights v. The fragments of scores are those of the left operand, once rounded.
+  __device__ __forceinline__ void weigh_values(const float (&weights)[kRowBlocks][Tile::kScoreColumns][4],
+                                               float (&out)[kRowBlocks][Tile::kOutColumns][4]) const {
+#pragma unroll
+    for (int step = 0; step < Tile::kBlockN / 16; ++step) {
+      std::uint32_t w[kRowBlocks][4];
+#pragma unroll
+      for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+        for (int part = 0; part < 4; ++part) {
+          const float(&pair)[4] = weights[block][step * 2 + part / 2];
+          w[block][part] = pack(pair[part % 2 * 2], pair[part % 2 * 2 + 1], Element{});
+        }
+      }
+#pragma unroll
+      for (int n = 0; n < Tile::kOutColumns / 2; ++n) {
+        std::uint32_t v[4];
+        load_matrix_x4_transposed(v, values + step * 16 * Tile::kBytesOfRow + Lay::chunk(n * 2, value_bits));
+#pragma unroll
+        for (int block = 0; block < kRowBlocks; ++block) {
+          multiply_16816(out[block][2 * n], w[block], v[0], v[1], Element{});
+          multiply_16816(out[block][2 * n + 1], w[block], v[2], v[3], Element{});
+        }
+      }
+    }
+  }
+};
+
+/// One document and head, as the block that works on them sees it: where its rows begin, and how many there are.
+struct FlashDocument {
+  std::int64_t q, k, v, out, lse;  // elements from the tensors' beginnings
+  int queries, keys;
+
+  __device__ __forceinline__ FlashDocument(const FlashForwardParams& p, int batch, int head) {
+    const int kv_head = head / (p.heads / p.kv_heads);
+    queries = p.queries;
+    keys = p.keys;
+    std::int64_t q_row = 0, k_row = 0, q_batch = batch, k_batch = batch;
+    if (p.cu_seqlens_q != nullptr) {
+      q_row = p.cu_seqlens_q[batch];
+      queries = p.cu_seqlens_q[batch + 1] - static_cast<int>(q_row);
+      q_batch = 0;
+    }
+    if (p.cu_seqlens_k != nullptr) {
+      k_row = p.cu_seqlens_k[batch];
+      keys = p.cu_seqlens_k[batch + 1] - static_cast<int>(k_row);
+      k_batch = 0;
+    }
+    q = q_batch * p.q_strides.batch + q_row * p.q_strides.row + head * p.q_strides.head;
+    k = k_batch * p.k_strides.batch + k_row * p.k_strides.row + kv_head * p.k_strides.head;
+    v = k_batch * p.v_strides.batch + k_row * p.v_strides.row + kv_head * p.v_strides.head;
+    out = q_batch * p.out_strides.batch + q_row * p.out_strides.row + head * p.out_strides.head;
+    lse = q_batch * p.lse_batch_stride + q_row + head * p.lse_head_stride;
+  }
+};
+
+/// Divides by the sums, stores lse, and stores the warp's rows in pieces of 16 bytes by way of shared memory: straight
+/// from fragments a request would touch twice the sectors. `staging` is the warp's own.
+template <int kHeadDim, typename Element>
+static __device__ __forceinline__ void store_rows(
+    const FlashForwardParams& p, const FlashDocument& document, int head, int first, float unit,
+    RunningSoftmax<FlashForwardTile<kHeadDim>::kRowBlocks>& softmax,
+    float (&out)[FlashForwardTile<kHeadDim>::kRowBlocks][FlashForwardTile<kHeadDim>::kOutColumns][4],
+    unsigned char* staging, int lane) {
+  using Tile = FlashForwardTile<kHeadDim>;
+  using Lay = Swizzle<kHeadDim>;
+  const bool has_sink = p.sinks != nullptr;
+  const float sink = has_sink ? p.sinks[head] : 0.0f;
+#pragma unroll
+  for (int part = 0; part < Tile::kRowBlocks * 2; ++part) {
+    const int row = part * 8 + lane / 4;
+    float lse;
+    const float factor = softmax.finish(part, unit, has_sink, sink, lse);
+    if (lane % 4 == 0 && first + row < document.queries) p.lse[document.lse + first + row] = lse;
+#pragma unroll
+    for (int n = 0; n < Tile::kOutColumns; ++n) {
+      const float(&pair)[4] = out[part / 2][n];
+      *reinterpret_cast<std::uint32_t*>(staging + row * Tile::kBytesOfRow + Lay::chunk(n, Lay::of_row(lane / 4)) +
+                                        lane % 4 * 4) =
+          pack(pair[part % 2 * 2] * factor, pair[part % 2 * 2 + 1] * factor, Element{});
+    }
+  }
+  sync_warp();
+  constexpr int kRows = 32 / Lay::kChunks;
+  const int chunk = lane % Lay::kChunks;
+  auto* to = static_cast<bfloat16*>(p.out) + document.out;
+#pragma unroll
+  for (int pass = 0; pass < Tile::kWarpRows / kRows; ++pass) {
+    const int row = pass * kRows + lane / Lay::kChunks;
+#pragma unroll
+    for (int segment = 0; segment < Lay::kSegments; ++segment) {
+      const int column = segment * Lay::kChunks + chunk;
+      if (first + row >= document.queries || column * 8 >= p.head_dim) continue;
+      *reinterpret_cast<Chunk*>(to + (first + row) * p.out_strides.row + column * 8) =
+          *reinterpret_cast<const Chunk*>(staging + row * Tile::kBytesOfRow + Lay::chunk(column, Lay::of_row(row)));
+    }
+  }
+}
+
+/// Whether a tile of scores is cut by the mask, as a type that the walk over tiles is compiled for.
+template <bool kYes>
+struct Masked {
+  static constexpr bool kValue = kYes;
+};
+
+/// Grid: tiles of query rows, heads, documents. kModified: the scores have a softcap or ALiBi.
+template <int kHeadDim, typename Element, bool kModified>
+__global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
+    flash_forward_kernel(const FlashForwardParams p) {
+  using Tile = FlashForwardTile<kHeadDim>;
+  constexpr int kBlockN = Tile::kBlockN;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const int head = static_cast<int>(blockIdx.y);
+  const FlashDocument document(p, static_cast<int>(blockIdx.z), head);
+  // The last rows of a causal document see most keys, so they begin first.
+  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * Tile::kBlockM;
+  if (first >= document.queries) return;
+  const SeenKeys seen{document.queries, document.keys, document.keys - document.queries, p.window_left, p.window_right};
+  const SeenTiles<kBlockN> tiles(seen, first, smaller(first + Tile::kBlockM, document.queries) - 1);
+
+  unsigned char* s_q = shared_memory();                          // [kBlockM, kHeadDim]
+  unsigned char* s_k = s_q + Tile::kBlockM * Tile::kBytesOfRow;  // [kBlockN, kHeadDim]
+  unsigned char* s_v = s_k + Tile::kBlockN * Tile::kBytesOfRow;  // [kBlockN, kHeadDim]
+  using Copy = TileCopy<kHeadDim, Tile::kThreads>;
+  const Copy copy_k(p.k, document.k, p.k_strides.row, p.head_dim, thread);
+  const Copy copy_v(p.v, document.v, p.v_strides.row, p.head_dim, thread);
+  const WarpProducts<kHeadDim, Element> products(s_q, warp, lane);
+  constexpr float kLog2E = 1.4426950408889634f;
+  const float unit = kModified ? kLog2E : p.scale * kLog2E;  // of scores, for exp2
+  const float slope = kModified && p.alibi_slopes != nullptr ? p.alibi_slopes[head] : 0.0f;
+  const int warp_first = first + warp * Tile::kWarpRows;
+
+  float out[Tile::kRowBlocks][Tile::kOutColumns][4] = {};
+  RunningSoftmax<Tile::kRowBlocks> softmax;
+  constexpr int kKept = Tile::kQueriesInRegisters ? Tile::kKeySteps : 1;
+  std::uint32_t q[kKept][Tile::kRowBlocks][4];
+
+  int tile = tiles.end - 1;
+  const auto arrived = [] {
+    copy_async_wait<0>();
+    sync_block();
+  };
+  if (tile >= tiles.begin) {
+    const Copy copy_q(p.q, document.q, p.q_strides.row, p.head_dim, thread);
+    copy_q.template load<Tile::kBlockM, true>(s_q, first, document.queries);
+    copy_k.template load<kBlockN, true>(s_k, tile * kBlockN, document.keys);
+    copy_async_commit();
+    arrived();
+    if (Tile::kQueriesInRegisters) {
+#pragma unroll
+      for (int step = 0; step < kKept; ++step) products.load_queries(step, q[step]);
+    }
+  }
+
+  const auto walk = [&](auto kind) {
+    constexpr bool kMasked = decltype(kind)::kValue;
+    copy_v.template load<kBlockN, kMasked>(s_v, tile * kBlockN, document.keys);
+    copy_async_commit();
+    float scores[Tile::kRowBlocks][Tile::kScoreColumns][4] = {};
+#pragma unroll
+    for (int step = 0; step < Tile::kKeySteps; ++step) {
+      if (!Tile::kQueriesInRegisters) products.load_queries(step, q[0]);
+      products.score_step(step, q[Tile::kQueriesInRegisters ? step : 0], scores);
+    }
+    arrived();  // the values; and no warp reads this tile's keys any more
+    if (tile > tiles.begin) copy_k.template load<kBlockN, false>(s_k, (tile - 1) * kBlockN, document.keys);
+    copy_async_commit();
+    const int row = warp_first + lane / 4, column = tile * kBlockN + lane % 4 * 2;
+    if (kModified) modify_scores(scores, p.scale, p.softcap, slope, row + seen.offset, column);
+    if (kMasked) mask_scores(scores, seen, row, column);
+    softmax.add(scores, out, unit);
+    products.weigh_values(scores, out);
+    arrived();  // the next keys; and no warp reads these values any more
+  };
+  for (; tile >= tiles.begin && tile >= tiles.full_end; --tile) walk(Masked<true>{});
+  for (; tile >= tiles.begin && tile >= tiles.full_begin; --tile) walk(Masked<false>{});
+  for (; tile >= tiles.begin; --tile) walk(Masked<true>{});
+
+  store_rows<kHeadDim, Element>(p, document, head, warp_first, unit, softmax, out,
+                                s_q + warp * Tile::kWarpRows * Tile::kBytesOfRow, lane);
+}
+
+}  // namespace powerhouse::cuda

@@ -1,0 +1,37 @@
+// Which keys a query row sees: one interval of keys a row, whatever made it (ragged end, causal, window).
+#pragma once
+
+#include "kernels/cuda/primitives.cuh"
+
+namespace powerhouse::cuda {
+
+static constexpr float kMinusInfinity = -__builtin_huge_valf();
+
+static __device__ __forceinline__ int larger(int a, int b) { return a > b ? a : b; }
+static __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
+
+struct SeenKeys {
+  int queries, keys, offset;  // offset: the key where query 0 stands
+  int left, right;            // as window_left and window_right
+
+  __device__ __forceinline__ int begin(int row) const { return left < 0 ? 0 : larger(0, row + offset - left); }
+  __device__ __forceinline__ int end(int row) const {
+    return right < 0 ? keys : smaller(keys, row + offset + 1 + right);
+  }
+};
+
+/// The tiles of keys that rows [first, last] see, counted from key 0: [begin, end), of which [full_begin, full_end) are
+/// seen whole by every row and need no mask.
+template <int kBlockN>
+struct SeenTiles {
+  int begin, end, full_begin, full_end;
+
+  __device__ __forceinline__ SeenTiles(const SeenKeys& seen, int first, int last) {
+    begin = seen.begin(first) / kBlockN;
+    end = (larger(0, seen.end(last)) + kBlockN - 1) / kBlockN;
+    full_begin = (seen.begin(last) + kBlockN - 1) / kBlockN;
+    full_end = larger(0, seen.end(first)) / kBlockN;
+  }
+};
+
+}  // namespace powerhouse::cuda

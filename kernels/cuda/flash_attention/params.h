@@ -1,0 +1,47 @@
+// What flash attention's forward kernel is told. Plain pointers and sizes; strides count elements.
+#pragma once
+
+#include <cstdint>
+
+namespace powerhouse::cuda {
+
+/// Where the vectors of a tensor [batch, rows, heads, head_dim] lie; head_dim is contiguous. Vectors begin at multiples
+/// of 8 elements. With cu_seqlens the batch's documents lie one after another in the rows, and `batch` is unused.
+struct VectorStrides {
+  std::int64_t batch = 0;
+  std::int64_t row = 0;
+  std::int64_t head = 0;
+};
+
+/// Softmax attention (Dao 2023): out = softmax(score) v with score(i, j) = scale q_i k_j, then softcap, then ALiBi.
+///
+/// Query i of a document of `queries` rows stands at key i + keys - queries (the last query at the last key), and sees
+/// the keys from window_left before to window_right after that place. Rows that see no key give zeros.
+struct FlashForwardParams {
+  const void* q = nullptr;  ///< [batch, queries, heads, head_dim], bf16 or f16
+  const void* k = nullptr;  ///< [batch, keys, kv_heads, head_dim]
+  const void* v = nullptr;  ///< the same
+  void* out = nullptr;      ///< as q
+  float* lse =
+      nullptr;  ///< [batch, heads, queries]: log(sum(exp(score))), sinks among them; -inf where nothing is seen
+  VectorStrides q_strides{}, k_strides{}, v_strides{}, out_strides{};
+  std::int64_t lse_batch_stride = 0;  ///< unused with cu_seqlens
+  std::int64_t lse_head_stride = 0;
+  int batch = 1;
+  int heads = 1;
+  int kv_heads = 1;  ///< divides heads; query head h reads key-value head h / (heads / kv_heads)
+  int head_dim = 0;  ///< a multiple of 8, at most 256
+  int queries = 0;   ///< rows of a document; the most that one has with cu_seqlens
+  int keys = 0;
+  /// [batch + 1] where each document begins among the packed rows, and the end; null: all are as long as said above.
+  const std::int32_t* cu_seqlens_q = nullptr;
+  const std::int32_t* cu_seqlens_k = nullptr;
+  float scale = 1.0f;                   ///< above 0
+  float softcap = 0.0f;                 ///< score becomes softcap * tanh(score / softcap); 0: it does not
+  int window_left = -1;                 ///< keys before the query's own that it sees; below 0: all
+  int window_right = -1;                ///< keys after it; 0: causal; below 0: all
+  const float* alibi_slopes = nullptr;  ///< [heads], adds slope * (j - place of i); null: none
+  const float* sinks = nullptr;         ///< [heads], a score that joins each row's sum and has no value; null: none
+};
+
+}  // namespace powerhouse::cuda

@@ -1,0 +1,26 @@
+// How to launch flash attention's forward kernel of a tile's head size: each is compiled in a file of its own.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/common/element.h"
+#include "kernels/cuda/flash_attention/params.h"
+
+namespace powerhouse::cuda {
+
+struct FlashForwardLaunch {
+  int rows = 0;  // of queries, a block
+  int threads = 0;
+  std::size_t shared_bytes = 0;
+  void (*kernel)(FlashForwardParams) = nullptr;
+};
+
+template <int kHeadDim>
+FlashForwardLaunch flash_forward_launch(Element type, bool modified);
+
+inline constexpr int kFlashHeadDims[] = {32, 64, 96, 128, 192, 256};
+
+/// Of the smallest tile that holds the head size.
+FlashForwardLaunch flash_forward_launch(int head_dim, Element type, bool modified);
+
+}  // namespace powerhouse::cuda

@@ -1,0 +1,131 @@
+// Flash attention's forward kernel against its definition, each case in three orders of threads; and what it costs.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "kernels/cuda/flash_forward_case.h"
+#include "kernels/cuda/flash_forward_launch.h"
+
+namespace powerhouse::testing {
+namespace {
+
+using cuda_on_host::InstructionTraffic;
+using cuda_on_host::LaunchReport;
+using cuda_on_host::Order;
+
+void check(const FlashCase& one, std::uint64_t seed) {
+  FlashProblem problem(one, seed);
+  for (const Order order : {Order::forward, Order::backward, Order::random}) {
+    const LaunchReport report = problem.run({.order = order, .seed = seed});
+    ASSERT_FALSE(report.fault) << one << "\norder " << static_cast<int>(order) << ": " << report.text();
+    ASSERT_EQ(problem.wrong(), "") << one << "\norder " << static_cast<int>(order);
+  }
+}
+
+/// A case that a seed makes, of head sizes that a tile holds.
+FlashCase random_case(std::uint64_t seed, int least, int most) {
+  std::mt19937_64 engine(seed);
+  const auto upto = [&](int limit) { return static_cast<int>(engine() % static_cast<std::uint64_t>(limit + 1)); };
+  FlashCase one;
+  one.type = upto(1) ? Element::bf16 : Element::f16;
+  one.head_dim = least + upto((most - least) / 8) * 8;
+  one.kv_heads = 1 + upto(1);
+  one.heads = one.kv_heads * (1 + upto(upto(3) ? 1 : 7));
+  one.packed = upto(1) == 0;
+  const int documents = one.heads > 4 ? 1 : 1 + upto(one.packed ? 2 : 1);
+  one.queries.clear(), one.keys.clear();
+  for (int i = 0; i < documents; ++i) {
+    one.queries.push_back(one.packed || i == 0 ? upto(upto(2) ? 140 : 20) + (one.packed ? 0 : 1) : one.queries[0]);
+    one.keys.push_back(one.packed || i == 0 ? (upto(2) ? one.queries[0] + upto(64) : upto(140)) + 1 : one.keys[0]);
+  }
+  if (upto(2) > 0) one.right = upto(3) ? 0 : upto(70);
+  if (upto(2) == 0) one.left = upto(90);
+  if (upto(2) == 0) one.softcap = 1.0f + static_cast<float>(upto(9));
+  one.alibi = upto(2) == 0;
+  one.sinks = upto(3) == 0;
+  return one;
+}
+
+class FlashForwardTest : public ::testing::TestWithParam<int> {
+ protected:
+  int most() const { return GetParam(); }
+  int least() const {
+    int below = 0;
+    for (const int tile : cuda::kFlashHeadDims) below = tile < most() ? tile : below;
+    return below + 8;
+  }
+};
+
+TEST_P(FlashForwardTest, Edges) {
+  std::uint64_t seed = 1;
+  for (FlashCase one : flash_edge_cases(most())) {
+    for (const Element type : {Element::bf16, Element::f16}) {
+      one.type = type;
+      check(one, ++seed);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(FlashForwardTest, HeadSizesBetween) {
+  for (int head_dim = least(); head_dim < most(); head_dim += 8) {
+    check({.heads = 2, .head_dim = head_dim, .queries = {20}, .keys = {70}, .right = 0}, 90);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(FlashForwardTest, RandomCases) {
+  for (std::uint64_t seed = 1; seed <= 24; ++seed) {
+    check(random_case(seed * 1000 + static_cast<std::uint64_t>(most()), least(), most()), seed);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(FlashForwardTest, ScoresThatOverflowAnExponential) {
+  check({.head_dim = most(), .queries = {70}, .keys = {140}, .right = 0, .scale = 4.0f}, 5);
+  check({.head_dim = most(), .queries = {70}, .keys = {140}, .alibi = true, .sinks = true, .scale = 4.0f}, 6);
+}
+
+/// Shared memory without a bank conflict, whole sectors, and no byte of keys and values read twice by a block.
+TEST_P(FlashForwardTest, TrafficIsIdeal) {
+  const int rows = cuda::flash_forward_launch(most(), Element::bf16, false).rows;
+  const int keys = 192, heads = 2;
+  FlashProblem problem({.heads = heads, .head_dim = most(), .queries = {2 * rows}, .keys = {keys}}, 3, false);
+  const LaunchReport report = problem.run({.traffic_block = 1});
+  ASSERT_FALSE(report.fault) << report.text();
+  EXPECT_FALSE(report.traffic.empty());
+  for (const InstructionTraffic& row : report.traffic) {
+    EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
+    if (std::string(row.kind) == "st.global" || std::string(row.kind) == "cp.async from global") {
+      EXPECT_EQ(row.size, row.lanes == row.requests * 8 ? 4u : 16u) << "only lse is stored in pieces of 4 bytes";
+    }
+  }
+  const auto bytes = static_cast<std::uint64_t>(most() * 2);
+  const auto blocks = static_cast<std::uint64_t>(2 * heads);
+  EXPECT_EQ(problem.memory().named("q").bytes_read, blocks * static_cast<std::uint64_t>(rows) * bytes);
+  for (const char* name : {"k", "v"}) {
+    EXPECT_EQ(problem.memory().named(name).bytes_read, blocks * keys * bytes) << name;
+  }
+  EXPECT_EQ(problem.memory().named("out").bytes_written, blocks * static_cast<std::uint64_t>(rows) * bytes);
+}
+
+/// Tiles that no row sees are not read: of a causal square half, of a window its width.
+TEST_P(FlashForwardTest, SkipsTilesThatNobodySees) {
+  const int rows = cuda::flash_forward_launch(most(), Element::bf16, false).rows;
+  const auto keys_read = [&](const FlashCase& one) {
+    FlashProblem problem(one, 4, false);
+    EXPECT_FALSE(problem.run({}).fault);
+    return static_cast<int>(problem.memory().named("k").bytes_read) / (most() * 2);
+  };
+  EXPECT_EQ(keys_read({.head_dim = most(), .queries = {2 * rows}, .keys = {2 * rows}, .right = 0}), 3 * rows);
+  // A block of rows [first, first + rows) sees from first - 64 on: one tile more.
+  EXPECT_EQ(keys_read({.head_dim = most(), .queries = {2 * rows}, .keys = {2 * rows}, .left = 64, .right = 0}),
+            rows + (rows + 64));
+}
+
+INSTANTIATE_TEST_SUITE_P(HeadDims, FlashForwardTest, ::testing::ValuesIn(cuda::kFlashHeadDims),
+                         [](const auto& info) { return "D" + std::to_string(info.param); });
+
+}  // namespace
+}  // namespace powerhouse::testing

@@ -1,0 +1,51 @@
+// A program whose forward kernel has one fault planted in it. It passes if the checks find the fault, each time in the
+// way that is expected of it: a report of the shim, a wrong result, or traffic that is not ideal.
+#include <iostream>
+#include <set>
+
+#include "kernels/cuda/flash_forward_case.h"
+#include "kernels/cuda/flash_forward_launch.h"
+
+namespace powerhouse::cuda {
+FlashForwardLaunch flash_forward_launch(int, Element type, bool modified) {
+  return flash_forward_launch<64>(type, modified);
+}
+}  // namespace powerhouse::cuda
+
+namespace powerhouse::testing {
+namespace {
+
+using cuda_on_host::LaunchReport;
+using cuda_on_host::Order;
+
+std::set<std::string> what_is_found() {
+  std::set<std::string> found;
+  std::vector<FlashCase> cases = flash_edge_cases(64);
+  cases.push_back({.head_dim = 40, .queries = {20}, .keys = {70}});
+  for (const FlashCase& one : cases) {
+    FlashProblem problem(one, 7);
+    for (const Order order : {Order::forward, Order::backward, Order::random}) {
+      const LaunchReport report = problem.run({.order = order});
+      const std::string what = report.fault ? report.text() : problem.wrong();
+      if (!what.empty()) found.insert(what);
+    }
+  }
+  FlashProblem aligned({.queries = {128}, .keys = {128}}, 7, false);
+  for (const auto& row : aligned.run({.traffic_block = 0}).traffic) {
+    if (row.cost.paid != row.cost.ideal) found.insert("traffic: " + cuda_on_host::traffic_table({row}));
+  }
+  return found;
+}
+
+}  // namespace
+}  // namespace powerhouse::testing
+
+int main(int, char** arguments) {
+  bool as_expected = false;
+  for (const std::string& what : powerhouse::testing::what_is_found()) {
+    std::cout << what << '\n';
+    as_expected = as_expected || what.find(arguments[1]) != std::string::npos;
+  }
+  if (!as_expected) std::cout << "not found: " << arguments[1] << '\n';
+  return as_expected ? 0 : 1;
+}
