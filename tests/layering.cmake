@@ -8,7 +8,7 @@ cmake_minimum_required(VERSION 3.25)
 set(kernels_common "")
 set(kernels_reference kernels_common kernels_cpu)  # the arguments' structs stand in cpu/kernels.h
 set(kernels_cpu kernels_common kernels_reference)
-set(kernels_cuda kernels_common)
+set(kernels_cuda kernels_common kernels_cpu)  # the arguments' structs are shared
 set(support "")
 set(formats support kernels_common kernels_reference)
 set(text formats support)

@@ -27,7 +27,7 @@ set(planted
   "include/powerhouse/a.h|#include \"support/json.h\""
   "include/powerhouse/tokenizer.h|#include \"powerhouse/tensor.h\""
   "kernels/cpu/a.cpp|#include \"powerhouse/error.h\""
-  "kernels/cuda/a.cuh|#include \"kernels/cpu/kernels.h\""
+  "kernels/cuda/a.cuh|#include \"kernels/reference/rope.h\""
   "kernels/cuda/a.cu|  asm volatile(\"bar.sync 0\")"
   "examples/a.cpp|#include \"model/decoder.h\"")
 foreach(plant IN LISTS planted)

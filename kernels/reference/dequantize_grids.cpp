@@ -2,8 +2,8 @@
 // Python code.
 #include "kernels/reference/dequantize_grids.h"
 
+#include "kernels/common/iq_grids.h"
 #include "kernels/reference/bytes.h"
-#include "kernels/reference/iq_grids.h"
 
 namespace powerhouse {
 namespace {

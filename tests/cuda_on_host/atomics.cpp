@@ -11,6 +11,7 @@ namespace {
 /// Threads switch only where they wait, so a plain change is whole.
 template <typename T, typename Change>
 T change(void* at, const void* site, Change op) {
+  const InShim in_shim;
   Machine& all = machine();
   ++all.report->atomics;
   check_access(reinterpret_cast<std::uintptr_t>(at), sizeof(T), Use::atomic, "atom.shared", "atom.global", site);

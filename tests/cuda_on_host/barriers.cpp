@@ -55,6 +55,7 @@ void Barriers::thread_ended() {
 }
 
 void come_to_barrier(int id, int threads, bool waits) {
+  const InShim in_shim;
   machine().barriers.come(static_cast<unsigned>(id), static_cast<unsigned>(threads), waits,
                           __builtin_return_address(0));
 }

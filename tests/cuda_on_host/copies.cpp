@@ -52,11 +52,18 @@ void Copies::check_finished() const {
 }
 
 void copy_async(void* to, const void* from, std::size_t size, std::size_t source_bytes) {
+  const InShim in_shim;
   machine().copies.issue(static_cast<unsigned char*>(to), from, size, source_bytes, __builtin_return_address(0));
 }
 
-void copy_async_commit() { machine().copies.commit(); }
+void copy_async_commit() {
+  const InShim in_shim;
+  machine().copies.commit();
+}
 
-void copy_async_wait(unsigned pending) { machine().copies.wait(pending); }
+void copy_async_wait(unsigned pending) {
+  const InShim in_shim;
+  machine().copies.wait(pending);
+}
 
 }  // namespace powerhouse::cuda_on_host

@@ -30,6 +30,7 @@ Range main_stack() {
 void plain_access(void* pointer, std::size_t bytes, Use use, const void* site) {
   Machine& all = machine();
   if (!all.running || bytes == 0 || all.threads.on_stack(pointer)) return;  // not a kernel, or a thread's own variables
+  const InShim in_shim;
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   if (use == Use::read && !all.shared.holds(address) && all.global->holding(address, bytes) == nullptr) {
     // Arguments lie on the stack of whoever launched; constants and threadIdx in the program.

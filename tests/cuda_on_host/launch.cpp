@@ -11,7 +11,9 @@ const Kernel* kernel_of_launch = nullptr;
 
 void thread_entry() {
   Machine& all = machine();
+  all.running = true;
   (*kernel_of_launch)();
+  all.running = false;
   all.copies.check_finished();
   all.threads.mark_ended();
   all.barriers.thread_ended();
@@ -30,7 +32,6 @@ bool run_block(const Position& at, std::size_t shared_bytes, const LaunchOptions
   all.shared.reset(shared_bytes);
   all.traffic.start(all.block == options.traffic_block);
   all.threads.start(at, options, (options.seed + all.block) * 0x9E3779B97F4A7C15u);
-  all.running = true;
   const bool ended = all.threads.run(thread_entry);
   all.running = false;
   if (!ended && !all.report->fault) {

@@ -20,12 +20,22 @@ struct Machine {
   GlobalMemory* global = nullptr;
   LaunchReport* report = nullptr;
   std::uint32_t block = 0;  // counted x first
-  bool running = false;     // a kernel's thread runs, not the launch around it
+  bool running = false;     // a kernel's own code runs, not the shim and not the launch around it
 
   Toucher toucher() const { return {clocks, block, position.index}; }
 };
 
 Machine& machine();
+
+/// While a kernel's thread is in the shim its accesses are not the kernel's: a standard template that the shim uses may
+/// be the copy that a kernel's file was compiled with, hooks and all. Stands first in all that kernels call.
+class InShim {
+ public:
+  InShim() { machine().running = false; }
+  ~InShim() { machine().running = true; }
+  InShim(const InShim&) = delete;
+  InShim& operator=(const InShim&) = delete;
+};
 
 /// Reports what the running thread did, and ends the launch.
 [[noreturn]] void fail(FaultKind kind, std::string detail = "");

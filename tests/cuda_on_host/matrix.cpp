@@ -113,6 +113,7 @@ void multiply(Sum* d, const std::uint32_t* a, const std::uint32_t* b, const void
 }  // namespace
 
 void load_matrix(std::uint32_t* registers, const void* row, unsigned count, bool transposed) {
+  const InShim in_shim;
   MatrixOperands own{registers, static_cast<unsigned char*>(const_cast<void*>(row))};
   check_row(row, count, Use::read);
   const void* site = __builtin_return_address(0);
@@ -134,6 +135,7 @@ void load_matrix(std::uint32_t* registers, const void* row, unsigned count, bool
 }
 
 void store_matrix(const std::uint32_t* registers, void* row, unsigned count, bool transposed) {
+  const InShim in_shim;
   MatrixOperands own{const_cast<std::uint32_t*>(registers), static_cast<unsigned char*>(row)};
   check_row(row, count, Use::write);
   const void* site = __builtin_return_address(0);
@@ -155,18 +157,21 @@ void store_matrix(const std::uint32_t* registers, void* row, unsigned count, boo
 }
 
 void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, bfloat16) {
+  const InShim in_shim;
   multiply<float, float, 16, 2>(d, a, b, __builtin_return_address(0), [](std::uint32_t word, unsigned i) {
     return bits_float(i == 0 ? word << 16 : word & 0xFFFF0000u);
   });
 }
 
 void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, float16) {
+  const InShim in_shim;
   const float* table = float_table<float16>().data();
   multiply<float, float, 16, 2>(d, a, b, __builtin_return_address(0),
                                 [table](std::uint32_t word, unsigned i) { return table[word >> 16 * i & 0xFFFF]; });
 }
 
 void multiply_16832(std::int32_t* d, const std::uint32_t* a, const std::uint32_t* b) {
+  const InShim in_shim;
   multiply<std::int32_t, std::int32_t, 32, 4>(d, a, b, __builtin_return_address(0), [](std::uint32_t word, unsigned i) {
     return static_cast<std::int32_t>(static_cast<std::int8_t>(word >> 8 * i));
   });
@@ -174,6 +179,7 @@ void multiply_16832(std::int32_t* d, const std::uint32_t* a, const std::uint32_t
 
 /// tf32 is float32 of which the products see 10 bits of mantissa.
 void multiply_1688(float* d, const std::uint32_t* a, const std::uint32_t* b) {
+  const InShim in_shim;
   multiply<float, float, 8, 1>(d, a, b, __builtin_return_address(0),
                                [](std::uint32_t word, unsigned) { return bits_float(word & 0xFFFFE000u); });
 }

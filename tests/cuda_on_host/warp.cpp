@@ -33,6 +33,7 @@ void Warps::release(Warp& warp) {
 }
 
 void sync_warp(unsigned mask) {
+  const InShim in_shim;
   Machine& all = machine();
   all.warps.together("a warp barrier", mask, nullptr, __builtin_return_address(0), [&](void* const*) {
     ++all.report->warp_barriers;
@@ -62,6 +63,7 @@ unsigned shuffle_source(Shuffle kind, unsigned lane, unsigned operand) {
 }  // namespace
 
 std::uint32_t shuffle(Shuffle kind, std::uint32_t value, unsigned operand, unsigned mask) {
+  const InShim in_shim;
   struct Operands {
     std::uint32_t value, result;
     unsigned source;
@@ -80,6 +82,7 @@ std::uint32_t shuffle(Shuffle kind, std::uint32_t value, unsigned operand, unsig
 }
 
 unsigned vote(Vote kind, bool predicate, unsigned mask) {
+  const InShim in_shim;
   struct Operands {
     bool predicate;
     unsigned result;

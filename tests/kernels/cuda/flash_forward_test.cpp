@@ -94,7 +94,7 @@ TEST_P(FlashForwardTest, TrafficIsIdeal) {
   FlashProblem problem({.heads = heads, .head_dim = most(), .queries = {2 * rows}, .keys = {keys}}, 3, false);
   const LaunchReport report = problem.run({.traffic_block = 1});
   ASSERT_FALSE(report.fault) << report.text();
-  EXPECT_FALSE(report.traffic.empty());
+  EXPECT_GT(report.stores, 0) << "the kernel is compiled without the hooks for plain accesses";
   for (const InstructionTraffic& row : report.traffic) {
     EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
     if (std::string(row.kind) == "st.global" || std::string(row.kind) == "cp.async from global") {

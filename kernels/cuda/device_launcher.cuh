@@ -1,0 +1,26 @@
+// Launches a kernel on a stream: what every .cu file hands to the launch_... functions.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/launch_shape.h"
+
+namespace powerhouse::cuda {
+
+struct DeviceLauncher {
+  cudaStream_t stream;
+
+  template <typename... Of, typename... Given>
+  void operator()(const LaunchShape& shape, void (*kernel)(Of...), const Given&... arguments) const {
+    constexpr std::int64_t kWithoutAsking = 48 << 10;
+    if (shape.empty()) return;
+    if (shape.shared_bytes > kWithoutAsking) {
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes));
+    }
+    const dim3 grid(static_cast<unsigned>(shape.grid_x), static_cast<unsigned>(shape.grid_y));
+    const auto bytes = static_cast<std::size_t>(shape.shared_bytes);
+    kernel<<<grid, dim3(shape.block_x, shape.block_y), bytes, stream>>>(arguments...);
+  }
+};
+
+}  // namespace powerhouse::cuda

@@ -1,0 +1,14 @@
+#include "kernels/cuda/dequantize.cuh"
+#include "kernels/cuda/quantized_product.cuh"
+#include "kernels/cuda_rows/kernels_on_host.h"
+
+namespace powerhouse::testing {
+
+bool dequantize_on_host(const cpu::DequantizeParams& params, std::int64_t blocks, const HostLauncher& launcher) {
+  return cuda::launch_dequantize(launcher, params, blocks);
+}
+bool quantized_product_on_host(const cuda::QuantizedProductParams& params, const HostLauncher& launcher) {
+  return cuda::launch_quantized_product(launcher, params);
+}
+
+}  // namespace powerhouse::testing
