@@ -1,9 +1,7 @@
 // PPO: a value model says what each state is worth; advantages by GAE, several epochs over a generation's completions.
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
 
 #include <cmath>
-#include <numeric>
 
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -55,7 +53,8 @@ class Ppo final : public OnlineMethodRule {
     for (const PreferenceSequence& sequence : rollouts.sequences) {
       rollout.cu_seqlens.push_back(rollout.cu_seqlens.back() + sequence.completion_tokens());
     }
-    rollout.values = old_values(rollouts);
+    rollout.values =
+        rollouts.each_token(batch_size_, [&](const TokenBatch& batch) { return values_of(*value_model_, batch, {}); });
     const PpoTargets targets = ppo_targets(rollout, options_);
     rollouts.of_tokens["values"] = rollout.values;
     rollouts.of_tokens["advantages"] = targets.advantages;
@@ -91,17 +90,6 @@ class Ppo final : public OnlineMethodRule {
   }
 
  private:
-  at::Tensor old_values(const Rollouts& rollouts) const {
-    const c10::AutoGradMode no_gradients(false);
-    std::vector<at::Tensor> parts;
-    for (std::int64_t first = 0; first < rollouts.completions(); first += batch_size_) {
-      std::vector<std::int64_t> chosen(static_cast<std::size_t>(std::min(batch_size_, rollouts.completions() - first)));
-      std::iota(chosen.begin(), chosen.end(), first);
-      parts.push_back(values_of(*value_model_, rollouts.batch(chosen).completions.tokens, {}));
-    }
-    return concatenate(parts, 0);
-  }
-
   PpoOptions options_;
   SequenceClassifier* value_model_;
   std::int64_t batch_size_;

@@ -41,8 +41,6 @@ std::int64_t Rollouts::tokens() const {
 RolloutBatch Rollouts::batch(std::vector<std::int64_t> chosen) const {
   const auto row = [&](std::int64_t i) { return rows[static_cast<std::size_t>(i)]; };
   std::stable_sort(chosen.begin(), chosen.end(), [&](auto a, auto b) { return row(a) < row(b); });
-  std::vector<std::int64_t> begins{0}, places;
-  for (const PreferenceSequence& sequence : sequences) begins.push_back(begins.back() + sequence.completion_tokens());
   RolloutBatch out{.chosen = chosen};
   std::vector<const PreferenceSequence*> siblings;
   for (std::size_t k = 0; k < chosen.size(); ++k) {
@@ -51,13 +49,33 @@ RolloutBatch Rollouts::batch(std::vector<std::int64_t> chosen) const {
     out.completions.add_siblings(siblings);
     siblings.clear();
   }
+  for (const auto& [name, value] : of_completions) out.values[name] = value.index_select(0, index_tensor(chosen));
+  const at::Tensor places = index_tensor(places_of(chosen));
+  for (const auto& [name, value] : of_tokens) out.values[name] = value.index_select(0, places);
+  return out;
+}
+
+std::vector<std::int64_t> Rollouts::places_of(const std::vector<std::int64_t>& chosen) const {
+  std::vector<std::int64_t> begins{0}, places;
+  for (const PreferenceSequence& sequence : sequences) begins.push_back(begins.back() + sequence.completion_tokens());
   for (const std::int64_t i : chosen) {
     for (std::int64_t at = begins[static_cast<std::size_t>(i)]; at < begins[static_cast<std::size_t>(i) + 1]; ++at) {
       places.push_back(at);
     }
   }
-  for (const auto& [name, value] : of_completions) out.values[name] = value.index_select(0, index_tensor(chosen));
-  for (const auto& [name, value] : of_tokens) out.values[name] = value.index_select(0, index_tensor(places));
+  return places;
+}
+
+at::Tensor Rollouts::each_token(std::int64_t batch_size, const std::function<at::Tensor(const TokenBatch&)>& of) const {
+  const c10::AutoGradMode no_gradients(false);
+  at::Tensor out = empty_tensor({tokens()}, at::kFloat);
+  for (std::int64_t first = 0; first < completions(); first += batch_size) {
+    std::vector<std::int64_t> some(static_cast<std::size_t>(std::min(batch_size, completions() - first)));
+    std::iota(some.begin(), some.end(), first);
+    const RolloutBatch one = batch(std::move(some));
+    if (one.completions.completion_targets.empty()) continue;  // all of them cut off
+    out.index_copy_(0, index_tensor(places_of(one.chosen)), of(one.completions.tokens));
+  }
   return out;
 }
 
@@ -112,16 +130,8 @@ Rollouts Rollouts::load(const std::string& path) {
 
 at::Tensor token_log_probs(const CausalLM& model, const Rollouts& rollouts, std::int64_t batch_size,
                            float temperature) {
-  const c10::AutoGradMode no_gradients(false);
-  std::vector<at::Tensor> parts;
-  for (std::int64_t first = 0; first < rollouts.completions(); first += batch_size) {
-    std::vector<std::int64_t> chosen(static_cast<std::size_t>(std::min(batch_size, rollouts.completions() - first)));
-    std::iota(chosen.begin(), chosen.end(), first);
-    const CompletionBatch batch = rollouts.batch(std::move(chosen)).completions;  // siblings stand in a row
-    if (batch.completion_targets.empty()) continue;                               // all of them cut off
-    parts.push_back(model.score(batch.tokens, {.temperature = temperature}).log_probs);
-  }
-  return parts.empty() ? empty_tensor({0}, at::kFloat) : concatenate(parts, 0);
+  return rollouts.each_token(
+      batch_size, [&](const TokenBatch& batch) { return model.score(batch, {.temperature = temperature}).log_probs; });
 }
 
 }  // namespace powerhouse

@@ -1,6 +1,7 @@
 // Rollouts: the completions of one generation and all that is known of them, by name; cut into micro batches.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -34,14 +35,20 @@ struct Rollouts {
   std::int64_t tokens() const;  // of completions
   /// Completions of a row stand side by side.
   RolloutBatch batch(std::vector<std::int64_t> chosen) const;
+  /// A float32 number of each token of all completions, [tokens], which `of` gives for those of a batch in its order:
+  /// `batch_size` completions at a time, without gradients.
+  at::Tensor each_token(std::int64_t batch_size, const std::function<at::Tensor(const TokenBatch&)>& of) const;
 
   /// A safetensors file, without the metrics.
   void save(const std::string& path) const;
   static Rollouts load(const std::string& path);  // Error{format}
+
+ private:
+  // Where the tokens of some completions are among all.
+  std::vector<std::int64_t> places_of(const std::vector<std::int64_t>& chosen) const;
 };
 
-/// A float32 number of each token of all completions, computed some completions at a time without gradients:
-/// log-probabilities of a model.
+/// The model's log-probability of each token.
 at::Tensor token_log_probs(const CausalLM& model, const Rollouts& rollouts, std::int64_t batch_size, float temperature);
 
 }  // namespace powerhouse
