@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""DPO, ORPO and KTO on real pairs: does the model come to prefer correct answers that it never saw?
+"""DPO, ORPO, KTO and PPO on real pairs: does the model come to prefer correct answers that it never saw?
 
-    python bench/alignment.py --model MODEL.gguf [--methods dpo orpo kto] [--minutes 15] [--report FILE.md]
+    python bench/alignment.py --model MODEL.gguf [--methods dpo orpo kto reward ppo] [--minutes 15] [--report FILE.md]
 
 Fetches the pairs (preference_pairs.py), trains LoRA adapters with `powerhouse train`, and asks preference_accuracy how
 often each model gives the correct answer of a held-back pair the higher log-probability. The gain over the model before
 training comes with its 95 % interval by a paired bootstrap over passages. Passages are on one side alone.
+PPO's reward is a model that `reward` trains on the same pairs; its accuracy is how often the correct answer gets more.
 """
 import argparse
 import json
@@ -16,14 +17,19 @@ import sys
 import time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-# Steps are of 16 pairs; KTO's of 32 answers.
+# Steps are of 16 pairs; KTO's of 32 answers, PPO's of 32 completions, which are used twice.
 METHODS = {"dpo": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 200},
            "orpo": {"beta": 0.5, "learning_rate": 2e-4, "max_steps": 200},
-           "kto": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 100, "micro_batch_size": 16}}
+           "kto": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 100, "micro_batch_size": 16},
+           "reward": {"learning_rate": 1e-4, "max_steps": 200, "eval_strategy": "steps", "eval_steps": 200},
+           "ppo": {"learning_rate": 3e-5, "max_steps": 100, "micro_batch_size": 32, "gradient_accumulation_steps": 1,
+                   "num_ppo_epochs": 2, "max_completion_length": 32, "logging_steps": 1}}
 COMMON = {"adapter": "lora", "lora_r": 16, "lora_alpha": 32, "lora_target_linear": True, "micro_batch_size": 8,
           "gradient_accumulation_steps": 2, "sequence_len": 768, "optimizer": "adamw_torch_fused",
           "lr_scheduler": "cosine", "warmup_steps": 10, "num_epochs": 1, "logging_steps": 10, "save_strategy": "no",
           "eval_strategy": "no", "seed": 42}
+CURVES = ("loss", "rewards/accuracies", "rewards/margins", "rewards/chosen", "rewards/rejected", "kl", "accuracy",
+          "margin", "objective/scores", "objective/kl", "objective/entropy", "completions/mean_length")
 RESAMPLES = 10000
 
 
@@ -65,6 +71,10 @@ def train(arguments, method):
     output = os.path.join(arguments.folder, method)
     keys = {"base_model": arguments.model, "rl": method, **COMMON, **METHODS[method], "output_dir": output,
             "datasets": [{"path": os.path.join(arguments.folder, "train.jsonl")}]}
+    if method == "reward":
+        keys["test_datasets"] = [{"path": os.path.join(arguments.folder, "test.jsonl")}]
+    if method == "ppo":
+        keys["reward_model_path"] = os.path.join(arguments.folder, "reward")
     config = os.path.join(arguments.folder, method + ".yaml")
     with open(config, "w") as file:
         json.dump(keys, file, indent=1)  # which YAML reads
@@ -72,8 +82,9 @@ def train(arguments, method):
     run([os.path.join(arguments.bin, "powerhouse"), "train", "--config", config],
         env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)})
     with open(os.path.join(output, "train_log.jsonl")) as log:
-        rows = [row for row in map(json.loads, log) if "loss" in row]
-    return {"minutes": (time.time() - begin) / 60, "adapter": output, "rows": rows}
+        rows = [json.loads(line) for line in log]
+    return {"minutes": (time.time() - begin) / 60, "adapter": output, "rows": [row for row in rows if "loss" in row],
+            "accuracy": next((row["eval_accuracy"] for row in reversed(rows) if "eval_accuracy" in row), None)}
 
 
 def curve(rows, key, points=10):
@@ -100,8 +111,8 @@ def main():
     passages = [pair["passage"] for pair in pairs]
     before = scores(arguments)
     base = {by: right(before, by) for by in ("answer", "token")}
-    lines = [f"Held back: {len(pairs)} pairs of {len(set(passages))} passages. Before training the correct answer has the "
-             f"higher log-probability in {100 * sum(base['answer']) / len(pairs):.1f} % (a token: "
+    lines = [f"Held back: {len(pairs)} pairs of {len(set(passages))} passages. Before training the correct answer has "
+             f"the higher log-probability in {100 * sum(base['answer']) / len(pairs):.1f} % (a token: "
              f"{100 * sum(base['token']) / len(pairs):.1f} %).", "",
              "| method | steps, minutes, GiB | accuracy | gain, 95 % | by the token | gain, 95 % |",
              "|---|---|---|---|---|---|"]
@@ -110,9 +121,12 @@ def main():
         trained = train(arguments, method)
         if trained["minutes"] > arguments.minutes:
             late.append(f"{method} took {trained['minutes']:.1f} minutes")
-        after, rows = scores(arguments, trained["adapter"]), trained["rows"]
+        rows = trained["rows"]
+        after = scores(arguments, trained["adapter"]) if method != "reward" else None
         cells = [method, f"{len(rows)}, {trained['minutes']:.1f}, {rows[-1]['peak_memory_bytes'] / 2**30:.2f}"]
-        for by in ("answer", "token"):
+        if after is None:
+            cells += [f"{100 * trained['accuracy']:.1f} %", "", "", ""]
+        for by in ("answer", "token") if after is not None else ():
             now = right(after, by)
             low, high = interval(base[by], now, passages)
             cells += [f"{100 * sum(now) / len(now):.1f} %",
@@ -120,7 +134,7 @@ def main():
         lines.append("| " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
         curves += ["", f"{method}, means over tenths of the run:", "", "```"]
-        for key in ("loss", "rewards/accuracies", "rewards/margins", "rewards/chosen", "rewards/rejected", "kl"):
+        for key in CURVES:
             if any(row.get(key) is not None for row in rows):
                 curves.append(f"{key:20} {curve(rows, key)}")
         curves.append("```")

@@ -8,6 +8,7 @@
 #include "powerhouse/error.h"
 #include "powerhouse/verifiable_rewards.h"
 #include "training/online_method.h"
+#include "training/reward_folder.h"
 #include "training/run_model.h"
 
 namespace powerhouse {
@@ -179,13 +180,14 @@ PpoOptions ppo_options(const TrainingRun& run) {
 }
 
 RewardFunction model_reward(const std::string& path, const CausalLM& policy, std::deque<SequenceClassifier>& models) {
-  models.push_back(SequenceClassifier::from_pretrained(path, {.dtype = policy.dtype()}));
+  const RewardFolder folder = RewardFolder::of(path);
+  models.push_back(folder.open(policy.dtype()));
   if (models.back().num_labels() != 1) {
     throw Error(ErrorKind::usage, "a reward is one number: the head must have one label",
                 {.field = path, .found = std::to_string(models.back().num_labels())});
   }
   const std::string name = std::filesystem::weakly_canonical(path).filename().string();
-  return reward_function(name, models.back(), Tokenizer::from_pretrained(path));
+  return reward_function(name, models.back(), folder.tokenizer());
 }
 
 }  // namespace
@@ -266,8 +268,14 @@ std::optional<SequenceClassifier> run_value_model(const TrainingRun& run, const 
                                                   const Tokenizer& tokenizer) {
   if (run.rl != "ppo") return std::nullopt;
   TrainingRun own = run;
-  own.base_model = run.online.value_model.empty() ? reward_models(run).front() : run.online.value_model;
-  own.lora_model_dir.clear();
+  const RewardFolder start =
+      RewardFolder::of(run.online.value_model.empty() ? reward_models(run).front() : run.online.value_model);
+  own.base_model = start.base;
+  own.lora_model_dir = start.adapter;
+  if (run.adapter.empty() && !start.adapter.empty()) {
+    throw Error(ErrorKind::usage, "an adapter's folder, and all parameters are trained: merge it first",
+                {.file = start.adapter, .field = "value_model"});
+  }
   SequenceClassifier model = run_classifier(own, tokenizer, {});
   if (model.model().config().vocab_size != policy.config().vocab_size) {
     throw Error(ErrorKind::usage, "another vocabulary than the policy's: the value model reads the policy's tokens",

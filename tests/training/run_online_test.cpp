@@ -220,6 +220,12 @@ TEST_F(OnlineRuns, EveryMethodRunsFromYaml) {
     EXPECT_NE(log[1].get("rewards/judge/mean"), nullptr);
     EXPECT_NE(log[1].get("rewards/repetition_penalty_reward/mean"), nullptr);
     EXPECT_NE(log[1].get("completions/mean_length"), nullptr);
+    // Trainer and sampler mean the same tokens, whatever the order of rows.
+    if (std::string(method) != "grpo") {
+      const Json* difference = log[1].get("sampling/sampling_logp_difference/max");
+      ASSERT_NE(difference, nullptr);
+      EXPECT_LT(difference->as_double(), 1e-4);
+    }
     EXPECT_TRUE(std::filesystem::exists(out_ + "/adapter_model.safetensors"));
     EXPECT_THAT(read_text(out_ + "/report.html", 1 << 24), HasSubstr("<h2>rewards/judge/mean</h2>"));
   }
@@ -253,6 +259,35 @@ TEST_F(OnlineRuns, AResumedRunIsTheSameBits) {
         {std::string("rl=") + method, "output_dir=" + rest, "resume_from_checkpoint=" + out_ + "/checkpoint-2"}));
     EXPECT_TRUE(same_bits(weights(out_), weights(rest)));
   }
+}
+
+// What `rl: reward` leaves with an adapter: the adapter and the head. A fresh adapter adds nothing to its base.
+TEST_F(OnlineRuns, AnAdapterWithItsHeadIsAReward) {
+  SequenceClassifier judge = SequenceClassifier::from_causal_lm(path_, {.seed = 5}, {.dtype = Dtype::f32});
+  const std::string whole = folder_.file("same"), adapter = folder_.file("adapter/same");
+  judge.save_pretrained(whole);
+  judge.model().add_adapter("default", {.rank = 4, .target_modules = {"all-linear"}});
+  judge.model().save_adapter("default", adapter);
+  for (const char* method : {"grpo", "ppo"}) {
+    SCOPED_TRACE(method);
+    std::vector<testing::Weights> found;
+    for (const std::string& folder : {whole, adapter}) {
+      std::filesystem::remove_all(out_);
+      std::vector<std::string> keys{std::string("rl=") + method, "reward_model_path=" + folder};
+      if (keys[0] == "rl=ppo") keys.push_back("value_model=" + whole);
+      train(parsed(keys));
+      found.push_back(weights(out_));
+    }
+    EXPECT_TRUE(same_bits(found[0], found[1]));
+  }
+  EXPECT_EQ(train(parsed({"rl=ppo", "reward_model_path=" + adapter, "lora_r=4"})).steps, 4);  // the value model too
+  const std::string headless = folder_.file("headless");
+  CausalLM plain = CausalLM::from_pretrained(path_, {.dtype = Dtype::f32});
+  plain.add_adapter("default", {.rank = 4, .target_modules = {"all-linear"}});
+  plain.save_adapter("default", headless);
+  expect_error(ErrorKind::format, "without a head", [&] {
+    train(parsed({"rl=grpo", "reward_model_path=" + headless}));
+  });
 }
 
 TEST_F(OnlineRuns, ModelsThatDoNotFitAreNamed) {
