@@ -21,9 +21,10 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 METHODS = {"dpo": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 200},
            "orpo": {"beta": 0.5, "learning_rate": 2e-4, "max_steps": 200},
            "kto": {"beta": 0.1, "learning_rate": 1e-4, "max_steps": 100, "micro_batch_size": 16},
-           "reward": {"learning_rate": 1e-4, "max_steps": 200, "eval_strategy": "steps", "eval_steps": 200},
-           "ppo": {"learning_rate": 3e-5, "max_steps": 100, "micro_batch_size": 32, "gradient_accumulation_steps": 1,
-                   "num_ppo_epochs": 2, "max_completion_length": 32, "logging_steps": 1}}
+           "reward": {"learning_rate": 1e-4, "max_steps": 120, "eval_strategy": "steps", "eval_steps": 120},
+           "ppo": {"learning_rate": 5e-5, "max_steps": 24, "warmup_steps": 2, "micro_batch_size": 32,
+                   "gradient_accumulation_steps": 1, "num_ppo_epochs": 2, "max_completion_length": 32,
+                   "logging_steps": 1}}
 COMMON = {"adapter": "lora", "lora_r": 16, "lora_alpha": 32, "lora_target_linear": True, "micro_batch_size": 8,
           "gradient_accumulation_steps": 2, "sequence_len": 768, "optimizer": "adamw_torch_fused",
           "lr_scheduler": "cosine", "warmup_steps": 10, "num_epochs": 1, "logging_steps": 10, "save_strategy": "no",
