@@ -19,6 +19,20 @@ static __device__ __forceinline__ unsigned char* shared_memory() {
   return powerhouse_shared_memory;
 }
 
+/// Where a thread stands. read_place() reads it anew at each call, so that what follows from it need not be kept in
+/// registers meanwhile: compilers take two reads of threadIdx for one.
+struct Place {
+  int thread, block_x, block_y, block_z;
+};
+static __device__ __forceinline__ Place read_place() {
+  Place place;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(place.thread));
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(place.block_x));
+  asm volatile("mov.u32 %0, %%ctaid.y;" : "=r"(place.block_y));
+  asm volatile("mov.u32 %0, %%ctaid.z;" : "=r"(place.block_z));
+  return place;
+}
+
 static __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }

@@ -3,7 +3,8 @@
 // Tiles run from the right, so that those a mask cuts at the end or the diagonal come first, then those seen whole,
 // then those that a window cuts. While scores of a tile are made its values are on their way, and while they are used
 // the keys of the next. Memory: shared holds queries, keys and values of one tile each; scores and output stay in
-// registers.
+// registers, which is why nothing else may: what a thread can compute again it does not keep over the loop, and what
+// all threads share lies in shared memory.
 #pragma once
 
 #include "kernels/cuda/flash_attention/copy.cuh"
@@ -89,6 +90,23 @@ struct WarpProducts {
   }
 };
 
+/// The part of the problem that a thread works on, read anew from the hardware.
+template <int kHeadDim>
+struct FlashPlace {
+  int thread, lane, warp, first, head, document;  // first: of the block's query rows
+
+  __device__ __forceinline__ FlashPlace() {
+    const Place place = read_place();
+    thread = place.thread;
+    lane = thread & 31;
+    warp = thread >> 5;
+    // The last rows of a causal document see most keys, so they begin first.
+    first = (static_cast<int>(gridDim.x) - 1 - place.block_x) * FlashForwardTile<kHeadDim>::kBlockM;
+    head = place.block_y;
+    document = place.block_z;
+  }
+};
+
 /// One document and head, as the block that works on them sees it: where its rows begin, and how many there are.
 struct FlashDocument {
   std::int64_t q, k, v, out, lse;  // elements from the tensors' beginnings
@@ -118,17 +136,21 @@ struct FlashDocument {
 };
 
 /// Divides by the sums, stores lse, and stores the warp's rows in pieces of 16 bytes by way of shared memory: straight
-/// from fragments a request would touch twice the sectors. `staging` is the warp's own.
+/// from fragments a request would touch twice the sectors. Where it
+/// stands is computed again: kept through the loop, it would cost it registers.
 template <int kHeadDim, typename Element>
 static __device__ __forceinline__ void store_rows(
-    const FlashForwardParams& p, const FlashDocument& document, int head, int first, float unit,
-    RunningSoftmax<FlashForwardTile<kHeadDim>::kRowBlocks>& softmax,
+    const FlashForwardParams& p, float unit, RunningSoftmax<FlashForwardTile<kHeadDim>::kRowBlocks>& softmax,
     float (&out)[FlashForwardTile<kHeadDim>::kRowBlocks][FlashForwardTile<kHeadDim>::kOutColumns][4],
-    unsigned char* staging, int lane) {
+    unsigned char* shared) {
   using Tile = FlashForwardTile<kHeadDim>;
   using Lay = Swizzle<kHeadDim>;
+  const FlashPlace<kHeadDim> place;
+  const FlashDocument document(p, place.document, place.head);
+  const int lane = place.lane, first = place.first + place.warp * Tile::kWarpRows;
+  unsigned char* staging = shared + place.warp * Tile::kWarpRows * Tile::kBytesOfRow;  // the warp's own
   const bool has_sink = p.sinks != nullptr;
-  const float sink = has_sink ? p.sinks[head] : 0.0f;
+  const float sink = has_sink ? p.sinks[place.head] : 0.0f;
 #pragma unroll
   for (int part = 0; part < Tile::kRowBlocks * 2; ++part) {
     const int row = part * 8 + lane / 4;
@@ -160,6 +182,31 @@ static __device__ __forceinline__ void store_rows(
   }
 }
 
+/// What all threads of a block need for each tile. It lies in shared memory, since scores and output leave no
+/// registers.
+template <int kHeadDim>
+struct FlashKept {
+  std::int64_t k, v;  // elements from the tensors' beginnings
+  int first;          // of the block's query rows
+  SeenKeys seen;
+  SeenTiles<FlashForwardTile<kHeadDim>::kBlockN> tiles;
+
+  __device__ __forceinline__ FlashKept(const FlashForwardParams& p, const FlashDocument& document, int first_)
+      : k(document.k),
+        v(document.v),
+        first(first_),
+        seen{document.queries, document.keys, document.keys - document.queries, SeenKeys::reach(p.window_left),
+             SeenKeys::reach(p.window_right)},
+        tiles(seen, first, smaller(first + FlashForwardTile<kHeadDim>::kBlockM, document.queries) - 1) {}
+};
+static_assert(sizeof(FlashKept<128>) <= kFlashKeptBytes);
+
+/// Waits for all copies of the block, and for all its warps to be done with what the next ones overwrite.
+static __device__ __forceinline__ void wait_for_copies() {
+  copy_async_wait<0>();
+  sync_block();
+}
+
 /// Whether a tile of scores is cut by the mask, as a type that the walk over tiles is compiled for.
 template <bool kYes>
 struct Masked {
@@ -171,53 +218,34 @@ template <int kHeadDim, typename Element, bool kModified>
 __global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
     flash_forward_kernel(const FlashForwardParams p) {
   using Tile = FlashForwardTile<kHeadDim>;
+  using Copy = TileCopy<kHeadDim, Tile::kThreads>;
   constexpr int kBlockN = Tile::kBlockN;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  const int head = static_cast<int>(blockIdx.y);
-  const FlashDocument document(p, static_cast<int>(blockIdx.z), head);
-  // The last rows of a causal document see most keys, so they begin first.
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * Tile::kBlockM;
-  if (first >= document.queries) return;
-  const SeenKeys seen{document.queries, document.keys, document.keys - document.queries, p.window_left, p.window_right};
-  const SeenTiles<kBlockN> tiles(seen, first, smaller(first + Tile::kBlockM, document.queries) - 1);
+  const FlashPlace<kHeadDim> place;
+  const FlashDocument document(p, place.document, place.head);
+  if (place.first >= document.queries) return;
 
   unsigned char* s_q = shared_memory();                          // [kBlockM, kHeadDim]
   unsigned char* s_k = s_q + Tile::kBlockM * Tile::kBytesOfRow;  // [kBlockN, kHeadDim]
-  unsigned char* s_v = s_k + Tile::kBlockN * Tile::kBytesOfRow;  // [kBlockN, kHeadDim]
-  using Copy = TileCopy<kHeadDim, Tile::kThreads>;
-  const Copy copy_k(p.k, document.k, p.k_strides.row, p.head_dim, thread);
-  const Copy copy_v(p.v, document.v, p.v_strides.row, p.head_dim, thread);
-  const WarpProducts<kHeadDim, Element> products(s_q, warp, lane);
+  unsigned char* s_v = s_k + kBlockN * Tile::kBytesOfRow;        // [kBlockN, kHeadDim]
+  auto& kept = *reinterpret_cast<FlashKept<kHeadDim>*>(s_v + kBlockN * Tile::kBytesOfRow);
   constexpr float kLog2E = 1.4426950408889634f;
   const float unit = kModified ? kLog2E : p.scale * kLog2E;  // of scores, for exp2
-  const float slope = kModified && p.alibi_slopes != nullptr ? p.alibi_slopes[head] : 0.0f;
-  const int warp_first = first + warp * Tile::kWarpRows;
+  const float slope = kModified && p.alibi_slopes != nullptr ? p.alibi_slopes[place.head] : 0.0f;
 
   float out[Tile::kRowBlocks][Tile::kOutColumns][4] = {};
   RunningSoftmax<Tile::kRowBlocks> softmax;
   constexpr int kKept = Tile::kQueriesInRegisters ? Tile::kKeySteps : 1;
   std::uint32_t q[kKept][Tile::kRowBlocks][4];
-
-  int tile = tiles.end - 1;
-  const auto arrived = [] {
-    copy_async_wait<0>();
-    sync_block();
-  };
-  if (tile >= tiles.begin) {
-    const Copy copy_q(p.q, document.q, p.q_strides.row, p.head_dim, thread);
-    copy_q.template load<Tile::kBlockM, true>(s_q, first, document.queries);
-    copy_k.template load<kBlockN, true>(s_k, tile * kBlockN, document.keys);
-    copy_async_commit();
-    arrived();
-    if (Tile::kQueriesInRegisters) {
-#pragma unroll
-      for (int step = 0; step < kKept; ++step) products.load_queries(step, q[step]);
-    }
-  }
+  int tile;
 
   const auto walk = [&](auto kind) {
     constexpr bool kMasked = decltype(kind)::kValue;
-    copy_v.template load<kBlockN, kMasked>(s_v, tile * kBlockN, document.keys);
+    // Its own number, though the compiler cannot know that: what follows from it is computed again for each tile,
+    // instead of holding registers through the loop.
+    const int thread = shuffle_xor(place.thread, 0), lane = thread & 31, warp = thread >> 5;
+    const WarpProducts<kHeadDim, Element> products(s_q, warp, lane);
+    const Copy copy_v(p.v, kept.v, p.v_strides.row, p.head_dim, thread);
+    copy_v.template load<kBlockN, kMasked>(s_v, tile * kBlockN, kept.seen.keys);
     copy_async_commit();
     float scores[Tile::kRowBlocks][Tile::kScoreColumns][4] = {};
 #pragma unroll
@@ -225,22 +253,40 @@ __global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
       if (!Tile::kQueriesInRegisters) products.load_queries(step, q[0]);
       products.score_step(step, q[Tile::kQueriesInRegisters ? step : 0], scores);
     }
-    arrived();  // the values; and no warp reads this tile's keys any more
-    if (tile > tiles.begin) copy_k.template load<kBlockN, false>(s_k, (tile - 1) * kBlockN, document.keys);
+    wait_for_copies();  // the values; and no warp reads this tile's keys any more
+    if (tile > kept.tiles.begin) {
+      const Copy copy_k(p.k, kept.k, p.k_strides.row, p.head_dim, thread);
+      copy_k.template load<kBlockN, false>(s_k, (tile - 1) * kBlockN, kept.seen.keys);
+    }
     copy_async_commit();
-    const int row = warp_first + lane / 4, column = tile * kBlockN + lane % 4 * 2;
-    if (kModified) modify_scores(scores, p.scale, p.softcap, slope, row + seen.offset, column);
-    if (kMasked) mask_scores(scores, seen, row, column);
+    const int row = kept.first + warp * Tile::kWarpRows + lane / 4, column = tile * kBlockN + lane % 4 * 2;
+    if (kModified) modify_scores(scores, p.scale, p.softcap, slope, row + kept.seen.offset, column);
+    if (kMasked) mask_scores(scores, kept.seen, row, column);
     softmax.add(scores, out, unit);
     products.weigh_values(scores, out);
-    arrived();  // the next keys; and no warp reads these values any more
+    wait_for_copies();  // the next keys; and no warp reads these values any more
   };
-  for (; tile >= tiles.begin && tile >= tiles.full_end; --tile) walk(Masked<true>{});
-  for (; tile >= tiles.begin && tile >= tiles.full_begin; --tile) walk(Masked<false>{});
-  for (; tile >= tiles.begin; --tile) walk(Masked<true>{});
 
-  store_rows<kHeadDim, Element>(p, document, head, warp_first, unit, softmax, out,
-                                s_q + warp * Tile::kWarpRows * Tile::kBytesOfRow, lane);
+  const FlashKept<kHeadDim> found(p, document, place.first);
+  tile = found.tiles.end - 1;
+  if (tile >= found.tiles.begin) {
+    if (place.thread == 0) kept = found;
+    const Copy copy_q(p.q, document.q, p.q_strides.row, p.head_dim, place.thread);
+    const Copy copy_k(p.k, document.k, p.k_strides.row, p.head_dim, place.thread);
+    copy_q.template load<Tile::kBlockM, true>(s_q, place.first, document.queries);
+    copy_k.template load<kBlockN, true>(s_k, tile * kBlockN, document.keys);
+    copy_async_commit();
+    wait_for_copies();
+    if (Tile::kQueriesInRegisters) {
+      const WarpProducts<kHeadDim, Element> products(s_q, place.warp, place.lane);
+#pragma unroll
+      for (int step = 0; step < kKept; ++step) products.load_queries(step, q[step]);
+    }
+    for (; tile >= kept.tiles.begin && tile >= kept.tiles.full_end; --tile) walk(Masked<true>{});
+    for (; tile >= kept.tiles.begin && tile >= kept.tiles.full_begin; --tile) walk(Masked<false>{});
+    for (; tile >= kept.tiles.begin; --tile) walk(Masked<true>{});
+  }
+  store_rows<kHeadDim, Element>(p, unit, softmax, out, s_q);
 }
 
 }  // namespace powerhouse::cuda

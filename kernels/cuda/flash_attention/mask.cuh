@@ -12,12 +12,14 @@ static __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a :
 
 struct SeenKeys {
   int queries, keys, offset;  // offset: the key where query 0 stands
-  int left, right;            // as window_left and window_right
+  int left, right;            // how far a query sees; without a window farther than there are keys
 
-  __device__ __forceinline__ int begin(int row) const { return left < 0 ? 0 : larger(0, row + offset - left); }
-  __device__ __forceinline__ int end(int row) const {
-    return right < 0 ? keys : smaller(keys, row + offset + 1 + right);
+  static __device__ __forceinline__ int reach(int window) {
+    constexpr int kFar = 1 << 30;
+    return window < 0 ? kFar : smaller(window, kFar);
   }
+  __device__ __forceinline__ int begin(int row) const { return larger(0, row + offset - left); }
+  __device__ __forceinline__ int end(int row) const { return smaller(keys, row + offset + 1 + right); }
 };
 
 /// The tiles of keys that rows [first, last] see, counted from key 0: [begin, end), of which [full_begin, full_end) are

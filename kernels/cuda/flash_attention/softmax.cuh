@@ -23,42 +23,57 @@ struct RunningSoftmax {
     }
   }
 
-  /// Turns scores into weights exp2(unit (score - largest)), and brings what was summed before to the new largest.
+  /// Turns scores into weights exp2(unit (score - largest)), and brings what was summed before to the new largest,
+  /// where a row of the warp has one.
   template <int kScoreColumns, int kOutColumns>
   __device__ __forceinline__ void add(float (&scores)[kRowBlocks][kScoreColumns][4],
                                       float (&out)[kRowBlocks][kOutColumns][4], float unit) {
+    float before[kRows];
+    bool raised = false;
 #pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
+    for (int row = 0; row < kRows; ++row) {
+      const int block = row / 2, half = row % 2;
+      float top = largest[row];
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int row = block * 2 + half;
-        float top = largest[row];
+      for (int n = 0; n < kScoreColumns; ++n) {
+        top = maximum(top, maximum(scores[block][n][half * 2], scores[block][n][half * 2 + 1]));
+      }
+      top = maximum(top, shuffle_xor(top, 1));
+      top = maximum(top, shuffle_xor(top, 2));
+      before[row] = exp2_approximate(largest[row] * unit - shift(top, unit));
+      raised = raised || top > largest[row];
+      largest[row] = top;
+    }
+    if (any_lane(raised)) {
 #pragma unroll
-        for (int n = 0; n < kScoreColumns; ++n) {
-          top = maximum(top, maximum(scores[block][n][half * 2], scores[block][n][half * 2 + 1]));
-        }
-        top = maximum(top, shuffle_xor(top, 1));
-        top = maximum(top, shuffle_xor(top, 2));
-        const float shift = top == kMinusInfinity ? 0.0f : top * unit;  // a row that has seen nothing yet
-        const float before = exp2_approximate(largest[row] * unit - shift);
-        largest[row] = top;
-        float added = 0.0f;
-#pragma unroll
-        for (int n = 0; n < kScoreColumns; ++n) {
-#pragma unroll
-          for (int e = half * 2; e < half * 2 + 2; ++e) {
-            scores[block][n][e] = exp2_approximate(scores[block][n][e] * unit - shift);
-            added += scores[block][n][e];
-          }
-        }
-        sum[row] = sum[row] * before + added;
+      for (int row = 0; row < kRows; ++row) {
+        sum[row] *= before[row];
 #pragma unroll
         for (int n = 0; n < kOutColumns; ++n) {
-          out[block][n][half * 2] *= before;
-          out[block][n][half * 2 + 1] *= before;
+          out[row / 2][n][row % 2 * 2] *= before[row];
+          out[row / 2][n][row % 2 * 2 + 1] *= before[row];
         }
       }
     }
+#pragma unroll
+    for (int row = 0; row < kRows; ++row) {
+      const float shifted = shift(largest[row], unit);
+      float added = 0.0f;
+#pragma unroll
+      for (int n = 0; n < kScoreColumns; ++n) {
+#pragma unroll
+        for (int e = row % 2 * 2; e < row % 2 * 2 + 2; ++e) {
+          float& score = scores[row / 2][n][e];
+          score = exp2_approximate(score * unit - shifted);
+          added += score;
+        }
+      }
+      sum[row] += added;
+    }
+  }
+
+  static __device__ __forceinline__ float shift(float top, float unit) {
+    return top == kMinusInfinity ? 0.0f : top * unit;  // a row that has seen nothing yet
   }
 
   /// Over all lanes of the row, with a sink's score among them where there is one. Returns what the output is to be

@@ -9,7 +9,7 @@ namespace powerhouse::cuda {
 template <int kHeadDim>
 FlashForwardLaunch flash_forward_launch(Element type, bool modified) {
   using Tile = FlashForwardTile<kHeadDim>;
-  FlashForwardLaunch launch{Tile::kBlockM, Tile::kThreads, Tile::kSharedBytes, nullptr};
+  FlashForwardLaunch launch{Tile::kBlockM, Tile::kBlockN, Tile::kThreads, Tile::kSharedBytes, nullptr};
   if (type == Element::bf16) {
     launch.kernel =
         modified ? flash_forward_kernel<kHeadDim, bfloat16, true> : flash_forward_kernel<kHeadDim, bfloat16, false>;

@@ -10,6 +10,7 @@ namespace powerhouse::cuda {
 
 struct FlashForwardLaunch {
   int rows = 0;  // of queries, a block
+  int keys = 0;  // of a tile
   int threads = 0;
   std::size_t shared_bytes = 0;
   void (*kernel)(FlashForwardParams) = nullptr;

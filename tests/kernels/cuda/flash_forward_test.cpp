@@ -112,16 +112,18 @@ TEST_P(FlashForwardTest, TrafficIsIdeal) {
 
 /// Tiles that no row sees are not read: of a causal square half, of a window its width.
 TEST_P(FlashForwardTest, SkipsTilesThatNobodySees) {
-  const int rows = cuda::flash_forward_launch(most(), Element::bf16, false).rows;
+  const cuda::FlashForwardLaunch launch = cuda::flash_forward_launch(most(), Element::bf16, false);
+  const int rows = launch.rows, tile = launch.keys;
   const auto keys_read = [&](const FlashCase& one) {
     FlashProblem problem(one, 4, false);
     EXPECT_FALSE(problem.run({}).fault);
     return static_cast<int>(problem.memory().named("k").bytes_read) / (most() * 2);
   };
-  EXPECT_EQ(keys_read({.head_dim = most(), .queries = {2 * rows}, .keys = {2 * rows}, .right = 0}), 3 * rows);
-  // A block of rows [first, first + rows) sees from first - 64 on: one tile more.
+  // The first block sees keys up to its last row, whose tile is read to its end; the second all, or from 64 before it.
+  const int first = (rows + tile - 1) / tile * tile;
+  EXPECT_EQ(keys_read({.head_dim = most(), .queries = {2 * rows}, .keys = {2 * rows}, .right = 0}), first + 2 * rows);
   EXPECT_EQ(keys_read({.head_dim = most(), .queries = {2 * rows}, .keys = {2 * rows}, .left = 64, .right = 0}),
-            rows + (rows + 64));
+            first + 2 * rows - (rows - 64) / tile * tile);
 }
 
 INSTANTIATE_TEST_SUITE_P(HeadDims, FlashForwardTest, ::testing::ValuesIn(cuda::kFlashHeadDims),

@@ -31,6 +31,14 @@ static constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 
 static __forceinline__ unsigned char* shared_memory() { return host::shared_memory(); }
 
+struct Place {
+  int thread, block_x, block_y, block_z;
+};
+static __forceinline__ Place read_place() {
+  return {static_cast<int>(threadIdx.x), static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y),
+          static_cast<int>(blockIdx.z)};
+}
+
 static __forceinline__ void sync_block() { host::come_to_barrier(0, 0, true); }
 static __forceinline__ void sync_warp(unsigned mask = kAllLanes) { host::sync_warp(mask); }
 static __forceinline__ void sync_named(int id, int threads) { host::come_to_barrier(id, threads, true); }
