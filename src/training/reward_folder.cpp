@@ -3,6 +3,7 @@
 #include "powerhouse/error.h"
 #include "support/json.h"
 #include "support/mapped_file.h"
+#include "training/run_model.h"
 
 namespace powerhouse {
 namespace {
@@ -35,10 +36,9 @@ RewardFolder RewardFolder::of(const std::string& path) {
 
 SequenceClassifier RewardFolder::open(Dtype dtype) const {
   if (adapter.empty()) return SequenceClassifier::from_pretrained(base, {.dtype = dtype});
-  const Tokenizer own = tokenizer();
   // The fresh head gives way to the adapter's.
-  SequenceClassifier model = SequenceClassifier::from_causal_lm(
-      base, {.pad_token_id = own.pad_token_id() ? own.pad_token_id() : own.eos_token_id()}, {.dtype = dtype});
+  SequenceClassifier model =
+      SequenceClassifier::from_causal_lm(base, {.pad_token_id = padding_token(tokenizer())}, {.dtype = dtype});
   model.model().load_adapter(adapter);
   return model;
 }

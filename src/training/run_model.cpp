@@ -111,6 +111,10 @@ CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer) {
   return model;
 }
 
+std::optional<std::int64_t> padding_token(const Tokenizer& tokenizer) {
+  return tokenizer.pad_token_id() ? tokenizer.pad_token_id() : tokenizer.eos_token_id();
+}
+
 std::optional<SequenceHead> base_head(const TrainingRun& run) {
   const Checkpoint checkpoint = open_checkpoint(run.base_model, false);
   if (checkpoint.gguf != nullptr) return read_gguf_sequence_head(*checkpoint.gguf);
@@ -118,7 +122,7 @@ std::optional<SequenceHead> base_head(const TrainingRun& run) {
 }
 
 SequenceClassifier run_classifier(const TrainingRun& run, const Tokenizer& tokenizer, SequenceHeadOptions fresh) {
-  fresh.pad_token_id = tokenizer.pad_token_id() ? tokenizer.pad_token_id() : tokenizer.eos_token_id();  // as in TRL
+  fresh.pad_token_id = padding_token(tokenizer);
   fresh.seed = run.seed;
   SequenceClassifier model = base_head(run)
                                  ? SequenceClassifier::from_pretrained(run.base_model, load_options(run))

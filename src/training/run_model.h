@@ -21,10 +21,13 @@ std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& mo
 /// run's special tokens, and what is saved has a tokenizer that does.
 CausalLM run_model(const TrainingRun& run, const Tokenizer& tokenizer);
 
+/// The token that reward models take for padding, as in TRL: the tokenizer's own, else its EOS.
+std::optional<std::int64_t> padding_token(const Tokenizer& tokenizer);
+
 /// The head over sequences that the base has, if it has one.
 std::optional<SequenceHead> base_head(const TrainingRun& run);
 
-/// The same with a head over sequences: the base's own, or a fresh one. Padding is the tokenizer's, else its EOS.
+/// The same with a head over sequences: the base's own, or a fresh one, with padding_token().
 SequenceClassifier run_classifier(const TrainingRun& run, const Tokenizer& tokenizer, SequenceHeadOptions fresh);
 
 }  // namespace powerhouse
