@@ -12,6 +12,7 @@
 #include "powerhouse/sequence_classifier.h"
 #include "powerhouse/training_run.h"
 #include "training/trainer_fixture.h"
+#include "training/trainer_settings.h"
 
 namespace powerhouse::testing {
 namespace {
@@ -42,20 +43,6 @@ SequenceClassifier tiny_of(const std::string& run, const ClassificationDataset& 
   model.model().parameter("score.weight").copy_(Tensors(classification_fixture("score.safetensors"))[run]);
   model.model().set_requires_grad(true);
   return model;
-}
-
-TrainingOptions options_of(const Json& settings) {
-  TrainingOptions options{.learning_rate = settings.at("learning_rate").as_double(),
-                          .epochs = 0,
-                          .max_steps = 20,
-                          .micro_batch_size = settings.at("per_device_train_batch_size").as_integer(),
-                          .gradient_accumulation_steps = settings.at("gradient_accumulation_steps").as_integer(),
-                          .shuffle = false};
-  options.optimizer = AdamWOptions{.weight_decay = 0};
-  options.max_grad_norm = 1;
-  options.schedule = {.kind = schedule_kind(settings.string_or("lr_scheduler_type", "constant")),
-                      .warmup_steps = settings.integer_or("warmup_steps", 0)};
-  return options;
 }
 
 class ClassificationParity : public ::testing::TestWithParam<const char*> {};

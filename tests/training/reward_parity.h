@@ -13,26 +13,13 @@
 #include "powerhouse/sequence_classifier.h"
 #include "powerhouse/trainer.h"
 #include "support/json.h"
+#include "training/trainer_settings.h"
 
 namespace powerhouse::testing {
 
 inline constexpr double kRewardLossTolerance = 1e-3;  // relative, of each step
 
 inline std::string reward_fixture(const std::string& name) { return POWERHOUSE_FIXTURES "/training/reward/" + name; }
-
-inline TrainingOptions options_of(const Json& settings) {
-  TrainingOptions options{.learning_rate = settings.at("learning_rate").as_double(),
-                          .epochs = 0,
-                          .max_steps = 20,
-                          .micro_batch_size = 2,
-                          .gradient_accumulation_steps = 2,
-                          .shuffle = false};
-  options.optimizer = AdamWOptions{.weight_decay = 0};
-  options.max_grad_norm = 1;
-  options.schedule = {.kind = schedule_kind(settings.string_or("lr_scheduler_type", "constant")),
-                      .warmup_steps = settings.integer_or("warmup_steps", 0)};
-  return options;
-}
 
 inline RewardOptions method_of(const Json& settings) {
   RewardOptions method;
