@@ -142,21 +142,24 @@ __global__ void __launch_bounds__(kNormThreads, 1)
   });
 }
 
+/// What RMSNorm and LayerNorm have in common.
+template <typename Params>
+Alignment norm_alignment(const Params& p) {
+  return Alignment{element_bytes(p.type)}
+      .pointer(p.x)
+      .pointer(p.weight)
+      .pointer(p.y)
+      .elements(p.size)
+      .elements(p.x_stride)
+      .elements(p.y_stride)
+      .elements(p.x_head_stride)
+      .elements(p.y_head_stride)
+      .elements(p.weight_head_stride);
+}
+
 template <typename Launch>
 bool launch_rms_norm(const Launch& launch, const cpu::RmsNormParams& p, std::int64_t items) {
-  const bool whole = Alignment{element_bytes(p.type)}
-                         .pointer(p.x)
-                         .pointer(p.residual)
-                         .pointer(p.weight)
-                         .pointer(p.y)
-                         .elements(p.size)
-                         .elements(p.x_stride)
-                         .elements(p.residual_stride)
-                         .elements(p.y_stride)
-                         .elements(p.x_head_stride)
-                         .elements(p.y_head_stride)
-                         .elements(p.weight_head_stride)
-                         .whole;
+  const bool whole = norm_alignment(p).pointer(p.residual).elements(p.residual_stride).whole;
   return visit_element(p.type, [&](auto tag) {
     using T = decltype(tag);
     return visit_norm<T>(whole, p.size, [&](auto width, auto elements) {
@@ -167,18 +170,7 @@ bool launch_rms_norm(const Launch& launch, const cpu::RmsNormParams& p, std::int
 
 template <typename Launch>
 bool launch_layer_norm(const Launch& launch, const cpu::LayerNormParams& p, std::int64_t items) {
-  const bool whole = Alignment{element_bytes(p.type)}
-                         .pointer(p.x)
-                         .pointer(p.weight)
-                         .pointer(p.bias)
-                         .pointer(p.y)
-                         .elements(p.size)
-                         .elements(p.x_stride)
-                         .elements(p.y_stride)
-                         .elements(p.x_head_stride)
-                         .elements(p.y_head_stride)
-                         .elements(p.weight_head_stride)
-                         .whole;
+  const bool whole = norm_alignment(p).pointer(p.bias).whole;
   return visit_element(p.type, [&](auto tag) {
     using T = decltype(tag);
     return visit_norm<T>(whole, p.size, [&](auto width, auto elements) {
