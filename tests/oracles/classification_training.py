@@ -18,18 +18,17 @@ Ran with transformers 5.23.0, peft 0.21.0, torch 2.11.0, accelerate 1.15.0.
 """
 import json
 import os
-import shutil
 import tempfile
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import save_file
 from transformers import (AutoModelForSequenceClassification, DataCollatorWithPadding, PreTrainedTokenizerFast, Trainer,
                           TrainingArguments)
 from transformers.utils import logging
 
-from training import LLAMA, in_order
+from training import with_sequence_adapter
+from training_models import StepLosses
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BASE = os.path.join(HERE, "..", "fixtures", "model", "tiny_gqa")
@@ -85,19 +84,8 @@ def features(tokenizer, name, rows):
     return Dataset.from_list(out)
 
 
-class Recorder(Trainer):
-    """Trainer, and the exact loss of each step: log() rounds."""
-    def training_step(self, *arguments, **more):
-        loss = super().training_step(*arguments, **more)
-        self.parts.append(loss.double().item())
-        return loss
-
-    def log(self, logs, *arguments, **more):
-        super().log(logs, *arguments, **more)
-        if "grad_norm" in logs:
-            self.found["losses"].append(sum(self.parts))
-            self.found["grad_norms"].append(float(logs["grad_norm"]))
-            self.parts.clear()
+class Recorder(StepLosses, Trainer):
+    pass
 
 
 def metrics(prediction):
@@ -125,20 +113,7 @@ def model_of(name, double):
     with torch.no_grad():
         model.score.weight.copy_(head(name)[:, :model.score.weight.shape[1]])
     if name == "lora":
-        folder = os.path.join(OUT, "lora")
-        if not double:
-            shutil.rmtree(folder, ignore_errors=True)
-            made = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=LLAMA, task_type=TaskType.SEQ_CLS))
-            with torch.no_grad():
-                for parameter_name, parameter in made.named_parameters():
-                    if "lora_B" in parameter_name:
-                        parameter.normal_(0, 0.02)
-            made.peft_config["default"].base_model_name_or_path = "model/tiny_gqa"
-            made.save_pretrained(folder)
-            os.remove(os.path.join(folder, "README.md"))
-            in_order(os.path.join(folder, "adapter_config.json"))
-            model = made.unload()
-        model = PeftModel.from_pretrained(model, folder, is_trainable=True)
+        model = with_sequence_adapter(model, os.path.join(OUT, "lora"), fresh=not double)
     return model.double() if double else model
 
 

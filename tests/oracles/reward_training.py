@@ -17,13 +17,12 @@ Ran with trl 1.16.0, transformers 5.23.0, peft 0.21.0, torch 2.11.0, accelerate 
 """
 import json
 import os
-import shutil
 import sys
 import tempfile
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, TaskType, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import (AutoModelForSequenceClassification, AutoTokenizer, LlamaForCausalLM,
@@ -34,7 +33,8 @@ from tokenizers.models import BPE
 from trl import RewardConfig, RewardTrainer
 
 from smollm2 import FILE
-from training import LLAMA, in_order
+from training import LLAMA, with_sequence_adapter
+from training_models import StepLosses
 from training_smollm2 import hashed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -75,21 +75,8 @@ def make_pairs():
     return pairs
 
 
-class Recorder(RewardTrainer):
-    """RewardTrainer, and the exact loss of each step: log() rounds."""
-    def training_step(self, *arguments, **more):
-        loss = super().training_step(*arguments, **more)
-        self.parts.append(loss.double().item())
-        return loss
-
-    def log(self, logs, *arguments, **more):
-        super().log(logs, *arguments, **more)
-        if "grad_norm" in logs:
-            self.found["losses"].append(sum(self.parts))
-            self.found["grad_norms"].append(float(logs["grad_norm"]))
-            for name in METRICS:
-                self.found[name].append(logs[name])
-            self.parts.clear()
+class Recorder(StepLosses, RewardTrainer):
+    kept = {"grad_norms": "grad_norm"} | {name: name for name in METRICS}
 
 
 def train(model, tokenizer, rows, **settings):
@@ -114,20 +101,7 @@ def tiny(name, double):
     if name == "full" and not double:
         save_file({"score.weight": model.score.weight.detach().clone()}, os.path.join(OUT, "score.safetensors"))
     if name == "lora":
-        folder = os.path.join(OUT, "lora")
-        if not double:
-            shutil.rmtree(folder, ignore_errors=True)
-            made = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=LLAMA, task_type=TaskType.SEQ_CLS))
-            with torch.no_grad():
-                for parameter_name, parameter in made.named_parameters():
-                    if "lora_B" in parameter_name:
-                        parameter.normal_(0, 0.02)
-            made.peft_config["default"].base_model_name_or_path = "model/tiny_gqa"
-            made.save_pretrained(folder)
-            os.remove(os.path.join(folder, "README.md"))
-            in_order(os.path.join(folder, "adapter_config.json"))
-            model = made.unload()
-        model = PeftModel.from_pretrained(model, folder, is_trainable=True)
+        model = with_sequence_adapter(model, os.path.join(OUT, "lora"), fresh=not double)
     return model.double() if double else model
 
 

@@ -26,12 +26,12 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, Trainer, TrainingArguments
 from transformers.utils import logging
 
-from training_models import MICRO, OUT, ROWS, STEPS, make_gpt2, make_nf4, make_quantized, make_rows
+from training_models import MICRO, OUT, ROWS, STEPS, StepLosses, make_gpt2, make_nf4, make_quantized, make_rows
 
 FIXTURES = os.path.join(OUT, "..")
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -113,6 +113,23 @@ def in_order(path):
         file.write("\n")
 
 
+def with_sequence_adapter(model, folder, fresh):
+    """A classifier with LoRA of rank 4, whose folder (task type SEQ_CLS) is made where it has to be fresh."""
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+        made = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=LLAMA, task_type=TaskType.SEQ_CLS))
+        with torch.no_grad():
+            for name, parameter in made.named_parameters():
+                if "lora_B" in name:
+                    parameter.normal_(0, 0.02)
+        made.peft_config["default"].base_model_name_or_path = "model/tiny_gqa"
+        made.save_pretrained(folder)
+        os.remove(os.path.join(folder, "README.md"))
+        in_order(os.path.join(folder, "adapter_config.json"))
+        model = made.unload()
+    return PeftModel.from_pretrained(model, folder, is_trainable=True)
+
+
 def with_adapter(model, run, folder):
     """The model with the adapter of the folder, which is made where it isn't there yet."""
     if not os.path.exists(folder):
@@ -133,19 +150,8 @@ def with_adapter(model, run, folder):
     return PeftModel.from_pretrained(model, folder, is_trainable=True)
 
 
-class Recorder(Trainer):
-    """Trainer, and the exact loss of each step: log() rounds."""
-    def training_step(self, *arguments, **more):
-        loss = super().training_step(*arguments, **more)
-        self.parts.append(loss.double().item())
-        return loss
-
-    def log(self, logs, *arguments, **more):
-        if "grad_norm" in logs:
-            self.found["losses"].append(sum(self.parts))
-            self.found["grad_norms"].append(float(logs["grad_norm"]))
-            self.found["learning_rates"].append(logs["learning_rate"])
-            self.parts.clear()
+class Recorder(StepLosses, Trainer):
+    kept = {"grad_norms": "grad_norm", "learning_rates": "learning_rate"}
 
 
 def train(model, run, rows, steps=STEPS, micro=MICRO):

@@ -50,6 +50,25 @@ def save_model(model, folder):
             os.remove(os.path.join(folder, name))
 
 
+class StepLosses:
+    """In front of a Trainer: what a step's log says goes into `found`, the loss exactly, which log() rounds. `parts` are the
+    losses of its micro batches."""
+    kept = {"grad_norms": "grad_norm"}  # name in found: name in the log
+
+    def training_step(self, *arguments, **more):
+        loss = super().training_step(*arguments, **more)
+        self.parts.append(loss.double().item())
+        return loss
+
+    def log(self, logs, *arguments, **more):
+        super().log(logs, *arguments, **more)
+        if "grad_norm" in logs:
+            self.found["losses"].append(sum(self.parts))
+            for name, of_log in self.kept.items():
+                self.found[name].append(float(logs[of_log]))
+            self.parts.clear()
+
+
 def make_gpt2():
     config = GPT2Config(vocab_size=48, n_embd=32, n_layer=2, n_head=4, n_positions=32, bos_token_id=1, eos_token_id=2,
                         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
