@@ -43,6 +43,9 @@ Rewards rewards_of(const Tensor& given, std::int64_t num_generations, const std:
         ErrorKind::usage, "another number of weights than of reward functions",
         {.field = "reward_weights", .expected = std::to_string(functions), .found = std::to_string(weights.size())});
   }
+  for (const double weight : weights) {
+    losses::check_range(std::isfinite(weight), "reward_weights", "numbers", weight);
+  }
   const Tensor infinite = rewards.each.isinf().nonzero();
   if (infinite.size(0) > 0) {
     throw Error(ErrorKind::numeric, "a reward is infinite",

@@ -22,6 +22,8 @@ GrpoTerms terms_of(const CompletionLogProbs& policy, const GrpoBatch& batch, con
   if (policy.completions() == 0) throw Error(ErrorKind::usage, "no completions", {.field = "policy"});
   losses::check_range(batch.accumulation_steps >= 1, "accumulation_steps", "at least 1",
                       static_cast<double>(batch.accumulation_steps));
+  losses::check_range(batch.num_items_in_batch >= 0, "num_items_in_batch", "at least 0",
+                      static_cast<double>(batch.num_items_in_batch));
   GrpoTerms t{.policy = policy, .batch = batch, .options = options};
   t.of_sequences = options.importance_sampling_level == ImportanceSampling::sequence;
   t.high = options.epsilon_high.value_or(options.epsilon);
@@ -93,6 +95,15 @@ void check(const GrpoOptions& options) {
   positive(static_cast<double>(options.max_completion_length), "max_completion_length");
   positive(options.sapo_temperature_pos, "sapo_temperature_pos");
   positive(options.sapo_temperature_neg, "sapo_temperature_neg");
+  const auto not_negative = [](double value, std::string_view field) {
+    losses::check_range(value >= 0 && std::isfinite(value), field, "at least 0", value);
+  };
+  not_negative(options.vespo_k_pos, "vespo_k_pos");
+  not_negative(options.vespo_lambda_pos, "vespo_lambda_pos");
+  not_negative(options.vespo_k_neg, "vespo_k_neg");
+  not_negative(options.vespo_lambda_neg, "vespo_lambda_neg");
+  const double threshold = options.off_policy_mask_threshold.value_or(0);
+  losses::check_range(std::isfinite(threshold), "off_policy_mask_threshold", "a number", threshold);
 }
 
 LossResult grpo_loss(const CompletionLogProbs& policy, const GrpoBatch& batch, const GrpoOptions& options) {

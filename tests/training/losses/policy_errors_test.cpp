@@ -35,6 +35,7 @@ TEST(GroupDegenerate, ImpossibleRewardsAreNamed) {
   expect_error(ErrorKind::usage, "num_generations", [] { grpo_advantages(tensor({1, 2}), 0); });
   expect_error(ErrorKind::usage, "rewards", [] { grpo_advantages(tensor(std::vector<double>{}), 1); });
   expect_error(ErrorKind::usage, "rewards", [] { grpo_advantages({}, 1); });
+  expect_error(ErrorKind::range, "reward_weights", [] { grpo_advantages(tensor({1}), 1, {.reward_weights = {kNaN}}); });
   expect_error(ErrorKind::usage, "reward_weights", [] { grpo_advantages(tensor({1}), 1, {.reward_weights = {1, 2}}); });
 }
 
@@ -74,7 +75,13 @@ TEST(GrpoDegenerate, ImpossibleInputIsNamed) {
   constant.entropy = tensor({1, 1});
   expect_error(ErrorKind::usage, "gradient",
                [&] { grpo_loss(constant, {.advantages = advantages}, {.entropy_coef = 0.1}); });
+  expect_error(ErrorKind::range, "num_items_in_batch",
+               [&] { grpo_loss(policy, {.advantages = advantages, .num_items_in_batch = -1}); });
   expect_error(ErrorKind::range, "epsilon", [] { check(GrpoOptions{.epsilon = 1}); });
+  expect_error(ErrorKind::range, "vespo_k_neg", [] { check(GrpoOptions{.vespo_k_neg = kNaN}); });
+  expect_error(ErrorKind::range, "vespo_lambda_pos", [] { check(GrpoOptions{.vespo_lambda_pos = -1}); });
+  expect_error(ErrorKind::range, "off_policy_mask_threshold",
+               [] { check(GrpoOptions{.off_policy_mask_threshold = kNaN}); });
   expect_error(ErrorKind::range, "delta", [] { check(GrpoOptions{.delta = 0}); });
   expect_error(ErrorKind::range, "top_entropy_quantile", [] { check(GrpoOptions{.top_entropy_quantile = 2}); });
   expect_error(ErrorKind::range, "accumulation_steps",
