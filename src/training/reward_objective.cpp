@@ -8,6 +8,7 @@
 
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/number_text.h"
 #include "training/completion_batch.h"
 #include "training/rows_objective.h"
 #include "training/trainer_impl.h"
@@ -40,9 +41,13 @@ class RewardObjective final : public RowsObjective<PreferenceDataset, RewardBatc
         method_(method) {}
 
   Facts facts() const override {
-    return {{"method", "reward"},
-            {"pairs", std::to_string(train().size())},
-            {"held-back pairs", std::to_string(validation() ? validation()->size() : 0)}};
+    Facts facts{{"method", "reward"},
+                {"pairs", std::to_string(train().size())},
+                {"held-back pairs", std::to_string(validation() ? validation()->size() : 0)}};
+    if (const auto& centre = method_.center_rewards_coefficient) {
+      facts.emplace_back("center_rewards_coefficient", number_text(*centre));
+    }
+    return facts;
   }
 
  private:
