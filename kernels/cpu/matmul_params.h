@@ -54,7 +54,7 @@ static constexpr std::int64_t kMatmulScratchFloats = (kMatmulBytesOfA + kMatmulB
 /// The most columns of a block whose terms' depths add up to `depth`.
 constexpr std::int64_t matmul_most_columns(std::int64_t depth) {
   constexpr std::int64_t kUnit = 48;
-  const std::int64_t padded = depth + 2 * kMatmulTerms;
+  const std::int64_t padded = depth + std::int64_t{2} * kMatmulTerms;
   const std::int64_t units = kMatmulBytesOfB / (2 * kUnit * padded);
   return units < 1 ? kUnit : units * kUnit;
 }

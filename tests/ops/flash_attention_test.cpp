@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "ops/tensors.h"
@@ -25,6 +26,13 @@ struct Problem {
   std::vector<std::int64_t> prefixes{};
   std::int64_t rows() const { return cu_seqlens.back(); }
 };
+
+/// Assigned, as g++ 12 warns of members that would not be made yet if the second list of an initializer threw.
+Problem with_prefixes(std::vector<std::int64_t> cu_seqlens, std::vector<std::int64_t> prefixes, Problem problem = {}) {
+  problem.cu_seqlens = std::move(cu_seqlens);
+  problem.prefixes = std::move(prefixes);
+  return problem;
+}
 
 struct Leaves {
   at::Tensor query, key, value, sinks;
@@ -137,8 +145,8 @@ TEST_P(FlashAttentionOfType, TakesViewsAndTheirGradients) {
 }
 
 TEST_P(FlashAttentionOfType, HasTheSameBitsOnAnyNumberOfThreads) {
-  const Problem problem{
-      .heads = 9, .kv_heads = 3, .head_dim = 64, .cu_seqlens = {0, 1100, 1200, 1264, 1864}, .prefixes = {-1, 0, -1, 0}};
+  const Problem problem =
+      with_prefixes({0, 1100, 1200, 1264, 1864}, {-1, 0, -1, 0}, {.heads = 9, .kv_heads = 3, .head_dim = 64});
   const int before = team_threads();
   std::vector<Leaves> runs;
   std::vector<at::Tensor> outs;
@@ -212,7 +220,7 @@ TEST_P(FlashAttentionOfType, ContinuationsEqualWholeDocuments) {
 TEST(FlashAttention, ContinuationsInFloat64EqualWholeDocuments) { check_continuations(at::kDouble, 1e-12); }
 
 TEST_P(FlashAttentionOfType, ContinuationsDoNotReachEachOther) {
-  const Problem problem{.cu_seqlens = {0, 70, 100, 190}, .prefixes = {-1, 0, 0}};
+  const Problem problem = with_prefixes({0, 70, 100, 190}, {-1, 0, 0});
   const Leaves in = leaves(problem, GetParam(), GetParam());
   attend(problem, in).narrow(0, 70, 30).sum().backward();
   for (const at::Tensor& leaf : {in.query, in.key, in.value}) {
@@ -270,7 +278,7 @@ TEST(FlashAttention, PackedEqualsEachDocumentAlone) {
 }
 
 TEST(FlashAttention, WithoutAutogradHasTheSameBits) {
-  const Problem problem{.prefixes = {-1, 0, 0}};
+  const Problem problem = with_prefixes(Problem{}.cu_seqlens, {-1, 0, 0});
   const Leaves in = leaves(problem, at::kBFloat16, at::kBFloat16);
   const Leaves still{in.query.detach(), in.key.detach(), in.value.detach(), at::Tensor()};
   EXPECT_TRUE(same_bits(attend(problem, still), attend(problem, in)));

@@ -208,6 +208,7 @@ std::vector<RowPlace> DataLoader::last_rows() const {
   std::sort(rows.begin(), rows.end());
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
   std::vector<RowPlace> places;
+  places.reserve(rows.size());
   for (const std::int64_t row : rows) places.push_back(impl_->view->corpus->place(row));
   return places;
 }

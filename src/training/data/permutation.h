@@ -22,7 +22,7 @@ class Permutation {
 
   /// The row at `place`; every row of [0, count) at one place.
   std::int64_t operator[](std::int64_t place) const {
-    std::uint64_t value = static_cast<std::uint64_t>(place);
+    auto value = static_cast<std::uint64_t>(place);
     do {
       value = encipher(value);
     } while (value >= count_);
