@@ -17,7 +17,8 @@ struct DeviceLauncher {
     if (shape.shared_bytes > kWithoutAsking) {
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes));
     }
-    const dim3 grid(static_cast<unsigned>(shape.grid_x), static_cast<unsigned>(shape.grid_y));
+    const dim3 grid(static_cast<unsigned>(shape.grid_x), static_cast<unsigned>(shape.grid_y),
+                    static_cast<unsigned>(shape.grid_z));
     const auto bytes = static_cast<std::size_t>(shape.shared_bytes);
     kernel<<<grid, dim3(shape.block_x, shape.block_y), bytes, stream>>>(arguments...);
   }

@@ -9,11 +9,11 @@
 namespace powerhouse::cuda {
 
 struct LaunchShape {
-  std::int64_t grid_x = 1, grid_y = 1;
+  std::int64_t grid_x = 1, grid_y = 1, grid_z = 1;
   unsigned block_x = 1, block_y = 1;
   std::int64_t shared_bytes = 0;
 
-  bool empty() const { return grid_x == 0 || grid_y == 0; }
+  bool empty() const { return grid_x == 0 || grid_y == 0 || grid_z == 0; }
 };
 
 inline constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }

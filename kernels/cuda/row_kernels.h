@@ -10,12 +10,9 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
-
-struct CUstream_st;  // cudaStream_t is a pointer to it
+#include "kernels/cuda/stream.h"
 
 namespace powerhouse::cuda {
-
-using Stream = CUstream_st*;
 
 /// `items`: rows * heads. False, of gradients too, where a row is longer than a block can hold: 16,384 elements, or
 /// 4,096 where 16-byte accesses do not fit.

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/common/element.h"
+
 namespace powerhouse::cuda {
 
 /// Where the vectors of a tensor [batch, rows, heads, head_dim] lie; head_dim is contiguous. Vectors begin at multiples
@@ -18,7 +20,7 @@ struct VectorStrides {
 /// Query i of a document of `queries` rows stands at key i + keys - queries (the last query at the last key), and sees
 /// the keys from window_left before to window_right after that place. Rows that see no key give zeros.
 struct FlashForwardParams {
-  const void* q = nullptr;  ///< [batch, queries, heads, head_dim], bf16 or f16
+  const void* q = nullptr;  ///< [batch, queries, heads, head_dim]
   const void* k = nullptr;  ///< [batch, keys, kv_heads, head_dim]
   const void* v = nullptr;  ///< the same
   void* out = nullptr;      ///< as q
@@ -42,6 +44,7 @@ struct FlashForwardParams {
   int window_right = -1;                ///< keys after it; 0: causal; below 0: all
   const float* alibi_slopes = nullptr;  ///< [heads], adds slope * (j - place of i); null: none
   const float* sinks = nullptr;         ///< [heads], a score that joins each row's sum and has no value; null: none
+  Element type = Element::bf16;         ///< of q, k, v and out: bf16 or f16
 };
 
 }  // namespace powerhouse::cuda

@@ -21,9 +21,11 @@ class HostLauncher {
   template <typename... Of, typename... Given>
   void operator()(const cuda::LaunchShape& shape, void (*kernel)(Of...), const Given&... arguments) const {
     if (shape.empty()) return;
-    reports.push_back(cuda_on_host::launch({static_cast<unsigned>(shape.grid_x), static_cast<unsigned>(shape.grid_y)},
-                                           {shape.block_x, shape.block_y}, static_cast<std::size_t>(shape.shared_bytes),
-                                           memory_, options_, [&] { kernel(arguments...); }));
+    const cuda_on_host::Dim3 grid{static_cast<unsigned>(shape.grid_x), static_cast<unsigned>(shape.grid_y),
+                                  static_cast<unsigned>(shape.grid_z)};
+    reports.push_back(cuda_on_host::launch(grid, {shape.block_x, shape.block_y},
+                                           static_cast<std::size_t>(shape.shared_bytes), memory_, options_,
+                                           [&] { kernel(arguments...); }));
   }
 
   std::string text() const {

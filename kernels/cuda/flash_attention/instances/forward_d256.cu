@@ -1,8 +1,11 @@
-#include "kernels/cuda/flash_attention/forward.cuh"
+#include "kernels/cuda/device_launcher.cuh"
+#include "kernels/cuda/flash_attention/forward_launch.cuh"
+#include "kernels/cuda/flash_attention/launchers.h"
 
 namespace powerhouse::cuda {
-template __global__ void flash_forward_kernel<256, bfloat16, false>(FlashForwardParams);
-template __global__ void flash_forward_kernel<256, bfloat16, true>(FlashForwardParams);
-template __global__ void flash_forward_kernel<256, float16, false>(FlashForwardParams);
-template __global__ void flash_forward_kernel<256, float16, true>(FlashForwardParams);
+
+void flash_forward(Constant<256>, const FlashForwardParams& params, Stream stream) {
+  launch_flash_forward<256>(DeviceLauncher{stream}, params);
+}
+
 }  // namespace powerhouse::cuda

@@ -1,0 +1,41 @@
+// Flash attention's launchers: queued on the stream, they return at once. Inputs are trusted: callers check sizes,
+// strides and alignment (params.h).
+#pragma once
+
+#include "kernels/cuda/flash_attention/params.h"
+#include "kernels/cuda/launch_shape.h"
+#include "kernels/cuda/stream.h"
+
+namespace powerhouse::cuda {
+
+/// visitor(Constant<size>{}) with the head size of the smallest tile that holds `head_dim`. False: none does.
+template <typename Visitor>
+bool visit_flash_tile(int head_dim, const Visitor& visitor) {
+  if (head_dim < 1 || head_dim > 256 || head_dim % 8 != 0) return false;
+  if (head_dim <= 32) return visitor(Constant<32>{}), true;
+  if (head_dim <= 64) return visitor(Constant<64>{}), true;
+  if (head_dim <= 96) return visitor(Constant<96>{}), true;
+  if (head_dim <= 128) return visitor(Constant<128>{}), true;
+  if (head_dim <= 192) return visitor(Constant<192>{}), true;
+  return visitor(Constant<256>{}), true;
+}
+
+/// Whether there is a kernel for the type and a grid for the sizes.
+inline bool flash_fits(const FlashForwardParams& params) {
+  constexpr int kMostBlocks = 65535;  // of a grid's second and third dimension
+  return params.type != Element::f32 && params.heads <= kMostBlocks && params.batch <= kMostBlocks;
+}
+
+/// False for what has no kernel: other types than bf16 and f16, head sizes above 256 or not a multiple of 8, more than
+/// 65,535 documents.
+bool flash_forward(const FlashForwardParams& params, Stream stream);
+
+/// By tile: each is a file of its own.
+void flash_forward(Constant<32>, const FlashForwardParams& params, Stream stream);
+void flash_forward(Constant<64>, const FlashForwardParams& params, Stream stream);
+void flash_forward(Constant<96>, const FlashForwardParams& params, Stream stream);
+void flash_forward(Constant<128>, const FlashForwardParams& params, Stream stream);
+void flash_forward(Constant<192>, const FlashForwardParams& params, Stream stream);
+void flash_forward(Constant<256>, const FlashForwardParams& params, Stream stream);
+
+}  // namespace powerhouse::cuda

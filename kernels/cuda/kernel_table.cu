@@ -1,0 +1,35 @@
+#include "kernels/cuda/kernel_table.h"
+
+#include "kernels/cuda/devices.h"
+#include "kernels/cuda/flash_attention/launchers.h"
+#include "kernels/cuda/row_kernels.h"
+
+namespace powerhouse::cuda {
+
+namespace {
+
+constexpr KernelTable kTable{
+    .device_count = device_count,
+    .device_properties = device_properties,
+    .take_error = take_error,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .norm_gradient = norm_gradient,
+    .rope = rope,
+    .activation_mul = activation_mul,
+    .activation_gradient = activation_gradient,
+    .cross_entropy = cross_entropy,
+    .dequantize = dequantize,
+    .quantized_product = quantized_product,
+    .sample = sample,
+    .adamw8 = adamw8,
+    .flash_forward = flash_forward,
+};
+
+}  // namespace
+
+}  // namespace powerhouse::cuda
+
+extern "C" __attribute__((visibility("default"))) const powerhouse::cuda::KernelTable* powerhouse_cuda_kernels() {
+  return &powerhouse::cuda::kTable;
+}

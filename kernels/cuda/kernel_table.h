@@ -1,0 +1,63 @@
+// The table of launchers: all that the rest of the library knows of libpowerhouse_cuda.so, which exports one function
+// that hands it out. Tests fill the same table with launches on the CPU.
+//
+// A launcher queues work on the stream and returns at once; whether it could be queued is asked of `take_error`. False:
+// there is no kernel for these arguments, and nothing was queued. What each takes is said where it is declared.
+// Whoever adds a launcher adds a member, and whoever changes the table or a struct of arguments raises kTableVersion.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/cuda/flash_attention/params.h"
+#include "kernels/cuda/quantized_product_params.h"
+#include "kernels/cuda/sampling_params.h"
+#include "kernels/cuda/stream.h"
+
+namespace powerhouse::cuda {
+
+inline constexpr int kTableVersion = 1;
+
+/// Of one GPU, as the driver reports it.
+struct DeviceProperties {
+  char name[256] = {};
+  int major = 0;  ///< compute capability
+  int minor = 0;
+  int multiprocessors = 0;
+  std::size_t memory_bytes = 0;
+};
+
+struct KernelTable {
+  int version = kTableVersion;
+  std::size_t bytes = sizeof(KernelTable);  ///< tells apart builds that forgot to raise the version
+
+  // Devices. Texts are the driver's own words, and stay.
+  /// How many GPUs there are; below 1, `*why` says why.
+  int (*device_count)(const char** why) = nullptr;
+  /// Null, or why there is no answer.
+  const char* (*device_properties)(int index, DeviceProperties& properties) = nullptr;
+  /// What kept the last launch of this thread from being queued, which is forgotten; null: nothing.
+  const char* (*take_error)() = nullptr;
+
+  // kernels/cuda/row_kernels.h
+  bool (*rms_norm)(const cpu::RmsNormParams&, std::int64_t items, Stream) = nullptr;
+  bool (*layer_norm)(const cpu::LayerNormParams&, std::int64_t items, Stream) = nullptr;
+  bool (*norm_gradient)(const cpu::NormGradientParams&, std::int64_t part_rows, Stream) = nullptr;
+  void (*rope)(const cpu::RopeParams&, std::int64_t tokens, Stream) = nullptr;
+  void (*activation_mul)(const cpu::ActivationParams&, std::int64_t rows, Stream) = nullptr;
+  void (*activation_gradient)(const cpu::ActivationGradientParams&, std::int64_t rows, Stream) = nullptr;
+  void (*cross_entropy)(const cpu::CrossEntropyParams&, std::int64_t rows, Stream) = nullptr;
+  bool (*dequantize)(const cpu::DequantizeParams&, std::int64_t blocks, Stream) = nullptr;
+  bool (*quantized_product)(const QuantizedProductParams&, Stream) = nullptr;
+  void (*sample)(const SamplingParams&, std::int64_t rows, Stream) = nullptr;
+  void (*adamw8)(const cpu::UpdateParams&, std::int64_t elements, Stream) = nullptr;
+
+  // kernels/cuda/flash_attention/launchers.h
+  bool (*flash_forward)(const FlashForwardParams&, Stream) = nullptr;
+};
+
+}  // namespace powerhouse::cuda
+
+/// What libpowerhouse_cuda.so exports, and its name for dlsym.
+extern "C" const powerhouse::cuda::KernelTable* powerhouse_cuda_kernels();
