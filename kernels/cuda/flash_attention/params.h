@@ -15,6 +15,20 @@ struct VectorStrides {
   std::int64_t head = 0;
 };
 
+/// Dropout of the weights, whose mask is a function of its key: computed again in backward, never stored.
+///
+/// The weight of document b, head h, query i and key j takes the 16-bit word j % 8 of the Philox block counter +
+/// ((b heads + h) queries + i) ceil(keys / 8) + j / 8, i and j counted within the document, and is kept where that is
+/// at least `threshold`: the numbers that ops::dropped takes for weights [batch heads queries, keys].
+struct FlashDropout {
+  std::uint32_t threshold = 0;    ///< rate * 65,536, below 65,536; 0: none
+  float kept = 1.0f;              ///< what a kept weight is multiplied by: 65,536 / (65,536 - threshold)
+  std::uint32_t key[2] = {0, 0};  ///< the run's seed, its low half first
+  std::uint64_t counter = 0;      ///< tells uses apart: the first of their blocks
+  std::uint32_t lane = 0;         ///< tells modules apart
+  std::uint32_t stream = 0;       ///< RandomStream::dropout
+};
+
 /// Softmax attention (Dao 2023): out = softmax(score) v with score(i, j) = scale q_i k_j, then softcap, then ALiBi.
 ///
 /// Query i of a document of `queries` rows stands at key i + keys - queries (the last query at the last key), and sees
@@ -44,7 +58,8 @@ struct FlashForwardParams {
   int window_right = -1;                ///< keys after it; 0: causal; below 0: all
   const float* alibi_slopes = nullptr;  ///< [heads], adds slope * (j - place of i); null: none
   const float* sinks = nullptr;         ///< [heads], a score that joins each row's sum and has no value; null: none
-  Element type = Element::bf16;         ///< of q, k, v and out: bf16 or f16
+  FlashDropout dropout{};
+  Element type = Element::bf16;  ///< of q, k, v and out: bf16 or f16
 };
 
 }  // namespace powerhouse::cuda
