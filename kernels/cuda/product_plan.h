@@ -1,0 +1,89 @@
+// How products on tensor cores are cut: plain functions, the same for launchers, callers and tests.
+//
+// A block of threads takes 32 outputs a warp along outputs, and up to 64 rows; its warps along inputs take a part of
+// them each and are summed in order. Where outputs are too few to give every multiprocessor a block, the inputs are
+// split between blocks too; their sums go through a workspace and are added in order by a second launch, so that a
+// result does not depend on time.
+#pragma once
+
+#include "kernels/common/blocks.h"
+#include "kernels/cuda/gptq_product_params.h"
+#include "kernels/cuda/quantized_product_params.h"
+
+namespace powerhouse::cuda {
+
+inline constexpr std::int64_t kRowsOfTile = 64;
+
+struct ProductPlan {
+  int row_tiles = 1;     ///< of eight rows that a block takes: 1, 2, 4 or 8
+  int output_warps = 1;  ///< of 32 outputs
+  int input_warps = 1;
+  std::int64_t part = 0;  ///< inputs of a warp, a multiple of the unit
+  std::int64_t splits = 1;
+  std::int64_t row_blocks = 1, output_blocks = 1;
+};
+
+/// `unit`: inputs that are not split. `warps`: of a block.
+inline constexpr ProductPlan product_plan(std::int64_t rows, std::int64_t outputs, std::int64_t inputs,
+                                          std::int64_t unit, int warps, int multiprocessors) {
+  ProductPlan plan;
+  while (plan.row_tiles < 8 && plan.row_tiles * 8 < rows) plan.row_tiles *= 2;
+  // Few rows: their x is cheap to read for many inputs at once, and more warps along inputs make more blocks.
+  plan.output_warps = plan.row_tiles == 8 ? 4 : plan.row_tiles == 4 ? warps / 2 : plan.row_tiles;
+  plan.input_warps = warps / plan.output_warps;
+  plan.row_blocks = (rows + kRowsOfTile - 1) / kRowsOfTile;
+  plan.output_blocks = (outputs + plan.output_warps * kStripOutputs - 1) / (plan.output_warps * kStripOutputs);
+  const std::int64_t units = (inputs + unit - 1) / unit;
+  const std::int64_t blocks = plan.row_blocks * plan.output_blocks;
+  const std::int64_t wanted = blocks == 0 || multiprocessors <= blocks ? 1 : multiprocessors / blocks;
+  // A part of less than 256 inputs is not worth the sums.
+  const std::int64_t least = unit >= 256 ? 1 : 256 / unit;
+  const std::int64_t parts = wanted * plan.input_warps;
+  std::int64_t each = (units + parts - 1) / parts;
+  if (each < least) each = least;
+  plan.part = each * unit;
+  plan.splits = (units + each * plan.input_warps - 1) / (each * plan.input_warps);
+  if (plan.splits < 1) plan.splits = 1;
+  return plan;
+}
+
+/// Inputs of a weight of blocks that come into shared memory at once.
+inline constexpr std::int64_t product_chunk(BlockFormat format) {
+  return block_info(format).block_elements > 128 ? 256 : 128;
+}
+
+inline constexpr ProductPlan plan_of(const QuantizedProductParams& p) {
+  return product_plan(p.rows, p.outputs, p.inputs, product_chunk(p.format), 4, p.multiprocessors);
+}
+inline constexpr ProductPlan plan_of(const RepackedProductParams& p) {
+  return product_plan(p.rows, p.weight.outputs, p.weight.inputs, 64, 8, p.multiprocessors);
+}
+
+inline constexpr std::int64_t split_floats(const ProductPlan& plan, std::int64_t rows, std::int64_t outputs) {
+  return plan.splits > 1 ? plan.splits * rows * outputs : 0;
+}
+
+/// Floats of the workspace that a product needs; 0: none.
+inline constexpr std::int64_t workspace_floats(const QuantizedProductParams& p) {
+  return p.rows <= kMostPlainRows ? 0 : split_floats(plan_of(p), p.rows, p.outputs);
+}
+inline constexpr std::int64_t workspace_floats(const RepackedProductParams& p) {
+  const std::int64_t reordered = p.weight.order == nullptr ? 0 : p.rows * p.weight.inputs / 2;  // elements of 2 bytes
+  return reordered + split_floats(plan_of(p), p.rows, p.weight.outputs);
+}
+
+/// Rows above which a weight is better dequantized for a dense product, by bytes that move, since the products are the
+/// same: ours reads b bytes a weight again for every 64 rows, the dense one reads them once and then writes and reads 2
+/// bytes. They are equal where b rows / 64 = b + 4. At most 512, since decoding is repeated as well.
+inline constexpr std::int64_t most_product_rows(std::int64_t elements, std::int64_t bytes) {
+  const std::int64_t rows = kRowsOfTile + 4 * kRowsOfTile * elements / bytes;
+  return rows < 512 ? rows : 512;
+}
+inline constexpr std::int64_t most_product_rows(BlockFormat format) {
+  return most_product_rows(block_info(format).block_elements, block_info(format).block_bytes);
+}
+inline constexpr std::int64_t most_product_rows(const RepackedWeight& weight) {
+  return most_product_rows(8 * weight.group, weight.bits * weight.group + 32);
+}
+
+}  // namespace powerhouse::cuda
