@@ -32,8 +32,8 @@ class Permutation {
  private:
   std::uint64_t encipher(std::uint64_t value) const {
     const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;
-    std::uint32_t left = static_cast<std::uint32_t>(value >> half_bits_),
-                  right = static_cast<std::uint32_t>(value & mask);
+    auto left = static_cast<std::uint32_t>(value >> half_bits_);
+    auto right = static_cast<std::uint32_t>(value & mask);
     for (std::uint32_t round = 0; round < 6; ++round) {
       const std::uint32_t mixed = philox({right, round << 16 | use_, epoch_, kStream}, key_)[0];
       const std::uint32_t next = (left ^ mixed) & static_cast<std::uint32_t>(mask);
