@@ -37,12 +37,12 @@ at::Tensor new_projection(std::int64_t teacher, std::int64_t student, std::uint6
 class DistillationObjective final : public DatasetObjective {
  public:
   DistillationObjective(CausalLM& student, std::unique_ptr<TeacherSource> teacher, Dataset train,
-                        std::optional<Dataset> validation, DistillationOptions method, at::Tensor projection,
+                        std::optional<Dataset> validation, const DistillationOptions& method, at::Tensor projection,
                         const TrainingOptions& options)
       : DatasetObjective(std::move(train), std::move(validation), options),
         student_(student),
         teacher_(std::move(teacher)),
-        method_(std::move(method)),
+        method_(method),
         projection_(std::move(projection)) {
     teacher_->prepare(this->train());
     if (this->validation()) teacher_->prepare(*this->validation());
@@ -184,7 +184,8 @@ void check(const DistillationOptions& options) {
 }
 
 std::unique_ptr<Objective> make_distillation_objective(CausalLM& student, Teacher teacher, Dataset train,
-                                                       std::optional<Dataset> validation, DistillationOptions method,
+                                                       std::optional<Dataset> validation,
+                                                       const DistillationOptions& method,
                                                        const TrainingOptions& options) {
   check(method);
   check_teacher(teacher, method);
@@ -201,7 +202,7 @@ std::unique_ptr<Objective> make_distillation_objective(CausalLM& student, Teache
     if (method.hidden_state_weight > 0 && from != to) projection = new_projection(to, from, options.seed);
   }
   return std::make_unique<DistillationObjective>(student, std::move(source), std::move(train), std::move(validation),
-                                                 std::move(method), std::move(projection), options);
+                                                 method, std::move(projection), options);
 }
 
 }  // namespace powerhouse

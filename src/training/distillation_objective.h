@@ -11,7 +11,8 @@ namespace powerhouse {
 
 /// Error{usage, range, format} for a teacher, options and data that don't fit together.
 std::unique_ptr<Objective> make_distillation_objective(CausalLM& student, Teacher teacher, Dataset train,
-                                                       std::optional<Dataset> validation, DistillationOptions method,
+                                                       std::optional<Dataset> validation,
+                                                       const DistillationOptions& method,
                                                        const TrainingOptions& options);
 
 }  // namespace powerhouse

@@ -20,7 +20,7 @@ constexpr const char* kTrainable = "/trainable.safetensors";
 constexpr const char* kOptimizer = "/optimizer.safetensors";
 constexpr std::uint64_t kLongestConfig = std::uint64_t{1} << 24;
 
-void copy_into(const std::string& name, at::Tensor target, const at::Tensor& source, const std::string& file) {
+void copy_into(const std::string& name, const at::Tensor& target, const at::Tensor& source, const std::string& file) {
   if (source.sizes() != target.sizes() || source.scalar_type() != target.scalar_type()) {
     throw Error(ErrorKind::format, "a tensor of another shape or type", {.file = file, .field = name});
   }

@@ -5,6 +5,8 @@
 // gives it to Trainer::Impl::make (trainer_impl.h). next_token_objective.cpp is the shortest.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <functional>
 #include <string>

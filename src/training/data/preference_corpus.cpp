@@ -43,7 +43,7 @@ PreferenceCorpus::PreferenceCorpus(const Tokenizer& tokenizer, const std::vector
   scan();
 }
 
-void PreferenceCorpus::open(const Tokenizer& tokenizer, DatasetSource declared) {
+void PreferenceCorpus::open(const Tokenizer& tokenizer, const DatasetSource& declared) {
   Source source;
   source.file = RecordFile::open(declared);
   const bool pairs = are_pairs(source.file->read(0).columns, declared);

@@ -57,7 +57,7 @@ class PreferenceCorpus {
     std::uint64_t content = 0, group = 0;  // hashes
   };
 
-  void open(const Tokenizer& tokenizer, DatasetSource source);
+  void open(const Tokenizer& tokenizer, const DatasetSource& declared);
   void scan();
   const Source& source_of(std::int64_t row) const;
   Scanned scan_row(std::int64_t row) const;

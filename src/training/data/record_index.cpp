@@ -9,7 +9,7 @@ namespace powerhouse::training {
 namespace {
 
 // A document of a text file is read in pieces of about this size, so that a long one is never in memory as a whole.
-constexpr std::size_t kPieceBytes = 64 * 1024;
+constexpr std::size_t kPieceBytes = 64 << 10;
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 

@@ -129,7 +129,7 @@ void Corpus::keep_longest() {
   }
   std::stable_sort(usable.begin(), usable.end(),
                    [&](std::uint32_t a, std::uint32_t b) { return facts_[a].length > facts_[b].length; });
-  for (std::size_t i = static_cast<std::size_t>(options_.longest_rows); i < usable.size(); ++i) {
+  for (auto i = static_cast<std::size_t>(options_.longest_rows); i < usable.size(); ++i) {
     facts_[usable[i]].problems.add(RowProblem::filtered);
   }
 }

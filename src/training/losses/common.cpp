@@ -118,7 +118,7 @@ void check_finite(const at::Tensor& values, const std::string& field) {
   const at::Tensor bad = values.detach().isfinite().logical_not().nonzero();
   if (bad.size(0) == 0) return;
   const auto first = bad[0][0].item<std::int64_t>();
-  const double value = values.detach()[first].item<double>();
+  const auto value = values.detach()[first].item<double>();
   throw Error(ErrorKind::numeric, "a number of this batch is not finite",
               {.field = field + "[" + std::to_string(first) + "]",
                .expected = "a finite number",
@@ -134,7 +134,7 @@ void check_range(bool good, std::string_view field, std::string_view expected, d
 }
 
 void add_metric(Metrics& metrics, std::string_view name, const at::Tensor& values) {
-  const double mean = values.detach().to(at::kDouble).mean().item<double>();
+  const auto mean = values.detach().to(at::kDouble).mean().item<double>();
   if (!std::isnan(mean)) metrics.emplace_back(name, mean);
 }
 
@@ -165,7 +165,7 @@ void add_pair_metrics(Metrics& metrics, const PairSums& rewards, const PairSums&
 }
 
 LossResult finish(at::Tensor loss, Metrics metrics, std::string_view method) {
-  const double value = loss.detach().item<double>();
+  const auto value = loss.detach().item<double>();
   if (!std::isfinite(value)) {
     throw Error(ErrorKind::numeric, "a loss is not finite",
                 {.field = std::string(method), .expected = "a finite number", .found = std::to_string(value)});

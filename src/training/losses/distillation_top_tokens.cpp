@@ -27,7 +27,7 @@ namespace losses {
 
 Tensor merge_others(const Tensor& log_probs, const Tensor& ids) {
   const Tensor places = ids.to(at::kLong);
-  const Tensor kept = log_probs.gather(-1, places);
+  Tensor kept = log_probs.gather(-1, places);
   if (ids.size(1) == log_probs.size(1)) return kept;
   Tensor out = kept.new_empty({kept.size(0), kept.size(1) + 1});
   out.narrow(1, 0, kept.size(1)).copy_(kept);
@@ -36,7 +36,7 @@ Tensor merge_others(const Tensor& log_probs, const Tensor& ids) {
 }
 
 Tensor merged(const TopTokens& teacher, std::int64_t vocabulary, at::ScalarType type) {
-  const Tensor kept = teacher.log_probs.detach().to(type);
+  Tensor kept = teacher.log_probs.detach().to(type);
   const std::int64_t k = kept.size(1);
   if (k == vocabulary) return kept;
   Tensor out = kept.new_empty({kept.size(0), k + 1});

@@ -1,4 +1,5 @@
 // The loss types of DPO, one function each, and the table of their names. Papers: include/powerhouse/dpo_loss.h.
+#include <ATen/core/Tensor.h>
 #include <ATen/ops/log_sigmoid_ops.h>
 
 #include <cmath>

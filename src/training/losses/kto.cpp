@@ -25,7 +25,7 @@ struct Labels {
 Labels labels_of(const Tensor& ratios, const std::vector<bool>& desirable) {
   Labels labels;
   const Tensor doubles = ratios.detach().to(at::kCPU, at::kDouble).contiguous();
-  const double* const ratio = doubles.const_data_ptr<double>();
+  const auto* const ratio = doubles.const_data_ptr<double>();
   for (std::size_t i = 0; i < desirable.size(); ++i) {
     if (std::isnan(ratio[i])) {
       ++labels.skipped;

@@ -33,7 +33,7 @@ void check_rollout(const PpoRollout& rollout, const PpoOptions& options) {
 }
 
 Tensor scores_of(const PpoRollout& rollout, const PpoOptions& options) {
-  const Tensor scores = losses::wide(rollout.scores.detach());
+  Tensor scores = losses::wide(rollout.scores.detach());
   if (!options.missing_eos_penalty) return scores;
   std::vector<double> penalties;
   for (const bool ended : rollout.ended) penalties.push_back(ended ? 0 : *options.missing_eos_penalty);
