@@ -71,7 +71,7 @@ class POWERHOUSE_API Optimizer {
   /// Makes all states. Throws Error{range} for options out of range; Error{usage} for a name or tensor twice and one
   /// that is no leaf; Error{unsupported} for other devices, dtypes and views with gaps; Error{io} where the page file
   /// cannot have its size.
-  Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options, OptimizerStorage storage = {});
+  Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, OptimizerStorage storage = {});
   Optimizer(Optimizer&&) noexcept;
   Optimizer& operator=(Optimizer&&) noexcept;
   ~Optimizer();

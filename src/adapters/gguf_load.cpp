@@ -110,7 +110,8 @@ LoraModule assembled(Reader& reader, const HfModule& module, const Assembly& ass
   return lora;
 }
 
-LoraModule embedding(const Reader& reader, const HfModule& module, const std::string& name, Pair pair, double alpha) {
+LoraModule embedding(const Reader& reader, const HfModule& module, const std::string& name, const Pair& pair,
+                     double alpha) {
   const std::int64_t rank = pair.rank();
   const bool fits = pair.a.sizes() == at::IntArrayRef({module.inputs, rank}) &&
                     pair.b.sizes() == at::IntArrayRef({module.outputs, rank});

@@ -88,7 +88,7 @@ std::string init_of(const Json& json) {
   const Json* value = json.get("init_lora_weights");
   if (value == nullptr) return "true";
   if (value->is_bool()) return value->as_bool() ? "true" : "false";
-  const std::string init = value->as_string("init_lora_weights");
+  std::string init = value->as_string("init_lora_weights");
   if (init == "pissa" || init == "olora") return init;
   constexpr std::array kKeepTheBase = {"gaussian", "eva", "orthogonal", "mica"};
   if (std::find(kKeepTheBase.begin(), kKeepTheBase.end(), init) != kKeepTheBase.end()) return "gaussian";

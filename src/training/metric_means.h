@@ -14,7 +14,7 @@ class MetricMeans {
  public:
   void add(const Metrics& metrics, double weight) {
     for (const auto& [name, value] : metrics) {
-      auto found = std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.name == name; });
+      auto found = std::find_if(sums_.begin(), sums_.end(), [&key = name](const Sum& sum) { return sum.name == key; });
       if (found == sums_.end()) found = sums_.insert(sums_.end(), {name, 0, 0});
       found->sum += weight * value;
       found->weight += weight;

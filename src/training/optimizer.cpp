@@ -170,7 +170,8 @@ struct Optimizer::Impl {
   }
 };
 
-Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options, OptimizerStorage storage)
+Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options,
+                     OptimizerStorage storage)
     : impl_(std::make_unique<Impl>()) {
   impl_->method = make_method(options);
   impl_->slots = make_slots(groups);
@@ -191,7 +192,7 @@ StepResult Optimizer::step(const StepOptions& options) {
   check_not_negative("lr_multiplier", options.lr_multiplier);
   check_not_negative("grad_scale", options.grad_scale);
   impl_->take_gradients();
-  const StepResult result = impl_->measure(options.grad_scale);
+  StepResult result = impl_->measure(options.grad_scale);
   double scale = options.grad_scale;
   if (options.max_grad_norm > 0) scale *= std::min(1.0, options.max_grad_norm / (result.grad_norm + 1e-6));
   if (result.applied) guarded([&] { impl_->apply(options.lr_multiplier, scale); });

@@ -74,7 +74,7 @@ std::shared_ptr<StateMemory> make_states(std::span<ParameterSlot> slots, const O
     if (wants_master(slot, storage)) bytes += bytes_of(master_of(slot));
   }
   const bool paged = storage.paged || (storage.paged_above_bytes > 0 && bytes > storage.paged_above_bytes);
-  const auto memory = std::make_shared<StateMemory>(bytes, paged, storage.page_folder);
+  auto memory = std::make_shared<StateMemory>(bytes, paged, storage.page_folder);
   const c10::AutoGradMode no_gradients(false);
   std::uint64_t offset = 0;
   for (ParameterSlot& slot : slots) {

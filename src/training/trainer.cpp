@@ -95,20 +95,20 @@ Trainer::Trainer(CausalLM& model, PreferenceDataset train, std::optional<Prefere
 
 Trainer::Trainer(CausalLM& student, const CausalLM& teacher, const Dataset& data, DistillationOptions method,
                  TrainingOptions options, TrainingCallbacks callbacks)
-    : Trainer(student, Teacher{.model = &teacher}, data.train(), data.validation(), std::move(method),
-              std::move(options), std::move(callbacks)) {}
+    : Trainer(student, Teacher{.model = &teacher}, data.train(), data.validation(), method, std::move(options),
+              std::move(callbacks)) {}
 
 Trainer::Trainer(CausalLM& student, Teacher teacher, Dataset train, std::optional<Dataset> validation,
                  DistillationOptions method, TrainingOptions options, TrainingCallbacks callbacks) {
   auto objective = make_distillation_objective(student, std::move(teacher), std::move(train), std::move(validation),
-                                               std::move(method), options);
+                                               method, options);
   impl_ = Impl::make(student, std::move(objective), std::move(options), std::move(callbacks));
 }
 
 Trainer::Trainer(CausalLM& model, const PromptDataset& data, OnlineMethod method, std::vector<RewardFunction> rewards,
                  OnlineOptions online, TrainingOptions options, TrainingCallbacks callbacks)
-    : Trainer(model, data.train(), data.validation(), std::move(method), std::move(rewards), std::move(online),
-              std::move(options), std::move(callbacks)) {}
+    : Trainer(model, data.train(), data.validation(), std::move(method), std::move(rewards), online, std::move(options),
+              std::move(callbacks)) {}
 
 Trainer::Trainer(CausalLM& model, PromptDataset train, std::optional<PromptDataset> validation, OnlineMethod method,
                  std::vector<RewardFunction> rewards, OnlineOptions online, TrainingOptions options,

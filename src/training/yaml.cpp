@@ -41,7 +41,7 @@ class Converter {
     }
     YamlValue value{.place = place(line), .fault = fault_};
     if (node.IsScalar()) {
-      value.quoted = node.Tag() != "?" && node.Tag() != "";
+      value.quoted = node.Tag() != "?" && !node.Tag().empty();
       value.text = node.Scalar();
       const bool null = !value.quoted && is_null_word(value.text);
       value.kind = null ? YamlValue::Kind::null : YamlValue::Kind::scalar;
