@@ -1,5 +1,6 @@
 #include "adapters/lora_init.h"
 
+#include <ATen/core/Tensor.h>
 #include <ATen/ops/linalg_qr_ops.h>
 #include <ATen/ops/linalg_svd_ops.h>
 

@@ -1,4 +1,5 @@
 // One LoRA adapter of several (PEFT's add_weighted_adapter, mergekit's arithmetic).
+#include <ATen/core/Tensor.h>
 #include <ATen/ops/linalg_svd_ops.h>
 
 #include <algorithm>

@@ -21,7 +21,7 @@ std::vector<double> rewards(const SequenceClassifier& model, const TokenBatch& b
   }
   const c10::AutoGradMode no_gradients(false);
   const at::Tensor numbers = model.logits(batch).to(at::kDouble).contiguous();
-  const double* data = numbers.const_data_ptr<double>();
+  const auto* data = numbers.const_data_ptr<double>();
   return {data, data + numbers.numel()};
 }
 

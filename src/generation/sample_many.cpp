@@ -113,6 +113,7 @@ std::vector<SampledCompletion> sample_many(const CausalLM& model, const Tokenize
   }
   while (!running.empty() && !options.cancel.stop_requested()) {
     std::vector<SequenceInput> batch;
+    batch.reserve(running.size());
     for (const Running& one : running) batch.push_back({.sequence = one.sequence, .ids = {&one.history.back(), 1}});
     const at::Tensor logits = session.forward(batch);
     running = sampler.step(std::move(running), logits, out);
