@@ -24,6 +24,7 @@ constexpr KernelTable kTable{
     .sample = sample,
     .adamw8 = adamw8,
     .flash_forward = flash_forward,
+    .flash_backward = flash_backward,
 };
 
 }  // namespace

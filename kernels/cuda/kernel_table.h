@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/kernels.h"
-#include "kernels/cuda/flash_attention/params.h"
+#include "kernels/cuda/flash_attention/backward_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
 #include "kernels/cuda/stream.h"
@@ -55,6 +55,7 @@ struct KernelTable {
 
   // kernels/cuda/flash_attention/launchers.h
   bool (*flash_forward)(const FlashForwardParams&, Stream) = nullptr;
+  bool (*flash_backward)(const FlashBackwardParams&, Stream) = nullptr;
 };
 
 }  // namespace powerhouse::cuda

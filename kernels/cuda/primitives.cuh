@@ -169,6 +169,10 @@ static __device__ __forceinline__ std::uint32_t compare_exchange_atomic(std::uin
                                                                         std::uint32_t value) {
   return atomicCAS(at, expected, value);
 }
+/// Adds to global memory and returns nothing, which costs one instruction.
+static __device__ __forceinline__ void add_to_global(float* at, float value) {
+  asm volatile("red.global.add.f32 [%0], %1;" ::"l"(__cvta_generic_to_global(at)), "f"(value) : "memory");
+}
 /// Two elements side by side, aligned to 4 bytes, each atomic by itself. bf16 needs sm_90.
 static __device__ __forceinline__ std::uint32_t add_pair_atomic(bfloat16* at, std::uint32_t value) {
   std::uint32_t before;

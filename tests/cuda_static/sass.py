@@ -66,17 +66,16 @@ def is_product(operation):
 
 
 def hot_loop(code, labels):
-    """The loop, from a label to a branch back to it, with most products; of those the shortest."""
-    best = None
+    """Of the loops of products that hold no other, from a label to a branch back to it: with most, and the shortest."""
+    spans = []
     for end, (operation, arguments) in enumerate(code):
         match = re.search(r"\.L_x_\d+", arguments) if operation.startswith("BRA") else None
-        begin = labels.get(match.group(0)) if match else None
-        if begin is None or begin > end:
-            continue
-        products = sum(is_product(name) for name, _ in code[begin : end + 1])
-        if products and (best is None or (products, begin - end) > (best[0], best[1] - best[2])):
-            best = (products, begin, end)
-    return code[best[1] : best[2] + 1] if best else []
+        begin = labels.get(match.group(0), end) if match else end
+        if any(is_product(name) for name, _ in code[begin:end]):
+            spans.append((begin, end))
+    inner = [code[begin : end + 1] for begin, end in spans
+             if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in spans)]
+    return max(inner, key=lambda loop: (sum(is_product(name) for name, _ in loop), -len(loop)), default=[])
 
 
 def loop_mix(loop):

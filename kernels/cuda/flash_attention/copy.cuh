@@ -50,4 +50,10 @@ struct TileCopy {
   }
 };
 
+/// Waits for all copies of the block, and for all its warps to be done with what the next ones overwrite.
+static __device__ __forceinline__ void wait_for_copies() {
+  copy_async_wait<0>();
+  sync_block();
+}
+
 }  // namespace powerhouse::cuda

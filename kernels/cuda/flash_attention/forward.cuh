@@ -8,8 +8,10 @@
 #pragma once
 
 #include "kernels/cuda/flash_attention/copy.cuh"
+#include "kernels/cuda/flash_attention/document.cuh"
 #include "kernels/cuda/flash_attention/mask.cuh"
 #include "kernels/cuda/flash_attention/params.h"
+#include "kernels/cuda/flash_attention/products.cuh"
 #include "kernels/cuda/flash_attention/scores.cuh"
 #include "kernels/cuda/flash_attention/softmax.cuh"
 #include "kernels/cuda/flash_attention/swizzle.cuh"
@@ -17,75 +19,40 @@
 
 namespace powerhouse::cuda {
 
-/// A warp's products over tiles in shared memory. Rows that a lane addresses are its own number plus multiples of 8, so
-/// its swizzle is one value, known before the loop.
+/// A warp's products over the block's tiles.
 template <int kHeadDim, typename Element>
 struct WarpProducts {
   using Tile = FlashForwardTile<kHeadDim>;
-  using Lay = Swizzle<kHeadDim>;
   static constexpr int kRowBlocks = Tile::kRowBlocks;
   using Queries = std::uint32_t[kRowBlocks][4];
 
-  const unsigned char *queries, *keys, *values;  // this lane's rows
-  int query_bits, key_bits, value_bits;          // swizzle, with the half of a step that the lane loads
+  LaneRow<kHeadDim> queries, keys, values;
 
-  __device__ __forceinline__ WarpProducts(const unsigned char* shared, int warp, int lane) {
-    const int row = Lay::of_row(lane % 8);
-    const unsigned char* key_tile = shared + Tile::kBlockM * Tile::kBytesOfRow;
-    queries = shared + (warp * Tile::kWarpRows + lane % 16) * Tile::kBytesOfRow;
-    query_bits = lane / 16 ^ row;
-    keys = key_tile + (lane % 8 + lane / 16 * 8) * Tile::kBytesOfRow;
-    key_bits = lane / 8 % 2 ^ row;
-    values = key_tile + (Tile::kBlockN + lane % 16) * Tile::kBytesOfRow;
-    value_bits = query_bits;
-  }
+  __device__ __forceinline__ WarpProducts(const unsigned char* shared, int warp, int lane)
+      : queries(LaneRow<kHeadDim>::below(shared + warp * Tile::kWarpRows * Tile::kBytesOfRow, lane)),
+        keys(LaneRow<kHeadDim>::beside(shared + Tile::kBlockM * Tile::kBytesOfRow, lane)),
+        values(LaneRow<kHeadDim>::below(shared + (Tile::kBlockM + Tile::kBlockN) * Tile::kBytesOfRow, lane)) {}
 
   __device__ __forceinline__ void load_queries(int step, Queries& fragments) const {
 #pragma unroll
-    for (int block = 0; block < kRowBlocks; ++block) {
-      load_matrix_x4(fragments[block], queries + block * 16 * Tile::kBytesOfRow + Lay::chunk(step * 2, query_bits));
-    }
+    for (int block = 0; block < kRowBlocks; ++block) load_matrix_x4(fragments[block], queries.chunk(block, step * 2));
   }
 
   /// scores += q k^T of one step of 16 along head_dim.
   __device__ __forceinline__ void score_step(int step, const Queries& q,
                                              float (&scores)[kRowBlocks][Tile::kScoreColumns][4]) const {
-#pragma unroll
-    for (int n = 0; n < Tile::kScoreColumns / 2; ++n) {
-      std::uint32_t k[4];
-      load_matrix_x4(k, keys + n * 16 * Tile::kBytesOfRow + Lay::chunk(step * 2, key_bits));
-#pragma unroll
-      for (int block = 0; block < kRowBlocks; ++block) {
-        multiply_16816(scores[block][2 * n], q[block], k[0], k[1], Element{});
-        multiply_16816(scores[block][2 * n + 1], q[block], k[2], k[3], Element{});
-      }
-    }
+    add_products_with_rows<Element>(step, q, keys, scores);
   }
 
-  /// out += weights v. The fragments of scores are those of the left operand, once rounded.
+  /// out += weights v.
   __device__ __forceinline__ void weigh_values(const float (&weights)[kRowBlocks][Tile::kScoreColumns][4],
                                                float (&out)[kRowBlocks][Tile::kOutColumns][4]) const {
 #pragma unroll
     for (int step = 0; step < Tile::kBlockN / 16; ++step) {
       std::uint32_t w[kRowBlocks][4];
 #pragma unroll
-      for (int block = 0; block < kRowBlocks; ++block) {
-#pragma unroll
-        for (int part = 0; part < 4; ++part) {
-          const float(&pair)[4] = weights[block][step * 2 + part / 2];
-          w[block][part] = pack(pair[part % 2 * 2], pair[part % 2 * 2 + 1], Element{});
-        }
-      }
-#pragma unroll
-      for (int n = 0; n < Tile::kOutColumns / 2; ++n) {
-        std::uint32_t v[4];
-        load_matrix_x4_transposed(v, values + step * 16 * Tile::kBytesOfRow + Lay::chunk(n * 2, value_bits));
-#pragma unroll
-        for (int block = 0; block < kRowBlocks; ++block) {
-          multiply_16816(out[block][2 * n], w[block], v[0], v[1], Element{});
-          multiply_16816(out[block][2 * n + 1], w[block], v[2], v[3], Element{});
-        }
-      }
+      for (int block = 0; block < kRowBlocks; ++block) round_to_left<Element>(step, weights[block], w[block]);
+      add_products_with_columns<Element>(step, w, values, out, [](int n) { return n; });
     }
   }
 };
@@ -114,24 +81,14 @@ struct FlashDocument {
 
   __device__ __forceinline__ FlashDocument(const FlashForwardParams& p, int batch, int head) {
     const int kv_head = head / (p.heads / p.kv_heads);
-    queries = p.queries;
-    keys = p.keys;
-    std::int64_t q_row = 0, k_row = 0, q_batch = batch, k_batch = batch;
-    if (p.cu_seqlens_q != nullptr) {
-      q_row = p.cu_seqlens_q[batch];
-      queries = p.cu_seqlens_q[batch + 1] - static_cast<int>(q_row);
-      q_batch = 0;
-    }
-    if (p.cu_seqlens_k != nullptr) {
-      k_row = p.cu_seqlens_k[batch];
-      keys = p.cu_seqlens_k[batch + 1] - static_cast<int>(k_row);
-      k_batch = 0;
-    }
-    q = q_batch * p.q_strides.batch + q_row * p.q_strides.row + head * p.q_strides.head;
-    k = k_batch * p.k_strides.batch + k_row * p.k_strides.row + kv_head * p.k_strides.head;
-    v = k_batch * p.v_strides.batch + k_row * p.v_strides.row + kv_head * p.v_strides.head;
-    out = q_batch * p.out_strides.batch + q_row * p.out_strides.row + head * p.out_strides.head;
-    lse = q_batch * p.lse_batch_stride + q_row + head * p.lse_head_stride;
+    const FlashRows rows(p, batch);
+    queries = rows.queries;
+    keys = rows.keys;
+    q = rows.of_queries(p.q_strides, head);
+    k = rows.of_keys(p.k_strides, kv_head);
+    v = rows.of_keys(p.v_strides, kv_head);
+    out = rows.of_queries(p.out_strides, head);
+    lse = rows.of_lse(p, head);
   }
 };
 
@@ -201,18 +158,6 @@ struct FlashKept {
 };
 static_assert(sizeof(FlashKept<128>) <= kFlashKeptBytes);
 
-/// Waits for all copies of the block, and for all its warps to be done with what the next ones overwrite.
-static __device__ __forceinline__ void wait_for_copies() {
-  copy_async_wait<0>();
-  sync_block();
-}
-
-/// Whether a tile of scores is cut by the mask, as a type that the walk over tiles is compiled for.
-template <bool kYes>
-struct Masked {
-  static constexpr bool kValue = kYes;
-};
-
 /// Grid: tiles of query rows, heads, documents. kModified: the scores have a softcap or ALiBi.
 template <int kHeadDim, typename Element, bool kModified>
 __global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
@@ -260,8 +205,10 @@ __global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
     }
     copy_async_commit();
     const int row = kept.first + warp * Tile::kWarpRows + lane / 4, column = tile * kBlockN + lane % 4 * 2;
-    if (kModified) modify_scores(scores, p.scale, p.softcap, slope, row + kept.seen.offset, column);
-    if (kMasked) mask_scores(scores, kept.seen, row, column);
+    if (kModified) {
+      modify_scores(scores, p.scale, p.softcap, slope, row + kept.seen.offset, column, [](int, int, int, float) {});
+    }
+    if (kMasked) mask_scores<false>(scores, kept.seen, row, column);
     softmax.add(scores, out, unit);
     products.weigh_values(scores, out);
     wait_for_copies();  // the next keys; and no warp reads these values any more

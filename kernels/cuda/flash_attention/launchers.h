@@ -2,7 +2,7 @@
 // strides and alignment (params.h).
 #pragma once
 
-#include "kernels/cuda/flash_attention/params.h"
+#include "kernels/cuda/flash_attention/backward_params.h"
 #include "kernels/cuda/launch_shape.h"
 #include "kernels/cuda/stream.h"
 
@@ -30,6 +30,9 @@ inline bool flash_fits(const FlashForwardParams& params) {
 /// 65,535 documents.
 bool flash_forward(const FlashForwardParams& params, Stream stream);
 
+/// All its launches: prepares the workspace, and gives dq, dk, dv and dsinks. False as above.
+bool flash_backward(const FlashBackwardParams& params, Stream stream);
+
 /// By tile: each is a file of its own.
 void flash_forward(Constant<32>, const FlashForwardParams& params, Stream stream);
 void flash_forward(Constant<64>, const FlashForwardParams& params, Stream stream);
@@ -38,4 +41,10 @@ void flash_forward(Constant<128>, const FlashForwardParams& params, Stream strea
 void flash_forward(Constant<192>, const FlashForwardParams& params, Stream stream);
 void flash_forward(Constant<256>, const FlashForwardParams& params, Stream stream);
 
+void flash_backward(Constant<32>, const FlashBackwardParams& params, Stream stream);
+void flash_backward(Constant<64>, const FlashBackwardParams& params, Stream stream);
+void flash_backward(Constant<96>, const FlashBackwardParams& params, Stream stream);
+void flash_backward(Constant<128>, const FlashBackwardParams& params, Stream stream);
+void flash_backward(Constant<192>, const FlashBackwardParams& params, Stream stream);
+void flash_backward(Constant<256>, const FlashBackwardParams& params, Stream stream);
 }  // namespace powerhouse::cuda

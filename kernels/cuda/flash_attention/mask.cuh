@@ -34,6 +34,13 @@ struct SeenTiles {
     full_begin = (seen.begin(last) + kBlockN - 1) / kBlockN;
     full_end = larger(0, seen.end(first)) / kBlockN;
   }
+  __device__ __forceinline__ bool whole(int tile) const { return tile >= full_begin && tile < full_end; }
+};
+
+/// Whether a tile of scores is cut by the mask, as a type that the walk over tiles is compiled for.
+template <bool kYes>
+struct Masked {
+  static constexpr bool kValue = kYes;
 };
 
 }  // namespace powerhouse::cuda

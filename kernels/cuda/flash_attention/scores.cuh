@@ -11,11 +11,12 @@ static __device__ __forceinline__ float tanh_of(float x) {
   return 1.0f - 2.0f * reciprocal_approximate(1.0f + exp2_approximate(x * kTwoLog2E));
 }
 
-/// Leaves scores in natural units. `row` and `column` are the first that the lane holds elements of, the row counted by
-/// the key where it stands.
-template <int kRowBlocks, int kScoreColumns>
+/// Leaves scores in natural units, and hands keep(block, n, e, derivative) what softcap does to gradients. `row` and
+/// `column` are the first that the lane holds elements of, counted so that their difference is the distance.
+template <int kRowBlocks, int kScoreColumns, typename Keep>
 static __device__ __forceinline__ void modify_scores(float (&scores)[kRowBlocks][kScoreColumns][4], float scale,
-                                                     float softcap, float slope, int row, int column) {
+                                                     float softcap, float slope, int row, int column,
+                                                     const Keep& keep) {
   const float inverse = softcap > 0.0f ? scale / softcap : 0.0f;
 #pragma unroll
   for (int block = 0; block < kRowBlocks; ++block) {
@@ -24,24 +25,33 @@ static __device__ __forceinline__ void modify_scores(float (&scores)[kRowBlocks]
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         float& score = scores[block][n][e];
-        score = softcap > 0.0f ? softcap * tanh_of(score * inverse) : score * scale;
+        float derivative = 1.0f;
+        if (softcap > 0.0f) {
+          const float capped = tanh_of(score * inverse);
+          score = softcap * capped;
+          derivative = 1.0f - capped * capped;
+        } else {
+          score *= scale;
+        }
         const int distance = column + n * 8 + e % 2 - (row + block * 16 + e / 2 * 8);
         score += slope * static_cast<float>(distance);
+        keep(block, n, e, derivative);
       }
     }
   }
 }
 
-/// Scores of keys that a row does not see become minus infinity.
-template <int kRowBlocks, int kScoreColumns>
+/// Scores of keys that a row does not see become minus infinity; kRowsEnd: all of rows beyond the last, too.
+template <bool kRowsEnd, int kRowBlocks, int kScoreColumns>
 static __device__ __forceinline__ void mask_scores(float (&scores)[kRowBlocks][kScoreColumns][4], const SeenKeys& seen,
                                                    int row, int column) {
 #pragma unroll
   for (int block = 0; block < kRowBlocks; ++block) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int begin = seen.begin(row + block * 16 + half * 8) - column;
-      const int end = seen.end(row + block * 16 + half * 8) - column;
+      const int at = row + block * 16 + half * 8;
+      const int begin = seen.begin(at) - column;
+      const int end = kRowsEnd && at >= seen.queries ? 0 : seen.end(at) - column;
 #pragma unroll
       for (int n = 0; n < kScoreColumns; ++n) {
 #pragma unroll

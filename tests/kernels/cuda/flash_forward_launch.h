@@ -19,8 +19,6 @@ struct FlashForwardLaunch {
 template <int kHeadDim>
 FlashForwardLaunch flash_forward_launch(Element type, bool modified);
 
-inline constexpr int kFlashHeadDims[] = {32, 64, 96, 128, 192, 256};
-
 /// Of the smallest tile that holds the head size.
 FlashForwardLaunch flash_forward_launch(int head_dim, Element type, bool modified);
 

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <random>
 
 #include "kernels/cuda/flash_forward_case.h"
 #include "kernels/cuda/flash_forward_launch.h"
@@ -23,36 +22,12 @@ void check(const FlashCase& one, std::uint64_t seed) {
   }
 }
 
-/// A case that a seed makes, of head sizes that a tile holds.
-FlashCase random_case(std::uint64_t seed, int least, int most) {
-  std::mt19937_64 engine(seed);
-  const auto upto = [&](int limit) { return static_cast<int>(engine() % static_cast<std::uint64_t>(limit + 1)); };
-  FlashCase one;
-  one.type = upto(1) ? Element::bf16 : Element::f16;
-  one.head_dim = least + upto((most - least) / 8) * 8;
-  one.kv_heads = 1 + upto(1);
-  one.heads = one.kv_heads * (1 + upto(upto(3) ? 1 : 7));
-  one.packed = upto(1) == 0;
-  const int documents = one.heads > 4 ? 1 : 1 + upto(one.packed ? 2 : 1);
-  one.queries.clear(), one.keys.clear();
-  for (int i = 0; i < documents; ++i) {
-    one.queries.push_back(one.packed || i == 0 ? upto(upto(2) ? 140 : 20) + (one.packed ? 0 : 1) : one.queries[0]);
-    one.keys.push_back(one.packed || i == 0 ? (upto(2) ? one.queries[0] + upto(64) : upto(140)) + 1 : one.keys[0]);
-  }
-  if (upto(2) > 0) one.right = upto(3) ? 0 : upto(70);
-  if (upto(2) == 0) one.left = upto(90);
-  if (upto(2) == 0) one.softcap = 1.0f + static_cast<float>(upto(9));
-  one.alibi = upto(2) == 0;
-  one.sinks = upto(3) == 0;
-  return one;
-}
-
 class FlashForwardTest : public ::testing::TestWithParam<int> {
  protected:
   int most() const { return GetParam(); }
   int least() const {
     int below = 0;
-    for (const int tile : cuda::kFlashHeadDims) below = tile < most() ? tile : below;
+    for (const int tile : kFlashHeadDims) below = tile < most() ? tile : below;
     return below + 8;
   }
 };
@@ -77,7 +52,7 @@ TEST_P(FlashForwardTest, HeadSizesBetween) {
 
 TEST_P(FlashForwardTest, RandomCases) {
   for (std::uint64_t seed = 1; seed <= 24; ++seed) {
-    check(random_case(seed * 1000 + static_cast<std::uint64_t>(most()), least(), most()), seed);
+    check(random_flash_case(seed * 1000 + static_cast<std::uint64_t>(most()), least(), most()), seed);
     if (HasFatalFailure()) return;
   }
 }
@@ -126,7 +101,7 @@ TEST_P(FlashForwardTest, SkipsTilesThatNobodySees) {
             first + 2 * rows - (rows - 64) / tile * tile);
 }
 
-INSTANTIATE_TEST_SUITE_P(HeadDims, FlashForwardTest, ::testing::ValuesIn(cuda::kFlashHeadDims),
+INSTANTIATE_TEST_SUITE_P(HeadDims, FlashForwardTest, ::testing::ValuesIn(kFlashHeadDims),
                          [](const auto& info) { return "D" + std::to_string(info.param); });
 
 }  // namespace

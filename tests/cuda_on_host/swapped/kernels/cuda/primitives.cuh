@@ -131,6 +131,7 @@ static __forceinline__ std::uint32_t compare_exchange_atomic(std::uint32_t* at, 
                                                              std::uint32_t value) {
   return host::atomic_compare_exchange(at, expected, value);
 }
+static __forceinline__ void add_to_global(float* at, float value) { host::atomic_add(at, value); }
 template <typename Element>
 static __forceinline__ std::uint32_t add_pair_atomic(Element* at, std::uint32_t value) {
   return host::atomic_add_pair(at, value);

@@ -1,0 +1,5 @@
+#include "kernels/cuda/flash_backward_instance.h"
+
+namespace powerhouse::cuda {
+template void flash_backward_on_host<128>(const testing::HostLauncher& launcher, const FlashBackwardParams& params);
+}
