@@ -2,6 +2,8 @@
 
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/flash_attention/launchers.h"
+#include "kernels/cuda/lora_gather.h"
+#include "kernels/cuda/paged_attention/launchers.h"
 #include "kernels/cuda/row_kernels.h"
 
 namespace powerhouse::cuda {
@@ -25,6 +27,11 @@ constexpr KernelTable kTable{
     .adamw8 = adamw8,
     .flash_forward = flash_forward,
     .flash_backward = flash_backward,
+    .paged_attention = paged_attention,
+    .paged_write = paged_write,
+    .paged_gather = paged_gather,
+    .page_copy = page_copy,
+    .lora_gather = lora_gather,
 };
 
 }  // namespace

@@ -11,6 +11,9 @@
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/cuda/flash_attention/backward_params.h"
+#include "kernels/cuda/flash_attention/params.h"
+#include "kernels/cuda/lora_gather_params.h"
+#include "kernels/cuda/paged_attention_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
 #include "kernels/cuda/stream.h"
@@ -56,6 +59,15 @@ struct KernelTable {
   // kernels/cuda/flash_attention/launchers.h
   bool (*flash_forward)(const FlashForwardParams&, Stream) = nullptr;
   bool (*flash_backward)(const FlashBackwardParams&, Stream) = nullptr;
+
+  // kernels/cuda/paged_attention/launchers.h
+  bool (*paged_attention)(const PagedAttentionParams&, Stream) = nullptr;
+  bool (*paged_write)(const PagedWriteParams&, Stream) = nullptr;
+  bool (*paged_gather)(const PagedGatherParams&, Stream) = nullptr;
+  bool (*page_copy)(const PageCopyParams&, Stream) = nullptr;
+
+  // kernels/cuda/lora_gather.h
+  bool (*lora_gather)(const LoraGatherParams&, Stream) = nullptr;
 };
 
 }  // namespace powerhouse::cuda

@@ -1,0 +1,11 @@
+#include "kernels/cuda/device_launcher.cuh"
+#include "kernels/cuda/paged_attention/launch.cuh"
+#include "kernels/cuda/paged_attention/launchers.h"
+
+namespace powerhouse::cuda {
+
+void paged_attention_f32(const PagedAttentionParams& params, Stream stream) {
+  launch_paged_attention_of<float>(DeviceLauncher{stream}, params, BlockFormat::f32);
+}
+
+}  // namespace powerhouse::cuda

@@ -1,0 +1,20 @@
+#include "kernels/cuda/lora_gather.cuh"
+#include "kernels/cuda/paged_attention/rows.cuh"
+#include "kernels/cuda_paged/paged_on_host.h"
+
+namespace powerhouse::testing {
+
+bool paged_write_on_host(const cuda::PagedWriteParams& params, const CountingLauncher& launcher) {
+  return cuda::launch_paged_write(launcher, params);
+}
+bool paged_gather_on_host(const cuda::PagedGatherParams& params, const CountingLauncher& launcher) {
+  return cuda::launch_paged_gather(launcher, params);
+}
+bool page_copy_on_host(const cuda::PageCopyParams& params, const CountingLauncher& launcher) {
+  return cuda::launch_page_copy(launcher, params);
+}
+bool lora_gather_on_host(const cuda::LoraGatherParams& params, const CountingLauncher& launcher) {
+  return cuda::launch_lora_gather(launcher, params);
+}
+
+}  // namespace powerhouse::testing
