@@ -34,16 +34,23 @@ static __device__ __forceinline__ float widen_high(std::uint32_t pair, float16) 
   return widen(float16{static_cast<std::uint16_t>(pair >> 16)});
 }
 
-/// One element, or aligned 16 bytes of them, or several times that; or two floats.
+/// One element, or aligned 16 bytes of them, or several times that, or half of it.
 template <int kWidth, typename T>
 static __device__ __forceinline__ void load_elements(const T* from, float (&x)[kWidth]) {
   if constexpr (kWidth == 1) {
     x[0] = widen(*from);
   } else if constexpr (sizeof(T) * kWidth == 8) {
-    static_assert(sizeof(T) == 4);
     const auto both = load_as<std::uint64_t>(from);
-    x[0] = as_float(static_cast<std::uint32_t>(both));
-    x[1] = as_float(static_cast<std::uint32_t>(both >> 32));
+    const std::uint32_t words[2] = {static_cast<std::uint32_t>(both), static_cast<std::uint32_t>(both >> 32)};
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if constexpr (sizeof(T) == 4) {
+        x[i] = as_float(words[i]);
+      } else {
+        x[2 * i] = widen_low(words[i], T{});
+        x[2 * i + 1] = widen_high(words[i], T{});
+      }
+    }
   } else {
     static_assert(kWidth % kWidest<T> == 0);
 #pragma unroll
@@ -66,6 +73,14 @@ template <int kWidth, typename T>
 static __device__ __forceinline__ void store_elements(T* to, const float (&x)[kWidth]) {
   if constexpr (kWidth == 1) {
     *to = narrow<T>(x[0]);
+  } else if constexpr (sizeof(T) * kWidth == 8) {
+    std::uint32_t low, high;
+    if constexpr (sizeof(T) == 4) {
+      low = as_bits(x[0]), high = as_bits(x[1]);
+    } else {
+      low = pack(x[0], x[1], T{}), high = pack(x[2], x[3], T{});
+    }
+    store_as(to, low | static_cast<std::uint64_t>(high) << 32);
   } else {
     static_assert(kWidth % kWidest<T> == 0);
 #pragma unroll

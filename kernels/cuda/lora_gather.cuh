@@ -12,12 +12,18 @@ namespace powerhouse::cuda {
 
 inline constexpr int kLoraThreads = 128, kLoraRows = 8, kLoraOutputs = 64;
 
-/// kWidth neighbors: eight where they begin on 16 bytes, or one.
+/// kWidth neighbors: one, or where all begin on 16 bytes eight, or four where some are float32.
 template <int kWidth>
 static __device__ __forceinline__ void load_typed(const void* from, Element type, std::int64_t at, float (&x)[kWidth]) {
   if (type == Element::f32) return load_elements(static_cast<const float*>(from) + at, x);
   if (type == Element::bf16) return load_elements(static_cast<const bfloat16*>(from) + at, x);
   load_elements(static_cast<const float16*>(from) + at, x);
+}
+
+/// Where number `at` of a row's A x is kept: those that lanes read at once lie side by side, for eights in two halves.
+static __device__ __forceinline__ int place_of_inner(const LoraGatherParams& p, int rank, int at) {
+  if (!p.aligned || p.weight_type == Element::f32 || rank % 8 != 0) return at;
+  return at / 4 % 2 * (rank / 2) + at / 8 * 4 + at % 4;
 }
 
 /// visitor(first, count, adapter) for each run of rows with one adapter among the block's.
@@ -63,7 +69,7 @@ __global__ void __launch_bounds__(kLoraThreads) lora_shrink_kernel(const LoraGat
       float sum = 0.0f;
 #pragma unroll
       for (int warp = 0; warp < kWarps; ++warp) sum += scratch[thread * kWarps + warp];
-      p.workspace[(first + thread) * p.most_rank + rank] = sum;
+      p.workspace[(first + thread) * p.most_rank + place_of_inner(p, p.ranks[adapter], rank)] = sum;
     }
     sync_block();
   });
@@ -73,6 +79,19 @@ template <typename T>
 static __device__ __forceinline__ void add_to(void* y, std::int64_t at, float value) {
   T& to = static_cast<T*>(y)[at];
   to = narrow<T>(widen(to) + value);
+}
+
+template <int kWidth>
+static __device__ __forceinline__ void load_inner(const float* row, int rank, int at, float (&t)[kWidth]) {
+  if constexpr (kWidth != 8) {
+    load_elements(row + at, t);
+  } else {
+    float halves[2][4];
+    load_elements(row + at / 2, halves[0]);
+    load_elements(row + rank / 2 + at / 2, halves[1]);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) t[i] = halves[i / 4][i % 4];
+  }
 }
 
 /// Rows of a run times the block's outputs. As many lanes share an output as its row of B has pieces of kWidth, up to
@@ -94,7 +113,7 @@ static __device__ __forceinline__ void expand_run(const LoraGatherParams& p, std
       for (int row = 0; row < kLoraRows; ++row) {
         if (row >= rows) break;
         float t[kWidth];
-        load_elements(p.workspace + (first + row) * p.most_rank + at, t);
+        load_inner(p.workspace + (first + row) * p.most_rank, rank, at, t);
 #pragma unroll
         for (int i = 0; i < kWidth; ++i) sums[row] += b[i] * t[i];
       }
@@ -118,7 +137,9 @@ static __device__ __forceinline__ void expand_run(const LoraGatherParams& p, std
 static __global__ void __launch_bounds__(kLoraThreads) lora_expand_kernel(const LoraGatherParams p) {
   visit_runs(p, [&](std::int64_t first, int rows, std::int32_t adapter) {
     if (p.ranks[adapter] == 0) return;
-    if (p.aligned && p.ranks[adapter] % 8 == 0 && p.most_rank % 4 == 0) return expand_run<8>(p, first, rows, adapter);
+    const bool wide = p.aligned && p.ranks[adapter] % 8 == 0;
+    if (wide && p.weight_type != Element::f32) return expand_run<8>(p, first, rows, adapter);
+    if (wide) return expand_run<4>(p, first, rows, adapter);
     expand_run<1>(p, first, rows, adapter);
   });
 }
@@ -131,7 +152,11 @@ bool launch_lora_gather(const Launch& launch, const LoraGatherParams& p) {
                     .block_x = kLoraThreads,
                     .shared_bytes = kLoraThreads / 32 * kLoraRows * 4};
   if (shape.grid_y > kMostGridRows) return false;
-  launch(shape, p.aligned ? lora_shrink_kernel<8> : lora_shrink_kernel<1>, p);
+  launch(shape,
+         !p.aligned                                                ? lora_shrink_kernel<1>
+         : p.type == Element::f32 || p.weight_type == Element::f32 ? lora_shrink_kernel<4>
+                                                                   : lora_shrink_kernel<8>,
+         p);
   if (p.most_rank == 0) return true;
   shape.grid_x = divide_up(p.outputs, kLoraOutputs);
   shape.shared_bytes = 0;

@@ -30,14 +30,14 @@ __global__ void __launch_bounds__(32 * kCombineWarps)
   }
   all.sum = warp_sum(all.sum);
   const float factor = normalizer(p, head, all);
-  for (int at = lane * 8; at < p.cache.head_dim; at += 32 * 8) {
-    Eight out = {};
+  for (int at = lane * 4; at < p.cache.head_dim; at += 32 * 4) {
+    float out[4] = {};
     for (int part = 0; part < parts; ++part) {
-      Eight x;
+      float x[4];
       load_elements(first.sums + part * p.cache.head_dim + at, x);
       const float weight = weight_of(first.stat[part * 2], all.largest) * factor;
 #pragma unroll
-      for (int e = 0; e < 8; ++e) out[e] += weight * x[e];
+      for (int e = 0; e < 4; ++e) out[e] += weight * x[e];
     }
     store_elements(paged_out<T>(p, sequence.first_row + row, head) + at, out);
   }

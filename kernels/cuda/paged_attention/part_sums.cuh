@@ -38,14 +38,13 @@ static __device__ __forceinline__ T* paged_out(const PagedAttentionParams& p, in
 /// Rows that see nothing give zeros.
 template <typename T>
 static __device__ __forceinline__ void store_nothing(const PagedAttentionParams& p, const PagedVectors& vectors) {
-  const int eights = p.cache.head_dim / 8;
-  for (int i = static_cast<int>(threadIdx.x); i < vectors.count * eights; i += static_cast<int>(blockDim.x)) {
-    const int vector = i / eights;
+  const int fours = p.cache.head_dim / 4;
+  for (int i = static_cast<int>(threadIdx.x); i < vectors.count * fours; i += static_cast<int>(blockDim.x)) {
+    const int vector = i / fours;
     if (!vectors.seen(vector, p.window).none()) continue;
-    const Eight zeros = {};
+    const float zeros[4] = {};
     store_elements(
-        paged_out<T>(p, vectors.sequence.first_row + vectors.row(vector), vectors.head(vector)) + i % eights * 8,
-        zeros);
+        paged_out<T>(p, vectors.sequence.first_row + vectors.row(vector), vectors.head(vector)) + i % fours * 4, zeros);
   }
 }
 
@@ -100,37 +99,37 @@ struct PartSums {
         float* const at = sums + place(vector + half * 8, n) + lane % 4 * 2;
         float pair[2] = {};
         if (!first) load_elements(at, pair);
-        store_pair(at, pair[0] + out[n][half * 2] * factor[half], pair[1] + out[n][half * 2 + 1] * factor[half]);
+        pair[0] += out[n][half * 2] * factor[half];
+        pair[1] += out[n][half * 2 + 1] * factor[half];
+        store_elements(at, pair);
       }
     }
   }
-  static __device__ __forceinline__ void store_pair(float* at, float first, float second) {
-    store_as(at, as_bits(first) | static_cast<std::uint64_t>(as_bits(second)) << 32);
-  }
 
-  /// Of a vector eight elements a thread.
+  /// Of a vector four elements a thread: 16 bytes of float32.
   __device__ __forceinline__ void store(const PagedAttentionParams& p, const PagedPlan& plan,
                                         const PagedVectors& vectors, int part) const {
-    const int eights = p.cache.head_dim / 8;
-    for (int i = static_cast<int>(threadIdx.x); i < vectors.count * eights; i += static_cast<int>(blockDim.x)) {
-      const int vector = i / eights, eight = i % eights;
+    const int fours = p.cache.head_dim / 4;
+    for (int i = static_cast<int>(threadIdx.x); i < vectors.count * fours; i += static_cast<int>(blockDim.x)) {
+      const int vector = i / fours, four = i % fours;
       const SeenPositions seen = vectors.seen(vector, p.window);
       const int place_of_part = part - seen.first_part();
       if (place_of_part < 0 || place_of_part >= seen.parts()) continue;
       const int row = vectors.sequence.first_row + vectors.row(vector), head = vectors.head(vector);
       const Stat stat = stats[Tile::kStrips * Tile::kMostVectors + vector];
-      Eight x;
-      load_elements(sums + place(vector, eight), x);
+      float x[4];
+      load_elements(sums + place(vector, four / 2) + four % 2 * 4, x);
       if (seen.parts() == 1) {
         const float factor = normalizer(p, head, stat);
 #pragma unroll
-        for (int e = 0; e < 8; ++e) x[e] *= factor;
-        store_elements(paged_out<T>(p, row, head) + eight * 8, x);
+        for (int e = 0; e < 4; ++e) x[e] *= factor;
+        store_elements(paged_out<T>(p, row, head) + four * 4, x);
         continue;
       }
       const PagedWorkspace to(p, plan, row, head, place_of_part);
-      store_elements(to.sums + eight * 8, x);
-      if (eight == 0) store_pair(to.stat, stat.largest, stat.sum);
+      store_elements(to.sums + four * 4, x);
+      const float pair[2] = {stat.largest, stat.sum};
+      if (four == 0) store_elements(to.stat, pair);
     }
   }
 };

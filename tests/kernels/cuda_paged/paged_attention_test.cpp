@@ -124,7 +124,8 @@ TEST(PagedAttentionTest, WideAccessesAreIdeal) {
         const PagedCase one{.cache = {.cache = cache, .head_dim = head_dim, .rows = {2}, .lengths = {520}},
                             .type = type,
                             .heads = 8,
-                            .multiprocessors = 1};
+                            .multiprocessors = 1,
+                            .gaps = false};
         PagedProblem problem(one);
         int seen = 0;
         const CountingLauncher launcher = problem.run(Order::forward, 0);

@@ -65,9 +65,9 @@ std::vector<PagedCase> paged_edge_cases() {
 PagedProblem::PagedProblem(const PagedCase& one)
     : case_(one),
       cache_(one.cache, true, one.row_starts),
-      q_row_stride_((one.heads + 1) * (one.cache.head_dim + 8) + 16),
-      q_head_stride_(one.cache.head_dim + 8),
-      out_row_stride_(one.heads * one.cache.head_dim + 8),
+      q_row_stride_(one.heads * (one.cache.head_dim + (one.gaps ? 8 : 0)) + (one.gaps ? 16 : 0)),
+      q_head_stride_(one.cache.head_dim + (one.gaps ? 8 : 0)),
+      out_row_stride_(one.heads * one.cache.head_dim + (one.gaps ? 8 : 0)),
       out_head_stride_(one.cache.head_dim),
       q_(static_cast<std::size_t>(std::max(1, one.cache.all_rows()) * q_row_stride_ * element_bytes(one.type))),
       out_(static_cast<std::size_t>(std::max(1, one.cache.all_rows()) * out_row_stride_ * element_bytes(one.type))),

@@ -76,6 +76,7 @@ struct PagedCase {
   bool alibi = false, alibi_in_bf16 = false, sinks = false;
   int multiprocessors = 4;
   bool row_starts = true;
+  bool gaps = true;  ///< after rows and heads of q, and rows of the output
 
   friend std::ostream& operator<<(std::ostream& out, const PagedCase& one);
 };
