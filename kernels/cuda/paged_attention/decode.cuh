@@ -10,6 +10,12 @@
 
 namespace powerhouse::cuda {
 
+/// What all threads of a block know, in shared memory: the output leaves no registers for it.
+struct PagedKept {
+  PagedVectors vectors;
+  int begin, end;  // positions that are seen
+};
+
 /// Shared memory of a block.
 template <typename T, int kHeadDim, bool kConverted>
 struct PagedRoom {
@@ -30,6 +36,12 @@ struct PagedRoom {
   __device__ __forceinline__ Stat* stats() const {
     return reinterpret_cast<Stat*>(base + Tile::template kCopyBytes<kConverted> + Tile::kAddressBytes);
   }
+  __device__ __forceinline__ ScoredVector* scored() const {
+    return reinterpret_cast<ScoredVector*>(stats() + Tile::kStatBytes / sizeof(Stat));
+  }
+  __device__ __forceinline__ PagedKept& kept() const {
+    return *reinterpret_cast<PagedKept*>(scored() + Tile::kMostVectors);
+  }
   __device__ __forceinline__ unsigned char* queries() const { return base + Tile::template kQueriesAt<kConverted>; }
 };
 
@@ -42,15 +54,15 @@ struct PagedTiles {
   const PagedCache& cache;
   const PagedBytes& bytes;
   PagedRoom<T, kHeadDim, kConverted> room;
-  int kv_head, begin, end;  // positions that are seen
 
   /// Address of the row that this thread looks up for a tile: a key's, or a value's. Zero where nobody sees it.
   __device__ __forceinline__ std::uint64_t address(int tile) const {
     const int thread = static_cast<int>(threadIdx.x), position = tile * Tile::kKeys + thread % Tile::kKeys;
-    if (thread >= 2 * Tile::kKeys || position < begin || position >= end) return 0;
+    const PagedKept& kept = room.kept();
+    if (thread >= 2 * Tile::kKeys || position < kept.begin || position >= kept.end) return 0;
     void* const* const pages =
         (thread < Tile::kKeys ? cache.key_pages : cache.value_pages) + blockIdx.z * cache.table_stride;
-    return reinterpret_cast<std::uint64_t>(paged_row(cache, bytes, pages, position, kv_head));
+    return reinterpret_cast<std::uint64_t>(paged_row(cache, bytes, pages, position, kept.vectors.kv_head));
   }
   __device__ __forceinline__ void keep_address(int tile, std::uint64_t address) const {
     const int thread = static_cast<int>(threadIdx.x);
@@ -117,33 +129,38 @@ __global__ void __launch_bounds__(PagedTile<T, kHeadDim>::kMostThreads)
   if (begin >= end) return;
 
   const PagedRoom<T, kHeadDim, kConverted> room{shared_memory()};
-  const PagedTiles<T, kHeadDim, kConverted> tiles{p.cache, plan.bytes, room, vectors.kv_head, begin, end};
-  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
-  const int strip = warp % Tile::kStrips, vector = warp / Tile::kStrips * Tile::kVectors + lane / 4;
+  const PagedTiles<T, kHeadDim, kConverted> tiles{p.cache, plan.bytes, room};
+  const int thread = static_cast<int>(threadIdx.x);
   const int end_tile = (end + Tile::kKeys - 1) / Tile::kKeys;
   int tile = begin / Tile::kKeys;
+  if (thread == 0) room.kept() = {vectors, begin, end};
+  if (thread < plan.vector_tiles * Tile::kVectors) ScoredVector(p, vectors, thread).keep(room.scored() + thread);
   start_queries<T, kHeadDim>(p, vectors, room.queries(), plan.vector_tiles * Tile::kVectors);
+  sync_block();
   tiles.keep_address(tile, tiles.address(tile));
   tiles.keep_address(tile + 1, tiles.address(tile + 1));
   sync_block();
   tiles.start(tile, end_tile);
 
-  const StripProducts<T, kHeadDim> products{lane,
-                                            room.queries() + warp / Tile::kStrips * Tile::kVectors * Tile::kBytesOfRow};
-  const ScoredVector scored[2] = {{p, vectors, vector}, {p, vectors, vector + 8}};
   float out[Tile::kOutColumns][4] = {};
   StripSoftmax softmax;
   for (; tile < end_tile; ++tile) {
     const std::uint64_t address = tiles.address(tile + 2);
     tiles.start(tile + 1, end_tile);
     tiles.wait(tile);
+    // Its own number, though the compiler cannot know that: what follows from it is computed again for each tile,
+    // instead of holding registers through the loop.
+    const int own = shuffle_xor(thread, 0), lane = own % 32, warp = own / 32;
+    const int strip = warp % Tile::kStrips, vector = warp / Tile::kStrips * Tile::kVectors + lane / 4;
+    const StripProducts<T, kHeadDim> products{
+        lane, room.queries() + warp / Tile::kStrips * Tile::kVectors * Tile::kBytesOfRow};
     const int first_row = strip * 16 * Tile::kBytesOfRow;
     float scores[Tile::kScoreColumns][4] = {};
     products.score(room.tile(tile, 0) + first_row, scores);
     const int position = tile * Tile::kKeys + strip * 16 + lane % 4 * 2;
 #pragma unroll
-    for (int e = 0; e < Tile::kScoreColumns * 4; ++e) {
-      scores[e / 4][e % 4] = scored[e % 4 / 2].score(p, scores[e / 4][e % 4], position + e / 4 * 8 + e % 2);
+    for (int half = 0; half < 2; ++half) {
+      ScoredVector(room.scored() + vector + half * 8).score(p, scores, half, position);
     }
     softmax.add(scores, out);
     products.weigh(room.tile(tile, 1) + first_row, scores, out);
@@ -152,7 +169,7 @@ __global__ void __launch_bounds__(PagedTile<T, kHeadDim>::kMostThreads)
     if ((tile + 1) % kTilesOfPart != 0 && tile + 1 != end_tile) continue;
     const PartSums<T, kHeadDim> sums{reinterpret_cast<float*>(room.tile(tile, 0)), room.stats()};
     sums.add(softmax, out, strip, vector, lane);
-    sums.store(p, plan, vectors, tile / kTilesOfPart);
+    sums.store(p, plan, room.kept().vectors, tile / kTilesOfPart);
     sync_block();  // the next copies go where the sums stand
     softmax = {};
 #pragma unroll

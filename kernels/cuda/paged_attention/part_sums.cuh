@@ -57,7 +57,7 @@ struct PartSums {
   Stat* stats;  // [kStrips + 1, kMostVectors]: the last are those of the part
 
   static __device__ __forceinline__ int place(int vector, int eight) {
-    return vector * kHeadDim + (eight ^ vector % 8) * 8;
+    return vector * kHeadDim + eight / 8 * 64 + (eight % 8 ^ vector % 8) * 8;
   }
 
   /// By all threads, behind a barrier; `vector` is the first that the lane holds. Afterwards sums and stats stand.
@@ -84,23 +84,27 @@ struct PartSums {
       factor[half] = weight_of(own[half].largest, all.largest);
       if (strip == 0 && lane % 4 == 0) stats[Tile::kStrips * Tile::kMostVectors + vector + half * 8] = all;
     }
+#pragma unroll
+    for (int n = 0; n < Tile::kOutColumns; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[n][e] *= factor[e / 2];
+    }
     for (int turn = 0; turn < Tile::kStrips; ++turn) {
-      if (strip == turn) add_strip(out, factor, turn == 0, vector, lane);
+      if (strip == turn) add_strip(out, turn == 0, vector, lane);
       sync_block();
     }
   }
 
-  __device__ __forceinline__ void add_strip(const Out& out, const float (&factor)[2], bool first, int vector,
-                                            int lane) const {
+  __device__ __forceinline__ void add_strip(const Out& out, bool first, int vector, int lane) const {
 #pragma unroll
     for (int n = 0; n < Tile::kOutColumns; ++n) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float* const at = sums + place(vector + half * 8, n) + lane % 4 * 2;
+        float* const at = sums + place(vector, n) + half * 8 * kHeadDim + lane % 4 * 2;
         float pair[2] = {};
         if (!first) load_elements(at, pair);
-        pair[0] += out[n][half * 2] * factor[half];
-        pair[1] += out[n][half * 2 + 1] * factor[half];
+        pair[0] += out[n][half * 2];
+        pair[1] += out[n][half * 2 + 1];
         store_elements(at, pair);
       }
     }

@@ -67,7 +67,7 @@ struct StripProducts<float, kHeadDim> {
   }
 
   __device__ __forceinline__ void score(const unsigned char* keys, Scores& scores) const {
-#pragma unroll 2
+#pragma unroll 1
     for (int four = 0; four < kHeadDim / 4; ++four) {
       float q[2][4];
       load_four(queries, lane / 4, four, q[0]);

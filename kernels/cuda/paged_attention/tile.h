@@ -35,12 +35,14 @@ struct PagedTile {
   static constexpr int kAddressTiles = 3;
   static constexpr int kAddressBytes = kAddressTiles * 2 * kKeys * 8;
   static constexpr int kStatBytes = (kStrips + 1) * kMostVectors * 8;
+  static constexpr int kScoredBytes = kMostVectors * 16;
+  static constexpr int kKeptBytes = 64;
   static_assert(kMostVectors * kHeadDim * 4 <= 2 * kTileBytes);
 
   template <bool kConverted>
   static constexpr int kCopyBytes = kConverted ? 2 * kTileBytes + 4 * kRawTileBytes : 4 * kTileBytes;
   template <bool kConverted>
-  static constexpr int kQueriesAt = kCopyBytes<kConverted> + kAddressBytes + kStatBytes;  // and to the end
+  static constexpr int kQueriesAt = kCopyBytes<kConverted> + kAddressBytes + kStatBytes + kScoredBytes + kKeptBytes;
 };
 
 }  // namespace powerhouse::cuda
