@@ -7,28 +7,36 @@
 
 namespace powerhouse::cuda {
 
-/// With T the type of queries and output. The combining launch comes behind the other one on the stream.
+/// T: the type of queries and output.
 template <typename T, int kHeadDim, typename Launch>
-void launch_paged_tile(const Launch& launch, const PagedAttentionParams& p, BlockFormat own) {
+void launch_parts(const Launch& launch, const PagedAttentionParams& p, const PagedPlan& plan, bool converted) {
   using Tile = PagedTile<T, kHeadDim>;
-  const PagedPlan plan = plan_paged_attention(p, Tile::kMostVectorTiles);
-  const bool converted = p.cache.type != own;
+  const int before_queries = converted ? Tile::template kQueriesAt<true> : Tile::template kQueriesAt<false>;
   const LaunchShape shape{.grid_x = plan.blocks,
                           .grid_y = static_cast<std::int64_t>(p.cache.kv_heads) * plan.vector_blocks,
                           .grid_z = p.cache.sequences,
                           .block_x = static_cast<unsigned>(Tile::kStrips * plan.vector_tiles * 32),
-                          .shared_bytes = (converted ? Tile::template kQueriesAt<true>
-                                                     : Tile::template kQueriesAt<false>)+plan.vector_tiles *
-                                          Tile::kVectors * Tile::kBytesOfRow};
+                          .shared_bytes = before_queries + plan.vector_tiles * Tile::kVectors * Tile::kBytesOfRow};
   launch(shape, converted ? paged_attention_kernel<T, kHeadDim, true> : paged_attention_kernel<T, kHeadDim, false>, p,
          plan);
-  if (plan.parts <= 1) return;
+}
+
+template <typename T, typename Launch>
+void launch_combine(const Launch& launch, const PagedAttentionParams& p, const PagedPlan& plan) {
   launch(LaunchShape{.grid_x = divide_up(p.heads, kCombineWarps),
                      .grid_y = p.cache.rows,
                      .grid_z = p.cache.sequences,
                      .block_x = 32,
                      .block_y = kCombineWarps},
          paged_combine_kernel<T>, p, plan);
+}
+
+/// One behind the other on the stream: that is the order between parts and what puts them together.
+template <typename T, int kHeadDim, typename Launch>
+void launch_paged_tile(const Launch& launch, const PagedAttentionParams& p, BlockFormat own) {
+  const PagedPlan plan = plan_paged_attention(p, PagedTile<T, kHeadDim>::kMostVectorTiles);
+  launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);
+  if (plan.parts > 1) launch_combine<T>(launch, p, plan);
 }
 
 /// The smallest tile that holds the head.

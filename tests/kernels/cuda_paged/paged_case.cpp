@@ -57,6 +57,9 @@ std::vector<PagedCase> paged_edge_cases() {
        .heads = 3},
       {.cache = {.cache = BlockFormat::f32, .head_dim = 40, .rows = {2, 1}, .lengths = {30, 280}},
        .type = Element::f32},
+      {.cache = {.kv_heads = 3, .rows = {1, 1}, .lengths = {770, 500}},
+       .heads = 3,
+       .multiprocessors = 1},  // runs of parts
       {.cache = {.head_dim = 128, .rows = {1}, .lengths = {130}}, .heads = 8},
       {.cache = {.head_dim = 200, .rows = {1, 1}, .lengths = {65, 258}}, .heads = 2},
   };
