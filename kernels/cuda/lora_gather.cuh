@@ -40,7 +40,7 @@ static __device__ __forceinline__ void visit_runs(const LoraGatherParams& p, con
 
 /// Grid: ranks, rows by kLoraRows.
 template <int kWidth>
-__global__ void __launch_bounds__(kLoraThreads) lora_shrink_kernel(const LoraGatherParams p) {
+__global__ void __launch_bounds__(kLoraThreads, 1) lora_shrink_kernel(const LoraGatherParams p) {
   constexpr int kWarps = kLoraThreads / 32;
   const int rank = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
   auto* const scratch = reinterpret_cast<float*>(shared_memory());  // [kLoraRows, kWarps]
@@ -134,12 +134,10 @@ static __device__ __forceinline__ void expand_run(const LoraGatherParams& p, std
 }
 
 /// Grid: outputs by kLoraOutputs, rows by kLoraRows.
-static __global__ void __launch_bounds__(kLoraThreads) lora_expand_kernel(const LoraGatherParams p) {
+template <int kWidth>
+__global__ void __launch_bounds__(kLoraThreads, 1) lora_expand_kernel(const LoraGatherParams p) {
   visit_runs(p, [&](std::int64_t first, int rows, std::int32_t adapter) {
-    if (p.ranks[adapter] == 0) return;
-    const bool wide = p.aligned && p.ranks[adapter] % 8 == 0;
-    if (wide && p.weight_type != Element::f32) return expand_run<8>(p, first, rows, adapter);
-    if (wide) return expand_run<4>(p, first, rows, adapter);
+    if (p.ranks[adapter] % 8 == 0) return expand_run<kWidth>(p, first, rows, adapter);
     expand_run<1>(p, first, rows, adapter);
   });
 }
@@ -160,7 +158,11 @@ bool launch_lora_gather(const Launch& launch, const LoraGatherParams& p) {
   if (p.most_rank == 0) return true;
   shape.grid_x = divide_up(p.outputs, kLoraOutputs);
   shape.shared_bytes = 0;
-  launch(shape, lora_expand_kernel, p);
+  launch(shape,
+         !p.aligned                      ? lora_expand_kernel<1>
+         : p.weight_type == Element::f32 ? lora_expand_kernel<4>
+                                         : lora_expand_kernel<8>,
+         p);
   return true;
 }
 

@@ -10,6 +10,8 @@
 // size alone, since sums follow them; more vectors are more warps.
 #pragma once
 
+#include "kernels/common/float16.h"
+
 namespace powerhouse::cuda {
 
 template <typename T, int kHeadDim_>
@@ -32,7 +34,7 @@ struct PagedTile {
   // Shared memory, from its beginning. A tile's keys and values hold the sums of a part when it ends.
   static constexpr int kTileBytes = kKeys * kBytesOfRow;  // of keys or of values
   static constexpr int kRawTileBytes = kKeys * kRawBytes;
-  static constexpr int kAddressTiles = 3;
+  static constexpr int kAddressTiles = 2;
   static constexpr int kAddressBytes = kAddressTiles * 2 * kKeys * 8;
   static constexpr int kStatBytes = (kStrips + 1) * kMostVectors * 8;
   static constexpr int kScoredBytes = kMostVectors * 16;

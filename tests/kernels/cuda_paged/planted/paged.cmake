@@ -28,7 +28,7 @@ plant_paged(even_rows_without_skew attention ${paged}/tile_copy.cuh "return stat
 plant_paged(wait_one_tile_late attention ${paged}/decode.cuh "copy_async_wait<1>();" "copy_async_wait<2>();" "cp.async")
 plant_paged(tile_overwritten_while_read attention ${paged}/decode.cuh "    sync_block();  // no warp reads this tile any more\n" "" "shared")
 plant_paged(sums_overwritten_by_copies attention ${paged}/decode.cuh "    sync_block();  // the next copies go where the sums stand\n" "" "shared")
-plant_paged(addresses_by_two_turns attention ${paged}/tile.h "kAddressTiles = 3;" "kAddressTiles = 1;" "out of")
+plant_paged(addresses_of_one_tile attention ${paged}/tile.h "kAddressTiles = 2;" "kAddressTiles = 1;" "out of")
 plant_paged(largest_of_half_a_strip attention ${paged}/strip_softmax.cuh "top = maximum(top, shuffle_xor(top, 2));" "" "out of")
 plant_paged(output_not_rescaled attention ${paged}/strip_softmax.cuh "out[n][e] *= before[e / 2];" "out[n][e] *= 1.0f;" "out of")
 
