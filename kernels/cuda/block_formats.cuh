@@ -41,42 +41,30 @@ struct FormatTag {
   static constexpr BlockFormat kValue = kFormat;
 };
 
-/// visitor(FormatTag<...>{}) with the format; false for one that no decoder knows.
+/// Formats whose kernels are compiled together.
+template <BlockFormat... kFormats>
+struct FormatFamily {};
+using LegacyFormats =
+    FormatFamily<BlockFormat::q4_0, BlockFormat::q4_1, BlockFormat::q5_0, BlockFormat::q5_1, BlockFormat::q8_0>;
+using KFormats =
+    FormatFamily<BlockFormat::q2_k, BlockFormat::q3_k, BlockFormat::q4_k, BlockFormat::q5_k, BlockFormat::q6_k>;
+using GridFormats = FormatFamily<BlockFormat::iq1_s, BlockFormat::iq1_m, BlockFormat::iq2_xxs, BlockFormat::iq2_xs,
+                                 BlockFormat::iq2_s, BlockFormat::iq3_xxs, BlockFormat::iq3_s>;
+using LevelFormats =
+    FormatFamily<BlockFormat::iq4_nl, BlockFormat::iq4_xs, BlockFormat::tq1_0, BlockFormat::tq2_0, BlockFormat::mxfp4,
+                 BlockFormat::nf4, BlockFormat::fp4, BlockFormat::nf4_32, BlockFormat::fp4_32, BlockFormat::int8_rows>;
+
+/// visitor(FormatTag<...>{}) with the format; false for one that is not of the family.
+template <BlockFormat... kFormats, typename Visitor>
+bool visit_family(FormatFamily<kFormats...>, BlockFormat format, const Visitor& visitor) {
+  return ((format == kFormats && (visitor(FormatTag<kFormats>{}), true)) || ...);
+}
+
+/// The same; false for a format that no decoder knows.
 template <typename Visitor>
 bool visit_format(BlockFormat format, const Visitor& visitor) {
-  switch (format) {
-#define POWERHOUSE_FORMAT(name) \
-  case BlockFormat::name: visitor(FormatTag<BlockFormat::name>{}); return true;
-    POWERHOUSE_FORMAT(q4_0)
-    POWERHOUSE_FORMAT(q4_1)
-    POWERHOUSE_FORMAT(q5_0)
-    POWERHOUSE_FORMAT(q5_1)
-    POWERHOUSE_FORMAT(q8_0)
-    POWERHOUSE_FORMAT(q2_k)
-    POWERHOUSE_FORMAT(q3_k)
-    POWERHOUSE_FORMAT(q4_k)
-    POWERHOUSE_FORMAT(q5_k)
-    POWERHOUSE_FORMAT(q6_k)
-    POWERHOUSE_FORMAT(iq1_s)
-    POWERHOUSE_FORMAT(iq1_m)
-    POWERHOUSE_FORMAT(iq2_xxs)
-    POWERHOUSE_FORMAT(iq2_xs)
-    POWERHOUSE_FORMAT(iq2_s)
-    POWERHOUSE_FORMAT(iq3_xxs)
-    POWERHOUSE_FORMAT(iq3_s)
-    POWERHOUSE_FORMAT(iq4_nl)
-    POWERHOUSE_FORMAT(iq4_xs)
-    POWERHOUSE_FORMAT(tq1_0)
-    POWERHOUSE_FORMAT(tq2_0)
-    POWERHOUSE_FORMAT(mxfp4)
-    POWERHOUSE_FORMAT(nf4)
-    POWERHOUSE_FORMAT(fp4)
-    POWERHOUSE_FORMAT(nf4_32)
-    POWERHOUSE_FORMAT(fp4_32)
-    POWERHOUSE_FORMAT(int8_rows)
-#undef POWERHOUSE_FORMAT
-    default: return false;
-  }
+  return visit_family(LegacyFormats{}, format, visitor) || visit_family(KFormats{}, format, visitor) ||
+         visit_family(GridFormats{}, format, visitor) || visit_family(LevelFormats{}, format, visitor);
 }
 
 }  // namespace powerhouse::cuda

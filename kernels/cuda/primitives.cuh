@@ -222,5 +222,22 @@ static __device__ __forceinline__ std::uint32_t pack(float first, float second, 
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
   return pair;
 }
+/// a b + c of both elements of a register, each rounded once.
+static __device__ __forceinline__ std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b, std::uint32_t c,
+                                                                  bfloat16) {
+  std::uint32_t pair;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(pair) : "r"(a), "r"(b), "r"(c));
+  return pair;
+}
+static __device__ __forceinline__ std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b, std::uint32_t c,
+                                                                  float16) {
+  std::uint32_t pair;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(pair) : "r"(a), "r"(b), "r"(c));
+  return pair;
+}
+/// Four of the bytes of a (0 to 3) and b (4 to 7), by the nibbles of the selector, the lowest byte first.
+static __device__ __forceinline__ std::uint32_t choose_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
+  return __byte_perm(a, b, selector);
+}
 
 }  // namespace powerhouse::cuda

@@ -14,35 +14,43 @@ namespace powerhouse::cuda {
 
 inline constexpr std::int64_t kRowsOfTile = 64;
 
+/// What a block of threads takes, known when its kernel is compiled.
+struct ProductTile {
+  int row_tiles;     ///< of eight rows: 1, 2, 4 or 8
+  int output_warps;  ///< of 32 outputs
+  int input_warps;   ///< of a part of the inputs
+};
+
+/// Blocks are dequantized from shared memory, which has no room for more warps.
+inline constexpr ProductTile kBlocksTile = {8, 4, 1};
+/// Few rows: their x is cheap to read for many inputs at once, and more warps along inputs make more blocks.
+inline constexpr ProductTile repacked_tile(int row_tiles) {
+  const int output_warps = row_tiles < 4 ? row_tiles : 4;
+  return {row_tiles, output_warps, 8 / output_warps};
+}
+
 struct ProductPlan {
-  int row_tiles = 1;     ///< of eight rows that a block takes: 1, 2, 4 or 8
-  int output_warps = 1;  ///< of 32 outputs
-  int input_warps = 1;
+  ProductTile tile{};
   std::int64_t part = 0;  ///< inputs of a warp, a multiple of the unit
   std::int64_t splits = 1;
   std::int64_t row_blocks = 1, output_blocks = 1;
 };
 
-/// `unit`: inputs that are not split. `warps`: of a block.
-inline constexpr ProductPlan product_plan(std::int64_t rows, std::int64_t outputs, std::int64_t inputs,
-                                          std::int64_t unit, int warps, int multiprocessors) {
-  ProductPlan plan;
-  while (plan.row_tiles < 8 && plan.row_tiles * 8 < rows) plan.row_tiles *= 2;
-  // Few rows: their x is cheap to read for many inputs at once, and more warps along inputs make more blocks.
-  plan.output_warps = plan.row_tiles == 8 ? 4 : plan.row_tiles == 4 ? warps / 2 : plan.row_tiles;
-  plan.input_warps = warps / plan.output_warps;
-  plan.row_blocks = (rows + kRowsOfTile - 1) / kRowsOfTile;
-  plan.output_blocks = (outputs + plan.output_warps * kStripOutputs - 1) / (plan.output_warps * kStripOutputs);
+/// `unit`: inputs that are not split.
+inline constexpr ProductPlan product_plan(const ProductTile& tile, std::int64_t rows, std::int64_t outputs,
+                                          std::int64_t inputs, std::int64_t unit, int multiprocessors) {
+  ProductPlan plan{.tile = tile};
+  plan.row_blocks = (rows + tile.row_tiles * 8 - 1) / (tile.row_tiles * 8);
+  plan.output_blocks = (outputs + tile.output_warps * kStripOutputs - 1) / (tile.output_warps * kStripOutputs);
   const std::int64_t units = (inputs + unit - 1) / unit;
   const std::int64_t blocks = plan.row_blocks * plan.output_blocks;
   const std::int64_t wanted = blocks == 0 || multiprocessors <= blocks ? 1 : multiprocessors / blocks;
-  // A part of less than 256 inputs is not worth the sums.
-  const std::int64_t least = unit >= 256 ? 1 : 256 / unit;
-  const std::int64_t parts = wanted * plan.input_warps;
+  const std::int64_t parts = wanted * tile.input_warps;
+  const std::int64_t least = unit >= 256 ? 1 : 256 / unit;  // less is not worth the sums
   std::int64_t each = (units + parts - 1) / parts;
   if (each < least) each = least;
   plan.part = each * unit;
-  plan.splits = (units + each * plan.input_warps - 1) / (each * plan.input_warps);
+  plan.splits = (units + each * tile.input_warps - 1) / (each * tile.input_warps);
   if (plan.splits < 1) plan.splits = 1;
   return plan;
 }
@@ -53,10 +61,11 @@ inline constexpr std::int64_t product_chunk(BlockFormat format) {
 }
 
 inline constexpr ProductPlan plan_of(const QuantizedProductParams& p) {
-  return product_plan(p.rows, p.outputs, p.inputs, product_chunk(p.format), 4, p.multiprocessors);
+  return product_plan(kBlocksTile, p.rows, p.outputs, p.inputs, product_chunk(p.format), p.multiprocessors);
 }
 inline constexpr ProductPlan plan_of(const RepackedProductParams& p) {
-  return product_plan(p.rows, p.weight.outputs, p.weight.inputs, 64, 8, p.multiprocessors);
+  const int row_tiles = p.rows <= 8 ? 1 : p.rows <= 16 ? 2 : p.rows <= 32 ? 4 : 8;
+  return product_plan(repacked_tile(row_tiles), p.rows, p.weight.outputs, p.weight.inputs, 64, p.multiprocessors);
 }
 
 inline constexpr std::int64_t split_floats(const ProductPlan& plan, std::int64_t rows, std::int64_t outputs) {

@@ -103,10 +103,10 @@ __global__ void __launch_bounds__(32 * kProductWarps, 1) quantized_product_kerne
   }
 }
 
-/// False for a format without a decoder.
-template <typename Launch>
-bool launch_quantized_product(const Launch& launch, const QuantizedProductParams& p) {
-  return visit_format(p.format, [&](auto tag) {
+/// For formats of one family (block_formats.cuh); false for another format.
+template <typename Family, typename Launch>
+bool launch_plain_product(Family family, const Launch& launch, const QuantizedProductParams& p) {
+  return visit_family(family, p.format, [&](auto tag) {
     constexpr BlockFormat kFormat = decltype(tag)::kValue;
     const LaunchShape shape{.grid_x = p.rows == 0 ? 0 : divide_up(p.outputs, kProductWarps),
                             .block_x = 32,

@@ -34,7 +34,7 @@ void cross_entropy(const cpu::CrossEntropyParams& params, std::int64_t rows, Str
 /// conversion.
 bool dequantize(const cpu::DequantizeParams& params, std::int64_t blocks, Stream stream);
 
-/// False for formats without a decoder.
+/// Any number of rows. False for formats without a decoder, and for float32 with more than kMostPlainRows.
 bool quantized_product(const QuantizedProductParams& params, Stream stream);
 
 void sample(const SamplingParams& params, std::int64_t rows, Stream stream);

@@ -8,7 +8,10 @@ bool dequantize_on_host(const cpu::DequantizeParams& params, std::int64_t blocks
   return cuda::launch_dequantize(launcher, params, blocks);
 }
 bool quantized_product_on_host(const cuda::QuantizedProductParams& params, const HostLauncher& launcher) {
-  return cuda::launch_quantized_product(launcher, params);
+  return cuda::launch_plain_product(cuda::LegacyFormats{}, launcher, params) ||
+         cuda::launch_plain_product(cuda::KFormats{}, launcher, params) ||
+         cuda::launch_plain_product(cuda::GridFormats{}, launcher, params) ||
+         cuda::launch_plain_product(cuda::LevelFormats{}, launcher, params);
 }
 
 }  // namespace powerhouse::testing

@@ -146,5 +146,25 @@ template <typename Element>
 static __forceinline__ std::uint32_t pack(float first, float second, Element) {
   return rounded<Element>(first).bits | static_cast<std::uint32_t>(rounded<Element>(second).bits) << 16;
 }
+template <typename Element>
+static __forceinline__ std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b, std::uint32_t c, Element) {
+  std::uint32_t pair = 0;
+  for (int shift = 0; shift < 32; shift += 16) {
+    const auto half = [shift](std::uint32_t of) {
+      return static_cast<double>(to_float(Element{static_cast<std::uint16_t>(of >> shift)}));
+    };
+    const auto sum = static_cast<float>(half(a) * half(b) + half(c));
+    pair |= static_cast<std::uint32_t>(rounded<Element>(sum).bits) << shift;
+  }
+  return pair;
+}
+static __forceinline__ std::uint32_t choose_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
+  const std::uint64_t bytes = static_cast<std::uint64_t>(b) << 32 | a;
+  std::uint32_t chosen = 0;
+  for (int i = 0; i < 4; ++i) {
+    chosen |= static_cast<std::uint32_t>(bytes >> 8 * (selector >> 4 * i & 7u) & 255u) << 8 * i;
+  }
+  return chosen;
+}
 
 }  // namespace powerhouse::cuda

@@ -1,0 +1,168 @@
+// Products of many rows with a weight of blocks, as files hold them: a warp brings a chunk of its 32 rows of the weight
+// into shared memory while it multiplies the one before; decoders make elements of them in registers, eight neighbors
+// at once, which are half a fragment of two products.
+//
+// Rows of some formats begin anywhere on two bytes, and chunks end anywhere. Global memory is read in whole sectors of
+// 32 bytes, each once: the one that holds the end of a chunk is carried over from its copy to the next chunk's.
+#pragma once
+
+#include "kernels/cuda/block_formats.cuh"
+#include "kernels/cuda/product_tile.cuh"
+#include "kernels/cuda/quantized_product.cuh"
+
+namespace powerhouse::cuda {
+
+struct BlocksParams {
+  const std::uint8_t* weight;
+};
+
+template <BlockFormat kFormat>
+struct BlocksWeight {
+  static constexpr int kChunk = static_cast<int>(product_chunk(kFormat)), kSteps = kChunk / kStep;
+  static constexpr int kChunkBytes = kChunk / kBlockElements<kFormat> * kBlockBytes<kFormat>;
+  static constexpr int kSectors = (kChunkBytes + 31) / 32 + 1;
+  /// An odd number of 16 bytes, so that rows lie in different banks.
+  static constexpr int kRoom = kSectors * 32 + 16;
+  /// Sectors of a row that lanes count: by fours, so that what eight lanes copy at once lies in one row.
+  static constexpr int kCounted = (kSectors + 3) / 4 * 4;
+  /// Codes 32 elements apart share bytes.
+  static constexpr bool kFar = kFormat == BlockFormat::q2_k || kFormat == BlockFormat::q3_k ||
+                               kFormat == BlockFormat::q4_k || kFormat == BlockFormat::q5_k ||
+                               kFormat == BlockFormat::q6_k || kFormat == BlockFormat::tq2_0;
+  static constexpr int kBytes = kStripOutputs * 2 * kRoom;  // of a warp
+  static_assert(kSteps >= kStages - 1, "a chunk has come when its first step begins");
+
+  const TileProduct& p;
+  const std::uint8_t* strip;  // the first row of the warp's, at its first input
+  unsigned char* room;
+  std::int64_t row_bytes, part_bytes;  // of a row, and what is left of it from the first input on
+  int lane, first_skew, rows;
+
+  __device__ __forceinline__ BlocksWeight(const TileProduct& product, const BlocksParams& params, unsigned char* shared,
+                                          int warp, int lane_, std::int64_t output, std::int64_t first)
+      : p(product), room(shared + warp * kBytes), lane(lane_) {
+    row_bytes = p.inputs / kBlockElements<kFormat> * kBlockBytes<kFormat>;
+    const std::int64_t before = first / kBlockElements<kFormat> * kBlockBytes<kFormat>;
+    strip = params.weight + output * row_bytes + before;
+    part_bytes = row_bytes - before;
+    const std::int64_t left = p.outputs - output;
+    rows = left < kStripOutputs ? static_cast<int>(left) : kStripOutputs;
+    first_skew = static_cast<int>((output * row_bytes + before) % 32);
+  }
+
+  /// How far behind a sector's beginning a row of the strip is at byte `at`.
+  __device__ __forceinline__ int skew_of_row(int row, int at) const {
+    return (first_skew + row * static_cast<int>(row_bytes % 32) + at) & 31;
+  }
+
+  __device__ __forceinline__ void start_chunk(int chunk) const {
+    unsigned char* const to = room + chunk % 2 * (kStripOutputs * kRoom);
+    const int at = chunk * kChunkBytes;
+    if (chunk > 0) {  // the sector where the chunk before ended
+      const int skew = skew_of_row(lane, at), before = skew_of_row(lane, at - kChunkBytes);
+      const unsigned char* const from = room + (chunk + 1) % 2 * (kStripOutputs * kRoom) + lane * kRoom;
+      if (skew != 0) {
+        const int end = before + kChunkBytes - skew;
+        store_words(to + lane * kRoom, load_words(from + end));
+        store_words(to + lane * kRoom + 16, load_words(from + end + 16));
+      }
+    }
+    const std::int64_t left = part_bytes - at;
+    const int bytes = left < kChunkBytes ? static_cast<int>(left) : kChunkBytes;
+#pragma unroll 4
+    for (int sector = lane / 2; sector < kStripOutputs * kCounted; sector += 16) {
+      const int row = sector / kCounted, part = sector % kCounted;
+      const int skew = skew_of_row(row, at);
+      const bool there = chunk > 0 && part == 0 && skew != 0;
+      if (there || part >= kSectors) continue;
+      const bool valid = row < rows && part * 32 < skew + bytes;
+      const int place = part * 32 + lane % 2 * 16;
+      const std::uint8_t* const from = valid ? strip + row * row_bytes + (at - skew + place) : strip - first_skew;
+      copy_async<16>(to + row * kRoom + place, from, valid);
+    }
+  }
+
+  __device__ __forceinline__ void begin(int stage) const {
+    if (stage == 0) start_chunk(0);
+  }
+  __device__ __forceinline__ void start(int step) const {
+    if (step % kSteps == 0 && (step / kSteps + 1) * kSteps * kStep < p.part) start_chunk(step / kSteps + 1);
+  }
+
+  template <typename Element>
+  __device__ __forceinline__ void fragments(int step, int half, WeightFragments (&out)[2]) const {
+    const int chunk = step / kSteps, at = step % kSteps * kStep + eight_of<kFar>(half, lane) * 8;
+    const unsigned char* const rows_of_chunk =
+        room + chunk % 2 * (kStripOutputs * kRoom) + at / kBlockElements<kFormat> * kBlockBytes<kFormat>;
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+#pragma unroll
+      for (int upper = 0; upper < 2; ++upper) {
+        const int row = m * 16 + upper * 8 + lane / 4;
+        Eight weights;
+        decode_eight<kFormat>(rows_of_chunk + row * kRoom + skew_of_row(row, chunk * kChunkBytes),
+                              at % kBlockElements<kFormat>, weights);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          out[m][i / 2][i % 2 * 2 + upper] = pack(weights[i * 2], weights[i * 2 + 1], Element{});
+        }
+      }
+    }
+  }
+
+  template <typename Element, int kRowTiles>
+  __device__ __forceinline__ void multiply(const WeightFragments (&weight)[2], const unsigned char* x, int tiles,
+                                           ProductSums<kRowTiles>& sums) const {
+    multiply_rows<Element, kRowTiles>(weight, x, tiles, sums);
+  }
+
+  template <typename Sums>
+  __device__ __forceinline__ void finish(Sums&) const {}
+};
+
+using BlocksShape = ProductShape<kBlocksTile.row_tiles, kBlocksTile.output_warps, kBlocksTile.input_warps>;
+
+template <BlockFormat kFormat, typename Element>
+__global__ void __launch_bounds__(BlocksShape::kThreads)
+    blocks_product_kernel(const TileProduct p, const BlocksParams params) {
+  tile_product<BlocksWeight<kFormat>, BlocksShape, Element, kBlocksTile.row_tiles>(p, params);
+}
+
+/// For formats of one family (block_formats.cuh); false for another format, and for float32.
+template <typename Family, typename Launch>
+bool launch_blocks_product(Family family, const Launch& launch, const QuantizedProductParams& p) {
+  if (p.type == Element::f32) return false;
+  return visit_family(family, p.format, [&](auto tag) {
+    constexpr BlockFormat kFormat = decltype(tag)::kValue;
+    const ProductPlan plan = plan_of(p);
+    const TileProduct product = tile_product_of(p, plan, p.inputs, p.outputs);
+    const LaunchShape shape{
+        .grid_x = plan.output_blocks,
+        .grid_y = plan.row_blocks * plan.splits,
+        .block_x = BlocksShape::kThreads,
+        .shared_bytes = BlocksShape::shared_bytes(BlocksShape::kWarps * BlocksWeight<kFormat>::kBytes)};
+    const BlocksParams weight{static_cast<const std::uint8_t*>(p.weight)};
+    if (p.type == Element::bf16) {
+      launch(shape, blocks_product_kernel<kFormat, bfloat16>, product, weight);
+      launch_add_splits<bfloat16>(launch, product);
+    } else {
+      launch(shape, blocks_product_kernel<kFormat, float16>, product, weight);
+      launch_add_splits<float16>(launch, product);
+    }
+  });
+}
+
+/// By the number of rows.
+template <typename Family, typename Launch>
+bool launch_quantized_product(Family family, const Launch& launch, const QuantizedProductParams& p) {
+  return p.rows <= kMostPlainRows ? launch_plain_product(family, launch, p) : launch_blocks_product(family, launch, p);
+}
+
+/// False for a format without a decoder, and for float32 with more rows than the plain product takes.
+template <typename Launch>
+bool launch_quantized_product(const Launch& launch, const QuantizedProductParams& p) {
+  return launch_quantized_product(LegacyFormats{}, launch, p) || launch_quantized_product(KFormats{}, launch, p) ||
+         launch_quantized_product(GridFormats{}, launch, p) || launch_quantized_product(LevelFormats{}, launch, p);
+}
+
+}  // namespace powerhouse::cuda

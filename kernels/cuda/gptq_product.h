@@ -1,0 +1,21 @@
+// The launchers of GPTQ and AWQ weights. As row_kernels.h: pointers are the device's, a launch is queued on the stream
+// and returns at once, inputs are trusted.
+#pragma once
+
+#include "kernels/cuda/gptq_product_params.h"
+
+struct CUstream_st;  // cudaStream_t is a pointer to it
+
+namespace powerhouse::cuda {
+
+using Stream = CUstream_st*;
+
+/// Once, when a weight is loaded. False for bits that the layout does not have.
+bool repack(const RepackParams& params, Stream stream);
+
+/// False for float32.
+bool repacked_product(const RepackedProductParams& params, Stream stream);
+
+bool repacked_dequantize(const RepackedDequantizeParams& params, Stream stream);
+
+}  // namespace powerhouse::cuda

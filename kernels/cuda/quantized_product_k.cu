@@ -1,0 +1,11 @@
+#include "kernels/cuda/blocks_product.cuh"
+#include "kernels/cuda/device_launcher.cuh"
+#include "kernels/cuda/quantized_product_families.h"
+
+namespace powerhouse::cuda {
+
+bool product_of_k_formats(const QuantizedProductParams& params, Stream stream) {
+  return launch_quantized_product(KFormats{}, DeviceLauncher{stream}, params);
+}
+
+}  // namespace powerhouse::cuda
