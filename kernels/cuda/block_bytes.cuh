@@ -45,8 +45,53 @@ struct EightBytes {
   std::uint32_t word[2];
 
   __device__ __forceinline__ int operator[](int i) const { return static_cast<int>(word[i / 4] >> 8 * (i % 4) & 255u); }
-  __device__ __forceinline__ int with_sign(int i) const { return static_cast<std::int8_t>((*this)[i]); }
+  /// The same bits of each byte, which end up lowest; `mask` is four times that of a byte.
+  __device__ __forceinline__ EightBytes bits(int shift, std::uint32_t mask) const {
+    return {{word[0] >> shift & mask, word[1] >> shift & mask}};
+  }
+  __device__ __forceinline__ EightBytes operator|(const EightBytes& other) const {
+    return {{word[0] | other.word[0], word[1] | other.word[1]}};
+  }
+  __device__ __forceinline__ EightBytes shifted_up(int shift) const { return {{word[0] << shift, word[1] << shift}}; }
+  /// Bytes with a sign as numbers from 0 on, 128 above what they were.
+  __device__ __forceinline__ EightBytes without_sign() const {
+    return {{word[0] ^ 0x80808080u, word[1] ^ 0x80808080u}};
+  }
+  /// A byte less an offset, exactly: 2^23 + byte is a float32 that has the byte as its lowest bits. A conversion would
+  /// take as many instructions, and its unit is slower.
+  __device__ __forceinline__ float number(int i, int offset = 0) const {
+    const std::uint32_t above = choose_bytes(word[i / 4], 0x4B000000u, 0x7440u | static_cast<unsigned>(i % 4));
+    return subtract(as_float(above), 8388608.0f + static_cast<float>(offset));
+  }
 };
+
+/// Bit i of the lowest eight as bit 4 of byte i.
+static __device__ __forceinline__ EightBytes fifth_bits(std::uint32_t bits) {
+  return {{(bits & 15u) * 0x02040810u & 0x10101010u, (bits >> 4 & 15u) * 0x02040810u & 0x10101010u}};
+}
+
+/// Sixteen whole numbers from -128 on as bytes, 128 above what they are, in four registers.
+struct SixteenBytes {
+  std::uint32_t word[4];
+};
+template <typename T>
+constexpr SixteenBytes bytes_above(const T (&values)[16]) {
+  SixteenBytes bytes{};
+  for (int i = 0; i < 16; ++i) bytes.word[i / 4] |= static_cast<std::uint32_t>(values[i] + 128) << i % 4 * 8;
+  return bytes;
+}
+
+/// The bytes of a table that four codes, a nibble in each byte, stand for.
+static __device__ __forceinline__ std::uint32_t look_up(const SixteenBytes& table, std::uint32_t codes) {
+  const std::uint32_t pairs = (codes | codes >> 4) & 0x00FF00FFu;
+  const std::uint32_t nibbles = pairs | pairs >> 8;  // the lower four
+  const std::uint32_t low = choose_bytes(table.word[0], table.word[1], nibbles & 0x7777u);
+  const std::uint32_t high = choose_bytes(table.word[2], table.word[3], nibbles & 0x7777u);
+  return choose_bytes(low, high, 0x3210u | (nibbles & 0x8888u) >> 1);
+}
+static __device__ __forceinline__ EightBytes look_up(const SixteenBytes& table, const EightBytes& codes) {
+  return {{look_up(table, codes.word[0]), look_up(table, codes.word[1])}};
+}
 
 template <int kAlign>
 static __device__ __forceinline__ EightBytes bytes_at(const std::uint8_t* at) {

@@ -12,49 +12,46 @@ namespace powerhouse::cuda {
 
 using Eight = float[8];
 
+/// Of each byte of a word.
+inline constexpr std::uint32_t kLowHalves = 0x0F0F0F0Fu, kLowQuarters = 0x03030303u, kLowBits = 0x01010101u;
+
 // Legacy: 32 elements, the first 16 in the low halves of bytes.
 
 static __device__ __forceinline__ void decode_q4_0(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block);
-  const EightBytes bytes = bytes_at<2>(block + 2 + at % 16);
+  const EightBytes codes = bytes_at<2>(block + 2 + at % 16).bits(at / 16 * 4, kLowHalves);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) out[i] = multiply(d, static_cast<float>((bytes[i] >> at / 16 * 4 & 15) - 8));
+  for (int i = 0; i < 8; ++i) out[i] = multiply(d, codes.number(i, 8));
 }
 
 static __device__ __forceinline__ void decode_q4_1(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block), m = half_at(block + 2);
-  const EightBytes bytes = bytes_at<4>(block + 4 + at % 16);
+  const EightBytes codes = bytes_at<4>(block + 4 + at % 16).bits(at / 16 * 4, kLowHalves);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) out[i] = add(multiply(d, static_cast<float>(bytes[i] >> at / 16 * 4 & 15)), m);
+  for (int i = 0; i < 8; ++i) out[i] = add(multiply(d, codes.number(i)), m);
 }
 
 static __device__ __forceinline__ void decode_q5_0(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block);
-  const std::uint32_t high = word_at<2>(block + 2) >> at;
-  const EightBytes bytes = bytes_at<2>(block + 6 + at % 16);
+  const EightBytes codes =
+      bytes_at<2>(block + 6 + at % 16).bits(at / 16 * 4, kLowHalves) | fifth_bits(word_at<2>(block + 2) >> at);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int code = (bytes[i] >> at / 16 * 4 & 15) | static_cast<int>(high >> i & 1u) << 4;
-    out[i] = multiply(d, static_cast<float>(code - 16));
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(d, codes.number(i, 16));
 }
 
 static __device__ __forceinline__ void decode_q5_1(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block), m = half_at(block + 2);
-  const std::uint32_t high = word_at<4>(block + 4) >> at;
-  const EightBytes bytes = bytes_at<4>(block + 8 + at % 16);
+  const EightBytes codes =
+      bytes_at<4>(block + 8 + at % 16).bits(at / 16 * 4, kLowHalves) | fifth_bits(word_at<4>(block + 4) >> at);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int code = (bytes[i] >> at / 16 * 4 & 15) | static_cast<int>(high >> i & 1u) << 4;
-    out[i] = add(multiply(d, static_cast<float>(code)), m);
-  }
+  for (int i = 0; i < 8; ++i) out[i] = add(multiply(d, codes.number(i)), m);
 }
 
 static __device__ __forceinline__ void decode_q8_0(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block);
-  const EightBytes bytes = bytes_at<2>(block + 2 + at);
+  const EightBytes codes = bytes_at<2>(block + 2 + at).without_sign();
 #pragma unroll
-  for (int i = 0; i < 8; ++i) out[i] = multiply(d, static_cast<float>(bytes.with_sign(i)));
+  for (int i = 0; i < 8; ++i) out[i] = multiply(d, codes.number(i, 128));
 }
 
 // k-quants: 256 elements, scales of 16 or 32 elements quantized themselves.
@@ -64,11 +61,9 @@ static __device__ __forceinline__ void decode_q2_k(const std::uint8_t* block, in
   const int packed = block[group];
   const float scale = multiply(half_at(block + 80), static_cast<float>(packed & 15));
   const float min = multiply(half_at(block + 82), static_cast<float>(packed >> 4));
-  const EightBytes bytes = bytes_at<4>(block + 16 + group / 8 * 32 + at % 32);
+  const EightBytes codes = bytes_at<4>(block + 16 + group / 8 * 32 + at % 32).bits(group % 8 / 2 * 2, kLowQuarters);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    out[i] = subtract(multiply(scale, static_cast<float>(bytes[i] >> group % 8 / 2 * 2 & 3)), min);
-  }
+  for (int i = 0; i < 8; ++i) out[i] = subtract(multiply(scale, codes.number(i)), min);
 }
 
 static __device__ __forceinline__ void decode_q3_k(const std::uint8_t* block, int at, Eight& out) {
@@ -77,13 +72,10 @@ static __device__ __forceinline__ void decode_q3_k(const std::uint8_t* block, in
   const int low = group < 8 ? packed[group] & 15 : packed[group - 8] >> 4;
   const int top = packed[8 + group % 4] >> group / 4 * 2 & 3;
   const float scale = multiply(half_at(block + 108), static_cast<float>((low | top << 4) - 32));
-  const EightBytes bytes = bytes_at<2>(block + 32 + group / 8 * 32 + at % 32);
-  const EightBytes high = bytes_at<2>(block + at % 32);
+  const EightBytes codes = bytes_at<2>(block + 32 + group / 8 * 32 + at % 32).bits(group % 8 / 2 * 2, kLowQuarters) |
+                           bytes_at<2>(block + at % 32).bits(group / 2, kLowBits).shifted_up(2);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int code = (bytes[i] >> group % 8 / 2 * 2 & 3) - ((high[i] >> group / 2 & 1) != 0 ? 0 : 4);
-    out[i] = multiply(scale, static_cast<float>(code));
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(scale, codes.number(i, 4));
 }
 
 /// The 6-bit scale and minimum of a group of 32 of Q4_K and Q5_K, times those of the block.
@@ -106,50 +98,41 @@ static __device__ __forceinline__ ScaleAndMin scale_and_min(const std::uint8_t* 
 static __device__ __forceinline__ void decode_q4_k(const std::uint8_t* block, int at, Eight& out) {
   const int group = at / 32;
   const ScaleAndMin level = scale_and_min(block, group);
-  const EightBytes bytes = bytes_at<4>(block + 16 + group / 2 * 32 + at % 32);
+  const EightBytes codes = bytes_at<4>(block + 16 + group / 2 * 32 + at % 32).bits(group % 2 * 4, kLowHalves);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    out[i] = subtract(multiply(level.scale, static_cast<float>(bytes[i] >> group % 2 * 4 & 15)), level.min);
-  }
+  for (int i = 0; i < 8; ++i) out[i] = subtract(multiply(level.scale, codes.number(i)), level.min);
 }
 
 static __device__ __forceinline__ void decode_q5_k(const std::uint8_t* block, int at, Eight& out) {
   const int group = at / 32;
   const ScaleAndMin level = scale_and_min(block, group);
-  const EightBytes bytes = bytes_at<4>(block + 48 + group / 2 * 32 + at % 32);
-  const EightBytes high = bytes_at<4>(block + 16 + at % 32);
+  const EightBytes codes = bytes_at<4>(block + 48 + group / 2 * 32 + at % 32).bits(group % 2 * 4, kLowHalves) |
+                           bytes_at<4>(block + 16 + at % 32).bits(group, kLowBits).shifted_up(4);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int code = (bytes[i] >> group % 2 * 4 & 15) | (high[i] >> group & 1) << 4;
-    out[i] = subtract(multiply(level.scale, static_cast<float>(code)), level.min);
-  }
+  for (int i = 0; i < 8; ++i) out[i] = subtract(multiply(level.scale, codes.number(i)), level.min);
 }
 
 static __device__ __forceinline__ void decode_q6_k(const std::uint8_t* block, int at, Eight& out) {
   const int part = at / 32;
   const int packed = static_cast<std::int8_t>(block[192 + at / 16]);
   const float scale = multiply(half_at(block + 208), static_cast<float>(packed));
-  const EightBytes bytes = bytes_at<2>(block + part / 4 * 64 + part % 2 * 32 + at % 32);
-  const EightBytes high = bytes_at<2>(block + 128 + part / 4 * 32 + at % 32);
+  const EightBytes codes =
+      bytes_at<2>(block + part / 4 * 64 + part % 2 * 32 + at % 32).bits(part % 4 / 2 * 4, kLowHalves) |
+      bytes_at<2>(block + 128 + part / 4 * 32 + at % 32).bits(part % 4 * 2, kLowQuarters).shifted_up(4);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int code = (bytes[i] >> part % 4 / 2 * 4 & 15) | (high[i] >> part % 4 * 2 & 3) << 4;
-    out[i] = multiply(scale, static_cast<float>(code - 32));
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(scale, codes.number(i, 32));
 }
 
 // i-quants with 16 levels.
 
-static __device__ const Table<std::int8_t, 16> kIq4Levels = {
-    {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}};
+inline constexpr SixteenBytes kIq4Levels =
+    bytes_above<int>({-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113});
 
 static __device__ __forceinline__ void decode_iq4_nl(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block);
-  const EightBytes bytes = bytes_at<2>(block + 2 + at % 16);
+  const EightBytes levels = look_up(kIq4Levels, bytes_at<2>(block + 2 + at % 16).bits(at / 16 * 4, kLowHalves));
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    out[i] = multiply(d, static_cast<float>(kIq4Levels.values[bytes[i] >> at / 16 * 4 & 15]));
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(d, levels.number(i, 128));
 }
 
 static __device__ __forceinline__ void decode_iq4_xs(const std::uint8_t* block, int at, Eight& out) {
@@ -157,11 +140,10 @@ static __device__ __forceinline__ void decode_iq4_xs(const std::uint8_t* block, 
   const int low = block[4 + group / 2] >> group % 2 * 4 & 15;
   const int high = load_as<std::uint16_t>(block + 2) >> 2 * group & 3;
   const float scale = multiply(half_at(block), static_cast<float>((low | high << 4) - 32));
-  const EightBytes bytes = bytes_at<4>(block + 8 + group * 16 + at % 16);
+  const EightBytes codes = bytes_at<4>(block + 8 + group * 16 + at % 16).bits(at % 32 / 16 * 4, kLowHalves);
+  const EightBytes levels = look_up(kIq4Levels, codes);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    out[i] = multiply(scale, static_cast<float>(kIq4Levels.values[bytes[i] >> at % 32 / 16 * 4 & 15]));
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(scale, levels.number(i, 128));
 }
 
 // bitsandbytes: a float32 scale, then codes.
@@ -181,11 +163,9 @@ static __device__ __forceinline__ void decode_four_bit(const Table<float, 16>& l
 
 static __device__ __forceinline__ void decode_int8(const std::uint8_t* block, int at, Eight& out) {
   const float scale = as_float(word_at<4>(block));
-  const EightBytes bytes = bytes_at<4>(block + 4 + at);
+  const EightBytes codes = bytes_at<4>(block + 4 + at).without_sign();
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    out[i] = multiply(multiply(static_cast<float>(bytes.with_sign(i)), scale), kInt8Step);
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(multiply(codes.number(i, 128), scale), kInt8Step);
 }
 
 }  // namespace powerhouse::cuda

@@ -18,29 +18,26 @@ struct BlocksParams {
 
 template <BlockFormat kFormat>
 struct BlocksWeight {
-  static constexpr int kChunk = static_cast<int>(product_chunk(kFormat)), kSteps = kChunk / kStep;
-  static constexpr int kChunkBytes = kChunk / kBlockElements<kFormat> * kBlockBytes<kFormat>;
-  static constexpr int kSectors = (kChunkBytes + 31) / 32 + 1;
-  /// An odd number of 16 bytes, so that rows lie in different banks.
-  static constexpr int kRoom = kSectors * 32 + 16;
+  using Room = BlocksRoom<kFormat>;
+  static constexpr int kSteps = Room::kSteps, kChunkBytes = Room::kChunkBytes, kSectors = Room::kSectors;
+  static constexpr int kRoom = Room::kRoom;
   /// Sectors of a row that lanes count: by fours, so that what eight lanes copy at once lies in one row.
   static constexpr int kCounted = (kSectors + 3) / 4 * 4;
   /// Codes 32 elements apart share bytes.
   static constexpr bool kFar = kFormat == BlockFormat::q2_k || kFormat == BlockFormat::q3_k ||
                                kFormat == BlockFormat::q4_k || kFormat == BlockFormat::q5_k ||
                                kFormat == BlockFormat::q6_k || kFormat == BlockFormat::tq2_0;
-  static constexpr int kBytes = kStripOutputs * 2 * kRoom;  // of a warp
-  static_assert(kSteps >= kStages - 1, "a chunk has come when its first step begins");
 
   const TileProduct& p;
   const std::uint8_t* strip;  // the first row of the warp's, at its first input
   unsigned char* room;
   std::int64_t row_bytes, part_bytes;  // of a row, and what is left of it from the first input on
   int lane, first_skew, rows;
+  int places[4];  // of the lane's rows of the chunk that is multiplied
 
   __device__ __forceinline__ BlocksWeight(const TileProduct& product, const BlocksParams& params, unsigned char* shared,
                                           int warp, int lane_, std::int64_t output, std::int64_t first)
-      : p(product), room(shared + warp * kBytes), lane(lane_) {
+      : p(product), room(shared + warp * Room::kBytes), lane(lane_) {
     row_bytes = p.inputs / kBlockElements<kFormat> * kBlockBytes<kFormat>;
     const std::int64_t before = first / kBlockElements<kFormat> * kBlockBytes<kFormat>;
     strip = params.weight + output * row_bytes + before;
@@ -85,27 +82,28 @@ struct BlocksWeight {
   __device__ __forceinline__ void begin(int stage) const {
     if (stage == 0) start_chunk(0);
   }
-  __device__ __forceinline__ void start(int step) const {
-    if (step % kSteps == 0 && (step / kSteps + 1) * kSteps * kStep < p.part) start_chunk(step / kSteps + 1);
+  __device__ __forceinline__ void start(int step, int) {
+    if (step % kSteps != 0) return;
+    const int chunk = step / kSteps;
+    if ((chunk + 1) * kSteps * kStep < p.part) start_chunk(chunk + 1);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int row = i * 8 + lane / 4;
+      places[i] = (chunk % 2 * kStripOutputs + row) * kRoom + skew_of_row(row, chunk * kChunkBytes);
+    }
   }
 
   template <typename Element>
-  __device__ __forceinline__ void fragments(int step, int half, WeightFragments (&out)[2]) const {
-    const int chunk = step / kSteps, at = step % kSteps * kStep + eight_of<kFar>(half, lane) * 8;
-    const unsigned char* const rows_of_chunk =
-        room + chunk % 2 * (kStripOutputs * kRoom) + at / kBlockElements<kFormat> * kBlockBytes<kFormat>;
+  __device__ __forceinline__ void fragments(int step, int, int half, WeightFragments (&out)[2]) const {
+    const int at = step % kSteps * kStep + eight_of<kFar>(half, lane) * 8;
+    const unsigned char* const block = room + at / kBlockElements<kFormat> * kBlockBytes<kFormat>;
 #pragma unroll
-    for (int m = 0; m < 2; ++m) {
+    for (int row = 0; row < 4; ++row) {  // of each fragment, then of its upper and lower half
+      Eight weights;
+      decode_eight<kFormat>(block + places[row], at % kBlockElements<kFormat>, weights);
 #pragma unroll
-      for (int upper = 0; upper < 2; ++upper) {
-        const int row = m * 16 + upper * 8 + lane / 4;
-        Eight weights;
-        decode_eight<kFormat>(rows_of_chunk + row * kRoom + skew_of_row(row, chunk * kChunkBytes),
-                              at % kBlockElements<kFormat>, weights);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          out[m][i / 2][i % 2 * 2 + upper] = pack(weights[i * 2], weights[i * 2 + 1], Element{});
-        }
+      for (int i = 0; i < 4; ++i) {
+        out[row / 2][i / 2][i % 2 * 2 + row % 2] = pack(weights[i * 2], weights[i * 2 + 1], Element{});
       }
     }
   }
@@ -120,12 +118,10 @@ struct BlocksWeight {
   __device__ __forceinline__ void finish(Sums&) const {}
 };
 
-using BlocksShape = ProductShape<kBlocksTile.row_tiles, kBlocksTile.output_warps, kBlocksTile.input_warps>;
-
 template <BlockFormat kFormat, typename Element>
-__global__ void __launch_bounds__(BlocksShape::kThreads)
+__global__ void __launch_bounds__(BlocksShape<kFormat>::kThreads)
     blocks_product_kernel(const TileProduct p, const BlocksParams params) {
-  tile_product<BlocksWeight<kFormat>, BlocksShape, Element, kBlocksTile.row_tiles>(p, params);
+  tile_product<BlocksWeight<kFormat>, BlocksShape<kFormat>, Element, kBlocksTile.row_tiles>(p, params);
 }
 
 /// For formats of one family (block_formats.cuh); false for another format, and for float32.
@@ -136,11 +132,10 @@ bool launch_blocks_product(Family family, const Launch& launch, const QuantizedP
     constexpr BlockFormat kFormat = decltype(tag)::kValue;
     const ProductPlan plan = plan_of(p);
     const TileProduct product = tile_product_of(p, plan, p.inputs, p.outputs);
-    const LaunchShape shape{
-        .grid_x = plan.output_blocks,
-        .grid_y = plan.row_blocks * plan.splits,
-        .block_x = BlocksShape::kThreads,
-        .shared_bytes = BlocksShape::shared_bytes(BlocksShape::kWarps * BlocksWeight<kFormat>::kBytes)};
+    const LaunchShape shape{.grid_x = plan.output_blocks,
+                            .grid_y = plan.row_blocks * plan.splits,
+                            .block_x = BlocksShape<kFormat>::kThreads,
+                            .shared_bytes = BlocksShape<kFormat>::kSharedBytes};
     const BlocksParams weight{static_cast<const std::uint8_t*>(p.weight)};
     if (p.type == Element::bf16) {
       launch(shape, blocks_product_kernel<kFormat, bfloat16>, product, weight);

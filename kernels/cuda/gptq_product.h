@@ -3,12 +3,9 @@
 #pragma once
 
 #include "kernels/cuda/gptq_product_params.h"
-
-struct CUstream_st;  // cudaStream_t is a pointer to it
+#include "kernels/cuda/stream.h"
 
 namespace powerhouse::cuda {
-
-using Stream = CUstream_st*;
 
 /// Once, when a weight is loaded. False for bits that the layout does not have.
 bool repack(const RepackParams& params, Stream stream);

@@ -141,23 +141,23 @@ static __device__ __forceinline__ void decode_tq1_0(const std::uint8_t* block, i
 static __device__ __forceinline__ void decode_tq2_0(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block + 64);
   const int part = at / 32;
-  const EightBytes bytes = bytes_at<2>(block + part / 4 * 32 + at % 32);
+  const EightBytes codes = bytes_at<2>(block + part / 4 * 32 + at % 32).bits(part % 4 * 2, kLowQuarters);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) out[i] = multiply(d, static_cast<float>((bytes[i] >> part % 4 * 2 & 3) - 1));
+  for (int i = 0; i < 8; ++i) out[i] = multiply(d, codes.number(i, 1));
 }
 
 // Microscaling: a power of two, halved, and twice the 4-bit floats of OCP (e2m1).
 
+inline constexpr SixteenBytes kMxfp4Levels =
+    bytes_above<int>({0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12});
+
 static __device__ __forceinline__ void decode_mxfp4(const std::uint8_t* block, int at, Eight& out) {
   const std::uint32_t exponent = block[0];
   const float d = as_float(exponent < 2 ? 0x00200000u << exponent : (exponent - 1) << 23);
-  const EightBytes bytes = bytes_at<1>(block + 1 + at % 16);
+  const EightBytes codes = bytes_at<1>(block + 1 + at % 16).bits(at / 16 * 4, kLowHalves);
+  const EightBytes twice = look_up(kMxfp4Levels, codes);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const std::uint32_t code = static_cast<std::uint32_t>(bytes[i]) >> at / 16 * 4 & 15u;
-    const auto twice = static_cast<int>(0xC8643210u >> 4 * (code & 7u) & 15u);
-    out[i] = multiply(d, static_cast<float>((code & 8u) != 0 ? -twice : twice));
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(d, twice.number(i, 128));
 }
 
 }  // namespace powerhouse::cuda

@@ -4,6 +4,7 @@
 #include "kernels/cuda/flash_attention/launchers.h"
 #include "kernels/cuda/lora_gather.h"
 #include "kernels/cuda/paged_attention/launchers.h"
+#include "kernels/cuda/gptq_product.h"
 #include "kernels/cuda/row_kernels.h"
 
 namespace powerhouse::cuda {
@@ -25,6 +26,9 @@ constexpr KernelTable kTable{
     .quantized_product = quantized_product,
     .sample = sample,
     .adamw8 = adamw8,
+    .repack = repack,
+    .repacked_product = repacked_product,
+    .repacked_dequantize = repacked_dequantize,
     .flash_forward = flash_forward,
     .flash_backward = flash_backward,
     .paged_attention = paged_attention,

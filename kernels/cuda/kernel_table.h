@@ -14,6 +14,7 @@
 #include "kernels/cuda/flash_attention/params.h"
 #include "kernels/cuda/lora_gather_params.h"
 #include "kernels/cuda/paged_attention_params.h"
+#include "kernels/cuda/gptq_product_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
 #include "kernels/cuda/stream.h"
@@ -55,6 +56,11 @@ struct KernelTable {
   bool (*quantized_product)(const QuantizedProductParams&, Stream) = nullptr;
   void (*sample)(const SamplingParams&, std::int64_t rows, Stream) = nullptr;
   void (*adamw8)(const cpu::UpdateParams&, std::int64_t elements, Stream) = nullptr;
+
+  // kernels/cuda/gptq_product.h
+  bool (*repack)(const RepackParams&, Stream) = nullptr;
+  bool (*repacked_product)(const RepackedProductParams&, Stream) = nullptr;
+  bool (*repacked_dequantize)(const RepackedDequantizeParams&, Stream) = nullptr;
 
   // kernels/cuda/flash_attention/launchers.h
   bool (*flash_forward)(const FlashForwardParams&, Stream) = nullptr;

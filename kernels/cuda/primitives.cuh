@@ -235,6 +235,12 @@ static __device__ __forceinline__ std::uint32_t multiply_add_pair(std::uint32_t 
   asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(pair) : "r"(a), "r"(b), "r"(c));
   return pair;
 }
+/// (a & mask) | bits, one instruction, which compilers make two of where both are constants.
+static __device__ __forceinline__ std::uint32_t masked_or(std::uint32_t a, std::uint32_t mask, std::uint32_t bits) {
+  std::uint32_t out;
+  asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(out) : "r"(a), "r"(mask), "r"(bits));
+  return out;
+}
 /// Four of the bytes of a (0 to 3) and b (4 to 7), by the nibbles of the selector, the lowest byte first.
 static __device__ __forceinline__ std::uint32_t choose_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
   return __byte_perm(a, b, selector);

@@ -2,18 +2,14 @@
 // and x as the right one, eight rows a fragment, so that few rows waste little.
 //
 // The order of inputs in a product does not matter as long as both sides agree. So a lane's eight of 32 inputs are
-// neighbors: fragments of x are 16 bytes of a row, and a decoder makes eight neighbors of a row of the weight. Shared
-// memory: kStages stages of x, 64 inputs each, then what the weight needs, and at the end the sums of all warps.
+// neighbors: fragments of x are 16 bytes of a row, and a decoder makes eight neighbors of a row of the weight.
 #pragma once
 
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/launch_shape.h"
-#include "kernels/cuda/product_plan.h"
+#include "kernels/cuda/product_shape.h"
 
 namespace powerhouse::cuda {
-
-/// Stages of copies, of which all but one are on their way; inputs of a stage.
-inline constexpr int kStages = 3, kStep = 64;
 
 /// Where a product's numbers are, and how it is cut.
 struct TileProduct {
@@ -28,21 +24,6 @@ struct TileProduct {
 /// Fragments of the left operand for two products of 16 inputs.
 using WeightFragments = std::uint32_t[2][4];
 
-template <int kRowTiles, int kOutputWarps, int kInputWarps>
-struct ProductShape {
-  static constexpr int kWarps = kOutputWarps * kInputWarps, kThreads = 32 * kWarps;
-  static constexpr int kRows = 8 * kRowTiles, kOutputs = kStripOutputs * kOutputWarps;
-  static constexpr int kStageBytes = kInputWarps * kRows * kStep * 2;
-  /// Of a row of sums: the distance puts lanes that hold rows side by side into different banks.
-  static constexpr int kSumsOfRow = kOutputs + 4;
-  static constexpr int kSumBytes = kInputWarps * kRows * kSumsOfRow * 4;
-
-  static constexpr int shared_bytes(int weight_bytes) {
-    const int copies = kStages * kStageBytes + weight_bytes;
-    return copies > kSumBytes ? copies : kSumBytes;
-  }
-};
-
 /// Where a thread works.
 template <typename Shape>
 struct ProductPlace {
@@ -53,7 +34,7 @@ struct ProductPlace {
     const Place place = read_place();
     thread = place.thread;
     lane = thread % 32;
-    constexpr int kOutputWarps = Shape::kOutputs / kStripOutputs;
+    constexpr int kOutputWarps = Shape::kWarps / Shape::kInputs;
     output_warp = thread / 32 % kOutputWarps;
     input_warp = thread / 32 / kOutputWarps;
     split = place.block_y % splits;
@@ -75,35 +56,40 @@ static __device__ __forceinline__ int eight_bits(int row) {
   return row % 2 * (kFar ? 2 : 4);
 }
 
-/// A thread's share of copying x: chunks of 16 bytes, the eight of a row by neighbors.
+/// A thread's share of copying x: chunks of 16 bytes, the eight of a row by neighbors. Rows of all warps along inputs
+/// count on, each in its part of the inputs.
 template <typename Shape, bool kFar>
 struct RowCopy {
-  static constexpr int kPasses = Shape::kStageBytes / 16 / Shape::kThreads;
-  static_assert(kPasses * 16 * Shape::kThreads == Shape::kStageBytes);
+  static constexpr int kRowsOfPass = Shape::kThreads / 8, kPasses = Shape::kStageBytes / 128 / kRowsOfPass;
+  static_assert(kPasses * kRowsOfPass * 128 == Shape::kStageBytes);
+  static_assert(kRowsOfPass % Shape::kRows == 0 || Shape::kRows % kRowsOfPass == 0);
 
-  const TileProduct& p;
-  int row, chunk, to;  // of the first pass: rows of all input warps count on
-  std::int64_t first_row, first_part;
+  const std::uint16_t* from;  // the first pass's, of the step that comes next
+  std::int64_t x_stride;
+  int to, part;
+  int rows, inputs;  // left from the first pass's on
 
-  __device__ __forceinline__ RowCopy(const TileProduct& product, const ProductPlace<Shape>& place)
-      : p(product), first_row(place.first_row) {
-    row = place.thread / 8;
-    chunk = place.thread % 8;
+  __device__ __forceinline__ RowCopy(const TileProduct& p, const ProductPlace<Shape>& place)
+      : x_stride(p.x_stride), part(static_cast<int>(p.part)) {
+    const int row = place.thread / 8, chunk = place.thread % 8;
     to = row * 128 + (chunk ^ eight_bits<kFar>(row)) * 16;
-    first_part = place.split * (Shape::kStageBytes / (Shape::kRows * 128)) * p.part;
+    const std::int64_t first_row = place.first_row + row % Shape::kRows;
+    const std::int64_t first = (place.split * Shape::kInputs + row / Shape::kRows) * p.part + chunk * 8;
+    rows = static_cast<int>(p.rows - first_row);
+    inputs = static_cast<int>(p.inputs - first);
+    from = static_cast<const std::uint16_t*>(p.x) + first_row * x_stride + first;
   }
 
-  __device__ __forceinline__ void start(unsigned char* stages, int step) const {
-    unsigned char* const stage = stages + step % kStages * Shape::kStageBytes + to;
+  /// Into a stage; steps come in order.
+  __device__ __forceinline__ void start(unsigned char* stage, int step) {
 #pragma unroll
     for (int pass = 0; pass < kPasses; ++pass) {
-      const int at = row + pass * (Shape::kThreads / 8);
-      const std::int64_t of_x = first_row + at % Shape::kRows;
-      const std::int64_t input = first_part + at / Shape::kRows * p.part + step * kStep + chunk * 8;
-      const bool valid = of_x < p.rows && input < p.inputs && step * kStep < p.part;
-      const auto* const from = static_cast<const std::uint16_t*>(p.x) + (valid ? of_x * p.x_stride + input : 0);
-      copy_async<16>(stage + pass * (Shape::kThreads / 8) * 128, from, valid);
+      constexpr int kRows = Shape::kRows;
+      const int row = pass * kRowsOfPass % kRows, ahead = pass * kRowsOfPass / kRows * part;
+      const bool valid = row < rows && step * kStep + ahead < inputs && step * kStep < part;
+      copy_async<16>(stage + to + pass * kRowsOfPass * 128, from + (row * x_stride + ahead), valid);
     }
+    from += kStep;
   }
 };
 
@@ -159,7 +145,6 @@ static __device__ __forceinline__ void store_sums(const TileProduct& p, const Pr
     }
   }
   sync_block();
-  constexpr int kInputWarps = Shape::kWarps * kStripOutputs / Shape::kOutputs;
   for (int at = place.thread; at < Shape::kRows * Shape::kOutputs; at += Shape::kThreads) {
     const int row = at / Shape::kOutputs, output = at % Shape::kOutputs;
     const std::int64_t to_row = place.first_row + row, to = place.first_output + output;
@@ -167,7 +152,7 @@ static __device__ __forceinline__ void store_sums(const TileProduct& p, const Pr
     if (to >= p.outputs) continue;
     float sum = all[row * Shape::kSumsOfRow + output];
 #pragma unroll
-    for (int warp = 1; warp < kInputWarps; ++warp) {
+    for (int warp = 1; warp < Shape::kInputs; ++warp) {
       sum += all[(warp * Shape::kRows + row) * Shape::kSumsOfRow + output];
     }
     if (p.sums != nullptr) {
@@ -181,46 +166,49 @@ static __device__ __forceinline__ void store_sums(const TileProduct& p, const Pr
 
 /// Weight: what holds the weight's part of a warp. Grid: blocks of outputs; of rows times splits.
 ///
-/// Weight::kFar says which inputs its lanes have; begin(stage) and start(step) ask for what stage and step + kStages -
-/// 1 need; `multiply` adds a step of 64 inputs; `finish` ends the sums.
+/// Weight::kFar says which inputs its lanes have; begin(stage) and start(step, stage) ask for what stage and step +
+/// kStages - 1 need; fragments(step, stage, half) are what `multiply` multiplies; `finish` ends the sums.
 template <typename Weight, typename Shape, typename Element, int kRowTiles, typename WeightParams>
 static __device__ __forceinline__ void tile_product(const TileProduct& p, const WeightParams& weight_params) {
   unsigned char* const stages = shared_memory();
   const ProductPlace<Shape> place(static_cast<int>(p.splits));
-  const RowCopy<Shape, Weight::kFar> rows(p, place);
-  constexpr int kInputWarps = Shape::kWarps * kStripOutputs / Shape::kOutputs;
-  const std::int64_t first = (place.split * kInputWarps + place.input_warp) * p.part;
+  RowCopy<Shape, Weight::kFar> rows(p, place);
+  const std::int64_t first = (place.split * Shape::kInputs + place.input_warp) * p.part;
   Weight weight(p, weight_params, stages + kStages * Shape::kStageBytes, place.thread / 32, place.lane,
                 place.first_output + place.output_warp * kStripOutputs, first);
-  const int lane_row = place.lane / 4;
+  const int lane_row = place.lane / 4, x_bits = eight_bits<Weight::kFar>(lane_row);
   const unsigned char* const x = stages + (place.input_warp * Shape::kRows + lane_row) * 128;
-  const int x_bits = eight_bits<Weight::kFar>(lane_row);
-  const std::int64_t left = (p.rows - place.first_row + 7) / 8;
-  const int tiles = left < kRowTiles ? static_cast<int>(left) : kRowTiles;
+  const std::int64_t tiles_left = (p.rows - place.first_row + 7) / 8;
+  const int tiles = tiles_left < kRowTiles ? static_cast<int>(tiles_left) : kRowTiles;
 
   ProductSums<kRowTiles> sums = {};
 #pragma unroll
   for (int stage = 0; stage < kStages - 1; ++stage) {
-    rows.start(stages, stage);
+    rows.start(stages + stage * Shape::kStageBytes, stage);
     weight.begin(stage);
     copy_async_commit();
   }
   const int steps = static_cast<int>(p.part / kStep);
+  const int inputs = static_cast<int>(p.inputs - first);  // of this warp, if its part does not end before
+  int stage = 0, stage_before = kStages - 1;
+#pragma unroll 1
   for (int step = 0; step < steps; ++step) {
     copy_async_wait<kStages - 2>();
     sync_block();  // all threads' copies of this step are there, and all have read the stage that comes next
-    rows.start(stages, step + kStages - 1);
-    weight.start(step);
+    rows.start(stages + stage_before * Shape::kStageBytes, step + kStages - 1);
+    weight.start(step, stage_before);
     copy_async_commit();
-    const unsigned char* const stage = x + step % kStages * Shape::kStageBytes;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      if (first + step * kStep + half * 32 >= p.inputs) break;
+      if (step * kStep + half * 32 >= inputs) break;
       WeightFragments fragments[2];
-      weight.template fragments<Element>(step, half, fragments);
-      weight.template multiply<Element, kRowTiles>(
-          fragments, stage + (eight_of<Weight::kFar>(half, place.lane) ^ x_bits) * 16, tiles, sums);
+      weight.template fragments<Element>(step, stage, half, fragments);
+      const unsigned char* const eight =
+          x + stage * Shape::kStageBytes + (eight_of<Weight::kFar>(half, place.lane) ^ x_bits) * 16;
+      weight.template multiply<Element, kRowTiles>(fragments, eight, tiles, sums);
     }
+    stage_before = stage;
+    stage = stage == kStages - 1 ? 0 : stage + 1;
   }
   copy_async_wait<0>();
   weight.finish(sums);

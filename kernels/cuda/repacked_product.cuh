@@ -32,7 +32,7 @@ static __device__ __forceinline__ void fragment_of_four_bits(std::uint32_t codes
                                                              std::uint32_t (&out)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const std::uint32_t pair = (codes >> 4 * i & 0x000F000Fu) | kCodeBase<Element>;
+    const std::uint32_t pair = masked_or(codes >> 4 * i, 0x000F000Fu, kCodeBase<Element>);
     out[i] = multiply_add_pair(pair, kOnes<Element>, minus_zero<Element>(zeros[i % 2]), Element{});
   }
 }
@@ -66,10 +66,8 @@ struct StripParams {
 
 template <int kBits, int kRowTiles>
 struct StripWeight {
-  static constexpr int kStepBytes = kStripOutputs * kStep * kBits / 8;  // of a warp
+  static constexpr int kStepBytes = StripRoom<kBits>::kStepBytes;
   static constexpr bool kFar = false;
-  static constexpr int kBytes = kStages * kStepBytes;
-  static constexpr int kWords = kBits / 4;  // of a lane's for a product
 
   const TileProduct& p;
   const unsigned char* codes;    // this lane's of the part's first step
@@ -84,7 +82,7 @@ struct StripWeight {
 
   __device__ __forceinline__ StripWeight(const TileProduct& product, const StripParams& params, unsigned char* shared,
                                          int warp, int lane_, std::int64_t output, std::int64_t first)
-      : p(product), room(shared + warp * kBytes + lane_ * 16), lane(lane_), of_group{} {
+      : p(product), room(shared + warp * StripRoom<kBits>::kBytes + lane_ * 16), lane(lane_), of_group{} {
     const RepackedWeight& weight = params.weight;
     const std::int64_t strip = output / kStripOutputs, padded = std::int64_t{kStep} * params.sizes.tiles,
                        all = params.sizes.groups;
@@ -131,28 +129,27 @@ struct StripWeight {
     }
   }
 
-  __device__ __forceinline__ void start_step(int step) const {
+  __device__ __forceinline__ void start_step(int step, int stage) const {
 #pragma unroll
     for (int at = 0; at < kStepBytes; at += 512) {
       const bool valid = step < steps;
-      copy_async<16>(room + step % kStages * kStepBytes + at,
-                     codes + (valid ? step * std::int64_t{kStepBytes} : 0) + at, valid);
+      copy_async<16>(room + stage * kStepBytes + at, codes + (valid ? step * std::int64_t{kStepBytes} : 0) + at, valid);
     }
   }
-  __device__ __forceinline__ void begin(int stage) const { start_step(stage); }
-  __device__ __forceinline__ void start(int step) const { start_step(step + kStages - 1); }
+  __device__ __forceinline__ void begin(int stage) const { start_step(stage, stage); }
+  __device__ __forceinline__ void start(int step, int stage) const { start_step(step + kStages - 1, stage); }
 
   template <typename Element>
-  __device__ __forceinline__ void fragments(int step, int half, WeightFragments (&out)[2]) const {
-    const unsigned char* const stage = room + step % kStages * kStepBytes;
+  __device__ __forceinline__ void fragments(int, int stage, int half, WeightFragments (&out)[2]) const {
+    const unsigned char* const own = room + stage * kStepBytes;
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
       if constexpr (kBits == 4) {
-        const Words words = load_words(stage + m * 512);
+        const Words words = load_words(own + m * 512);
         fragment_of_four_bits<Element>(words.word[half * 2], zeros[m], out[m][0]);
         fragment_of_four_bits<Element>(words.word[half * 2 + 1], zeros[m], out[m][1]);
       } else {
-        const Words words = load_words(stage + (half * 2 + m) * 512);
+        const Words words = load_words(own + (half * 2 + m) * 512);
         fragment_of_bytes(words.word, zeros[m], out[m][0], Element{});
         fragment_of_bytes(words.word + 2, zeros[m], out[m][1], Element{});
       }
@@ -174,24 +171,20 @@ struct StripWeight {
   }
 };
 
-template <int kRowTiles>
-using RepackedShape =
-    ProductShape<kRowTiles, repacked_tile(kRowTiles).output_warps, repacked_tile(kRowTiles).input_warps>;
-
 template <int kBits, int kRowTiles, typename Element>
-__global__ void __launch_bounds__(RepackedShape<kRowTiles>::kThreads, 1)
+__global__ void __launch_bounds__(StripShape<kBits, kRowTiles>::kThreads, 1)
     repacked_product_kernel(const TileProduct p, const StripParams weight) {
-  tile_product<StripWeight<kBits, kRowTiles>, RepackedShape<kRowTiles>, Element, kRowTiles>(p, weight);
+  tile_product<StripWeight<kBits, kRowTiles>, StripShape<kBits, kRowTiles>, Element, kRowTiles>(p, weight);
 }
 
 template <int kBits, int kRowTiles, typename Element, typename Launch>
 void launch_strips(const Launch& launch, const RepackedProductParams& params, const TileProduct& product,
                    const ProductPlan& plan) {
-  using Shape = RepackedShape<kRowTiles>;
+  using Shape = StripShape<kBits, kRowTiles>;
   const LaunchShape shape{.grid_x = plan.output_blocks,
                           .grid_y = plan.row_blocks * plan.splits,
                           .block_x = Shape::kThreads,
-                          .shared_bytes = Shape::shared_bytes(Shape::kWarps * StripWeight<kBits, kRowTiles>::kBytes)};
+                          .shared_bytes = Shape::kSharedBytes};
   launch(shape, repacked_product_kernel<kBits, kRowTiles, Element>, product,
          StripParams{params.weight, strip_sizes(params.weight)});
   launch_add_splits<Element>(launch, product);

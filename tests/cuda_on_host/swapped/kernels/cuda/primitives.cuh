@@ -158,6 +158,9 @@ static __forceinline__ std::uint32_t multiply_add_pair(std::uint32_t a, std::uin
   }
   return pair;
 }
+static __forceinline__ std::uint32_t masked_or(std::uint32_t a, std::uint32_t mask, std::uint32_t bits) {
+  return (a & mask) | bits;
+}
 static __forceinline__ std::uint32_t choose_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
   const std::uint64_t bytes = static_cast<std::uint64_t>(b) << 32 | a;
   std::uint32_t chosen = 0;

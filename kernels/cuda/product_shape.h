@@ -1,0 +1,51 @@
+// Sizes of the products on tensor cores: what lies in a block's shared memory. Constants, without CUDA, so that limits
+// on machine code are computed from them too.
+#pragma once
+
+#include "kernels/cuda/product_plan.h"
+
+namespace powerhouse::cuda {
+
+/// Stages of copies, of which all but one are on their way; inputs of a stage.
+inline constexpr int kStages = 3, kStep = 64;
+
+/// kStages stages of x, then what the weight needs; at the end the sums of all warps in the same place.
+template <int kRowTiles, int kOutputWarps, int kInputWarps, int kWeightBytes>
+struct ProductShape {
+  static constexpr int kWarps = kOutputWarps * kInputWarps, kThreads = 32 * kWarps;
+  static constexpr int kRows = 8 * kRowTiles, kOutputs = kStripOutputs * kOutputWarps;
+  static constexpr int kInputs = kInputWarps;  ///< warps along inputs
+  static constexpr int kStageBytes = kInputWarps * kRows * kStep * 2;
+  /// Of a row of sums: the distance puts lanes that hold rows side by side into different banks.
+  static constexpr int kSumsOfRow = kOutputs + 4;
+  static constexpr int kSumBytes = kInputWarps * kRows * kSumsOfRow * 4;
+  static constexpr int kCopyBytes = kStages * kStageBytes + kWarps * kWeightBytes;
+  static constexpr int kSharedBytes = kCopyBytes > kSumBytes ? kCopyBytes : kSumBytes;
+};
+
+/// A warp's chunks of a weight of blocks: two, of 32 rows.
+template <BlockFormat kFormat>
+struct BlocksRoom {
+  static constexpr int kChunk = static_cast<int>(product_chunk(kFormat)), kSteps = kChunk / kStep;
+  static constexpr int kChunkBytes = kChunk / block_info(kFormat).block_elements * block_info(kFormat).block_bytes;
+  static constexpr int kSectors = (kChunkBytes + 31) / 32 + 1;
+  /// Of a row: an odd number of 16 bytes, so that rows lie in different banks.
+  static constexpr int kRoom = kSectors * 32 + 16;
+  static constexpr int kBytes = kStripOutputs * 2 * kRoom;
+  static_assert(kSteps >= kStages - 1, "a chunk has come when its first step begins");
+};
+template <BlockFormat kFormat>
+using BlocksShape =
+    ProductShape<kBlocksTile.row_tiles, kBlocksTile.output_warps, kBlocksTile.input_warps, BlocksRoom<kFormat>::kBytes>;
+
+/// A warp's stages of repacked codes.
+template <int kBits>
+struct StripRoom {
+  static constexpr int kStepBytes = kStripOutputs * kStep * kBits / 8;
+  static constexpr int kBytes = kStages * kStepBytes;
+};
+template <int kBits, int kRowTiles>
+using StripShape = ProductShape<kRowTiles, repacked_tile(kRowTiles).output_warps, repacked_tile(kRowTiles).input_warps,
+                                StripRoom<kBits>::kBytes>;
+
+}  // namespace powerhouse::cuda
