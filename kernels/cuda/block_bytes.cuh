@@ -82,15 +82,18 @@ constexpr SixteenBytes bytes_above(const T (&values)[16]) {
 }
 
 /// The bytes of a table that four codes, a nibble in each byte, stand for.
-static __device__ __forceinline__ std::uint32_t look_up(const SixteenBytes& table, std::uint32_t codes) {
+template <SixteenBytes kTable>
+static __device__ __forceinline__ std::uint32_t look_up(std::uint32_t codes) {
+  constexpr std::uint32_t k0 = kTable.word[0], k1 = kTable.word[1], k2 = kTable.word[2], k3 = kTable.word[3];
   const std::uint32_t pairs = (codes | codes >> 4) & 0x00FF00FFu;
   const std::uint32_t nibbles = pairs | pairs >> 8;  // the lower four
-  const std::uint32_t low = choose_bytes(table.word[0], table.word[1], nibbles & 0x7777u);
-  const std::uint32_t high = choose_bytes(table.word[2], table.word[3], nibbles & 0x7777u);
+  const std::uint32_t low = choose_bytes(k0, k1, nibbles & 0x7777u);
+  const std::uint32_t high = choose_bytes(k2, k3, nibbles & 0x7777u);
   return choose_bytes(low, high, 0x3210u | (nibbles & 0x8888u) >> 1);
 }
-static __device__ __forceinline__ EightBytes look_up(const SixteenBytes& table, const EightBytes& codes) {
-  return {{look_up(table, codes.word[0]), look_up(table, codes.word[1])}};
+template <SixteenBytes kTable>
+static __device__ __forceinline__ EightBytes look_up(const EightBytes& codes) {
+  return {{look_up<kTable>(codes.word[0]), look_up<kTable>(codes.word[1])}};
 }
 
 template <int kAlign>

@@ -130,7 +130,7 @@ inline constexpr SixteenBytes kIq4Levels =
 
 static __device__ __forceinline__ void decode_iq4_nl(const std::uint8_t* block, int at, Eight& out) {
   const float d = half_at(block);
-  const EightBytes levels = look_up(kIq4Levels, bytes_at<2>(block + 2 + at % 16).bits(at / 16 * 4, kLowHalves));
+  const EightBytes levels = look_up<kIq4Levels>(bytes_at<2>(block + 2 + at % 16).bits(at / 16 * 4, kLowHalves));
 #pragma unroll
   for (int i = 0; i < 8; ++i) out[i] = multiply(d, levels.number(i, 128));
 }
@@ -141,7 +141,7 @@ static __device__ __forceinline__ void decode_iq4_xs(const std::uint8_t* block, 
   const int high = load_as<std::uint16_t>(block + 2) >> 2 * group & 3;
   const float scale = multiply(half_at(block), static_cast<float>((low | high << 4) - 32));
   const EightBytes codes = bytes_at<4>(block + 8 + group * 16 + at % 16).bits(at % 32 / 16 * 4, kLowHalves);
-  const EightBytes levels = look_up(kIq4Levels, codes);
+  const EightBytes levels = look_up<kIq4Levels>(codes);
 #pragma unroll
   for (int i = 0; i < 8; ++i) out[i] = multiply(scale, levels.number(i, 128));
 }

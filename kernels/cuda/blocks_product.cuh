@@ -6,9 +6,9 @@
 // 32 bytes, each once: the one that holds the end of a chunk is carried over from its copy to the next chunk's.
 #pragma once
 
-#include "kernels/cuda/block_formats.cuh"
 #include "kernels/cuda/product_tile.cuh"
 #include "kernels/cuda/quantized_product.cuh"
+#include "kernels/cuda/warp_decoder.cuh"
 
 namespace powerhouse::cuda {
 
@@ -33,11 +33,12 @@ struct BlocksWeight {
   unsigned char* room;
   std::int64_t row_bytes, part_bytes;  // of a row, and what is left of it from the first input on
   int lane, first_skew, rows;
+  WarpDecoder<kFormat> decoder;
   int places[4];  // of the lane's rows of the chunk that is multiplied
 
   __device__ __forceinline__ BlocksWeight(const TileProduct& product, const BlocksParams& params, unsigned char* shared,
                                           int warp, int lane_, std::int64_t output, std::int64_t first)
-      : p(product), room(shared + warp * Room::kBytes), lane(lane_) {
+      : p(product), room(shared + warp * Room::kBytes), lane(lane_), decoder(lane_) {
     row_bytes = p.inputs / kBlockElements<kFormat> * kBlockBytes<kFormat>;
     const std::int64_t before = first / kBlockElements<kFormat> * kBlockBytes<kFormat>;
     strip = params.weight + output * row_bytes + before;
@@ -100,7 +101,7 @@ struct BlocksWeight {
 #pragma unroll
     for (int row = 0; row < 4; ++row) {  // of each fragment, then of its upper and lower half
       Eight weights;
-      decode_eight<kFormat>(block + places[row], at % kBlockElements<kFormat>, weights);
+      decoder.decode(block + places[row], at % kBlockElements<kFormat>, weights);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         out[row / 2][i / 2][i % 2 * 2 + row % 2] = pack(weights[i * 2], weights[i * 2 + 1], Element{});

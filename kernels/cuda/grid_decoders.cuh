@@ -155,7 +155,7 @@ static __device__ __forceinline__ void decode_mxfp4(const std::uint8_t* block, i
   const std::uint32_t exponent = block[0];
   const float d = as_float(exponent < 2 ? 0x00200000u << exponent : (exponent - 1) << 23);
   const EightBytes codes = bytes_at<1>(block + 1 + at % 16).bits(at / 16 * 4, kLowHalves);
-  const EightBytes twice = look_up(kMxfp4Levels, codes);
+  const EightBytes twice = look_up<kMxfp4Levels>(codes);
 #pragma unroll
   for (int i = 0; i < 8; ++i) out[i] = multiply(d, twice.number(i, 128));
 }
