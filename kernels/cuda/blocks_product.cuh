@@ -21,8 +21,9 @@ struct BlocksWeight {
   using Room = BlocksRoom<kFormat>;
   static constexpr int kSteps = Room::kSteps, kChunkBytes = Room::kChunkBytes, kSectors = Room::kSectors;
   static constexpr int kRoom = Room::kRoom;
-  /// Sectors of a row that lanes count: by fours, so that what eight lanes copy at once lies in one row.
-  static constexpr int kCounted = (kSectors + 3) / 4 * 4;
+  /// Sectors of a row that pairs of lanes count, four or eight, so that what eight lanes copy at once lies in one row.
+  static constexpr int kCounted = kSectors <= 4 ? 4 : 8;
+  static_assert(kSectors <= kCounted);
   /// Codes 32 elements apart share bytes.
   static constexpr bool kFar = kFormat == BlockFormat::q2_k || kFormat == BlockFormat::q3_k ||
                                kFormat == BlockFormat::q4_k || kFormat == BlockFormat::q5_k ||
@@ -67,16 +68,13 @@ struct BlocksWeight {
     }
     const std::int64_t left = part_bytes - at;
     const int bytes = left < kChunkBytes ? static_cast<int>(left) : kChunkBytes;
+    const int part = lane / 2 % kCounted, place = part * 32 + lane % 2 * 16;
 #pragma unroll 4
-    for (int sector = lane / 2; sector < kStripOutputs * kCounted; sector += 16) {
-      const int row = sector / kCounted, part = sector % kCounted;
-      const int skew = skew_of_row(row, at);
-      const bool there = chunk > 0 && part == 0 && skew != 0;
-      if (there || part >= kSectors) continue;
+    for (int pass = 0; pass < 2 * kCounted; ++pass) {
+      const int row = pass * (16 / kCounted) + lane / 2 / kCounted, skew = skew_of_row(row, at);
+      if (part >= kSectors || (chunk > 0 && part == 0 && skew != 0)) continue;
       const bool valid = row < rows && part * 32 < skew + bytes;
-      const int place = part * 32 + lane % 2 * 16;
-      const std::uint8_t* const from = valid ? strip + row * row_bytes + (at - skew + place) : strip - first_skew;
-      copy_async<16>(to + row * kRoom + place, from, valid);
+      copy_async<16>(to + row * kRoom + place, strip + row * row_bytes + (at - skew + place), valid);
     }
   }
 
