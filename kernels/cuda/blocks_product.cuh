@@ -123,10 +123,10 @@ __global__ void __launch_bounds__(BlocksShape<kFormat>::kThreads)
   tile_product<BlocksWeight<kFormat>, BlocksShape<kFormat>, Element, kBlocksTile.row_tiles>(p, params);
 }
 
-/// For formats of one family (block_formats.cuh); false for another format, and for float32.
+/// For formats of one family (block_formats.cuh); false for another format, for float32 and above kMostTiledRows.
 template <typename Family, typename Launch>
 bool launch_blocks_product(Family family, const Launch& launch, const QuantizedProductParams& p) {
-  if (p.type == Element::f32) return false;
+  if (p.type == Element::f32 || p.rows > kMostTiledRows) return false;
   return visit_family(family, p.format, [&](auto tag) {
     constexpr BlockFormat kFormat = decltype(tag)::kValue;
     const ProductPlan plan = plan_of(p);

@@ -18,7 +18,7 @@ namespace powerhouse::cuda {
 struct RepackedWeight {
   const void* codes = nullptr;            ///< repacked_code_bytes(...), begins on 16 bytes
   const std::uint32_t* levels = nullptr;  ///< [strips, groups, 32]: scale (fp16) in the low half, zero (int16) above it
-  const std::int32_t* order = nullptr;    ///< [inputs]: the column of x that each column meets; null: its own
+  const std::int32_t* order = nullptr;    ///< [inputs]: the column of x that each one meets, on 16 bytes; null: its own
   std::int64_t inputs = 0;                ///< a multiple of 32
   std::int64_t outputs = 0;
   std::int64_t group = 0;  ///< inputs that share a scale: a multiple of 32, at most `inputs`
@@ -68,7 +68,7 @@ struct RepackedProductParams {
   const void* x = nullptr;       ///< [rows, inputs], it and its rows begin on 16 bytes
   const void* bias = nullptr;    ///< [outputs], or null: 0
   void* y = nullptr;             ///< [rows, outputs]
-  std::int64_t rows = 0;
+  std::int64_t rows = 0;         ///< at most kMostTiledRows of product_plan.h
   std::int64_t x_stride = 0;
   std::int64_t y_stride = 0;
   float* workspace = nullptr;  ///< workspace_floats(...) of product_plan.h; begins on 16 bytes

@@ -13,6 +13,8 @@
 namespace powerhouse::cuda {
 
 inline constexpr std::int64_t kRowsOfTile = 64;
+/// More are no case for these kernels, and their launches count rows in one dimension of a grid.
+inline constexpr std::int64_t kMostTiledRows = 65535;
 
 /// What a block of threads takes, known when its kernel is compiled.
 struct ProductTile {

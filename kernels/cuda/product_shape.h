@@ -6,12 +6,14 @@
 
 namespace powerhouse::cuda {
 
-/// Stages of copies, of which all but one are on their way; inputs of a stage.
-inline constexpr int kStages = 3, kStep = 64;
+/// Inputs of a stage.
+inline constexpr int kStep = 64;
 
-/// kStages stages of x, then what the weight needs; at the end the sums of all warps in the same place.
-template <int kRowTiles, int kOutputWarps, int kInputWarps, int kWeightBytes>
+/// Stages of x, of which all but one are on their way, then what the weight needs; at the end the sums of all warps in
+/// the same place.
+template <int kRowTiles, int kOutputWarps, int kInputWarps, int kStages_, int kWeightBytes>
 struct ProductShape {
+  static constexpr int kStages = kStages_;
   static constexpr int kWarps = kOutputWarps * kInputWarps, kThreads = 32 * kWarps;
   static constexpr int kRows = 8 * kRowTiles, kOutputs = kStripOutputs * kOutputWarps;
   static constexpr int kInputs = kInputWarps;  ///< warps along inputs
@@ -23,6 +25,8 @@ struct ProductShape {
   static constexpr int kSharedBytes = kCopyBytes > kSumBytes ? kCopyBytes : kSumBytes;
 };
 
+inline constexpr int kBlocksStages = 3;
+
 /// A warp's chunks of a weight of blocks: two, of 32 rows.
 template <BlockFormat kFormat>
 struct BlocksRoom {
@@ -32,20 +36,18 @@ struct BlocksRoom {
   /// Of a row: an odd number of 16 bytes, so that rows lie in different banks.
   static constexpr int kRoom = kSectors * 32 + 16;
   static constexpr int kBytes = kStripOutputs * 2 * kRoom;
-  static_assert(kSteps >= kStages - 1, "a chunk has come when its first step begins");
+  static_assert(kSteps >= kBlocksStages - 1, "a chunk has come when its first step begins");
 };
 template <BlockFormat kFormat>
-using BlocksShape =
-    ProductShape<kBlocksTile.row_tiles, kBlocksTile.output_warps, kBlocksTile.input_warps, BlocksRoom<kFormat>::kBytes>;
+using BlocksShape = ProductShape<kBlocksTile.row_tiles, kBlocksTile.output_warps, kBlocksTile.input_warps,
+                                 kBlocksStages, BlocksRoom<kFormat>::kBytes>;
 
-/// A warp's stages of repacked codes.
+/// Of repacked codes. Few rows leave room for more stages, and their products wait for memory more than others.
+inline constexpr int strip_stages(int row_tiles) { return row_tiles <= 2 ? 4 : 3; }
 template <int kBits>
-struct StripRoom {
-  static constexpr int kStepBytes = kStripOutputs * kStep * kBits / 8;
-  static constexpr int kBytes = kStages * kStepBytes;
-};
+inline constexpr int kStripStepBytes = kStripOutputs* kStep* kBits / 8;  // of a warp
 template <int kBits, int kRowTiles>
 using StripShape = ProductShape<kRowTiles, repacked_tile(kRowTiles).output_warps, repacked_tile(kRowTiles).input_warps,
-                                StripRoom<kBits>::kBytes>;
+                                strip_stages(kRowTiles), strip_stages(kRowTiles) * kStripStepBytes<kBits>>;
 
 }  // namespace powerhouse::cuda

@@ -167,9 +167,10 @@ static __device__ __forceinline__ void store_sums(const TileProduct& p, const Pr
 /// Weight: what holds the weight's part of a warp. Grid: blocks of outputs; of rows times splits.
 ///
 /// Weight::kFar says which inputs its lanes have; begin(stage) and start(step, stage) ask for what stage and step +
-/// kStages - 1 need; fragments(step, stage, half) are what `multiply` multiplies; `finish` ends the sums.
+/// Shape::kStages - 1 need; fragments(step, stage, half) are what `multiply` multiplies; `finish` ends the sums.
 template <typename Weight, typename Shape, typename Element, int kRowTiles, typename WeightParams>
 static __device__ __forceinline__ void tile_product(const TileProduct& p, const WeightParams& weight_params) {
+  constexpr int kStages = Shape::kStages;
   unsigned char* const stages = shared_memory();
   const ProductPlace<Shape> place(static_cast<int>(p.splits));
   RowCopy<Shape, Weight::kFar> rows(p, place);

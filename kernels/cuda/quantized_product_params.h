@@ -21,8 +21,8 @@ struct QuantizedProductParams {
   const void* x = nullptr;       ///< [rows, inputs]
   const void* bias = nullptr;    ///< [outputs], or null: 0
   void* y = nullptr;             ///< [rows, outputs]
-  std::int64_t rows = 0;
-  std::int64_t inputs = 0;  ///< a multiple of the format's block
+  std::int64_t rows = 0;         ///< at most kMostTiledRows of product_plan.h
+  std::int64_t inputs = 0;       ///< a multiple of the format's block
   std::int64_t outputs = 0;
   std::int64_t x_stride = 0;
   std::int64_t y_stride = 0;

@@ -66,7 +66,7 @@ struct StripParams {
 
 template <int kBits, int kRowTiles>
 struct StripWeight {
-  static constexpr int kStepBytes = StripRoom<kBits>::kStepBytes;
+  static constexpr int kStepBytes = kStripStepBytes<kBits>, kStages = strip_stages(kRowTiles);
   static constexpr bool kFar = false;
 
   const TileProduct& p;
@@ -82,7 +82,7 @@ struct StripWeight {
 
   __device__ __forceinline__ StripWeight(const TileProduct& product, const StripParams& params, unsigned char* shared,
                                          int warp, int lane_, std::int64_t output, std::int64_t first)
-      : p(product), room(shared + warp * StripRoom<kBits>::kBytes + lane_ * 16), lane(lane_), of_group{} {
+      : p(product), room(shared + warp * kStages * kStepBytes + lane_ * 16), lane(lane_), of_group{} {
     const RepackedWeight& weight = params.weight;
     const std::int64_t strip = output / kStripOutputs, padded = std::int64_t{kStep} * params.sizes.tiles,
                        all = params.sizes.groups;
@@ -190,10 +190,11 @@ void launch_strips(const Launch& launch, const RepackedProductParams& params, co
   launch_add_splits<Element>(launch, product);
 }
 
-/// False for float32, and for bits that no repacked weight has.
+/// False for float32, for bits that no repacked weight has, and above kMostTiledRows.
 template <typename Launch>
 bool launch_repacked_product(const Launch& launch, const RepackedProductParams& params) {
-  if (params.type == Element::f32 || (params.weight.bits != 4 && params.weight.bits != 8)) return false;
+  const bool known = params.weight.bits == 4 || params.weight.bits == 8;
+  if (!known || params.type == Element::f32 || params.rows > kMostTiledRows) return false;
   const ProductPlan plan = plan_of(params);
   TileProduct product = tile_product_of(params, plan, params.weight.inputs, params.weight.outputs);
   if (params.weight.order != nullptr) {

@@ -79,11 +79,12 @@ TEST(CudaBlocksProductTest, BytesOfRowsWithoutAlignment) {
   }
 }
 
-TEST(CudaBlocksProductTest, RefusesFloat32AndPlainFormats) {
+TEST(CudaBlocksProductTest, RefusesWhatNoKernelIsFor) {
   cuda_on_host::GlobalMemory memory;
   const HostLauncher launcher(memory, Order::forward, 1);
   EXPECT_FALSE(blocks_product_on_host({.type = Element::f32, .rows = 9}, launcher));
   EXPECT_FALSE(blocks_product_on_host({.format = BlockFormat::bf16, .rows = 9}, launcher));
+  EXPECT_FALSE(blocks_product_on_host({.rows = 65536}, launcher));
   EXPECT_TRUE(launcher.reports.empty());
 }
 

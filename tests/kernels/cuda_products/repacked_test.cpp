@@ -178,6 +178,7 @@ TEST(CudaRepackedProductTest, RefusesWhatNoKernelIsFor) {
   const HostLauncher launcher(memory, Order::forward, 1);
   EXPECT_FALSE(repacked_product_on_host({.weight = {.bits = 4}, .type = Element::f32}, launcher));
   EXPECT_FALSE(repacked_product_on_host({.weight = {.bits = 3}}, launcher));
+  EXPECT_FALSE(repacked_product_on_host({.rows = 65536}, launcher));
   EXPECT_FALSE(repack_on_host({.layout = PackedLayout::awq, .bits = 8}, launcher));
   EXPECT_FALSE(repack_on_host({.bits = 5}, launcher));
   EXPECT_FALSE(repacked_dequantize_on_host({.weight = {.bits = 2}}, launcher));
