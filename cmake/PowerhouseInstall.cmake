@@ -6,6 +6,9 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Powerhouse)
 # prefix may move, LibTorch may not.
 set_target_properties(powerhouse PROPERTIES INSTALL_RPATH "$ORIGIN;${LibTorch_RPATH}")
 
+if(TARGET powerhouse_cuda)
+  install(TARGETS powerhouse_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(TARGETS powerhouse EXPORT PowerhouseTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}

@@ -15,7 +15,9 @@ int device_count(const char** why) {
   const cudaError_t error = cudaGetDeviceCount(&count);
   cudaGetLastError();  // an answer, not a failure of the next launch
   if (error != cudaSuccess) {
-    *why = words(error);
+    int driver = 0;  // the runtime calls a driver that is not there too old
+    cudaDriverGetVersion(&driver);
+    *why = driver == 0 ? "there is no NVIDIA driver (libcuda.so.1)" : words(error);
     return 0;
   }
   if (count == 0) *why = "no CUDA-capable device is detected";

@@ -16,6 +16,7 @@
 #include "model/loader.h"
 #include "model/numeric_check.h"
 #include "model/saver.h"
+#include "ops/cuda/library.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -60,8 +61,8 @@ void check_kernels() {
 
 void check_device(const Device& device) {
   if (device.kind == DeviceKind::cpu) return;
-  throw Error(ErrorKind::device, "this build has no CUDA support",
-              {.field = "device", .expected = "cpu", .found = "cuda"});
+  ops::cuda_kernels(device.index);
+  throw Error(ErrorKind::unsupported, "models do not run on CUDA devices yet", {.field = "device", .expected = "cpu"});
 }
 
 // What `options` ask for as a type of the weights.

@@ -1,0 +1,37 @@
+# Finds nvcc for libpowerhouse_cuda.so and sets POWERHOUSE_WITH_CUDA. Without nvcc the build goes on without CUDA and
+# says so; the program then answers --device cuda with an Error.
+set(POWERHOUSE_CUDA_ARCHITECTURES "80;89;90;100;120" CACHE STRING
+  "Compute capabilities of the CUDA kernels, without a point; the last comes as PTX too, for GPUs to come")
+set(POWERHOUSE_WITH_CUDA OFF)
+if(POWERHOUSE_SANITIZE)
+  message(WARNING "CUDA is left out: its compiler does not know the sanitizers.")
+  return()
+endif()
+if(NOT CMAKE_CUDA_COMPILER)
+  find_program(POWERHOUSE_CUDA_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
+  mark_as_advanced(POWERHOUSE_CUDA_NVCC)
+  if(POWERHOUSE_CUDA_NVCC)
+    set(CMAKE_CUDA_COMPILER ${POWERHOUSE_CUDA_NVCC})
+  endif()
+endif()
+if(NOT CMAKE_CUDA_COMPILER)
+  message(WARNING "CUDA is left out: there is no nvcc. Install CUDA Toolkit 13, or set CMAKE_CUDA_COMPILER to its nvcc.")
+  return()
+endif()
+
+# Before enable_language(), which else asks nvcc for its own oldest.
+list(POP_BACK POWERHOUSE_CUDA_ARCHITECTURES newest)
+list(TRANSFORM POWERHOUSE_CUDA_ARCHITECTURES APPEND "-real" OUTPUT_VARIABLE CMAKE_CUDA_ARCHITECTURES)
+list(APPEND CMAKE_CUDA_ARCHITECTURES ${newest})
+enable_language(CUDA)
+foreach(kind IN ITEMS STANDARD EXTENSION)  # CMake 3.25 does not know that nvcc has C++20
+  if(NOT CMAKE_CUDA20_${kind}_COMPILE_OPTION)
+    set(CMAKE_CUDA20_${kind}_COMPILE_OPTION -std=c++20)
+  endif()
+endforeach()
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
+  message(WARNING "CUDA is left out: ${CMAKE_CUDA_COMPILER} is version ${CMAKE_CUDA_COMPILER_VERSION}, not 13 or newer.")
+  return()
+endif()
+message(STATUS "CUDA kernels: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, sm ${CMAKE_CUDA_ARCHITECTURES}")
+set(POWERHOUSE_WITH_CUDA ON)
