@@ -2,9 +2,9 @@
 
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/flash_attention/launchers.h"
+#include "kernels/cuda/gptq_product.h"
 #include "kernels/cuda/lora_gather.h"
 #include "kernels/cuda/paged_attention/launchers.h"
-#include "kernels/cuda/gptq_product.h"
 #include "kernels/cuda/row_kernels.h"
 
 namespace powerhouse::cuda {
