@@ -11,9 +11,9 @@
 
 namespace powerhouse::cuda {
 
-/// Of some logits l: the largest and its first place, the sums of w = exp(l - best), of w (l - best), and of l.
+/// Of some logits l: the largest and its first place, the sums of w = exp(l - best), of w (l - best), of l and of w^2.
 struct LogitSums {
-  float best = -INFINITY, sum = 0, weighted = 0, total = 0;
+  float best = -INFINITY, sum = 0, weighted = 0, total = 0, squares = 0;
   std::int32_t place = 0x7FFFFFFF;
   std::int32_t nan = 0;
 };
@@ -25,6 +25,7 @@ static __device__ __forceinline__ void move_best(LogitSums& sums, float best) {
   const float scale = expf(distance);
   sums.weighted = scale * (sums.weighted + sums.sum * distance);
   sums.sum *= scale;
+  sums.squares *= scale * scale;
 }
 
 static __device__ __forceinline__ LogitSums merge(LogitSums a, LogitSums b) {
@@ -32,7 +33,13 @@ static __device__ __forceinline__ LogitSums merge(LogitSums a, LogitSums b) {
   const bool second = b.best > a.best || (b.best == a.best && b.place < a.place);
   move_best(a, best);
   move_best(b, best);
-  return {best, a.sum + b.sum, a.weighted + b.weighted, a.total + b.total, second ? b.place : a.place, a.nan | b.nan};
+  return {best,
+          a.sum + b.sum,
+          a.weighted + b.weighted,
+          a.total + b.total,
+          a.squares + b.squares,
+          second ? b.place : a.place,
+          a.nan | b.nan};
 }
 
 static __device__ __forceinline__ LogitSums warp_merge(LogitSums sums) {
@@ -40,7 +47,8 @@ static __device__ __forceinline__ LogitSums warp_merge(LogitSums sums) {
   for (int lanes = 16; lanes > 0; lanes /= 2) {
     const LogitSums other{shuffle_xor(sums.best, lanes),     shuffle_xor(sums.sum, lanes),
                           shuffle_xor(sums.weighted, lanes), shuffle_xor(sums.total, lanes),
-                          shuffle_xor(sums.place, lanes),    shuffle_xor(sums.nan, lanes)};
+                          shuffle_xor(sums.squares, lanes),  shuffle_xor(sums.place, lanes),
+                          shuffle_xor(sums.nan, lanes)};
     // The lower lane's come first in both, so that all lanes get the same bits.
     sums = (threadIdx.x & static_cast<unsigned>(lanes)) == 0 ? merge(sums, other) : merge(other, sums);
   }
@@ -52,7 +60,7 @@ static __device__ __forceinline__ LogitSums block_merge(LogitSums sums) {
   sums = warp_merge(sums);
   if (blockDim.x == 32) return sums;
   auto* const floats = reinterpret_cast<float*>(shared_memory());
-  auto* const integers = reinterpret_cast<std::int32_t*>(floats + 4 * 32);
+  auto* const integers = reinterpret_cast<std::int32_t*>(floats + 5 * 32);
   const unsigned lane = threadIdx.x % 32;
   const unsigned warp = threadIdx.x / 32;
   if (lane == 0) {
@@ -60,14 +68,15 @@ static __device__ __forceinline__ LogitSums block_merge(LogitSums sums) {
     floats[32 + warp] = sums.sum;
     floats[64 + warp] = sums.weighted;
     floats[96 + warp] = sums.total;
+    floats[128 + warp] = sums.squares;
     integers[warp] = sums.place;
     integers[32 + warp] = sums.nan;
   }
   sync_block();
   LogitSums other;
   if (lane < blockDim.x / 32) {
-    other = {floats[lane],      floats[32 + lane], floats[64 + lane],
-             floats[96 + lane], integers[lane],    integers[32 + lane]};
+    other = {floats[lane],       floats[32 + lane], floats[64 + lane],  floats[96 + lane],
+             floats[128 + lane], integers[lane],    integers[32 + lane]};
   }
   return warp_merge(other);
 }
@@ -103,6 +112,7 @@ static __device__ __forceinline__ void take_logits(const cpu::CrossEntropyParams
     const float weight = expf(distance);
     sums.sum += weight;
     sums.weighted += weight * distance;
+    sums.squares += weight * weight;
   }
   sums.best = best;
 }
@@ -110,6 +120,7 @@ static __device__ __forceinline__ void take_logits(const cpu::CrossEntropyParams
 /// What the gradient of a row needs.
 struct LogitSlope {
   float log_sum_exp, factor, weight, smoothed;
+  float entropy, entropy_weight;
   std::int64_t target;
 };
 
@@ -122,7 +133,11 @@ static __device__ __forceinline__ void logit_gradients(const cpu::CrossEntropyPa
     float slope = params.scale;
     if (params.softcap != 0) slope *= 1.0f - (logit / params.softcap) * (logit / params.softcap);
     const float wanted = (at + i == row.target ? 1.0f - params.smoothing : 0.0f) + row.smoothed;
-    z[i] = row.weight * (expf(logit - row.log_sum_exp) * row.factor - wanted) * slope;
+    const float log_p = logit - row.log_sum_exp;
+    const float p = expf(log_p);
+    float gradient = row.weight * (p * row.factor - wanted);
+    if (row.entropy_weight != 0 && logit != -INFINITY) gradient -= row.entropy_weight * p * (log_p + row.entropy);
+    z[i] = gradient * slope;
   }
 }
 
@@ -151,6 +166,7 @@ __global__ void __launch_bounds__(512) cross_entropy_kernel(const cpu::CrossEntr
   const auto count = static_cast<float>(params.vocabulary);
   const float log_sum = logf(sums.sum);
   const float log_sum_exp = sums.best + log_sum;
+  const float entropy = log_sum - sums.weighted / sums.sum;
   if (threadIdx.x == 0) {
     const float log_prob = target_logit - log_sum_exp;
     float loss = -(1.0f - params.smoothing) * log_prob;
@@ -158,12 +174,21 @@ __global__ void __launch_bounds__(512) cross_entropy_kernel(const cpu::CrossEntr
     if (params.z_loss != 0) loss += params.z_loss * log_sum_exp * log_sum_exp;
     params.loss[row] = loss;
     params.log_prob[row] = log_prob;
-    params.entropy[row] = log_sum - sums.weighted / sums.sum;
+    params.entropy[row] = entropy;
+    if (params.mean_logit != nullptr) {
+      params.mean_logit[row] = sums.total / count;
+      params.log_sum_sq[row] = logf(sums.squares) - 2.0f * log_sum;
+    }
     params.arg_max[row] = sums.nan != 0 ? -1 : sums.place;
   }
   if (params.weights == nullptr) return;
-  const LogitSlope slope{log_sum_exp, 1.0f + 2.0f * params.z_loss * log_sum_exp, params.weights[row],
-                         params.smoothing / count, target};
+  const LogitSlope slope{log_sum_exp,
+                         1.0f + 2.0f * params.z_loss * log_sum_exp,
+                         params.weights[row],
+                         params.smoothing / count,
+                         entropy,
+                         params.entropy_weights == nullptr ? 0.0f : params.entropy_weights[row],
+                         target};
   for (std::int64_t at = static_cast<std::int64_t>(threadIdx.x) * kWidth; at < whole; at += step) {
     float z[kWidth];
     load_elements(logits + at, z);
@@ -185,7 +210,7 @@ void launch_cross_entropy(const Launch& launch, const cpu::CrossEntropyParams& p
     const std::int64_t vectors = divide_up(p.vocabulary, whole ? kWidest<T> : 1);
     const std::int64_t threads = vectors >= 512 ? 512 : divide_up(vectors, 32) * 32;
     const LaunchShape shape{
-        .grid_x = rows, .block_x = static_cast<unsigned>(threads), .shared_bytes = threads > 32 ? 6 * 32 * 4 : 0};
+        .grid_x = rows, .block_x = static_cast<unsigned>(threads), .shared_bytes = threads > 32 ? 7 * 32 * 4 : 0};
     launch(shape, whole ? cross_entropy_kernel<T, kWidest<T>> : cross_entropy_kernel<T, 1>, p);
   });
 }

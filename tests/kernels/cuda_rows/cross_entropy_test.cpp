@@ -2,6 +2,7 @@
 #include "kernels/reference/cross_entropy.h"
 
 #include <limits>
+#include <span>
 
 #include "kernels/cuda_rows/device_buffers.h"
 
@@ -15,9 +16,11 @@ using cuda_on_host::Order;
 struct Variant {
   bool gradient;
   float scale, softcap, smoothing, z_loss;
+  bool entropy_gradient = false, statistics = false;
 };
 constexpr Variant kVariants[] = {{false, 1, 0, 0, 0}, {true, 1, 0, 0, 0},        {true, 0.7f, 0, 0.1f, 0},
                                  {true, 1, 20, 0, 0}, {true, 1.3f, 0, 0, 1e-3f}, {true, 0.5f, 15, 0.2f, 1e-2f}};
+constexpr Variant kWithStatistics[] = {{false, 0.7f, 0, 0, 0, false, true}, {true, 0.7f, 9, 0, 0, true, true}};
 
 struct Shape {
   std::int64_t rows, vocabulary, stride;
@@ -34,7 +37,7 @@ constexpr Shape kShapes[] = {{0, 8, 8},       {1, 1, 1},       {3, 2, 2},       
 class CudaCrossEntropyTest : public ::testing::Test {
  protected:
   struct Results {
-    Buffer logits, loss, log_prob, entropy;
+    Buffer logits, loss, log_prob, entropy, mean_logit, log_sum_sq;
     std::vector<std::int64_t> arg_max;
   };
 
@@ -50,7 +53,8 @@ class CudaCrossEntropyTest : public ::testing::Test {
 
   Results expected(const Buffer& logits, const Buffer& weights, const Shape& shape, const Variant& variant) {
     const auto rows = shape.rows;
-    Results results{logits, {Element::f32, rows}, {Element::f32, rows}, {Element::f32, rows}, {}};
+    const Buffer room(Element::f32, rows);
+    Results results{logits, room, room, room, room, room, {}};
     results.arg_max.resize(static_cast<std::size_t>(rows));
     auto all = params(logits.type(), shape, variant);
     all.logits = results.logits.data();
@@ -59,6 +63,11 @@ class CudaCrossEntropyTest : public ::testing::Test {
     all.loss = results.loss.floats();
     all.log_prob = results.log_prob.floats();
     all.entropy = results.entropy.floats();
+    if (variant.entropy_gradient) all.entropy_weights = entropy_weights_.data();
+    if (variant.statistics) {
+      all.mean_logit = results.mean_logit.floats();
+      all.log_sum_sq = results.log_sum_sq.floats();
+    }
     all.arg_max = results.arg_max.data();
     reference::cross_entropy(all, 0, rows);
     return results;
@@ -72,6 +81,9 @@ class CudaCrossEntropyTest : public ::testing::Test {
     DeviceBuffer loss(memory, Buffer(Element::f32, rows), "loss", Contents::output);
     DeviceBuffer log_prob(memory, Buffer(Element::f32, rows), "log_prob", Contents::output);
     DeviceBuffer entropy(memory, Buffer(Element::f32, rows), "entropy", Contents::output);
+    DeviceBuffer mean_logit(memory, Buffer(Element::f32, rows), "mean_logit", Contents::output);
+    DeviceBuffer log_sum_sq(memory, Buffer(Element::f32, rows), "log_sum_sq", Contents::output);
+    memory.add(entropy_weights_.data(), entropy_weights_.size() * 4, "entropy_weights", Contents::input);
     std::vector<std::int64_t> arg_max(static_cast<std::size_t>(rows));
     memory.add(arg_max.data(), arg_max.size() * 8, "arg_max", Contents::output);
     memory.add(targets_.data(), targets_.size() * 8, "targets", Contents::input);
@@ -82,6 +94,11 @@ class CudaCrossEntropyTest : public ::testing::Test {
     all.loss = loss.floats();
     all.log_prob = log_prob.floats();
     all.entropy = entropy.floats();
+    if (variant.entropy_gradient) all.entropy_weights = entropy_weights_.data();
+    if (variant.statistics) {
+      all.mean_logit = mean_logit.floats();
+      all.log_sum_sq = log_sum_sq.floats();
+    }
     all.arg_max = arg_max.data();
     HostLauncher launcher(memory, order, 5);
     launcher.count_traffic(0);
@@ -93,38 +110,49 @@ class CudaCrossEntropyTest : public ::testing::Test {
       const auto target = static_cast<std::uint64_t>(rows * element_bytes(logits.type()));
       EXPECT_EQ(memory.named("logits").bytes_read, (variant.gradient ? 2 : 1) * once + target);
     }
-    return {to_logits.host(), loss.host(), log_prob.host(), entropy.host(), arg_max};
+    return {to_logits.host(),  loss.host(),       log_prob.host(), entropy.host(),
+            mean_logit.host(), log_sum_sq.host(), arg_max};
   }
 
-  std::vector<std::int64_t> targets_;
-  std::mt19937 engine_{17};
-};
-
-TEST_F(CudaCrossEntropyTest, AgreesWithThePlainLoop) {
-  for (const Element type : kElements) {
-    for (const Shape& shape : kShapes) {
-      for (const Variant& variant : kVariants) {
-        const Buffer logits = Buffer::random(type, shape.rows * shape.stride, engine_, 12.0f);
-        const Buffer weights = Buffer::random(Element::f32, shape.rows, engine_);
-        targets_.clear();
-        for (std::int64_t row = 0; row < shape.rows; ++row) {
-          targets_.push_back(static_cast<std::int64_t>(engine_()) % shape.vocabulary);
-        }
-        const Results right = expected(logits, weights, shape, variant);
-        for (const Order order : kSchedules) {
-          const Results got = found(logits, weights, shape, variant, order);
-          const auto what = ::testing::Message() << shape.text() << " softcap " << variant.softcap;
-          expect_close(got.loss, right.loss, 1e-5, 2e-5, what);
-          expect_close(got.log_prob, right.log_prob, 1e-5, 1e-5, what);
-          expect_close(got.entropy, right.entropy, 1e-4, 2e-5, what);
-          EXPECT_EQ(got.arg_max, right.arg_max) << shape.text();
-          expect_close(got.logits, right.logits, type == Element::f32 ? 2e-5 : 1.01 * spacing(type),
-                       type == Element::f16 ? 6e-8 : 1e-7, what);
+  void expect_plain_loop(std::span<const Variant> variants) {
+    for (const Element type : kElements) {
+      for (const Shape& shape : kShapes) {
+        for (const Variant& variant : variants) {
+          const Buffer logits = Buffer::random(type, shape.rows * shape.stride, engine_, 12.0f);
+          const Buffer weights = Buffer::random(Element::f32, shape.rows, engine_);
+          targets_.clear();
+          for (std::int64_t row = 0; row < shape.rows; ++row) {
+            targets_.push_back(static_cast<std::int64_t>(engine_()) % shape.vocabulary);
+          }
+          entropy_weights_.assign(static_cast<std::size_t>(shape.rows), 0.8f);
+          const Results right = expected(logits, weights, shape, variant);
+          for (const Order order : kSchedules) {
+            const Results got = found(logits, weights, shape, variant, order);
+            const auto what = ::testing::Message() << shape.text() << " softcap " << variant.softcap;
+            expect_close(got.loss, right.loss, 1e-5, 2e-5, what);
+            expect_close(got.log_prob, right.log_prob, 1e-5, 1e-5, what);
+            expect_close(got.entropy, right.entropy, 1e-4, 2e-5, what);
+            if (variant.statistics) {
+              expect_close(got.mean_logit, right.mean_logit, 1e-5, 2e-5, what);
+              expect_close(got.log_sum_sq, right.log_sum_sq, 1e-5, 2e-5, what);
+            }
+            EXPECT_EQ(got.arg_max, right.arg_max) << shape.text();
+            expect_close(got.logits, right.logits, type == Element::f32 ? 2e-5 : 1.01 * spacing(type),
+                         type == Element::f16 ? 6e-8 : 1e-7, what);
+          }
         }
       }
     }
   }
-}
+
+  std::vector<std::int64_t> targets_;
+  std::vector<float> entropy_weights_;
+  std::mt19937 engine_{17};
+};
+
+TEST_F(CudaCrossEntropyTest, AgreesWithThePlainLoop) { expect_plain_loop(kVariants); }
+
+TEST_F(CudaCrossEntropyTest, KnowsTheEntropysGradientAndStatistics) { expect_plain_loop(kWithStatistics); }
 
 TEST_F(CudaCrossEntropyTest, NumbersThatAreNone) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
