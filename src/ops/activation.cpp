@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/device_kernels.h"
 #include "ops/exact.h"
 #include "ops/remake.h"
 #include "ops/tensors.h"
@@ -42,7 +43,7 @@ bool is_rows(const at::Tensor& x) { return x.dim() == 2 && x.stride(1) == 1; }
 
 // `up` may be undefined.
 at::Tensor by_kernel(cpu::ActivationKind kind, const at::Tensor& gate, const at::Tensor& up) {
-  at::Tensor y = empty_tensor(gate.sizes(), gate.scalar_type());
+  at::Tensor y = empty_tensor(gate.sizes(), gate.scalar_type(), gate.device());
   const std::int64_t columns = gate.size(1);
   const cpu::ActivationParams params{.type = to_element(gate.scalar_type()),
                                      .kind = kind,
@@ -53,8 +54,13 @@ at::Tensor by_kernel(cpu::ActivationKind kind, const at::Tensor& gate, const at:
                                      .gate_stride = gate.stride(0),
                                      .up_stride = up.defined() ? up.stride(0) : 0,
                                      .y_stride = y.stride(0)};
-  const auto kernel = cpu::kernels().activation_mul;
-  parallel_for(gate.size(0) * columns, 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  if (gate.is_cpu()) {
+    const auto kernel = cpu::kernels().activation_mul;
+    parallel_for(gate.numel(), 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  } else {
+    const DeviceKernels device(gate.device());
+    device.must_launch("activation", &cuda::KernelTable::activation_mul, params, gate.size(0));
+  }
   return y;
 }
 
@@ -80,8 +86,9 @@ class ActivationNode : public RemakingNode {
     const at::Tensor& gate = inputs[0];
     const at::Tensor up = inputs.size() > 1 ? inputs[1] : at::Tensor();
     const at::Tensor dy = in_rows(gradient);
-    const at::Tensor dgate = empty_tensor(gate.sizes(), gate.scalar_type());
-    const at::Tensor dup = up.defined() ? empty_tensor(up.sizes(), up.scalar_type()) : at::Tensor();
+    const auto like = [](const at::Tensor& x) { return empty_tensor(x.sizes(), x.scalar_type(), x.device()); };
+    const at::Tensor dgate = like(gate);
+    const at::Tensor dup = up.defined() ? like(up) : at::Tensor();
     const cpu::ActivationGradientParams params{.type = to_element(gate.scalar_type()),
                                                .kind = kind_,
                                                .gate = gate.const_data_ptr(),
@@ -95,8 +102,13 @@ class ActivationNode : public RemakingNode {
                                                .dy_stride = dy.stride(0),
                                                .dgate_stride = gate.size(1),
                                                .dup_stride = gate.size(1)};
-    const auto kernel = cpu::kernels().activation_gradient;
-    parallel_for(gate.numel(), 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+    if (gate.is_cpu()) {
+      const auto kernel = cpu::kernels().activation_gradient;
+      parallel_for(gate.numel(), 8192, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+    } else {
+      const DeviceKernels device(gate.device());
+      device.must_launch("activation", &cuda::KernelTable::activation_gradient, params, gate.size(0));
+    }
     if (!up.defined()) return {dgate};
     return {dgate, dup};
   }
@@ -122,7 +134,7 @@ at::Tensor activate(Activation activation, const at::Tensor& x, Numerics numeric
     return differentiable_as(by_kernel(*kind, in_rows(x), {}), needs_autograd(x),
                              [&] { return by_library(activation, x); });
   }
-  return kind && is_kernel_tensor(x) && is_rows(x) ? by_kernels(*kind, x, {}) : by_library(activation, x);
+  return kind && has_kernels(x) && is_rows(x) ? by_kernels(*kind, x, {}) : by_library(activation, x);
 }
 
 at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up, Numerics numerics) {
@@ -132,7 +144,8 @@ at::Tensor gated_activation(Activation activation, const at::Tensor& gate, const
     return differentiable_as(by_kernel(*kind, in_rows(gate), in_rows(up)), needs_autograd(gate, up),
                              [&] { return by_library(activation, gate).mul(up); });
   }
-  const bool fits = is_kernel_tensor(gate) && up.scalar_type() == gate.scalar_type() && is_rows(gate) && is_rows(up);
+  const bool fits = has_kernels(gate) && up.scalar_type() == gate.scalar_type() && up.device() == gate.device() &&
+                    is_rows(gate) && is_rows(up);
   return kind && fits ? by_kernels(*kind, gate, up) : by_library(activation, gate).mul(up);
 }
 

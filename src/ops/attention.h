@@ -20,7 +20,8 @@ struct AttentionRule {
   std::int64_t window = 0;  ///< a row sees this many of the last keys, its own among them; 0: all
   float softcap = 0.0f;     ///< above 0: score = softcap * tanh(score / softcap)
   std::optional<Alibi> alibi{};
-  at::Tensor sinks{};  ///< [heads], a logit that takes part in each softmax and is dropped
+  at::Tensor sinks{};          ///< [heads], a logit that takes part in each softmax and is dropped
+  at::Tensor device_slopes{};  ///< alibi_slopes on the query's device, where they have been made already
 };
 
 /// ALiBi's slope of each head, with the multipliers that the bias has: `scale` is that of the scores.

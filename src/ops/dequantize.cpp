@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/device_kernels.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_team.h"
@@ -65,10 +66,34 @@ void dequantize_rows(const StoredWeight& stored, std::int64_t first, std::int64_
   });
 }
 
+bool can_dequantize_on(const at::Device& device, BlockFormat format) {
+  const cpu::DequantizeParams nothing{.format = format};
+  return ops::DeviceKernels(device).launch(&cuda::KernelTable::dequantize, nothing, std::int64_t{0});
+}
+
+at::Tensor dequantized_blocks(const at::Tensor& rows, const StoredWeight& stored, at::ScalarType type) {
+  constexpr std::uintptr_t kAlignment = 32;  // of what the kernel reads
+  if (stored.offset != 0.0f && type != at::kFloat) return dequantized_blocks(rows, stored, at::kFloat).to(type);
+  const bool aligned = reinterpret_cast<std::uintptr_t>(rows.const_data_ptr()) % kAlignment == 0;
+  const at::Tensor source = aligned && rows.is_contiguous() ? rows : rows.clone(at::MemoryFormat::Contiguous);
+  at::Tensor out = empty_tensor({rows.size(0), stored.columns()}, type, rows.device());
+  const cpu::DequantizeParams params{.format = stored.format(),
+                                     .type = to_element(type),
+                                     .source = source.const_data_ptr(),
+                                     .destination = out.mutable_data_ptr()};
+  const std::int64_t blocks = out.numel() / block_info(stored.format()).block_elements;
+  const ops::DeviceKernels device(rows.device());
+  device.must_launch("dequantize", &cuda::KernelTable::dequantize, params, blocks);
+  return stored.offset != 0.0f ? out.sub_(stored.offset) : out;
+}
+
 at::Tensor dequantized(const Weight& weight, at::ScalarType type) {
   const StoredWeight* const stored = weight.stored();
   if (stored == nullptr || (weight.dense_bytes() != 0 && weight.tensor().scalar_type() == type)) {
     return weight.matrix().detach().to(type);
+  }
+  if (weight.device_blocks().defined()) {
+    return dequantized_blocks(weight.device_blocks(), *stored, type).view(stored->shape);
   }
   if (stored->transposed) return transposed(*stored, type);
   at::Tensor rows = empty_tensor(stored->shape, type);
@@ -89,6 +114,9 @@ at::Tensor dequantized_rows(const Weight& weight, std::int64_t first, std::int64
                 {.field = weight.name(),
                  .expected = std::to_string(rows) + " rows",
                  .found = std::to_string(first) + " .. " + std::to_string(first + count)});
+  }
+  if (weight.device_blocks().defined()) {
+    return dequantized_blocks(weight.device_blocks().narrow(0, first, count), *stored, type);
   }
   at::Tensor out = empty_tensor({count, columns}, type);
   dequantize_rows(*stored, first, count, to_element(type), static_cast<std::byte*>(out.mutable_data_ptr()));

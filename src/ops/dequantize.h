@@ -21,6 +21,12 @@ at::Tensor dequantized(const Weight& weight, at::ScalarType type);
 /// Rows [first, first + count) of it, counted over all experts' matrices one behind the other: [count, in].
 at::Tensor dequantized_rows(const Weight& weight, std::int64_t first, std::int64_t count, at::ScalarType type);
 
+/// Whether a device has a decoder for the format.
+bool can_dequantize_on(const at::Device& device, BlockFormat format);
+
+/// Rows of blocks, uint8 [rows, bytes of a row] on a device, as [rows, columns] there. Of a decoder that is there.
+at::Tensor dequantized_blocks(const at::Tensor& rows, const StoredWeight& stored, at::ScalarType type);
+
 /// The same into memory, [count, in], by all threads. Not for weights that are stored transposed. A vector, and a
 /// weight placed by element, has rows of one element.
 void dequantize_rows(const StoredWeight& stored, std::int64_t first, std::int64_t count, Element type, std::byte* out);

@@ -9,7 +9,9 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/autograd.h"
+#include "ops/device_kernels.h"
 #include "ops/documents.h"
+#include "ops/flash_parts.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_scratch.h"
@@ -26,14 +28,7 @@ using torch::autograd::variable_list;
 constexpr std::int64_t kPartRows = 512;
 constexpr std::int64_t kBackwardParts = 4;
 
-struct Plan {
-  std::vector<std::int64_t> cu_seqlens;
-  std::vector<std::int64_t> prefixes;
-  AttentionRule rule;  // without sinks
-  std::vector<float> slopes;
-};
-
-std::vector<cpu::FlashPart> cut_documents(const Plan& plan, std::int64_t group, std::int64_t most_parts) {
+std::vector<cpu::FlashPart> cut_documents(const FlashPlan& plan, std::int64_t group, std::int64_t most_parts) {
   std::vector<cpu::FlashPart> parts;
   for (std::size_t i = 0; i + 1 < plan.cu_seqlens.size(); ++i) {
     const std::int64_t first = plan.cu_seqlens[i];
@@ -78,11 +73,7 @@ void run_parts(void (*kernel)(const Params&, std::int64_t, std::int64_t, float*)
   });
 }
 
-struct Inputs {
-  at::Tensor query, key, value, sinks;  // float32 sinks, or undefined
-};
-
-void describe(const Inputs& in, const at::Tensor& out, const at::Tensor& lse, const Plan& plan,
+void describe(const FlashInputs& in, const at::Tensor& out, const at::Tensor& lse, const FlashPlan& plan,
               cpu::FlashParams& params) {
   params.type = to_element(in.query.scalar_type());
   params.num_kv_heads = in.key.size(1);
@@ -111,11 +102,14 @@ void describe(const Inputs& in, const at::Tensor& out, const at::Tensor& lse, co
 }
 
 // Elements of a head side by side, as the kernels walk them.
-at::Tensor walkable(const at::Tensor& x) { return x.stride(-1) == 1 || x.size(-1) == 1 ? x : x.contiguous(); }
+at::Tensor walkable(const at::Tensor& x) {
+  if (!x.is_cpu()) return aligned_vectors(x);
+  return x.stride(-1) == 1 || x.size(-1) == 1 ? x : x.contiguous();
+}
 
 // Kept for backward: a part of a fused projection would keep all of it, unless query and key lie there as well.
 at::Tensor value_to_keep(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-  return value.is_alias_of(query) || value.is_alias_of(key) ? walkable(value) : value.contiguous();
+  return walkable(value.is_alias_of(query) || value.is_alias_of(key) ? value : value.contiguous());
 }
 
 at::Tensor wide_sinks(const at::Tensor& sinks) {
@@ -193,12 +187,8 @@ class PartSums {
   std::int64_t head_dim_;
 };
 
-struct Attended {
-  at::Tensor out;  // [rows, heads * head_dim]
-  at::Tensor lse;  // [heads, rows]
-};
-
-Attended attend_documents(const Inputs& in, const Plan& plan) {
+Attended attend_documents(const FlashInputs& in, const FlashPlan& plan) {
+  if (!in.query.is_cpu()) return attend_on_device(in, plan);
   const std::int64_t rows = in.query.size(0);
   const std::int64_t heads = in.query.size(1);
   Attended result{empty_tensor({rows, heads * in.query.size(2)}, in.query.scalar_type()),
@@ -214,14 +204,20 @@ Attended attend_documents(const Inputs& in, const Plan& plan) {
 
 // What backward needs beside tensors.
 struct PlanHolder : torch::CustomClassHolder {
-  explicit PlanHolder(Plan plan_) : plan(std::move(plan_)) {}
-  Plan plan;
+  explicit PlanHolder(FlashPlan plan_) : plan(std::move(plan_)) {}
+  FlashPlan plan;
 };
 
-variable_list gradients_of(const Inputs& in, const at::Tensor& logits, const Plan& plan, const at::Tensor& out,
-                           const at::Tensor& lse, const at::Tensor& gradient) {
+variable_list gradients_of(const FlashInputs& in, const at::Tensor& logits, const FlashPlan& plan,
+                           const at::Tensor& out, const at::Tensor& lse, const at::Tensor& gradient) {
   const std::int64_t head_dim = in.query.size(2);
   const at::Tensor dout = walkable(gradient);
+  const bool want_sinks = logits.defined() && logits.requires_grad();
+  if (!in.query.is_cpu()) {
+    const FlashGradients found = gradients_on_device(in, plan, {out, lse}, dout, want_sinks);
+    return {found.query, found.key, found.value, want_sinks ? found.sinks.to(logits.scalar_type()) : at::Tensor(),
+            at::Tensor()};
+  }
   const at::Tensor dq = empty_tensor(in.query.sizes(), in.query.scalar_type());
   const at::Tensor dk = empty_tensor(in.key.sizes(), in.key.scalar_type());
   const at::Tensor dv = empty_tensor(in.value.sizes(), in.value.scalar_type());
@@ -241,9 +237,7 @@ variable_list gradients_of(const Inputs& in, const at::Tensor& logits, const Pla
   run_parts(cpu::kernels().flash_backward, params, parts, cpu::flash_backward_floats);
   sums.add_up(dk, dv);
   at::Tensor dsinks;
-  if (logits.defined() && logits.requires_grad()) {
-    dsinks = gradient_of_sinks(in.sinks, lse, delta).to(logits.scalar_type());
-  }
+  if (want_sinks) dsinks = gradient_of_sinks(in.sinks, lse, delta).to(logits.scalar_type());
   return {dq, dk, dv, dsinks, at::Tensor()};
 }
 
@@ -253,7 +247,7 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
                             const at::Tensor& value, const std::optional<at::Tensor>& sinks,
                             const c10::intrusive_ptr<PlanHolder>& holder) {
     const at::Tensor logits = sinks.value_or(at::Tensor());
-    const Inputs in{walkable(query), walkable(key), value_to_keep(query, key, value), wide_sinks(logits)};
+    const FlashInputs in{walkable(query), walkable(key), value_to_keep(query, key, value), wide_sinks(logits)};
     const Attended result = attend_documents(in, holder->plan);
     context->save_for_backward({in.query, in.key, in.value, logits, result.out, result.lse});
     context->saved_data["plan"] = at::IValue::make_capsule(holder);
@@ -264,7 +258,7 @@ class FlashAttention : public torch::autograd::Function<FlashAttention> {
     once_differentiable("flash_attention");
     const variable_list saved = context->get_saved_variables();
     const auto holder = c10::static_intrusive_pointer_cast<PlanHolder>(context->saved_data["plan"].toCapsule());
-    const Inputs in{saved[0], saved[1], saved[2], wide_sinks(saved[3])};
+    const FlashInputs in{saved[0], saved[1], saved[2], wide_sinks(saved[3])};
     return gradients_of(in, saved[3], holder->plan, saved[4], saved[5], gradients[0]);
   }
 };
@@ -306,22 +300,31 @@ at::Tensor attention_of_each(const at::Tensor& query, const at::Tensor& key, con
 
 at::Tensor flash_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                            std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule,
-                           std::span<const std::int64_t> prefixes) {
+                           std::span<const std::int64_t> prefixes, const DeviceDocuments& documents) {
   check_shapes(query, key, value, cu_seqlens, prefixes);
   if (query.size(0) == 0) return query.flatten(1);
   const auto fits = [&](const at::Tensor& x) {
-    return is_kernel_tensor(x) && x.scalar_type() == query.scalar_type() && x.size(2) == query.size(2);
+    return has_kernels(x) && x.scalar_type() == query.scalar_type() && x.device() == query.device() &&
+           x.size(2) == query.size(2);
   };
-  if (!fits(query) || !fits(key) || !fits(value) || !kernels_take(rule)) {
+  const bool autograd = needs_autograd(query, key, value, rule.sinks);
+  const bool taken = fits(query) && fits(key) && fits(value) && kernels_take(rule);
+  if (!taken || (!query.is_cpu() && !device_takes(query, key, rule, cu_seqlens.size() - 1, autograd))) {
     return attention_of_each(query, key, value, cu_seqlens, rule, prefixes);
   }
-  Plan plan{.cu_seqlens = {cu_seqlens.begin(), cu_seqlens.end()},
-            .prefixes = {prefixes.begin(), prefixes.end()},
-            .rule = rule,
-            .slopes = {}};
+  FlashPlan plan{.cu_seqlens = {cu_seqlens.begin(), cu_seqlens.end()},
+                 .prefixes = {prefixes.begin(), prefixes.end()},
+                 .rule = rule,
+                 .slopes = {}};
   plan.rule.sinks = at::Tensor();
   if (rule.alibi) plan.slopes = alibi_slopes(*rule.alibi, query.size(1), rule.scale);
-  if (!needs_autograd(query, key, value, rule.sinks)) {
+  if (!query.is_cpu()) {
+    plan.documents = documents.defined() ? documents : device_documents(cu_seqlens, prefixes, query.device());
+    if (!plan.rule.device_slopes.defined() && rule.alibi) {
+      plan.rule.device_slopes = float_tensor(plan.slopes, query.device());
+    }
+  }
+  if (!autograd) {
     return attend_documents({walkable(query), walkable(key), walkable(value), wide_sinks(rule.sinks)}, plan).out;
   }
   const std::optional<at::Tensor> sinks = rule.sinks.defined() ? std::optional(rule.sinks) : std::nullopt;

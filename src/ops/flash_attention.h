@@ -7,6 +7,7 @@
 #include <span>
 
 #include "ops/attention.h"
+#include "ops/device_documents.h"
 
 namespace powerhouse::ops {
 
@@ -18,10 +19,11 @@ namespace powerhouse::ops {
 /// gradients of keys and values that several documents see add up, in the order of documents. For backward it keeps
 /// query, key, value, the result and one float32 a row and head (Dao 2023). Sums are float32, in an order that no
 /// number of threads changes; with bf16 and the instructions for it, weights and the gradients of scores are rounded to
-/// bf16. Float64, other devices and rules that the kernels do not know go through causal_attention, document by
-/// document.
+/// bf16. On a device the kernels take bf16 and f16 and head sizes that are multiples of 8 up to 256; `documents` are
+/// the same cu_seqlens and prefixes as its kernels read them, where they have been made already. Float64, and what the
+/// kernels do not know, goes through causal_attention, document by document.
 at::Tensor flash_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                            std::span<const std::int64_t> cu_seqlens, const AttentionRule& rule,
-                           std::span<const std::int64_t> prefixes = {});
+                           std::span<const std::int64_t> prefixes = {}, const DeviceDocuments& documents = {});
 
 }  // namespace powerhouse::ops

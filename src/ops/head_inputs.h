@@ -56,9 +56,10 @@ struct HeadInputs {
 /// rule. Nothing for `others` inputs behind.
 inline torch::autograd::variable_list kept_gradients(torch::autograd::variable_list kept, const at::Tensor& d,
                                                      std::size_t others) {
-  const auto factor = d.item<double>();
+  // On a device nobody waits for the number.
+  const auto factor = d.is_cpu() ? d.item<double>() : 0.0;
   for (at::Tensor& gradient : kept) {
-    if (gradient.defined() && factor != 1.0) gradient = gradient.mul(factor);
+    if (gradient.defined() && factor != 1.0) gradient = d.is_cpu() ? gradient.mul(factor) : gradient.mul(d);
   }
   kept.resize(kept.size() + others);
   return kept;

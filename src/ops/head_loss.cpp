@@ -57,7 +57,7 @@ at::Tensor sum_of_logits(Sum& sum, variable_list& gradients) {
   const std::int64_t rows = logits.size(0), row_bytes = logits.size(1) * 8;
   const std::int64_t step = std::max<std::int64_t>(1, sum.details.chunk_bytes / std::max<std::int64_t>(1, row_bytes));
   sum.gradient = sum.gradient || wants(sum.details, logits);
-  if (sum.gradient) gradients.push_back(empty_tensor(logits.sizes(), logits.scalar_type()));
+  if (sum.gradient) gradients.push_back(empty_tensor(logits.sizes(), logits.scalar_type(), logits.device()));
   if (!sum.gradient) gradients.emplace_back();
   for (std::int64_t first = 0; first < rows; first += step) {
     const std::int64_t count = std::min(step, rows - first);
@@ -81,7 +81,7 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
     if (details->has_factors) gradients.push_back(sum.factors);
     context->save_for_backward(std::move(gradients));
     const auto type = loss_type(inputs[0]);
-    return total.defined() ? total.to(type) : empty_tensor({}, type).zero_();
+    return total.defined() ? total.to(type) : inputs[0].new_zeros({}, type);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& d) {

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/dequantize.h"
+#include "ops/device_kernels.h"
 #include "ops/matmul.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
@@ -70,7 +71,7 @@ at::Tensor multiply_back(const at::Tensor& logits, const HeadRows& head) {
   at::Tensor sum;
   head.visit([&](std::int64_t first, const at::Tensor& rows) {
     const at::Tensor part = head.is_whole() ? logits : logits.narrow(1, first, rows.size(0));
-    if (!sum.defined()) sum = empty_tensor({logits.size(0), rows.size(1)}, sum_type(logits));
+    if (!sum.defined()) sum = empty_tensor({logits.size(0), rows.size(1)}, sum_type(logits), logits.device());
     sum_products(sum, {{{part, rows}}}, {.add = first > 0});
   });
   return sum;
@@ -79,7 +80,8 @@ at::Tensor multiply_back(const at::Tensor& logits, const HeadRows& head) {
 // Adds logitsᵀ hidden.
 void accumulate_product(at::Tensor& sum, const at::Tensor& logits, const at::Tensor& hidden, bool only) {
   const bool first = !sum.defined();
-  if (first) sum = empty_tensor({logits.size(1), hidden.size(1)}, only ? logits.scalar_type() : sum_type(logits));
+  const auto type = only ? logits.scalar_type() : sum_type(logits);
+  if (first) sum = empty_tensor({logits.size(1), hidden.size(1)}, type, logits.device());
   sum_products(sum, {{{logits.t(), hidden}}}, {.add = !first});
 }
 
@@ -123,6 +125,10 @@ void run_kernel(const Rows& rows, std::int64_t first, at::Tensor& logits, const 
                                        .mean_logit = floats_of(rows.results.mean_logits, first),
                                        .log_sum_sq = floats_of(rows.results.log_sum_sq_probs, first),
                                        .arg_max = rows.results.arg_max.mutable_data_ptr<std::int64_t>() + first};
+  if (!logits.is_cpu()) {
+    const DeviceKernels device(logits.device());
+    return device.must_launch("cross_entropy", &cuda::KernelTable::cross_entropy, params, logits.size(0));
+  }
   const auto kernel = cpu::kernels().cross_entropy;
   parallel_for(logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
 }
@@ -149,7 +155,8 @@ void run_chunks(const at::Tensor& rows, const HeadRows& matrix, const at::Tensor
   const std::int64_t step = rows_of_chunk(count, chunks);
   const at::Tensor bias = head_bias.defined() ? head_bias.detach().to(type) : head_bias;
   // Rows a power of two apart would share a few sets of the caches.
-  const at::Tensor room = empty_tensor({step, matrix.vocabulary() + kRowGap}, type).narrow(1, 0, matrix.vocabulary());
+  const at::Tensor room =
+      empty_tensor({step, matrix.vocabulary() + kRowGap}, type, rows.device()).narrow(1, 0, matrix.vocabulary());
   for (std::int64_t first = 0; first < count; first += step) {
     const at::Tensor hidden = rows.narrow(0, first, std::min(step, count - first));
     at::Tensor logits = room.narrow(0, 0, hidden.size(0));
@@ -179,7 +186,8 @@ void finish_gradients(const at::Tensor& hidden, const VocabularyHead& head, Head
 
 RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
                              const RowWeights& weights, const CrossEntropyOptions& options, HeadGradients& gradients) {
-  const at::Tensor places = rows_with_targets(targets);
+  const at::Device device = hidden.device();
+  const at::Tensor places = rows_with_targets(targets.to(at::kCPU)).to(device);
   const std::int64_t count = places.size(0);
   const bool all = count == hidden.size(0);
   const auto taken = [&](const at::Tensor& x) {
@@ -187,12 +195,12 @@ RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& hea
     return all ? x.detach().contiguous() : x.detach().index_select(0, places);
   };
   const auto type = compute_type(hidden);
-  Rows rows{.hidden = taken(hidden).to(type), .targets = taken(targets)};
+  Rows rows{.hidden = taken(hidden).to(type), .targets = taken(targets.to(device))};
   if (gradients.any()) rows.weights = {taken(weights.loss), taken(weights.entropy)};
-  const auto floats = [](std::int64_t size) { return empty_tensor({size}, at::kFloat); };
-  rows.results = {floats(count), floats(count), floats(count), empty_tensor({count}, at::kLong)};
+  const auto floats = [&](std::int64_t size) { return empty_tensor({size}, at::kFloat, device); };
+  rows.results = {floats(count), floats(count), floats(count), empty_tensor({count}, at::kLong, device)};
   if (options.statistics) rows.results.mean_logits = floats(count), rows.results.log_sum_sq_probs = floats(count);
-  if (gradients.want_hidden) gradients.hidden = empty_tensor({count, hidden.size(1)}, type);
+  if (gradients.want_hidden) gradients.hidden = empty_tensor({count, hidden.size(1)}, type, device);
 
   const HeadRows matrix(head, hidden.size(1), type, options.chunk_bytes);
   run_chunks(rows.hidden, matrix, head.bias, type, options.chunk_bytes, gradients,
@@ -215,7 +223,7 @@ void visit_head_chunks(const at::Tensor& hidden, const VocabularyHead& head, std
                        HeadGradients& gradients, const HeadChunkBody& body) {
   const auto type = compute_type(hidden);
   const at::Tensor rows = hidden.detach().contiguous().to(type);
-  if (gradients.want_hidden) gradients.hidden = empty_tensor(rows.sizes(), type);
+  if (gradients.want_hidden) gradients.hidden = empty_tensor(rows.sizes(), type, rows.device());
   const HeadRows matrix(head, hidden.size(1), type, chunk_bytes);
   const auto scale = static_cast<double>(head.logit_scale);
   run_chunks(rows, matrix, head.bias, sum_type(rows), chunk_bytes, gradients, [&](std::int64_t first, at::Tensor& z) {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ops/dequantize.h"
+#include "ops/device_kernels.h"
 #include "ops/head_inputs.h"
 #include "ops/linear.h"
 #include "ops/tensors.h"
@@ -36,7 +37,7 @@ class LogProbs : public torch::autograd::Function<LogProbs> {
     const bool with_entropy = details->options.entropy_gradient;
     const bool keeps = wanted.want_hidden && !wanted.want_matrix && !wanted.want_bias && !with_entropy;
     HeadGradients kept{.want_hidden = keeps};
-    const at::Tensor weights = keeps ? at::Tensor(empty_tensor(targets.sizes(), at::kFloat)).fill_(-1) : at::Tensor();
+    const at::Tensor weights = keeps ? inputs[0].new_full(targets.sizes(), -1, at::kFloat) : at::Tensor();
     const RowResults rows =
         pass_through_head(inputs[0], details->inputs.head_of(inputs), targets, {weights}, details->options, kept);
     variable_list saved = keeps ? variable_list() : inputs.vec();
@@ -111,8 +112,9 @@ RowResults by_library(const at::Tensor& hidden, const VocabularyHead& head, cons
   logits = logits.mul(head.logit_scale);
   if (head.softcap) logits = logits.div(*head.softcap).tanh().mul(*head.softcap);
   const at::Tensor logs = at::_ops::log_softmax_int::call(logits, -1, std::nullopt);
-  const at::Tensor counts = targets.ne(kIgnoredTarget);
-  const at::Tensor places = targets.clamp_min(0).unsqueeze(1);
+  const at::Tensor there = targets.to(hidden.device());
+  const at::Tensor counts = there.ne(kIgnoredTarget);
+  const at::Tensor places = there.clamp_min(0).unsqueeze(1);
   const auto kept = [&](const at::Tensor& x) { return x.masked_fill(counts.logical_not(), 0.0); };
   const at::Tensor log_probs = kept(at::_ops::gather::call(logs, 1, places, false).squeeze(1));
   at::Tensor loss = log_probs.mul(options.label_smoothing - 1.0);
@@ -186,7 +188,7 @@ VocabularyHead vocabulary_head(const Weight& weight, const at::Tensor& bias) {
 TargetLogProbs linear_log_probs(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
                                 const CrossEntropyOptions& options) {
   check(hidden, head, targets, options);
-  if (!is_kernel_tensor(hidden)) {
+  if (!has_kernels(hidden)) {
     const RowResults rows = by_library(hidden, head, targets, options);
     return {rows.log_probs, rows.entropy, rows.arg_max, rows.mean_logits, rows.log_sum_sq_probs};
   }
@@ -202,11 +204,12 @@ TargetLogProbs linear_log_probs(const at::Tensor& hidden, const VocabularyHead& 
 }
 
 CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
-                                  const at::Tensor& weights, const CrossEntropyOptions& options) {
+                                  const at::Tensor& row_weights, const CrossEntropyOptions& options) {
   check(hidden, head, targets, options);
-  expect(weights.defined() && weights.sizes() == targets.sizes() && weights.scalar_type() == at::kFloat, "weights",
-         "float32 [rows]");
-  if (!is_kernel_tensor(hidden)) {
+  expect(row_weights.defined() && row_weights.sizes() == targets.sizes() && row_weights.scalar_type() == at::kFloat,
+         "weights", "float32 [rows]");
+  const at::Tensor weights = row_weights.to(hidden.device());
+  if (!has_kernels(hidden)) {
     const RowResults rows = by_library(hidden, head, targets, options);
     return {rows.loss.dot(weights.to(rows.loss.scalar_type())), {rows.log_probs.detach(), rows.entropy, rows.arg_max}};
   }

@@ -46,8 +46,9 @@ struct TargetLogProbs {
 
 /// The log-probability of each row's target. hidden [rows, hidden]; targets int64 [rows], kIgnoredTarget or a token.
 /// Differentiable once, by hidden, matrix and bias. Backward computes the logits again where anything but hidden wants
-/// a gradient, and for entropy_gradient. float64 and other devices take LibTorch's operations, whole, and give numbers
-/// in the type of hidden. Error{usage} for shapes that don't fit, Error{range} for a target outside the vocabulary.
+/// a gradient, and for entropy_gradient. float64 takes LibTorch's operations, whole, and gives numbers in the type of
+/// hidden. Targets lie on the CPU or beside hidden; on a device they are waited for. Error{usage} for shapes that don't
+/// fit, Error{range} for a target outside the vocabulary.
 TargetLogProbs linear_log_probs(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
                                 const CrossEntropyOptions& options = {});
 

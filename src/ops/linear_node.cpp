@@ -165,7 +165,7 @@ class Gradients {
 
   // scale dy B of each, side by side.
   void dlows_of(std::size_t first, std::size_t end, std::int64_t ranks) {
-    run_ = empty_tensor({dys_[0].size(0), ranks}, type_);
+    run_ = empty_tensor({dys_[0].size(0), ranks}, type_, dys_[0].device());
     std::int64_t at = 0;
     for (std::size_t i = first; i < end; ++i) {
       const Term& term = details_.terms[i];

@@ -130,7 +130,8 @@ void sum_products(const at::Tensor& y, std::span<const MatrixPair> pairs, const 
 }
 
 at::Tensor sum_of_products(std::span<const MatrixPair> pairs, at::ScalarType type, const MatmulOptions& options) {
-  at::Tensor y = empty_tensor({pairs.front().a.size(0), pairs.front().b.size(1)}, type);
+  const at::Tensor& a = pairs.front().a;
+  const at::Tensor y = empty_tensor({a.size(0), pairs.front().b.size(1)}, type, a.device());
   sum_products(y, pairs, options);
   return y;
 }

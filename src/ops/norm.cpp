@@ -3,6 +3,7 @@
 #include <ATen/ops/layer_norm_ops.h>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/device_kernels.h"
 #include "ops/exact.h"
 #include "ops/remake.h"
 #include "ops/tensors.h"
@@ -40,12 +41,26 @@ at::Tensor layer_norm_by_library(const at::Tensor& x, const Norm& choice, const 
 }
 
 bool kernel_takes(const at::Tensor& x, const at::Tensor& parameter) {
-  return !parameter.defined() || (parameter.is_contiguous() && parameter.scalar_type() == x.scalar_type());
+  return !parameter.defined() ||
+         (parameter.is_contiguous() && parameter.scalar_type() == x.scalar_type() && parameter.device() == x.device());
+}
+
+// A block of a device's threads holds a row (kernels/cuda/row_kernels.h), a longer one by 16 bytes at once.
+constexpr std::int64_t kShortRow = 4096, kLongRow = 16384;
+
+bool by_sixteen_bytes(const at::Tensor& x) {
+  return !x.defined() || (x.is_contiguous() && reinterpret_cast<std::uintptr_t>(x.const_data_ptr()) % 16 == 0 &&
+                          x.size(-1) * static_cast<std::int64_t>(x.element_size()) % 16 == 0);
+}
+
+bool row_fits(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (x.is_cpu() || x.size(-1) <= kShortRow) return true;
+  return x.size(-1) <= kLongRow && by_sixteen_bytes(x) && by_sixteen_bytes(weight) && by_sixteen_bytes(bias);
 }
 
 bool kernel_takes(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return is_kernel_tensor(x) && (x.dim() == 2 || x.dim() == 3) && x.stride(-1) == 1 && kernel_takes(x, weight) &&
-         kernel_takes(x, bias);
+  return has_kernels(x) && (x.dim() == 2 || x.dim() == 3) && x.stride(-1) == 1 && kernel_takes(x, weight) &&
+         kernel_takes(x, bias) && row_fits(x, weight, bias);
 }
 
 const void* data_or_null(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr() : nullptr; }
@@ -68,31 +83,35 @@ Params describe(const at::Tensor& x, const Norm& choice, const at::Tensor& weigh
   return params;
 }
 
-template <typename Params>
-void run(void (*kernel)(const Params&, std::int64_t, std::int64_t), const Params& params, std::int64_t rows) {
+template <typename Params, typename OnDevice>
+void run(const at::Tensor& x, const Params& params, void (*kernel)(const Params&, std::int64_t, std::int64_t),
+         OnDevice on_device) {
+  const std::int64_t rows = x.size(0);
+  if (!x.is_cpu()) return DeviceKernels(x.device()).must_launch("norm", on_device, params, rows * params.heads);
   parallel_for(rows * params.heads, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, params.size)),
                [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
 }
 
 at::Tensor by_kernel(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
-  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type());
+  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type(), x.device());
   if (choice.kind == NormKind::layer_norm) {
     auto params = describe<cpu::LayerNormParams>(x, choice, weight, y);
     params.x = x.const_data_ptr();
     params.bias = data_or_null(bias);
-    run(cpu::kernels().layer_norm, params, x.size(0));
+    run(x, params, cpu::kernels().layer_norm, &cuda::KernelTable::layer_norm);
   } else {
     auto params = describe<cpu::RmsNormParams>(x, choice, weight, y);
     params.x = const_cast<void*>(x.const_data_ptr());  // read only: there is no residual
     params.unit_offset = choice.unit_offset;
     params.round_once = choice.round_once;
-    run(cpu::kernels().rms_norm, params, x.size(0));
+    run(x, params, cpu::kernels().rms_norm, &cuda::KernelTable::rms_norm);
   }
   return y;
 }
 
 // Sums of parts [parts, ...] in their order, whatever the number of threads.
 at::Tensor sum_of_parts(const at::Tensor& parts, const at::Tensor& like) {
+  if (!parts.is_cpu()) return parts.sum(0).view(like.sizes()).to(like.scalar_type());
   at::Tensor sum = empty_tensor(like.sizes(), at::kFloat);
   const auto* const from = parts.const_data_ptr<float>();
   auto* const to = sum.mutable_data_ptr<float>();
@@ -116,13 +135,20 @@ struct NormGradients {
   at::Tensor dx, dweight, dbias;
 };
 
+// Rows whose sums are one part: on a device each is a block's, and there are enough to fill any.
+std::int64_t rows_of_part(const at::Tensor& x) {
+  constexpr std::int64_t kBlocks = 512;
+  return x.is_cpu() ? cpu::kNormRows : std::max<std::int64_t>(4, (x.size(0) + kBlocks - 1) / kBlocks);
+}
+
 // Those that are wanted.
 NormGradients gradients_by_kernel(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& weight,
                                   const at::Tensor& bias, const Norm& choice, const bool wanted[3]) {
-  const std::int64_t parts = (x.size(0) + cpu::kNormRows - 1) / cpu::kNormRows;
-  const auto room = [&](const at::Tensor& of) { return empty_tensor({parts, of.numel()}, at::kFloat); };
+  const std::int64_t part_rows = rows_of_part(x);
+  const std::int64_t parts = (x.size(0) + part_rows - 1) / part_rows;
+  const auto room = [&](const at::Tensor& of) { return empty_tensor({parts, of.numel()}, at::kFloat, x.device()); };
   NormGradients out;
-  if (wanted[0]) out.dx = empty_tensor(x.sizes(), x.scalar_type());
+  if (wanted[0]) out.dx = empty_tensor(x.sizes(), x.scalar_type(), x.device());
   if (wanted[1]) out.dweight = room(weight);
   if (wanted[2]) out.dbias = room(bias);
   const Strides x_at(x);
@@ -151,11 +177,20 @@ NormGradients gradients_by_kernel(const at::Tensor& x, const at::Tensor& dy, con
       .epsilon = choice.epsilon,
       .unit_offset = choice.unit_offset && choice.kind != NormKind::layer_norm,
       .round_once = choice.round_once};
-  const auto kernel = cpu::kernels().norm_gradient;
-  parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  if (x.is_cpu()) {
+    const auto kernel = cpu::kernels().norm_gradient;
+    parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
+  } else {
+    DeviceKernels(x.device()).must_launch("norm", &cuda::KernelTable::norm_gradient, params, part_rows);
+  }
   if (wanted[1]) out.dweight = sum_of_parts(out.dweight, weight);
   if (wanted[2]) out.dbias = sum_of_parts(out.dbias, bias);
   return out;
+}
+
+at::Tensor in_rows(const at::Tensor& dy) {
+  const bool walkable = dy.stride(-1) == 1 && row_fits(dy, {}, {});
+  return walkable ? dy : dy.clone(at::MemoryFormat::Contiguous);
 }
 
 // Saved: the inputs x, weight and bias. Statistics and what was normalised are computed again in backward.
@@ -181,8 +216,7 @@ class NormNode : public RemakingNode {
 
   Tensors gradients(const Tensors& inputs, const at::Tensor& dy, const std::vector<bool>& wanted) const override {
     const bool all[] = {wanted[0], has_weight_ && wanted[1], has_bias_ && wanted.back()};
-    const NormGradients found = gradients_by_kernel(inputs[0], dy.stride(-1) == 1 ? dy : dy.contiguous(),
-                                                    has_weight_ ? inputs[1] : at::Tensor(),
+    const NormGradients found = gradients_by_kernel(inputs[0], in_rows(dy), has_weight_ ? inputs[1] : at::Tensor(),
                                                     has_bias_ ? inputs.back() : at::Tensor(), choice_, all);
     Tensors out{found.dx};
     if (has_weight_) out.push_back(found.dweight);

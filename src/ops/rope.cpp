@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/autograd.h"
+#include "ops/device_kernels.h"
 #include "ops/exact.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
@@ -96,6 +97,9 @@ void run_kernel(cpu::RopeParams params, const at::Tensor& to, const RopeTable& t
   params.head_stride = to.stride(1);
   params.table_stride = table.cos.stride(0);
   params.interleaved = layout == RopeLayout::interleaved;
+  if (!to.is_cpu()) {
+    return DeviceKernels(to.device()).must_launch("rope", &cuda::KernelTable::rope, params, to.size(0));
+  }
   const auto kernel = cpu::kernels().rope;
   parallel_for(to.size(0) * to.size(1), 256, [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
 }
@@ -108,7 +112,7 @@ at::Tensor rotate_by_kernel(const at::Tensor& x, const RopeTable& table, RopeLay
 
 at::Tensor rotated_copy(const at::Tensor& x, const RopeTable& table, RopeLayout layout, bool inverse) {
   const at::Tensor from = x.stride(2) == 1 ? x : x.contiguous();
-  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type());
+  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type(), x.device());
   run_kernel({.inverse = inverse,
               .source = from.const_data_ptr(),
               .source_token_stride = from.stride(0),
@@ -198,7 +202,7 @@ at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, RopeLayout la
     return differentiable_as(rotate_by_kernel(own, table, layout), autograd,
                              [&] { return rotate_by_library(x, table, layout); });
   }
-  if (!is_kernel_tensor(x)) return rotate_by_library(x, table, layout);
+  if (!has_kernels(x)) return rotate_by_library(x, table, layout);
   if (needs_autograd(x)) return RopeNode::apply(x, table.cos, table.sin, layout);
   return x.stride(2) == 1 ? rotate_by_kernel(x, table, layout) : rotated_copy(x, table, layout, false);
 }

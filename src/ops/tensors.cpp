@@ -3,6 +3,7 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/IListRef.h>
 #include <ATen/ops/cat_ops.h>
+#include <ATen/ops/empty_ops.h>
 
 #include "powerhouse/error.h"
 
@@ -78,12 +79,15 @@ Element to_element(at::ScalarType type) {
   }
 }
 
-at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type) { return at::detail::empty_cpu(sizes, type); }
+at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type, const at::Device& device) {
+  if (device.is_cpu()) return at::detail::empty_cpu(sizes, type);
+  return at::_ops::empty_memory_format::call(c10::fromIntArrayRefSlow(sizes), type, {}, device, {}, {});
+}
 
-at::Tensor index_tensor(std::span<const std::int64_t> values) {
+at::Tensor index_tensor(std::span<const std::int64_t> values, const at::Device& device) {
   at::Tensor tensor = empty_tensor({static_cast<std::int64_t>(values.size())}, at::kLong);
   std::copy(values.begin(), values.end(), tensor.data_ptr<std::int64_t>());
-  return tensor;
+  return device.is_cpu() ? tensor : tensor.to(device);
 }
 
 at::Tensor concatenate(at::TensorList parts, std::int64_t dimension) { return at::_ops::cat::call(parts, dimension); }

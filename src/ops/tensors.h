@@ -21,11 +21,11 @@ at::ScalarType to_scalar_type(BlockFormat format);  // plain formats only; Error
 /// The kernels' word for f32, bf16 and f16; Error{unsupported} for others.
 Element to_element(at::ScalarType type);
 
-/// An uninitialised contiguous CPU tensor.
-at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type);
+/// An uninitialised contiguous tensor.
+at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type, const at::Device& device = at::kCPU);
 
 /// int64 [values].
-at::Tensor index_tensor(std::span<const std::int64_t> values);
+at::Tensor index_tensor(std::span<const std::int64_t> values, const at::Device& device = at::kCPU);
 
 /// Tensors joined along a dimension.
 at::Tensor concatenate(at::TensorList parts, std::int64_t dimension);

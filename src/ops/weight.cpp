@@ -8,6 +8,7 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/reference/dequantize.h"
 #include "ops/dequantize.h"
+#include "ops/device_kernels.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_team.h"
@@ -112,6 +113,8 @@ void Weight::read_row(std::int64_t row, float* values) const {
 }
 
 at::Tensor Weight::rows(const at::Tensor& rows) const {
+  if (blocks_.defined()) return dequantized_blocks(blocks_.index_select(0, rows.to(device())), *stored_, at::kFloat);
+  if (!device().is_cpu()) return tensor().index_select(0, rows.to(device())).to(at::kFloat);
   const std::int64_t columns = stored_ && !stored_->transposed ? stored_->shape.back() : tensor().size(1);
   at::Tensor out = empty_tensor({rows.size(0), columns}, at::kFloat);
   for (std::int64_t i = 0; i < rows.size(0); ++i) {
@@ -179,6 +182,7 @@ Weight Weight::expert(std::int64_t expert) const {
   out.handed_out_transposed_ = handed_out_transposed_;
   out.compute_type_ = compute_type_;
   out.making_ = std::make_shared<Making>();
+  if (blocks_.defined()) out.blocks_ = blocks_.narrow(0, first, stored_->shape[1]);
   return out;
 }
 
@@ -194,7 +198,7 @@ std::vector<float> Weight::floats() const {
     dequantize_rows(*stored_, 0, stored_->rows(), Element::f32, reinterpret_cast<std::byte*>(values.data()));
     return values;
   }
-  const at::Tensor whole = tensor().detach().to(at::kFloat).contiguous();
+  const at::Tensor whole = tensor().detach().to(at::kCPU, at::kFloat).contiguous();
   const auto* data = whole.const_data_ptr<float>();
   return {data, data + whole.numel()};
 }
@@ -203,7 +207,34 @@ at::Tensor& Weight::materialize() {
   if (making_) dense_ = tensor();
   stored_.reset();
   making_.reset();
+  blocks_.reset();
   return dense_;
+}
+
+void Weight::move_to(const at::Device& where) {
+  if (!defined() || device() == where) return;
+  if (is_quantized(*this) && can_dequantize_on(where, format())) {
+    const std::int64_t rows = stored_->rows(), bytes = stored_->row_bytes();
+    const at::Tensor copy = empty_tensor({rows, bytes}, at::kByte);
+    auto* const to = static_cast<std::byte*>(copy.mutable_data_ptr());
+    parallel_for(rows, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, bytes)),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t row = begin; row < end; ++row) {
+                     std::memcpy(to + row * bytes, stored_->row(row), static_cast<std::size_t>(bytes));
+                   }
+                 });
+    blocks_ = copy.to(where);
+    release_file();
+    return;
+  }
+  const at::Tensor& here = materialize();
+  at::Tensor there = here.detach().to(where);
+  there.set_requires_grad(here.requires_grad());
+  release_file();
+  dense_ = std::move(there);
+  mapped_ = false;
+  view_.reset();
+  ++replaced_;
 }
 
 at::Tensor& Weight::own() {

@@ -90,7 +90,7 @@ class Weight {
   void prepare_rows() const {
     if (stored_ && stored_->transposed) tensor();
   }
-  /// The same of some rows, float32 [rows, columns]; `rows` is int64 [rows].
+  /// The same of some rows, float32 [rows, columns] where the weight lies; `rows` is int64 [rows], anywhere.
   at::Tensor rows(const at::Tensor& rows) const;
   /// Where the rows of a matrix (of all experts' matrices, one behind the other) lie as plain numbers in the file, in
   /// its own float type. `row` is empty where the file holds something else, or the weight is its own.
@@ -113,6 +113,11 @@ class Weight {
   /// As `materialize`, and copied first where it lies in a mapped file.
   at::Tensor& own();
   bool is_mapped() const { return mapped_; }
+  /// To a device: as blocks where it has a decoder, which can still be read from the file as well, else dense.
+  void move_to(const at::Device& device);
+  at::Device device() const { return blocks_.defined() ? blocks_.device() : stored_ ? at::kCPU : dense_.device(); }
+  /// Blocks on a device, uint8 [rows, bytes of a row] in canonical order; undefined where there are none.
+  const at::Tensor& device_blocks() const { return blocks_; }
   /// Whether the canonical form is a tensor that requires gradients.
   bool requires_grad() const { return !stored_ && dense_.defined() && dense_.requires_grad(); }
 
@@ -135,6 +140,7 @@ class Weight {
   std::optional<TensorView> view_{};
   bool handed_out_transposed_ = false;
   std::optional<StoredWeight> stored_;  // the canonical blocks, while they are canonical
+  at::Tensor blocks_{};                 // of `stored_`, on a device
   std::uint64_t replaced_ = 0;
 };
 

@@ -61,11 +61,11 @@ void check_access(std::uintptr_t address, std::size_t bytes, Use use, const char
   } else {
     GlobalBuffer* buffer = all.global->holding(address, bytes);
     if (buffer == nullptr) fail_at(FaultKind::bounds, address);
-    if (buffer->contents != Contents::input) {
+    if (buffer->contents == Contents::output || buffer->contents == Contents::in_out) {
       if (const auto conflict = buffer->shadow.touch(address - buffer->begin, bytes, use, all.toucher())) {
         fail_at_conflict(*conflict, buffer->name);
       }
-    } else if (use != Use::read) {
+    } else if (buffer->contents == Contents::input && use != Use::read) {
       fail_at(FaultKind::read_only, address);
     }
     if (use != Use::write) buffer->bytes_read += bytes;

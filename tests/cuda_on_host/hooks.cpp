@@ -16,7 +16,7 @@ struct Range {
   bool holds(std::uintptr_t address) const { return address >= begin && address < end; }
 };
 
-Range main_stack() {
+Range stack_of_thread() {
   pthread_attr_t attributes;
   void* begin = nullptr;
   std::size_t size = 0;
@@ -34,7 +34,7 @@ void plain_access(void* pointer, std::size_t bytes, Use use, const void* site) {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   if (use == Use::read && !all.shared.holds(address) && all.global->holding(address, bytes) == nullptr) {
     // Arguments lie on the stack of whoever launched; constants and threadIdx in the program.
-    static const Range stack = main_stack();
+    static thread_local const Range stack = stack_of_thread();
     static const Range program = {reinterpret_cast<std::uintptr_t>(&__executable_start),
                                   reinterpret_cast<std::uintptr_t>(&_end)};
     if (stack.holds(address) || program.holds(address)) return;

@@ -13,7 +13,8 @@ void GlobalMemory::add(const void* data, std::size_t bytes, std::string name, Co
   buffer.end = buffer.begin + bytes;
   buffer.name = std::move(name);
   buffer.contents = contents;
-  if (contents != Contents::input) buffer.shadow.reset(bytes, contents == Contents::in_out);
+  if (contents == Contents::output || contents == Contents::in_out)
+    buffer.shadow.reset(bytes, contents == Contents::in_out);
   buffers_.push_back(std::move(buffer));
 }
 

@@ -12,8 +12,9 @@
 
 namespace powerhouse::cuda_on_host {
 
-/// input: has a value and may not be written; output: has none at first; in_out: has one and may be written.
-enum class Contents { input, output, in_out };
+/// input: has a value and may not be written; output: has none at first; in_out: has one and may be written; unnoted:
+/// the same without a note of who touches what, for memory too large for that.
+enum class Contents { input, output, in_out, unnoted };
 
 struct GlobalBuffer {
   std::uintptr_t begin = 0, end = 0;

@@ -1,0 +1,54 @@
+#include "ops/device_documents.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ops/documents.h"
+#include "ops/tensors.h"
+
+namespace powerhouse::ops {
+
+at::Tensor int_tensor(std::span<const std::int64_t> values, const at::Device& device) {
+  at::Tensor tensor = empty_tensor({std::ssize(values)}, at::kInt);
+  std::copy(values.begin(), values.end(), tensor.data_ptr<std::int32_t>());
+  return tensor.to(device);
+}
+
+at::Tensor float_tensor(std::span<const float> values, const at::Device& device) {
+  at::Tensor tensor = empty_tensor({std::ssize(values)}, at::kFloat);
+  std::copy(values.begin(), values.end(), tensor.data_ptr<float>());
+  return tensor.to(device);
+}
+
+at::Tensor aligned_vectors(const at::Tensor& x) {
+  bool aligned = x.stride(-1) == 1 && reinterpret_cast<std::uintptr_t>(x.const_data_ptr()) % 16 == 0;
+  for (std::int64_t i = 0; i + 1 < x.dim(); ++i) {
+    aligned = aligned && (x.size(i) < 2 || x.stride(i) * static_cast<std::int64_t>(x.element_size()) % 16 == 0);
+  }
+  return aligned ? x : x.clone(at::MemoryFormat::Contiguous);
+}
+
+DeviceDocuments device_documents(std::span<const std::int64_t> cu_seqlens, std::span<const std::int64_t> prefixes,
+                                 const at::Device& device) {
+  DeviceDocuments out{.queries = int_tensor(cu_seqlens, device)};
+  std::vector<std::int64_t> begins{0}, places;
+  const auto add = [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t row = first; row < first + count; ++row) places.push_back(row);
+  };
+  bool continued = false;
+  for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i) {
+    const std::int64_t rows = cu_seqlens[i + 1] - cu_seqlens[i];
+    const RowRange prefix = prefix_rows(cu_seqlens, prefixes, i);
+    continued = continued || prefix.count > 0;
+    add(prefix.first, prefix.count);
+    add(cu_seqlens[i], rows);
+    begins.push_back(std::ssize(places));
+    out.most_queries = std::max(out.most_queries, rows);
+    out.most_keys = std::max(out.most_keys, prefix.count + rows);
+  }
+  out.keys = continued ? int_tensor(begins, device) : out.queries;
+  if (continued) out.places = index_tensor(places, device);
+  return out;
+}
+
+}  // namespace powerhouse::ops

@@ -1,0 +1,53 @@
+#include "pretended_device/instances_on_host.h"
+
+#include "kernels/cuda/blocks_product.cuh"
+#include "kernels/cuda/flash_attention/backward_launch.cuh"
+#include "kernels/cuda/flash_attention/forward_launch.cuh"
+#include "kernels/cuda/flash_attention/launchers.h"
+#include "kernels/cuda/paged_attention/launch.cuh"
+#include "kernels/cuda/paged_attention/launchers.h"
+#include "kernels/cuda/paged_attention/rows.cuh"
+#include "kernels/cuda_rows/kernels_on_host.h"
+
+namespace powerhouse::pretended_device {
+
+bool flash_forward_on_host(const cuda::FlashForwardParams& params, const testing::HostLauncher& launcher) {
+  if (!cuda::flash_fits(params) || params.head_dim > 32) return false;
+  cuda::launch_flash_forward<32>(launcher, params);
+  return true;
+}
+
+bool flash_backward_on_host(const cuda::FlashBackwardParams& params, const testing::HostLauncher& launcher) {
+  if (!cuda::flash_fits(params.forward) || params.forward.head_dim > 32) return false;
+  cuda::launch_flash_backward<32>(launcher, params);
+  return true;
+}
+
+bool paged_attention_on_host(const cuda::PagedAttentionParams& params, const testing::HostLauncher& launcher) {
+  if (!cuda::paged_attention_fits(params) || params.cache.head_dim > 64 || params.type == Element::f16) return false;
+  if (params.type == Element::bf16) {
+    cuda::launch_paged_tile<bfloat16, 64>(launcher, params, BlockFormat::bf16);
+  } else {
+    cuda::launch_paged_tile<float, 64>(launcher, params, BlockFormat::f32);
+  }
+  return true;
+}
+
+bool paged_write_on_host(const cuda::PagedWriteParams& params, const testing::HostLauncher& launcher) {
+  return cuda::launch_paged_write(launcher, params);
+}
+
+bool paged_gather_on_host(const cuda::PagedGatherParams& params, const testing::HostLauncher& launcher) {
+  return cuda::launch_paged_gather(launcher, params);
+}
+
+bool product_on_host(const cuda::QuantizedProductParams& params, const testing::HostLauncher& launcher) {
+  if (params.rows <= cuda::kMostPlainRows) return testing::quantized_product_on_host(params, launcher);
+  return cuda::launch_blocks_product(cuda::LegacyFormats{}, launcher, params);
+}
+
+bool page_copy_on_host(const cuda::PageCopyParams& params, const testing::HostLauncher& launcher) {
+  return cuda::launch_page_copy(launcher, params);
+}
+
+}  // namespace powerhouse::pretended_device

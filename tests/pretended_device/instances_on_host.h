@@ -1,0 +1,20 @@
+// Launchers on the CPU of which only some instances are compiled, since all take long: attention for heads of at most
+// 32 (over pages 64), products of many rows for the formats of GGUF without super-blocks.
+#pragma once
+
+#include "kernels/cuda/flash_attention/backward_params.h"
+#include "kernels/cuda/paged_attention_params.h"
+#include "kernels/cuda/quantized_product_params.h"
+#include "kernels/cuda_rows/on_host.h"
+
+namespace powerhouse::pretended_device {
+
+bool flash_forward_on_host(const cuda::FlashForwardParams& params, const testing::HostLauncher& launcher);
+bool flash_backward_on_host(const cuda::FlashBackwardParams& params, const testing::HostLauncher& launcher);
+bool paged_attention_on_host(const cuda::PagedAttentionParams& params, const testing::HostLauncher& launcher);
+bool paged_write_on_host(const cuda::PagedWriteParams& params, const testing::HostLauncher& launcher);
+bool paged_gather_on_host(const cuda::PagedGatherParams& params, const testing::HostLauncher& launcher);
+bool product_on_host(const cuda::QuantizedProductParams& params, const testing::HostLauncher& launcher);
+bool page_copy_on_host(const cuda::PageCopyParams& params, const testing::HostLauncher& launcher);
+
+}  // namespace powerhouse::pretended_device
