@@ -39,6 +39,11 @@ struct LoadOptions {
   /// divergence of 1e-6 from it for SmolLM2), several times as fast, and the same bits for any batch and number of
   /// threads. A type that is named makes all weights dense, as training needs them.
   Dtype dtype = Dtype::automatic;
+  /// Where weights, cache and passes are; Error{device} where there is no such GPU, or no CUDA in this build. On a
+  /// device activations have the compute type, and with `automatic` quantized weights stay blocks where it has a
+  /// decoder of their format. Logits of `forward`, losses and gradients are the device's tensors; what sessions,
+  /// `score` and SequenceClassifier give is on the CPU. Exact numerics are Error{unsupported}, and so is saving a
+  /// session.
   Device device{};
   /// In exact, a token's logits are the same bits however it is computed: alone or in any batch, a prompt at once, in
   /// pieces or token by token, on any number of threads, by a Session or by CausalLM::forward, padded or not, with
@@ -94,6 +99,8 @@ class POWERHOUSE_API CausalLM {
   Dtype dtype() const;
   /// As loaded.
   Numerics numerics() const;
+  /// Where the weights are.
+  Device device() const;
   MemoryAccount memory() const;
 
   /// Logits of every position. `input_ids` is int64 [batch, length]; `attention_mask`, where defined, is [batch,

@@ -19,7 +19,8 @@ namespace powerhouse {
 struct InitializationOptions {
   Dtype dtype = Dtype::f32;  ///< automatic: f32
   double initializer_range = 0.02;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;   ///< the same numbers on every device
+  Device device{};          ///< Error{device} where there is no such GPU
   std::string tokenizer{};  ///< a folder or a GGUF file whose tokenizer is saved along with the model
 };
 

@@ -93,11 +93,11 @@ class POWERHOUSE_API Session {
   /// affair.
   SequenceId restore(const std::string& path);
 
-  /// Appends tokens to a sequence. Returns float32 [rows, vocabulary] without gradients: the last row, all rows, or an
-  /// undefined tensor. Error{range} beyond `room` or outside the vocabulary, Error{usage} where the model's adapter has
-  /// other virtual tokens than when the session began; the sequence is then as before. Error{numeric} at the first
-  /// logits that are not finite, naming the layer where they begin. Error{cancelled} where `cancel` is requested before
-  /// the last pass; the sequence is then as before.
+  /// Appends tokens to a sequence. Returns float32 [rows, vocabulary] on the CPU, without gradients: the last row, all
+  /// rows, or an undefined tensor. Error{range} beyond `room` or outside the vocabulary, Error{usage} where the model's
+  /// adapter has other virtual tokens than when the session began; the sequence is then as before. Error{numeric} at
+  /// the first logits that are not finite, naming the layer where they begin. Error{cancelled} where `cancel` is
+  /// requested before the last pass; the sequence is then as before.
   ///
   /// RoPE that depends on the sequence's length (dynamic, longrope) is fixed by the length of the first pass beyond
   /// original_max_position_embeddings: a sequence that grows across it is computed again from its first token, once.

@@ -23,7 +23,7 @@ void check_plain(const Adapter& adapter) {
 }
 
 void add(std::vector<TensorSource>& out, const std::string& name, const at::Tensor& tensor) {
-  const at::Tensor dense = tensor.detach().to(at::kFloat).contiguous();
+  const at::Tensor dense = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
   out.push_back({.name = name,
                  .format = BlockFormat::f32,
                  .shape = dense.sizes().vec(),

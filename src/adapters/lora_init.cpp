@@ -59,7 +59,7 @@ void take_principal(LoraModule& out, const Factors& factors) {
 // Rows of outputs in float32, of the values that the model computes with; blocks stay blocks.
 at::Tensor base_matrix(const Model& model, const HfModule& module) {
   const Weight& weight = weight_of(model, module);
-  return dequantized(weight, weight.compute_type()).detach().to(at::kFloat);
+  return dequantized(weight, weight.compute_type()).detach().to(at::kCPU, at::kFloat);
 }
 
 void from_weight(LoraModule& out, const Model& model, const LoraConfig& config, std::uint32_t lane) {
@@ -149,10 +149,11 @@ void init_lora(LoraModule& out, const Model& model, const LoraConfig& config, st
 }
 
 at::Tensor dora_magnitude(const LoraModule& out, const Model& model) {
-  const at::Tensor delta = out.b.detach().matmul(out.a.detach()).mul(out.scale);
+  const auto here = [](const at::Tensor& x) { return x.detach().to(at::kCPU); };
+  const at::Tensor delta = here(out.b).matmul(here(out.a)).mul(out.scale);
   const at::Tensor base = base_matrix(model, out.module);
   const bool embedding = out.module.kind == ModuleKind::embedding;
-  return (embedding ? base.t() : base).add(delta).norm(2, {1}, false).contiguous();
+  return (embedding ? base.t() : base).add(delta).norm(2, {1}, false).contiguous().to(out.b.device());
 }
 
 }  // namespace powerhouse

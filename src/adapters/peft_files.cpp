@@ -74,7 +74,7 @@ void save_peft_folder(const Model& model, const Adapter& given, const std::strin
   if (failure) throw Error(ErrorKind::io, "cannot create the folder: " + failure.message(), {.file = folder});
   std::vector<TensorSource> sources;
   for (const AdapterLeaf& leaf : leaves(adapter)) {
-    const at::Tensor dense = leaf.tensor->detach().contiguous();
+    const at::Tensor dense = leaf.tensor->detach().to(at::kCPU).contiguous();
     sources.push_back({.name = leaf.file_name(),
                        .format = to_block_format(dense.scalar_type()),
                        .shape = dense.sizes().vec(),

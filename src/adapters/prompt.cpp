@@ -16,7 +16,7 @@ void check_count(std::int64_t tokens) {
 // In the model's type, as the lookup does it.
 void scale_as_looked_up(at::Tensor& rows, const Model& model) {
   const auto scale = empty_tensor({1}, model.type).fill_(model.config.embedding_scale);
-  rows = rows.to(model.type).mul(scale).to(at::kFloat);
+  rows = rows.to(at::kCPU, model.type).mul(scale).to(at::kFloat);
 }
 
 }  // namespace

@@ -70,7 +70,12 @@ void check_name(const CausalLM::Impl& impl, const std::string& name) {
 
 void insert(CausalLM::Impl& impl, Adapter adapter, bool trainable) {
   for (const AdapterLeaf& leaf : leaves(adapter)) {
-    *leaf.tensor = leaf.tensor->detach().contiguous().set_requires_grad(trainable);
+    *leaf.tensor = leaf.tensor->detach().to(impl.model->device()).contiguous().set_requires_grad(trainable);
+  }
+  for (LoraModule& module : adapter.lora) {
+    for (at::Tensor* const first : {&module.first_a, &module.first_b}) {
+      if (first->defined()) *first = first->to(impl.model->device());
+    }
   }
   AdapterRegistry& registry = registry_of(impl);
   const std::string name = adapter.name;

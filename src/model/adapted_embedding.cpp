@@ -19,7 +19,8 @@ at::Tensor looked_up(const at::Tensor& table, const at::Tensor& ids) {
 // y with the rows of tokens that train in the places where those tokens stand.
 at::Tensor with_rows(const at::Tensor& y, const at::Tensor& ids, const ModuleAdapters& adapters) {
   std::vector<std::int64_t> places, rows;
-  const auto* const id = ids.const_data_ptr<std::int64_t>();
+  const at::Tensor known = ids.to(at::kCPU);
+  const auto* const id = known.const_data_ptr<std::int64_t>();
   const auto* const begin = adapters.rows.const_data_ptr<std::int64_t>();
   const auto* const end = begin + adapters.rows.numel();
   for (std::int64_t i = 0; i < ids.numel(); ++i) {
@@ -28,8 +29,8 @@ at::Tensor with_rows(const at::Tensor& y, const at::Tensor& ids, const ModuleAda
     places.push_back(i);
     rows.push_back(found - begin);
   }
-  const at::Tensor own = adapters.new_rows.index_select(0, index_tensor(rows)).to(y.scalar_type());
-  return y.index_copy(0, index_tensor(places), own);
+  const at::Tensor own = adapters.new_rows.index_select(0, index_tensor(rows, y.device())).to(y.scalar_type());
+  return y.index_copy(0, index_tensor(places, y.device()), own);
 }
 
 }  // namespace

@@ -105,9 +105,10 @@ at::Tensor with_term(const at::Tensor& y, const at::Tensor& x, const BaseModule&
 // Tokens of a tied head that train have logits of their own.
 at::Tensor with_rows(const at::Tensor& y, const at::Tensor& x, const ModuleAdapters& adapters, const at::Tensor& bias,
                      const AdaptedPass& pass) {
-  const at::Tensor own_bias = bias.defined() ? bias.index_select(0, adapters.rows) : bias;
+  const at::Tensor places = adapters.rows.to(y.device());
+  const at::Tensor own_bias = bias.defined() ? bias.index_select(0, places) : bias;
   const at::Tensor own = ops::linear_f32(x, adapters.new_rows.to(x.scalar_type()), own_bias, pass.numerics);
-  return y.index_copy(1, adapters.rows, own.to(y.scalar_type()));
+  return y.index_copy(1, places, own.to(y.scalar_type()));
 }
 
 at::Tensor product(const at::Tensor& input, const BaseModule& base, const ModuleAdapters& adapters,

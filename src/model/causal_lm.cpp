@@ -16,7 +16,6 @@
 #include "model/loader.h"
 #include "model/numeric_check.h"
 #include "model/saver.h"
-#include "ops/cuda/library.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -57,12 +56,6 @@ void check_kernels() {
   const char* wanted = std::getenv("POWERHOUSE_ISA");
   throw Error(ErrorKind::usage, "this processor can't run the wanted kernels",
               {.field = "POWERHOUSE_ISA", .expected = "one of " + names, .found = wanted == nullptr ? "" : wanted});
-}
-
-void check_device(const Device& device) {
-  if (device.kind == DeviceKind::cpu) return;
-  ops::cuda_kernels(device.index);
-  throw Error(ErrorKind::unsupported, "models do not run on CUDA devices yet", {.field = "device", .expected = "cpu"});
 }
 
 // What `options` ask for as a type of the weights.
@@ -168,6 +161,7 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) con
     const PackedBatch& rows = prompted ? longer : batch;
     at::Tensor logits = planned ? model->plan->forward(rows, *cache, terms.get())
                                 : model->decoder.forward(rows, cache, hooks, arithmetic());
+    if (logits.defined() && cache != nullptr) logits = logits.to(at::kCPU);  // whoever draws from them is there
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
       report_not_finite(*model, rows, cache, hooks, arithmetic(), planned, terms.get());
     }
@@ -182,7 +176,7 @@ CausalLM::~CausalLM() = default;
 
 std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOptions& options,
                                           const std::function<void(const Checkpoint&, LoadedConfig&)>& adjust) {
-  check_device(options.device);
+  const at::Device device = device_of(options);
   check_kernels();
   check(options.quantization);
   return guarded([&] {
@@ -201,17 +195,18 @@ std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOpt
     impl->model = std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type,
                                           path, options.numerics);
     Model& model = *impl->model;
-    if (options.dtype == Dtype::automatic && !classifier) {
+    if (options.dtype == Dtype::automatic && !classifier && device.is_cpu()) {
       model.plan = Plan::compile(model.config, model.weights, options.numerics);
     }
     if (!model.plan) {
-      // Plans write tokens alone: a classifier's blocks are made dense for one product, as in training.
-      const bool keep_blocks = classifier && options.dtype == Dtype::automatic;
+      // Plans write tokens alone, on the CPU: others' blocks are made dense for one product, as in training.
+      const bool keep_blocks = (classifier || !device.is_cpu()) && options.dtype == Dtype::automatic;
       for (const ParameterSpec& spec : model.weights.specs()) {
         const Weight& weight = model.weights.weight(spec);
         if (!is_bitsandbytes(weight.format()) && !(keep_blocks && is_quantized(weight))) weight.tensor();
       }
     }
+    model.weights.move_to(device);
     return impl;
   });
 }
@@ -252,6 +247,11 @@ Dtype CausalLM::dtype() const { return to_dtype(impl_->model->type); }
 
 Numerics CausalLM::numerics() const { return impl_->model->numerics; }
 
+Device CausalLM::device() const {
+  const at::Device device = impl_->model->device();
+  return device.is_cpu() ? Device{} : Device{DeviceKind::cuda, device.index()};
+}
+
 MemoryAccount CausalLM::memory() const {
   MemoryAccount account;
   for (const ParameterSpec& spec : impl_->model->weights.specs()) {
@@ -259,7 +259,8 @@ MemoryAccount CausalLM::memory() const {
     // What a plan uses of the file it says itself.
     if (impl_->model->plan && weight.is_mapped()) continue;
     const std::size_t blocks = impl_->model->plan ? 0 : block_bytes(weight);
-    (weight.is_mapped() || blocks > 0 ? account.mapped : account.weights) += weight.dense_bytes() + blocks;
+    const bool in_file = weight.is_mapped() || (blocks > 0 && weight.device().is_cpu());
+    (in_file ? account.mapped : account.weights) += weight.dense_bytes() + blocks;
     account.read_per_token += read_for_token(config(), spec, weight.dense_bytes() + blocks);
   }
   if (impl_->model->plan) {
@@ -282,8 +283,7 @@ at::Tensor CausalLM::forward(const at::Tensor& input_ids, const at::Tensor& atte
     }
     const at::Tensor packed = impl_->forward(batch, nullptr);
     if (static_cast<std::int64_t>(places.size()) == rows * length) return packed.view({rows, length, -1});
-    at::Tensor index = empty_tensor({static_cast<std::int64_t>(places.size())}, at::kLong);
-    std::copy(places.begin(), places.end(), index.data_ptr<std::int64_t>());
+    const at::Tensor index = index_tensor(places, packed.device());
     const at::Tensor padded = packed.new_zeros({rows * length, packed.size(1)}).index_copy(0, index, packed);
     return padded.view({rows, length, -1});
   });

@@ -45,6 +45,7 @@ struct Model {
   ModelGate gate;
 
   Arithmetic arithmetic() const { return {numerics, plan.get()}; }
+  at::Device device() const { return weights.outside().weight(Role::embed_tokens).device(); }
 };
 
 struct CausalLM::Impl {
@@ -65,7 +66,7 @@ struct CausalLM::Impl {
   std::int64_t virtual_tokens() const { return adapters == nullptr ? 0 : adapters->virtual_tokens(); }
 
   /// One pass, with hooks still and errors of LibTorch made ours. Logits that are not finite are Error{numeric} naming
-  /// where they begin, unless autograd looks on: a trainer sees its own loss.
+  /// where they begin, unless autograd looks on: a trainer sees its own loss. With a cache they come to the CPU.
   at::Tensor forward(const PackedBatch& batch, KvCache* cache) const;
 };
 
@@ -73,6 +74,8 @@ struct CausalLM::Impl {
 std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOptions& options,
                                           const std::function<void(const Checkpoint&, LoadedConfig&)>& adjust);
 
+/// Where a model will lie. Error{device}, and Error{unsupported} for exact numerics on a device.
+at::Device device_of(const LoadOptions& options);
 /// Throws Error{usage} where the model's head is one over sequences.
 void check_vocabulary_head(const ModelConfig& config);
 /// Throws Error{range} for an id outside the vocabulary.

@@ -7,11 +7,13 @@
 #include <cmath>
 
 #include "model/adapted_module.h"
+#include "model/device_pages.h"
 #include "model/exact_product.h"
 #include "model/plan.h"
 #include "ops/activation.h"
 #include "ops/adapted_linear.h"
 #include "ops/attention.h"
+#include "ops/block_product.h"
 #include "ops/checkpoint.h"
 #include "ops/documents.h"
 #include "ops/exact.h"
@@ -38,6 +40,12 @@ struct Decoder::Pass {
   const Arithmetic arithmetic;
   const TrainingPass* training = nullptr;
   std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
+  at::Device device = at::kCPU;
+  ops::DeviceDocuments documents{};            // where attention is a device's, without a cache
+  std::shared_ptr<const DevicePages> pages{};  // and with one
+  // ALiBi's slopes of the last layer that was asked for them: as a rule those of all.
+  at::Tensor slopes{};
+  const Block* slopes_of = nullptr;
 
   const ModuleAdapters* adapters(std::int64_t layer, Role role) const {
     return arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(layer, role);
@@ -63,8 +71,8 @@ struct Decoder::KeptPass {
   Pass pass;
 
   explicit KeptPass(const Pass& from)
-      : batch(from.batch), training(*from.training), pass{batch,           nullptr,   no_hooks,
-                                                          from.arithmetic, &training, from.rope_tables} {}
+      : batch(from.batch), training(*from.training), pass{batch,     nullptr,          no_hooks,    from.arithmetic,
+                                                          &training, from.rope_tables, from.device, from.documents} {}
 };
 
 namespace {
@@ -97,6 +105,10 @@ at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, cons
   if (pass.arithmetic.planned()) return planned_linear(*pass.arithmetic.plan->matrix(layer, role), weights, role, x);
   if (pass.training != nullptr) {
     return ops::adapted_linear(x, weights.weight(role), weights.bias(role), {}, pass.arithmetic.numerics);
+  }
+  if (weights.weight(role).device_blocks().defined()) {
+    if (needs_autograd(x)) return ops::adapted_linear(x, weights.weight(role), weights.bias(role), {});
+    return ops::block_product(x, weights.weight(role), weights.bias(role));
   }
   return ops::linear(x, weights.matrix(role), weights.bias(role), pass.arithmetic.numerics);
 }
@@ -145,6 +157,7 @@ void Decoder::make_rope_tables(Pass& pass) const {
                              std::span(batch.position_ids).subspan(first, rows));
       }
     }
+    if (!pass.device.is_cpu()) table = {table.cos.to(pass.device), table.sin.to(pass.device)};
     pass.rope_tables.push_back(std::move(table));
   }
 }
@@ -157,21 +170,22 @@ at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor
   // A plan has no use for the dense form.
   if (pass.arithmetic.planned()) return weight.rows(ids);
   if (pass.training != nullptr && is_quantized(weight)) return weight.rows(ids).to(pass.training->type);
+  if (weight.device_blocks().defined()) return weight.rows(ids).to(weight.compute_type());
   return at::_ops::embedding::call(weight.tensor(), ids, -1, false, false);
 }
 
 at::Tensor Decoder::embed(const Pass& pass) const {
-  at::Tensor x =
-      scaled(embedding_rows(pass, Role::embed_tokens, index_tensor(pass.batch.ids)), config_.embedding_scale);
+  at::Tensor x = scaled(embedding_rows(pass, Role::embed_tokens, index_tensor(pass.batch.ids, pass.device)),
+                        config_.embedding_scale);
   if (const auto& rows = pass.batch.prompt_rows; !rows.empty()) {
     at::Tensor prompt = pass.arithmetic.adapters->prompt.to(x.scalar_type());
     if (!config_.scaled_lookup) prompt = scaled(prompt, config_.embedding_scale);
     const auto times = static_cast<std::int64_t>(rows.size()) / prompt.size(0);
-    x = x.index_copy(0, index_tensor(rows), prompt.repeat({times, 1}));
+    x = x.index_copy(0, index_tensor(rows, pass.device), prompt.repeat({times, 1}));
   }
   if (config_.embedding_size > 0) x = linear(pass, -1, Role::project_in, x);
   if (config_.learned_positions > 0) {
-    const at::Tensor positions = index_tensor(pass.batch.position_ids).add(config_.position_offset);
+    const at::Tensor positions = index_tensor(pass.batch.position_ids, pass.device).add(config_.position_offset);
     x = x.add(embedding_rows(pass, Role::position_embeddings, positions));
   }
   if (config_.embedding_norm) x = norm(pass, -1, Role::embedding_norm, *config_.embedding_norm, x);
@@ -180,7 +194,7 @@ at::Tensor Decoder::embed(const Pass& pass) const {
 
 at::Tensor Decoder::final_hidden(Pass& pass, at::Tensor x) const {
   const PackedBatch& batch = pass.batch;
-  if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, index_tensor(batch.logits_rows));
+  if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, index_tensor(batch.logits_rows, pass.device));
   if (config_.final_norm) x = norm(pass, -1, Role::final_norm, *config_.final_norm, x);
   x = pass.hook(HookPoint::final_norm, -1, std::move(x));
   return config_.embedding_size > 0 ? linear(pass, -1, Role::project_out, x) : x;
@@ -202,6 +216,8 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
     logits = ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), hidden),
                                     needs_autograd(hidden),
                                     [&] { return ops::linear_f32(hidden, weights_.lm_head(), bias); });
+  } else if (weights_.lm_head_weight().device_blocks().defined() && !needs_autograd(hidden)) {
+    logits = ops::block_product_f32(hidden, weights_.lm_head_weight(), bias);
   } else {
     logits = ops::linear_f32(hidden, weights_.lm_head(), bias, arithmetic.numerics);
   }
@@ -253,8 +269,20 @@ at::Tensor Decoder::hidden_states(const PackedBatch& batch, const HookTable& hoo
   return final_hidden(pass, layers(pass));
 }
 
-at::Tensor Decoder::layers(Pass& pass) const {
+// What attention reads of a pass on a device, uploaded once for all layers.
+void Decoder::prepare(Pass& pass) const {
+  pass.device = weights_.outside().weight(Role::embed_tokens).device();
   make_rope_tables(pass);
+  if (pass.device.is_cpu()) return;
+  if (pass.cache != nullptr) {
+    pass.pages = std::make_shared<const DevicePages>(*pass.cache, pass.batch.sequences, pass.batch.cu_seqlens);
+  } else {
+    pass.documents = ops::device_documents(pass.batch.cu_seqlens, pass.batch.prefixes, pass.device);
+  }
+}
+
+at::Tensor Decoder::layers(Pass& pass) const {
+  prepare(pass);
   at::Tensor x = embed(pass);
   const bool may_checkpoint = pass.training != nullptr && pass.hooks.empty();
   std::shared_ptr<KeptPass> kept;  // the backward pass comes when this one is over
@@ -358,6 +386,17 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
   return linear(pass, layer, Role::o_proj, pass.hook(HookPoint::attention_context, layer, context));
 }
 
+at::Tensor Decoder::slopes_on_device(Pass& pass, const Block& block, float scale) {
+  const Block* const last = pass.slopes_of;
+  const bool same = last != nullptr && last->alibi == block.alibi && last->attention == block.attention;
+  if (!same) {
+    const std::vector<float> slopes = ops::alibi_slopes(block.alibi, block.attention.num_heads, scale);
+    pass.slopes = ops::float_tensor(slopes, pass.device);
+    pass.slopes_of = &block;
+  }
+  return pass.slopes;
+}
+
 at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                            const at::Tensor& value) const {
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
@@ -371,13 +410,19 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
       .alibi = block.position == PositionKind::alibi ? std::optional(block.alibi) : std::nullopt,
       .sinks = choice.sinks ? weights_.layer(layer)[Role::sinks] : at::Tensor(),
   };
+  if (rule.alibi && !pass.device.is_cpu()) rule.device_slopes = slopes_on_device(pass, block, rule.scale);
   const bool exact = pass.arithmetic.numerics == Numerics::exact;
   const at::Tensor prefix =
       pass.cache == nullptr && pass.arithmetic.adapters != nullptr ? pass.arithmetic.adapters->prefix : at::Tensor();
   const bool autograd = needs_autograd(query, key, value, prefix);
   // A pass that scores takes the kernels of one that trains, so that a policy equals the reference that it began as.
-  if ((autograd || pass.training != nullptr) && !exact && pass.cache == nullptr && !prefix.defined()) {
-    return ops::flash_attention(query, key, value, cu_seqlens, rule, pass.batch.prefixes);
+  const bool on_device = !pass.device.is_cpu();
+  if ((autograd || pass.training != nullptr || on_device) && !exact && pass.cache == nullptr && !prefix.defined()) {
+    return ops::flash_attention(query, key, value, cu_seqlens, rule, pass.batch.prefixes, pass.documents);
+  }
+  if (pass.pages != nullptr && !autograd) {
+    pass.pages->write(layer, key, value);
+    return pass.pages->attend(layer, query, key, value, rule);
   }
   const bool by_kernel = exact || (is_kernel_tensor(query) && !autograd && ops::kernels_take(rule));
   const bool by_library = autograd || !by_kernel;

@@ -89,6 +89,7 @@ class Decoder {
   struct KeptPass;
   at::Tensor embed(const Pass& pass) const;
   at::Tensor embedding_rows(const Pass& pass, Role role, const at::Tensor& ids) const;
+  void prepare(Pass& pass) const;
   at::Tensor layers(Pass& pass) const;
   at::Tensor final_hidden(Pass& pass, at::Tensor x) const;
   at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;
@@ -98,6 +99,7 @@ class Decoder {
   QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  static at::Tensor slopes_on_device(Pass& pass, const Block& block, float scale);
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                     const at::Tensor& value) const;
   at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;

@@ -6,6 +6,8 @@
 #include <charconv>
 
 #include "kernels/cpu/kernels.h"
+#include "model/causal_lm_impl.h"
+#include "ops/device_kernels.h"
 #include "powerhouse/error.h"
 #include "powerhouse/session.h"
 #include "support/cpu_info.h"
@@ -75,6 +77,15 @@ Device parse_device(std::string_view text) {
   }
   throw Error(ErrorKind::usage, "unknown device",
               {.field = "device", .expected = "cpu, cuda or cuda:N", .found = std::string(text)});
+}
+
+at::Device device_of(const LoadOptions& options) {
+  const at::Device device = ops::torch_device(options.device);
+  if (!device.is_cpu() && options.numerics == Numerics::exact) {
+    throw Error(ErrorKind::unsupported, "exact numerics are those of the CPU",
+                {.field = "numerics", .expected = "fast", .found = "exact"});
+  }
+  return device;
 }
 
 void set_threads(int count) {

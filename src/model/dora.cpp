@@ -22,7 +22,8 @@ class BaseRows {
       whole_ = base.matrix().detach();
     }
     if (adapters.rows.defined()) {
-      whole_ = whole_.index_copy(0, adapters.rows, adapters.new_rows.detach().to(whole_.scalar_type()));
+      whole_ =
+          whole_.index_copy(0, adapters.rows.to(whole_.device()), adapters.new_rows.detach().to(whole_.scalar_type()));
     }
     wide_ = whole_.defined() && whole_.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   }

@@ -4,6 +4,7 @@
 
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
+#include "ops/device_kernels.h"
 #include "ops/tensors.h"
 #include "support/normal.h"
 
@@ -63,6 +64,7 @@ CausalLM CausalLM::from_config(const ModelConfig& config, const InitializationOp
   return guarded([&] {
     check_config(config);
     check_vocabulary_head(config);
+    const at::Device device = ops::torch_device(options.device);
     const Architecture& architecture = find_architecture(std::string_view(config.architecture));
     const at::ScalarType type = options.dtype == Dtype::automatic ? at::kFloat : to_scalar_type(options.dtype);
     DecoderWeights weights(parameter_specs(architecture, config), config);
@@ -72,6 +74,7 @@ CausalLM CausalLM::from_config(const ModelConfig& config, const InitializationOp
           initial_parameter(config, spec, index++, options.initializer_range, options.seed).to(type);
       weights.weight(spec) = Weight::dense(spec.name, tensor, spec.transposed);
     }
+    weights.move_to(device);
     auto impl = std::make_shared<Impl>();
     impl->model =
         std::make_shared<Model>(architecture, config, std::move(weights), type, options.tokenizer, Numerics::fast);

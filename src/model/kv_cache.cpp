@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/reference/dequantize.h"
+#include "model/device_pages.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -23,10 +24,11 @@ void reserve_more(std::vector<T>& values, std::size_t count) {
 
 }  // namespace
 
-KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens)
+KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens, const at::Device& device)
     : layers_(std::move(layers)),
       format_(format),
       page_tokens_(page_tokens),
+      device_(device),
       slab_pages_(static_cast<std::int32_t>(std::max<std::int64_t>(1, kSlabTokens / page_tokens))) {
   const std::int64_t block = block_info(format).block_elements;
   for (const LayerShape& shape : layers_) {
@@ -36,6 +38,7 @@ KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_
                  .expected = "a head_dim that is a multiple of " + std::to_string(block),
                  .found = std::to_string(shape.head_dim)});
   }
+  check_device_heads();
   std::int64_t elements = 0;
   for (const LayerShape& shape : layers_) {
     const std::int64_t of_page = page_tokens_ * shape.num_key_value_heads * shape.head_dim;
@@ -45,6 +48,27 @@ KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_
     elements += slab_pages_ * of_page;
   }
   half_slab_ = bytes_of(elements);
+  if (!device_.is_cpu()) find_page_parts();
+}
+
+void KvCache::check_device_heads() const {
+  for (const LayerShape& shape : layers_) {
+    if (device_.is_cpu() || ops::device_cache_takes(format_, shape.head_dim)) continue;
+    throw Error(ErrorKind::unsupported, "no CUDA kernels for a cache of such heads",
+                {.field = "head_dim",
+                 .expected = "a multiple of 8 (of 32 with q8_0 and q4_0), at most 256",
+                 .found = std::to_string(shape.head_dim)});
+  }
+}
+
+void KvCache::find_page_parts() {
+  std::vector<std::vector<std::int64_t>> parts(page_bytes_.size());
+  for (const Place& place : places_) {
+    const std::size_t offset = bytes_of(place.offset);
+    parts[place.table].push_back(static_cast<std::int64_t>(offset));
+    parts[place.table].push_back(static_cast<std::int64_t>(half_slab_ + offset));
+  }
+  for (const auto& offsets : parts) page_parts_.push_back(index_tensor(offsets, device_));
 }
 
 KvCache::Sequence& KvCache::at(std::int64_t sequence) {
@@ -109,7 +133,12 @@ void KvCache::reserve(std::int64_t sequence, std::int64_t tokens) {
   // Nothing fails from here on.
   if (shared != nullptr) {
     const std::int32_t copy = take_page();
-    copy_page(*shared, copy);
+    try {
+      copy_page(*shared, copy);
+    } catch (...) {  // a device that failed
+      drop_page(copy);
+      throw;
+    }
     drop_page(*shared);
     *shared = copy;
   }
@@ -132,6 +161,10 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
   const std::int64_t width = shape.num_key_value_heads * shape.head_dim;
   const std::int64_t rows = key.size(0);
+  if (!device_.is_cpu()) {
+    const std::int64_t new_rows[] = {0, rows};
+    return DevicePages(*this, {&sequence, 1}, new_rows).write(layer, key, value);
+  }
   for (const bool is_value : {false, true}) {
     const at::Tensor& given = is_value ? value : key;
     const at::Tensor source = (is_kernel_tensor(given) ? given : given.to(at::kCPU, at::kFloat)).contiguous();
@@ -179,6 +212,11 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
   const std::int64_t width = shape.num_key_value_heads * shape.head_dim;
   KeyValue out;
+  if (!device_.is_cpu()) {
+    const std::int64_t new_rows[] = {0, length - state.length};
+    const ops::GatheredPages all = DevicePages(*this, {&sequence, 1}, new_rows).gather(layer, type);
+    return {all.key, all.value};
+  }
   for (const bool is_value : {false, true}) {
     at::Tensor whole = empty_tensor({length, shape.num_key_value_heads, shape.head_dim}, at::kFloat);
     auto* const to = whole.mutable_data_ptr<float>();
@@ -206,7 +244,7 @@ std::int64_t KvCache::used_pages() const { return static_cast<std::int64_t>(refe
 
 void KvCache::add_slab() {
   const auto pages = static_cast<std::size_t>(slab_pages_);
-  Slab slab{.memory = empty_tensor({static_cast<std::int64_t>(2 * half_slab_)}, at::kByte), .base = nullptr};
+  Slab slab{.memory = empty_tensor({static_cast<std::int64_t>(2 * half_slab_)}, at::kByte, device_), .base = nullptr};
   slab.base = static_cast<char*>(slab.memory.mutable_data_ptr());
   // All that may fail comes before anything changes. Pages that are dropped find their room in `free_`.
   reserve_more(references_, pages);
@@ -229,7 +267,12 @@ void KvCache::drop_page(std::int32_t page) noexcept {
   if (--references_[static_cast<std::size_t>(page)] == 0) free_.push_back(page);
 }
 
-void KvCache::copy_page(std::int32_t from, std::int32_t to) noexcept {
+void KvCache::copy_page(std::int32_t from, std::int32_t to) {
+  for (std::size_t table = 0; table < page_parts_.size(); ++table) {
+    ops::copy_page(page_base(table, from, false), page_base(table, to, false), page_parts_[table],
+                   static_cast<std::int64_t>(page_bytes_[table]));
+  }
+  if (!device_.is_cpu()) return;
   for (std::int64_t layer = 0; layer < static_cast<std::int64_t>(layers_.size()); ++layer) {
     for (const bool value : {false, true}) {
       std::memcpy(layer_base(layer, to, value), layer_base(layer, from, value), page_bytes_[table_of(layer)]);

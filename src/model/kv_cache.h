@@ -7,6 +7,8 @@
 // one after the other: with the layers of a page together, decoding behind 1900 tokens of SmolLM2 was 13 % slower.
 // Layers of one width lie equally far from the first of them, so that one table of addresses serves them all.
 //
+// On a device slabs are its memory, addresses its own, and what reads and writes pages are kernels (device_pages.h).
+//
 // Where memory runs out, what was asked for leaves everything as it was.
 #pragma once
 
@@ -27,7 +29,8 @@ class KvCache {
   };
 
   /// Error{unsupported} where `format` has blocks and a head is no whole number of them.
-  KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens);
+  KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens,
+          const at::Device& device = at::kCPU);
 
   std::int64_t create();
   std::int64_t fork(std::int64_t sequence);
@@ -65,6 +68,7 @@ class KvCache {
   KeyValue gather(std::int64_t layer, std::int64_t sequence, std::int64_t length, at::ScalarType type) const;
 
   BlockFormat format() const { return format_; }
+  const at::Device& device() const { return device_; }
   /// Bytes of one token's keys (or values) in a layer.
   std::size_t token_bytes(std::int64_t layer) const;
   const std::vector<LayerShape>& layers() const { return layers_; }
@@ -95,10 +99,12 @@ class KvCache {
   Sequence& at(std::int64_t sequence);
   const Sequence& at(std::int64_t sequence) const;
   void fill(const Sequence& sequence, std::size_t table, Pages& out) const;
+  void check_device_heads() const;
+  void find_page_parts();
   void add_slab();
   std::int32_t take_page() noexcept;  // one that is free
   void drop_page(std::int32_t page) noexcept;
-  void copy_page(std::int32_t from, std::int32_t to) noexcept;
+  void copy_page(std::int32_t from, std::int32_t to);
   std::size_t bytes_of(std::int64_t elements) const;
   char* page_base(std::size_t table, std::int32_t page, bool value) const {
     const Slab& slab = slabs_[static_cast<std::size_t>(page / slab_pages_)];
@@ -112,6 +118,8 @@ class KvCache {
   std::vector<LayerShape> layers_;
   BlockFormat format_;
   std::int64_t page_tokens_;
+  at::Device device_;
+  std::vector<at::Tensor> page_parts_{};  // of each table, on a device: where its layers' parts of a page lie
   std::int32_t slab_pages_;
   std::vector<Place> places_;            // of each layer
   std::vector<std::size_t> page_bytes_;  // of a layer's keys in a page, for each table

@@ -32,7 +32,7 @@ std::string model_fingerprint(const Model& model) {
     if (const StoredWeight* stored = weight.stored()) {
       for (const TensorView& view : stored->views) add_sample(text, view.data, view.bytes);
     } else {
-      const at::Tensor rows = weight.matrix().detach().contiguous();
+      const at::Tensor rows = weight.matrix().detach().to(at::kCPU).contiguous();
       add_sample(text, rows.const_data_ptr(), rows.nbytes());
     }
   }

@@ -79,7 +79,8 @@ Json padding_of(const Model& model) {
 
 }  // namespace
 
-at::Tensor stored_part(const at::Tensor& matrix, const Assembly& assembly, std::int64_t part) {
+at::Tensor stored_part(const at::Tensor& given, const Assembly& assembly, std::int64_t part) {
+  const at::Tensor matrix = given.to(at::kCPU);
   if (assembly.transposed) return matrix.transpose(-2, -1).contiguous();
   if (!assembly.place) return matrix.contiguous();
   // Our rows in the order of the file's.

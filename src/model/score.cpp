@@ -51,7 +51,7 @@ at::Tensor numbers_of(const at::Tensor& logits, const at::Tensor& targets, const
 // By logits of some rows at a time, which are made again in the backward pass: for heads that no fused operation knows.
 TokenScores by_logits(const std::shared_ptr<Model>& model, const Arithmetic& arithmetic, const at::Tensor& hidden,
                       const Targets& targets, const ScoreOptions& options) {
-  const at::Tensor ids = index_tensor(targets.ids);
+  const at::Tensor ids = index_tensor(targets.ids, hidden.device());
   const std::int64_t step = std::max<std::int64_t>(1, kLogitsBytes / (4 * model->config.vocab_size));
   std::vector<at::Tensor> parts;
   for (std::int64_t first = 0; first < hidden.size(0); first += step) {
@@ -83,6 +83,15 @@ std::optional<ops::VocabularyHead> fused_head(const Decoder& decoder, const Arit
   return head;
 }
 
+// Where losses over them are computed: a few numbers a target, whose gradients find their way back.
+TokenScores on_cpu(TokenScores scores) {
+  for (at::Tensor* const part :
+       {&scores.log_probs, &scores.entropy, &scores.is_top1, &scores.mean_logits, &scores.log_sum_sq_probs}) {
+    if (part->defined()) *part = part->to(at::kCPU);
+  }
+  return scores;
+}
+
 void check_temperature(float temperature) {
   if (temperature > 0 && std::isfinite(temperature)) return;
   throw Error(ErrorKind::range, "must be above 0", {.field = "temperature", .found = std::to_string(temperature)});
@@ -97,16 +106,16 @@ TokenScores CausalLM::score(const TokenBatch& batch, const ScoreOptions& options
   const Targets targets(config(), batch);
   return with_hidden(*impl_, batch, targets.rows, options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
     const auto head = fused_head(impl_->model->decoder, arithmetic, options.temperature);
-    if (!head) return by_logits(impl_->model, arithmetic, hidden, targets, options);
+    if (!head) return on_cpu(by_logits(impl_->model, arithmetic, hidden, targets, options));
     const at::Tensor ids = index_tensor(targets.ids);
     const auto found = ops::linear_log_probs(
         hidden, *head, ids, {.statistics = options.logit_statistics, .entropy_gradient = options.entropy_gradient});
-    return TokenScores{.rows = index_tensor(targets.rows),
-                       .log_probs = found.log_probs,
-                       .entropy = found.entropy,
-                       .is_top1 = found.arg_max.eq(ids),
-                       .mean_logits = found.mean_logits,
-                       .log_sum_sq_probs = found.log_sum_sq_probs};
+    return on_cpu({.rows = index_tensor(targets.rows),
+                   .log_probs = found.log_probs,
+                   .entropy = found.entropy,
+                   .is_top1 = found.arg_max.eq(ids.to(hidden.device())),
+                   .mean_logits = found.mean_logits,
+                   .log_sum_sq_probs = found.log_sum_sq_probs});
   });
 }
 

@@ -80,7 +80,7 @@ at::Tensor scores_of(const CausalLM& model, const TokenBatch& batch, std::vector
   const CausalLM::Impl& impl = model.impl();
   const at::Tensor scores =
       with_hidden(impl, batch, std::move(rows), options, [&](const at::Tensor& hidden, const Arithmetic& arithmetic) {
-        return impl.model->decoder.scores(hidden, arithmetic);
+        return impl.model->decoder.scores(hidden, arithmetic).to(at::kCPU);
       });
   if (!scores.requires_grad() && !all_finite(scores)) {
     throw Error(ErrorKind::numeric, "the head's numbers are not finite",

@@ -88,6 +88,11 @@ struct Session::Impl {
   }
   // The same for sequences of which some have outgrown their regime: those are computed from their first token.
   at::Tensor run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel);
+  void check_on_cpu(const char* what) const {
+    if (cache.device().is_cpu()) return;
+    throw Error(ErrorKind::unsupported, std::string(what) + " is not built for devices",
+                {.field = "device", .expected = "cpu", .found = cache.device().str()});
+  }
   void drop(SequenceId sequence) {
     cache.remove(sequence);
     records.remove(sequence);
@@ -217,10 +222,10 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
     throw Error(ErrorKind::range, "a pass needs rows",
                 {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
   }
-  impl_ = std::make_unique<Impl>(
-      Impl{CausalLM(model.impl_), options,
-           KvCache(cache_layers(model.config()), cache_type(options.kv_type, model), options.page_tokens),
-           SequenceRecords(model.config()), VirtualTokens(model.impl())});
+  impl_ = std::make_unique<Impl>(Impl{CausalLM(model.impl_), options,
+                                      KvCache(cache_layers(model.config()), cache_type(options.kv_type, model),
+                                              options.page_tokens, model.impl().model->device()),
+                                      SequenceRecords(model.config()), VirtualTokens(model.impl())});
 }
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -278,11 +283,13 @@ std::int64_t Session::keep_prefix(SequenceId sequence, std::span<const std::int6
 void Session::save(SequenceId sequence, const std::string& path) const {
   tokens(sequence);
   impl_->virtual_tokens.check_none("saving a sequence");
+  impl_->check_on_cpu("saving a sequence");
   guarded([&] { save_sequence(path, impl_->model, impl_->cache, sequence, impl_->records.at(sequence)); });
 }
 
 SequenceId Session::restore(const std::string& path) {
   impl_->virtual_tokens.check_none("restoring a sequence");
+  impl_->check_on_cpu("restoring a sequence");
   return guarded([&] { return restore_sequence(path, impl_->model, impl_->cache, impl_->records); });
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/causal_lm_impl.h"
+#include "ops/tensors.h"
 #include "powerhouse/token_scores.h"
 
 namespace powerhouse {
@@ -17,6 +18,11 @@ struct TargetRows {
   std::vector<std::int64_t> rows{}, ids{};    // of the batch, and the targets
   std::optional<ops::VocabularyHead> head{};  // none where logits are made otherwise (exact numerics, adapters)
   Arithmetic arithmetic{};                    // for Decoder::logits then
+
+  /// Some of the rows of `hidden`.
+  at::Tensor at(std::span<const std::int64_t> places) const {
+    return hidden.index_select(0, index_tensor(places, hidden.device()));
+  }
 };
 
 /// Errors as CausalLM::score has them.

@@ -14,10 +14,10 @@ void save_safetensors(const std::string& path, std::span<const NamedTensor> tens
   guarded([&] {
     std::vector<TensorSource> sources;
     for (const auto& [name, tensor] : tensors) {
-      if (!tensor.defined() || !tensor.is_cpu()) {
-        throw Error(ErrorKind::usage, "only tensors on the CPU can be saved", {.file = path, .field = name});
+      if (!tensor.defined() || tensor.is_meta()) {
+        throw Error(ErrorKind::usage, "only tensors with numbers can be saved", {.file = path, .field = name});
       }
-      const at::Tensor dense = tensor.detach().contiguous();
+      const at::Tensor dense = tensor.detach().to(at::kCPU).contiguous();
       sources.push_back({.name = name,
                          .format = to_block_format(dense.scalar_type()),
                          .shape = dense.sizes().vec(),

@@ -14,6 +14,10 @@ Weight& DecoderWeights::weight(const ParameterSpec& spec) {
   return holder.slot(spec.role, spec.is_bias);
 }
 
+void DecoderWeights::move_to(const at::Device& device) {
+  for (const ParameterSpec& spec : specs_) weight(spec).move_to(device);
+}
+
 Weight* DecoderWeights::find(std::string_view hf_name) {
   for (const ParameterSpec& spec : specs_) {
     const bool alias = std::find(spec.aliases.begin(), spec.aliases.end(), hf_name) != spec.aliases.end();

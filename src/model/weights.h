@@ -41,6 +41,8 @@ class DecoderWeights {
   /// What the model calls for, in the order of the forward pass, and the weight that holds each.
   const std::vector<ParameterSpec>& specs() const { return specs_; }
   Weight& weight(const ParameterSpec& spec);
+  /// All of them (Weight::move_to).
+  void move_to(const at::Device& device);
   const Weight& weight(const ParameterSpec& spec) const { return const_cast<DecoderWeights*>(this)->weight(spec); }
   /// By Hugging Face name, in any spelling; null where there is none.
   Weight* find(std::string_view hf_name);

@@ -1,0 +1,87 @@
+#include "model/device_pages.h"
+
+#include <algorithm>
+
+#include "ops/tensors.h"
+
+namespace powerhouse {
+
+DevicePages::DevicePages(const KvCache& cache, std::span<const std::int64_t> sequences,
+                         std::span<const std::int64_t> row_starts)
+    : cache_(cache), row_starts_(row_starts.begin(), row_starts.end()), key_starts_{0} {
+  const at::Device device = cache.device();
+  std::vector<std::vector<KvCache::Pages>> pages(sequences.size());
+  std::vector<std::int64_t> lengths;
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    cache.pages(sequences[i], pages[i]);
+    const std::int64_t rows = row_starts[i + 1] - row_starts[i], past = cache.length(sequences[i]);
+    fresh_ = fresh_ && past == 0;
+    lengths.push_back(past + rows);
+    key_starts_.push_back(key_starts_.back() + lengths.back());
+    most_rows_ = std::max(most_rows_, rows);
+    most_length_ = std::max(most_length_, lengths.back());
+    stride_ = std::max(stride_, std::ssize(pages[i].front().keys));
+  }
+  const std::size_t tables = pages.empty() ? 0 : pages.front().size();
+  std::vector<std::int64_t> addresses(tables * 2 * sequences.size() * static_cast<std::size_t>(stride_));
+  auto row = addresses.begin();
+  for (std::size_t table = 0; table < tables; ++table) {
+    for (const bool value : {false, true}) {
+      for (const auto& of_sequence : pages) {
+        const auto& from = value ? of_sequence[table].values : of_sequence[table].keys;
+        std::transform(from.begin(), from.end(), row,
+                       [](const void* address) { return reinterpret_cast<std::int64_t>(address); });
+        row += stride_;
+      }
+    }
+  }
+  addresses_ = index_tensor(addresses, device);
+  lengths_ = ops::int_tensor(lengths, device);
+  documents_ = {.queries = ops::int_tensor(row_starts_, device),
+                .keys = ops::int_tensor(key_starts_, device),
+                .most_queries = most_rows_,
+                .most_keys = most_length_};
+}
+
+cuda::PagedCache DevicePages::cache_of(std::int64_t layer) const {
+  const KvCache::LayerShape& shape = cache_.layers()[static_cast<std::size_t>(layer)];
+  const auto sequences = static_cast<std::int64_t>(row_starts_.size()) - 1;
+  const auto* const keys = addresses_.const_data_ptr<std::int64_t>() +
+                           static_cast<std::int64_t>(cache_.table_of(layer)) * 2 * sequences * stride_;
+  return {.type = cache_.format(),
+          .key_pages = reinterpret_cast<void* const*>(keys),
+          .value_pages = reinterpret_cast<void* const*>(keys + sequences * stride_),
+          .table_stride = stride_,
+          .page_offset = cache_.page_offset(layer),
+          .lengths = lengths_.const_data_ptr<std::int32_t>(),
+          .row_starts = documents_.queries.const_data_ptr<std::int32_t>(),
+          .sequences = static_cast<int>(sequences),
+          .rows = static_cast<int>(most_rows_),
+          .most_length = static_cast<int>(most_length_),
+          .kv_heads = static_cast<int>(shape.num_key_value_heads),
+          .head_dim = static_cast<int>(shape.head_dim),
+          .page_tokens = static_cast<int>(cache_.page_tokens())};
+}
+
+void DevicePages::write(std::int64_t layer, const at::Tensor& key, const at::Tensor& value) const {
+  ops::write_pages(cache_of(layer), key, value);
+}
+
+ops::GatheredPages DevicePages::gather(std::int64_t layer, at::ScalarType type) const {
+  return ops::gather_pages(cache_of(layer), key_starts_.back(), documents_.keys, type);
+}
+
+at::Tensor DevicePages::attend(std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                               const at::Tensor& value, const ops::AttentionRule& rule) const {
+  const auto type = query.scalar_type();
+  const bool of_cache = cache_.format() == to_block_format(type);
+  const bool blocks = cache_.format() == BlockFormat::q8_0 || cache_.format() == BlockFormat::q4_0;
+  if (most_rows_ <= cuda::kMostPagedRows && (type == at::kFloat || of_cache || blocks)) {
+    return ops::paged_attention_on_device(query, cache_of(layer), rule);
+  }
+  // What a cache of another type holds is not what the rows were.
+  const ops::GatheredPages all = fresh_ && of_cache ? ops::GatheredPages{key, value} : gather(layer, type);
+  return ops::attention_over(query, all, documents_, row_starts_, key_starts_, rule);
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,43 @@
+// What a device's kernels are told of a cache: addresses of pages, lengths and new rows of some sequences. Made once
+// for a pass, and uploaded in two pieces that all its layers share: a CUDA graph would be replayed over the same
+// pieces.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/kv_cache.h"
+#include "ops/device_paged.h"
+
+namespace powerhouse {
+
+class DevicePages {
+ public:
+  /// `row_starts` [sequences + 1]: where each one's new rows begin among all. They stand behind its length.
+  DevicePages(const KvCache& cache, std::span<const std::int64_t> sequences, std::span<const std::int64_t> row_starts);
+
+  /// All new rows, [all rows, kv_heads, head_dim], into room that is reserved.
+  void write(std::int64_t layer, const at::Tensor& key, const at::Tensor& value) const;
+  /// Attention of all new rows, which have been written. `key` and `value` are those rows, of which sequences consist
+  /// that had none before.
+  at::Tensor attend(std::int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                    const ops::AttentionRule& rule) const;
+  /// All positions, one sequence behind the other.
+  ops::GatheredPages gather(std::int64_t layer, at::ScalarType type) const;
+
+ private:
+  cuda::PagedCache cache_of(std::int64_t layer) const;
+
+  const KvCache& cache_;
+  std::vector<std::int64_t> row_starts_, key_starts_;
+  std::int64_t most_rows_ = 0, most_length_ = 0, stride_ = 0;
+  bool fresh_ = true;               // nothing stood in any sequence before
+  at::Tensor addresses_;            // int64 [tables, 2, sequences, stride]
+  at::Tensor lengths_;              // int32 [sequences]
+  ops::DeviceDocuments documents_;  // the new rows, and what each sequence holds with them
+};
+
+}  // namespace powerhouse
