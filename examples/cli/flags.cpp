@@ -87,13 +87,17 @@ void ModelFlags::add(CLI::App& command, std::string_view default_dtype) {
 void ModelFlags::add_all_but_model(CLI::App& command, std::string_view default_dtype) {
   dtype = default_dtype;
   command.add_option("--threads", threads, "threads; the physical cores by default")->transform(integer(1, 1024));
-  command.add_option("--device", device, "cpu or cuda[:N]")
-      ->capture_default_str()
-      ->check(accepted_by([](const std::string& text) { powerhouse::parse_device(text); }));
+  add_device(command, device);
   command.add_option("--dtype", dtype, "auto, f32, bf16 or f16")->capture_default_str()->check(dtype_name());
   command.add_option("--numerics", numerics, "fast, or exact: the same bits in any batch, in pieces or at once")
       ->capture_default_str()
       ->check(accepted_by([](const std::string& text) { powerhouse::parse_numerics(text); }));
+}
+
+void add_device(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "cpu or cuda[:N]")
+      ->capture_default_str()
+      ->check(accepted_by([](const std::string& text) { powerhouse::parse_device(text); }));
 }
 
 void add_kv_type(CLI::App& command, std::string& kv_type) {

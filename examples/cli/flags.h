@@ -18,6 +18,9 @@ CLI::Validator integer(std::int64_t low, std::int64_t high = std::numeric_limits
 CLI::Validator number(float low, float high, bool open = false);
 /// Any text but "".
 CLI::Validator not_empty();
+/// Adds --device.
+void add_device(CLI::App& command, std::string& device);
+
 /// One of the compute types, "auto" among them.
 CLI::Validator dtype_name();
 

@@ -11,6 +11,7 @@ struct Flags {
   std::string config;
   std::vector<std::string> overrides;
   int threads = 0;
+  std::string device = "cpu";
   bool print_defaults = false;
 };
 
@@ -21,7 +22,8 @@ std::string number(double value) {
 }
 
 void run(const Flags& flags) {
-  const powerhouse::TrainingRun run = powerhouse::load_training_run(flags.config, flags.overrides);
+  powerhouse::TrainingRun run = powerhouse::load_training_run(flags.config, flags.overrides);
+  run.device = powerhouse::parse_device(flags.device);
   if (flags.threads > 0) powerhouse::set_threads(flags.threads);
   Interrupts interrupts(Interrupts::Ends::gently);
   const powerhouse::TrainingResult result = powerhouse::train(run, interrupts.begin_answer());
@@ -46,6 +48,7 @@ void add_train(CLI::App& app, Action& action) {
                      "key=value, stronger than the file; datasets.0.path=x reaches deep");
   command.add_option("--threads", flags->threads, "threads; the physical cores by default")
       ->transform(integer(1, 1024));
+  add_device(command, flags->device);
   command.add_flag("--print-defaults", flags->print_defaults, "every key with its default and meaning, as YAML")
       ->excludes(config);
   command.callback([flags, &action] {

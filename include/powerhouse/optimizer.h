@@ -69,8 +69,9 @@ struct StepResult {
 class POWERHOUSE_API Optimizer {
  public:
   /// Makes all states. Throws Error{range} for options out of range; Error{usage} for a name or tensor twice and one
-  /// that is no leaf; Error{unsupported} for other devices, dtypes and views with gaps; Error{io} where the page file
-  /// cannot have its size.
+  /// that is no leaf; Error{unsupported} for other dtypes, views with gaps, parameters on several devices, and on a
+  /// device for other methods than AdamW (8-bit or not), paged states and stochastic rounding; Error{io} where the page
+  /// file cannot have its size.
   Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, OptimizerStorage storage = {});
   Optimizer(Optimizer&&) noexcept;
   Optimizer& operator=(Optimizer&&) noexcept;
@@ -85,7 +86,8 @@ class POWERHOUSE_API Optimizer {
   void zero_grad();
 
   /// Everything that the next step depends on but weights and gradients, as tensors to save: `<parameter>.step`,
-  /// `.exp_avg` and so on under torch's and bitsandbytes' names, and `.master`. They share the states' memory.
+  /// `.exp_avg` and so on under torch's and bitsandbytes' names, and `.master`. They share the states' memory; of a
+  /// device's they are copies.
   std::vector<NamedTensor> state_dict() const;
   /// Copies them back: the next step is bit for bit what it would have been. Throws Error{not_found} or Error{format},
   /// before anything changed, where a tensor is missing, unknown, or of another shape or dtype; Error{range} for a step

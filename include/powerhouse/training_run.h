@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "powerhouse/dataset.h"
+#include "powerhouse/device.h"
 #include "powerhouse/export.h"
 #include "powerhouse/online_run.h"
 #include "powerhouse/trainer.h"
@@ -22,6 +23,8 @@ namespace powerhouse {
 /// One field a key, under Axolotl's name and with Axolotl's meaning; defaults are Axolotl's but where a comment says
 /// otherwise. `powerhouse train --print-defaults` explains every key.
 struct TrainingRun {
+  /// Where the models compute: no key of the file, but `--device` of the program.
+  Device device{};
   std::string base_model{};  ///< a GGUF file or a folder; required
   std::string adapter{};     ///< "lora", "qlora" or empty: full fine-tuning
   bool load_in_4bit = false;

@@ -26,7 +26,7 @@ class LiveTeacher final : public TeacherSource {
 
   at::Tensor loss(const StudentPass& student) override {
     const TeacherLogits teacher(teacher_, student.batch);
-    const at::Tensor targets = index_tensor(student.rows.ids);
+    const at::Tensor targets = index_tensor(student.rows.ids, student.rows.hidden.device());
     const DistillationRows losses(student.options, student.weights, student.sums);
     at::Tensor loss =
         student_loss(student.model, student.rows, student.rows.hidden,

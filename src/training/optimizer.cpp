@@ -10,10 +10,12 @@
 
 #include "kernels/cpu/kernels.h"
 #include "model/api_guard.h"
+#include "ops/device_kernels.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/shape_text.h"
 #include "support/thread_team.h"
+#include "training/device_updates.h"
 #include "training/optimizer_method.h"
 #include "training/optimizer_state.h"
 #include "training/parameter_pass.h"
@@ -30,8 +32,8 @@ void check_parameter(const std::string& name, const at::Tensor& tensor) {
   if (!tensor.defined() || !tensor.is_leaf() || !tensor.requires_grad()) {
     refuse(ErrorKind::usage, name, "an optimizer takes leaves that require gradients", "a leaf", "another tensor");
   }
-  if (!is_kernel_tensor(tensor)) {
-    refuse(ErrorKind::unsupported, name, "optimizers run on CPU tensors of these types", "float32, bfloat16 or float16",
+  if (!ops::has_kernels(tensor)) {
+    refuse(ErrorKind::unsupported, name, "optimizers run on tensors of these types", "float32, bfloat16 or float16",
            c10::toString(tensor.scalar_type()));
   }
   if (!tensor.is_non_overlapping_and_dense()) {
@@ -73,6 +75,18 @@ std::vector<ParameterSlot> make_slots(const std::vector<ParameterGroup>& groups)
   return slots;
 }
 
+/// Whether the parameters lie on a device: all on one.
+bool check_devices(const std::vector<ParameterSlot>& slots) {
+  for (const ParameterSlot& slot : slots) {
+    const at::Device first = slots.front().parameter.device(), own = slot.parameter.device();
+    if (own != first) {
+      refuse(ErrorKind::unsupported, slot.name, "parameters of one optimizer lie on one device", first.str(),
+             own.str());
+    }
+  }
+  return !slots.empty() && !slots.front().parameter.is_cpu();
+}
+
 cpu::UpdateState kernel_state(const at::Tensor& tensor) {
   const bool codes = tensor.scalar_type() == at::kByte;
   return {.data = tensor.mutable_data_ptr(), .type = codes ? Element::f32 : to_element(tensor.scalar_type())};
@@ -86,6 +100,7 @@ struct Optimizer::Impl {
   std::unique_ptr<OptimizerMethod> method;
   OptimizerStorage storage;
   std::shared_ptr<StateMemory> memory;
+  bool on_device = false;  // all parameters are
 
   StepRate rate(const ParameterSlot& slot, double lr_multiplier, double grad_scale) const {
     const double multiplier = slot.lr_scale * lr_multiplier;
@@ -101,8 +116,8 @@ struct Optimizer::Impl {
       slot.gradient.reset();
       if (!gradient.defined()) continue;
       if (gradient.layout() != at::kStrided || gradient.scalar_type() != slot.parameter.scalar_type() ||
-          !gradient.device().is_cpu()) {
-        refuse(ErrorKind::unsupported, slot.name, "a gradient is dense, on the CPU and of its parameter's type",
+          gradient.device() != slot.parameter.device()) {
+        refuse(ErrorKind::unsupported, slot.name, "a gradient is dense, and of its parameter's type and device",
                c10::toString(slot.parameter.scalar_type()), c10::toString(gradient.scalar_type()));
       }
       if (gradient.sizes() != slot.parameter.sizes()) {
@@ -121,7 +136,7 @@ struct Optimizer::Impl {
   StepResult measure(double grad_scale) const {
     StepResult result;
     double sum = 0;
-    const std::vector<double> squares = gradient_squares(slots);
+    const std::vector<double> squares = on_device ? gradient_squares_on_device(slots) : gradient_squares(slots);
     for (std::size_t i = 0; i < slots.size(); ++i) {
       sum += squares[i];
       if (!std::isfinite(squares[i]) && result.not_finite.empty()) result.not_finite = slots[i].name;
@@ -144,7 +159,10 @@ struct Optimizer::Impl {
       params.grad_scale = static_cast<float>(grad_scale);
       if (!slot.states.empty()) params.a = kernel_state(slot.states[0].tensor);
       if (slot.states.size() > 1) params.b = kernel_state(slot.states[1].tensor);
-      if (method->rule(slot, rate(slot, lr_multiplier, grad_scale), params)) {
+      const bool elementwise = method->rule(slot, rate(slot, lr_multiplier, grad_scale), params);
+      if (on_device) {
+        update_on_device(slot, params);
+      } else if (elementwise) {
         updates.push_back({params, slot.parameter.numel(), static_cast<std::uint32_t>(i), slot.step});
       } else {
         whole.push_back(&slot);
@@ -175,6 +193,8 @@ Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerO
     : impl_(std::make_unique<Impl>()) {
   impl_->method = make_method(options);
   impl_->slots = make_slots(groups);
+  impl_->on_device = check_devices(impl_->slots);
+  if (impl_->on_device) check_device_optimizer(options, storage);
   for (const ParameterGroup& group : groups) impl_->group_sizes.push_back(group.parameters.size());
   for (ParameterSlot& slot : impl_->slots) {
     const bool wide = storage.state_dtype == OptimizerStorage::StateType::float32 || storage.master_weights;
@@ -222,7 +242,15 @@ void Optimizer::load_state_dict(std::span<const NamedTensor> state) {
   }
 }
 
-std::uint64_t Optimizer::state_bytes() const noexcept { return impl_->memory->size(); }
+std::uint64_t Optimizer::state_bytes() const noexcept {
+  if (!impl_->on_device) return impl_->memory->size();
+  std::uint64_t bytes = 0;
+  for (const ParameterSlot& slot : impl_->slots) {
+    for (const StateTensor& state : slot.states) bytes += state.tensor.nbytes();
+    if (slot.master.defined()) bytes += slot.master.nbytes();
+  }
+  return bytes;
+}
 bool Optimizer::paged() const noexcept { return impl_->memory->paged(); }
 
 std::vector<double> Optimizer::learning_rates() const {

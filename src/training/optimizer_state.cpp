@@ -65,9 +65,27 @@ const at::Tensor& find(const std::map<std::string_view, const at::Tensor*>& save
   return tensor;
 }
 
+// A device's states are tensors of their own.
+void make_on_device(ParameterSlot& slot, const OptimizerStorage& storage) {
+  const at::Tensor& parameter = slot.parameter;
+  for (StateTensor& state : slot.states) {
+    const bool alike = parameter.sizes() == at::IntArrayRef(state.sizes);
+    state.tensor = alike ? parameter.new_empty_strided(state.sizes, parameter.strides(), state.type)
+                         : parameter.new_empty(state.sizes, state.type);
+    state.tensor.fill_(state.fill);
+  }
+  if (!wants_master(slot, storage)) return;
+  slot.master = parameter.new_empty_strided(parameter.sizes(), parameter.strides(), at::kFloat).copy_(parameter);
+}
+
 }  // namespace
 
 std::shared_ptr<StateMemory> make_states(std::span<ParameterSlot> slots, const OptimizerStorage& storage) {
+  if (!slots.empty() && !slots.front().parameter.is_cpu()) {
+    const c10::AutoGradMode no_gradients(false);
+    for (ParameterSlot& slot : slots) make_on_device(slot, storage);
+    return std::make_shared<StateMemory>(0, /*paged=*/false, "");
+  }
   std::uint64_t bytes = 0;
   for (const ParameterSlot& slot : slots) {
     for (const StateTensor& state : slot.states) bytes += bytes_of(state);
@@ -93,7 +111,9 @@ std::shared_ptr<StateMemory> make_states(std::span<ParameterSlot> slots, const O
 std::vector<NamedTensor> save_states(std::span<const ParameterSlot> slots) {
   std::vector<NamedTensor> saved;
   for (const ParameterSlot& slot : slots) saved.emplace_back(slot.name + ".step", index_tensor({&slot.step, 1}));
-  for_states(slots, [&](std::string name, const at::Tensor& tensor) { saved.emplace_back(std::move(name), tensor); });
+  for_states(slots, [&](std::string name, const at::Tensor& tensor) {
+    saved.emplace_back(std::move(name), tensor.to(at::kCPU));
+  });
   return saved;
 }
 

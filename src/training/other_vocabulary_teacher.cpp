@@ -39,8 +39,8 @@ struct SpanRows {
 
 at::Tensor log_probs_at(const CausalLM& model, const TargetRows& rows, const std::vector<std::int64_t>& places,
                         double temperature) {
-  const at::Tensor hidden = rows.hidden.index_select(0, index_tensor(places));
-  const at::Tensor targets = index_tensor(rows.ids).index_select(0, index_tensor(places));
+  const at::Tensor hidden = rows.at(places);
+  const at::Tensor targets = index_tensor(rows.ids).index_select(0, index_tensor(places)).to(hidden.device());
   if (rows.head && (temperature == 1 || !rows.head->softcap)) {
     ops::VocabularyHead head = *rows.head;
     head.logit_scale = static_cast<float>(head.logit_scale / temperature);
@@ -55,7 +55,7 @@ at::Tensor factors_of(const CausalLM& model, const TargetRows& rows, const SpanR
   if (spans.before.empty()) return {};
   const at::Tensor logs = log_probs_at(model, rows, spans.before, temperature).clamp_min(std::log(kLeastProbability));
   return logs.new_zeros({static_cast<std::int64_t>(spans.last.size())})
-      .index_add(0, index_tensor(spans.span_of), logs)
+      .index_add(0, index_tensor(spans.span_of, logs.device()), logs)
       .exp();
 }
 
@@ -164,7 +164,7 @@ class OtherVocabularyTeacher final : public TeacherSource {
   static at::Tensor cross_entropy(const StudentPass& student) {
     const TargetRows& rows = student.rows;
     if (student.weights.cross_entropy == 0) return rows.hidden.sum().mul(0).to(at::kFloat);
-    const at::Tensor targets = index_tensor(rows.ids);
+    const at::Tensor targets = index_tensor(rows.ids, rows.hidden.device());
     at::Tensor sum;
     if (rows.head) {
       const at::Tensor ones = empty_tensor({targets.size(0)}, at::kFloat).fill_(1);
@@ -186,11 +186,11 @@ class OtherVocabularyTeacher final : public TeacherSource {
       const c10::AutoGradMode no_gradients(false);
       teacher_factors = factors_of(teacher_, teacher.rows(), theirs, temperature);
     }
-    const at::Tensor teacher_hidden = teacher.rows().hidden.index_select(0, index_tensor(theirs.last));
+    const at::Tensor teacher_hidden = teacher.rows().at(theirs.last);
     const at::Tensor factors = factors_of(student.model, student.rows, ours, temperature);
     const DistillationRows losses(student.options, student.weights, student.sums);
     return student_loss(
-        student.model, student.rows, student.rows.hidden.index_select(0, index_tensor(ours.last)),
+        student.model, student.rows, student.rows.at(ours.last),
         [&](std::int64_t first, const at::Tensor& logits, bool gradient) {
           const auto part = [&](const at::Tensor& x) { return x.defined() ? x.narrow(0, first, logits.size(0)) : x; };
           return losses.universal(logits, part(factors), teacher.logits(part(teacher_hidden)), part(teacher_factors),

@@ -34,11 +34,12 @@ RewardFolder RewardFolder::of(const std::string& path) {
   return {.base = base->as_string(), .adapter = path};
 }
 
-SequenceClassifier RewardFolder::open(Dtype dtype) const {
-  if (adapter.empty()) return SequenceClassifier::from_pretrained(base, {.dtype = dtype});
+SequenceClassifier RewardFolder::open(const CausalLM& policy) const {
+  const LoadOptions like{.dtype = policy.dtype(), .device = policy.device()};
+  if (adapter.empty()) return SequenceClassifier::from_pretrained(base, like);
   // The fresh head gives way to the adapter's.
   SequenceClassifier model =
-      SequenceClassifier::from_causal_lm(base, {.pad_token_id = padding_token(tokenizer())}, {.dtype = dtype});
+      SequenceClassifier::from_causal_lm(base, {.pad_token_id = padding_token(tokenizer())}, like);
   model.model().load_adapter(adapter);
   return model;
 }

@@ -17,7 +17,8 @@ struct RewardFolder {
   static RewardFolder of(const std::string& path);
 
   Tokenizer tokenizer() const { return Tokenizer::from_pretrained(base); }
-  SequenceClassifier open(Dtype dtype) const;
+  /// Of the policy's type, beside it.
+  SequenceClassifier open(const CausalLM& policy) const;
 };
 
 }  // namespace powerhouse

@@ -90,7 +90,7 @@ Teacher RunTeacher::teacher() const {
 
 RunTeacher run_teacher(const TrainingRun& run, const CausalLM& student, const Dataset& all) {
   RunTeacher out;
-  CausalLM model = CausalLM::from_pretrained(run.teacher_model, {.dtype = student.dtype()});
+  CausalLM model = CausalLM::from_pretrained(run.teacher_model, {.dtype = student.dtype(), .device = run.device});
   if (run.kd_top_k > 0) {
     out.store = TeacherStore::make(model, all, run.kd_cache_dir.empty() ? run.output_dir : run.kd_cache_dir,
                                    {.top_k = run.kd_top_k,

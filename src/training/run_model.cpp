@@ -21,6 +21,7 @@ constexpr const char* kAdapter = "default";  // PEFT's name
 
 Dtype compute_type(const TrainingRun& run) {
   if (run.bf16 == "false") return Dtype::f32;
+  if (run.device.kind == DeviceKind::cuda) return Dtype::bf16;
   const bool multiplies = kernel_instruction_set().find("bf16") != std::string::npos;
   return run.bf16 == "true" || multiplies ? Dtype::bf16 : Dtype::f32;
 }
@@ -34,7 +35,7 @@ bool has_blocks(const std::string& path) {
 // What is quantized already stays what it is, which a load without a named type does (float32 throughout makes it
 // dense); what is not becomes NF4, as Axolotl asks bitsandbytes for.
 LoadOptions load_options(const TrainingRun& run) {
-  LoadOptions options{.dtype = compute_type(run)};
+  LoadOptions options{.dtype = compute_type(run), .device = run.device};
   if (run.adapter != "qlora" && !run.load_in_4bit) return options;
   if (!has_blocks(run.base_model)) {
     options.quantization = {.load_in_4bit = true, .bnb_4bit_quant_type = "nf4", .bnb_4bit_use_double_quant = true};
@@ -96,7 +97,9 @@ Tokenizer run_tokenizer(const TrainingRun& run) {
 }
 
 std::optional<CausalLM> run_reference(const TrainingRun& run, const CausalLM& model) {
-  if (!run.ref_model.empty()) return CausalLM::from_pretrained(run.ref_model, {.dtype = model.dtype()});
+  if (!run.ref_model.empty()) {
+    return CausalLM::from_pretrained(run.ref_model, {.dtype = model.dtype(), .device = run.device});
+  }
   const bool compares = has_word("dpo|ipo|kto", run.rl) || online_has_reference(run);
   if (run.lora_model_dir.empty() || !compares) return std::nullopt;
   CausalLM reference = model.share();

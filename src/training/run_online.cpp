@@ -181,7 +181,7 @@ PpoOptions ppo_options(const TrainingRun& run) {
 
 RewardFunction model_reward(const std::string& path, const CausalLM& policy, std::deque<SequenceClassifier>& models) {
   const RewardFolder folder = RewardFolder::of(path);
-  models.push_back(folder.open(policy.dtype()));
+  models.push_back(folder.open(policy));
   if (models.back().num_labels() != 1) {
     throw Error(ErrorKind::usage, "a reward is one number: the head must have one label",
                 {.field = path, .found = std::to_string(models.back().num_labels())});

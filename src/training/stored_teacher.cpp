@@ -33,8 +33,10 @@ class StoredTeacher final : public TeacherSource {
   }
 
   at::Tensor loss(const StudentPass& student) override {
-    const TopTokens teacher = store_.impl().of(student.batch);
-    const at::Tensor targets = index_tensor(student.rows.ids);
+    const at::Device device = student.rows.hidden.device();
+    const TopTokens stored = store_.impl().of(student.batch);
+    const TopTokens teacher{stored.ids.to(device), stored.log_probs.to(device), stored.rest.to(device)};
+    const at::Tensor targets = index_tensor(student.rows.ids, device);
     const DistillationRows losses(student.options, student.weights, student.sums);
     return student_loss(student.model, student.rows, student.rows.hidden,
                         [&](std::int64_t first, const at::Tensor& logits, bool gradient) {
