@@ -1,4 +1,5 @@
-# Finds LibTorch and makes LibTorch::cpu (c10 and torch_cpu).
+# Finds LibTorch and makes LibTorch::cpu (c10 and torch_cpu), and LibTorch::cuda where it has CUDA (c10_cuda and
+# torch_cuda beside them). Powerhouse links the first alone and opens the other at run time.
 #
 # The wheel's own TorchConfig.cmake refuses to configure without a CUDA toolkit, so the imported targets are made here.
 # Looked at, in this order: LibTorch_ROOT (a folder with include/ and lib/: a LibTorch archive or a wheel's torch/),
@@ -106,5 +107,18 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
     INTERFACE_INCLUDE_DIRECTORIES
       "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   set(LibTorch_RPATH "${_libtorch_rpath}")
+  if(EXISTS "${LibTorch_PREFIX}/lib/libtorch_cuda.so" AND EXISTS "${LibTorch_PREFIX}/lib/libc10_cuda.so")
+    foreach(_name IN ITEMS c10_cuda torch_cuda)
+      add_library(LibTorch::${_name} SHARED IMPORTED GLOBAL)
+      set_target_properties(LibTorch::${_name} PROPERTIES IMPORTED_LOCATION "${LibTorch_PREFIX}/lib/lib${_name}.so")
+    endforeach()
+    file(GLOB _libtorch_nvidia "${_libtorch_site}/nvidia/*/lib")
+    list(TRANSFORM _libtorch_nvidia PREPEND "-Wl,-rpath-link,")
+    # Programs name no symbol of torch_cuda, which registers itself: the linker must keep it all the same.
+    add_library(LibTorch::cuda INTERFACE IMPORTED GLOBAL)
+    set_target_properties(LibTorch::cuda PROPERTIES
+      INTERFACE_LINK_LIBRARIES "LibTorch::cpu;LibTorch::c10_cuda;-Wl,--push-state,--no-as-needed;LibTorch::torch_cuda;-Wl,--pop-state"
+      INTERFACE_LINK_OPTIONS "${_libtorch_nvidia}")
+  endif()
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_c10_LIBRARY LibTorch_torch_cpu_LIBRARY LibTorch_PYTHON)
