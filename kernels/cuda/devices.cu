@@ -27,13 +27,19 @@ int device_count(const char** why) {
 const char* device_properties(int index, DeviceProperties& properties) {
   cudaDeviceProp found;
   const cudaError_t error = cudaGetDeviceProperties(&found, index);
-  cudaGetLastError();
-  if (error != cudaSuccess) return words(error);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    return words(error);
+  }
   for (std::size_t i = 0; i + 1 < sizeof properties.name && found.name[i] != 0; ++i) properties.name[i] = found.name[i];
   properties.major = found.major;
   properties.minor = found.minor;
   properties.multiprocessors = found.multiProcessorCount;
   properties.memory_bytes = found.totalGlobalMem;
+  properties.memory_bus_bits = found.memoryBusWidth;
+  cudaDeviceGetAttribute(&properties.clock_khz, cudaDevAttrClockRate, index);
+  cudaDeviceGetAttribute(&properties.memory_clock_khz, cudaDevAttrMemoryClockRate, index);
+  cudaGetLastError();  // clocks are not told everywhere
   return nullptr;
 }
 

@@ -21,7 +21,7 @@
 
 namespace powerhouse::cuda {
 
-inline constexpr int kTableVersion = 1;
+inline constexpr int kTableVersion = 2;
 
 /// Of one GPU, as the driver reports it.
 struct DeviceProperties {
@@ -30,6 +30,9 @@ struct DeviceProperties {
   int minor = 0;
   int multiprocessors = 0;
   std::size_t memory_bytes = 0;
+  int clock_khz = 0;         ///< the highest of a multiprocessor; 0: not told
+  int memory_clock_khz = 0;  ///< 0: not told
+  int memory_bus_bits = 0;
 };
 
 struct KernelTable {

@@ -4,6 +4,7 @@
 #include "kernels/cuda/flash_attention/backward_launch.cuh"
 #include "kernels/cuda/flash_attention/forward_launch.cuh"
 #include "kernels/cuda/flash_attention/launchers.h"
+#include "kernels/cuda/lora_gather.cuh"
 #include "kernels/cuda/paged_attention/launch.cuh"
 #include "kernels/cuda/paged_attention/launchers.h"
 #include "kernels/cuda/paged_attention/rows.cuh"
@@ -48,6 +49,10 @@ bool product_on_host(const cuda::QuantizedProductParams& params, const testing::
 
 bool page_copy_on_host(const cuda::PageCopyParams& params, const testing::HostLauncher& launcher) {
   return cuda::launch_page_copy(launcher, params);
+}
+
+bool lora_gather_on_host(const cuda::LoraGatherParams& params, const testing::HostLauncher& launcher) {
+  return cuda::launch_lora_gather(launcher, params);
 }
 
 }  // namespace powerhouse::pretended_device

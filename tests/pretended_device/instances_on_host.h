@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/flash_attention/backward_params.h"
+#include "kernels/cuda/lora_gather_params.h"
 #include "kernels/cuda/paged_attention_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda_rows/on_host.h"
@@ -16,5 +17,6 @@ bool paged_write_on_host(const cuda::PagedWriteParams& params, const testing::Ho
 bool paged_gather_on_host(const cuda::PagedGatherParams& params, const testing::HostLauncher& launcher);
 bool product_on_host(const cuda::QuantizedProductParams& params, const testing::HostLauncher& launcher);
 bool page_copy_on_host(const cuda::PageCopyParams& params, const testing::HostLauncher& launcher);
+bool lora_gather_on_host(const cuda::LoraGatherParams& params, const testing::HostLauncher& launcher);
 
 }  // namespace powerhouse::pretended_device

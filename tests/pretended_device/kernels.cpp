@@ -83,6 +83,7 @@ constexpr cuda::KernelTable kTable{
     .paged_write = Member<paged_write_on_host>::launch,
     .paged_gather = Member<paged_gather_on_host>::launch,
     .page_copy = Member<page_copy_on_host>::launch,
+    .lora_gather = Member<lora_gather_on_host>::launch,
 };
 
 }  // namespace
