@@ -61,6 +61,7 @@ __global__ void __launch_bounds__(kLoraThreads, 1) lora_shrink_kernel(const Lora
     }
 #pragma unroll
     for (int row = 0; row < kLoraRows; ++row) {
+      if (row >= rows) break;
       const float sum = warp_sum(sums[row]);
       if (thread % 32 == 0) scratch[row * kWarps + thread / 32] = sum;
     }
@@ -120,8 +121,9 @@ static __device__ __forceinline__ void expand_run(const LoraGatherParams& p, std
     }
 #pragma unroll
     for (int row = 0; row < kLoraRows; ++row) {
+      if (row >= rows) break;
       for (int apart = lanes / 2; apart > 0; apart /= 2) sums[row] += shuffle_xor(sums[row], apart);
-      if (row >= rows || thread % lanes != row % lanes || output >= p.outputs) continue;
+      if (thread % lanes != row % lanes || output >= p.outputs) continue;
       const std::int64_t at = (first + row) * p.y_stride + output;
       const float value = p.scales[adapter] * sums[row];
       switch (p.type) {

@@ -80,6 +80,13 @@ struct PagedTiles {
     }
     copy_async_commit();
   }
+  /// The first tile, and the addresses of the next.
+  __device__ __forceinline__ void start_first(int tile, int end_tile) const {
+    keep_address(tile, address(tile));
+    keep_address(tile + 1, address(tile + 1));
+    sync_block();
+    start(tile, end_tile);
+  }
   /// Waits for a tile behind which one more was started.
   __device__ __forceinline__ void wait(int tile) const {
     copy_async_wait<1>();
@@ -137,10 +144,7 @@ __global__ void __launch_bounds__(PagedTile<T, kHeadDim>::kMostThreads)
   if (thread < plan.vector_tiles * Tile::kVectors) ScoredVector(p, vectors, thread).keep(room.scored() + thread);
   start_queries<T, kHeadDim>(p, vectors, room.queries(), plan.vector_tiles * Tile::kVectors);
   sync_block();
-  tiles.keep_address(tile, tiles.address(tile));
-  tiles.keep_address(tile + 1, tiles.address(tile + 1));
-  sync_block();
-  tiles.start(tile, end_tile);
+  tiles.start_first(tile, end_tile);
 
   float out[Tile::kOutColumns][4] = {};
   StripSoftmax softmax;

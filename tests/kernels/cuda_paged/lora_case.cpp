@@ -127,22 +127,31 @@ double LoraProblem::b(int adapter, int output, int rank) const {
   return static_cast<double>(read_element(b_[index]->data(), case_.weight_type, output * case_.ranks[index] + rank));
 }
 
-double LoraProblem::term(int row, int output, double& spread) const {
+std::vector<double> LoraProblem::inner(int row) const {
   const int adapter = case_.adapters[static_cast<std::size_t>(row)];
+  std::vector<double> sums(adapter < 0 ? 0 : static_cast<std::size_t>(case_.ranks[static_cast<std::size_t>(adapter)]));
+  for (std::size_t rank = 0; rank < sums.size(); ++rank) {
+    for (int i = 0; i < case_.inputs; ++i) {
+      const auto x = static_cast<double>(read_element(x_->data(), case_.type, row * x_stride_ + i));
+      sums[rank] += a(adapter, static_cast<int>(rank), i) * x;
+    }
+  }
+  return sums;
+}
+
+double LoraProblem::term(int row, int output, const std::vector<double>& inner, double& spread) const {
   double sum = 0;
   spread = 0;
-  if (adapter < 0) return 0;
-  const auto index = static_cast<std::size_t>(adapter);
-  for (int rank = 0; rank < case_.ranks[index]; ++rank) {
-    double inner = 0;
-    for (int i = 0; i < case_.inputs; ++i) {
-      inner += a(adapter, rank, i) * static_cast<double>(read_element(x_->data(), case_.type, row * x_stride_ + i));
-    }
-    sum += b(adapter, output, rank) * inner;
-    spread += std::abs(b(adapter, output, rank)) * std::sqrt(case_.inputs);
+  const int adapter = case_.adapters[static_cast<std::size_t>(row)];
+  for (std::size_t rank = 0; rank < inner.size(); ++rank) {
+    const double factor = b(adapter, output, static_cast<int>(rank));
+    sum += factor * inner[rank];
+    spread += std::abs(factor) * std::sqrt(case_.inputs);
   }
-  spread *= static_cast<double>(scales_[index]);
-  return sum * static_cast<double>(scales_[index]);
+  if (inner.empty()) return 0;
+  const double scale = static_cast<double>(scales_[static_cast<std::size_t>(adapter)]);
+  spread *= scale;
+  return sum * scale;
 }
 
 /// Sums are float32; y is rounded once. Rows without an adapter, and gaps, keep their bits.
@@ -150,13 +159,13 @@ std::string LoraProblem::wrong() const {
   const double rounding = case_.type == Element::bf16 ? 0x1p-8 : case_.type == Element::f16 ? 0x1p-11 : 0x1p-24;
   std::ostringstream text;
   for (int row = 0; row < rows_; ++row) {
-    const bool touched = case_.adapters[static_cast<std::size_t>(row)] >= 0;
+    const std::vector<double> inner = this->inner(row);
     for (int output = 0; output < y_stride_; ++output) {
       const std::int64_t at = static_cast<std::int64_t>(row) * y_stride_ + output;
       const double before = static_cast<double>(read_element(y_before_->data(), case_.type, at));
       const double found = static_cast<double>(read_element(y_->data(), case_.type, at));
       double spread = 0;
-      const double wanted = before + (touched && output < case_.outputs ? term(row, output, spread) : 0);
+      const double wanted = before + (output < case_.outputs ? term(row, output, inner, spread) : 0);
       if (std::abs(found - wanted) <= (spread > 0 ? rounding * std::abs(wanted) * 1.01 + 2e-6 * (spread + 1) : 0))
         continue;
       text << "y of row " << row << " at " << output << ": " << found << ", expected " << wanted;

@@ -37,7 +37,8 @@ class LoraProblem {
   using Bytes = cuda_on_host::DeviceArray<std::uint8_t>;
   double a(int adapter, int rank, int input) const;
   double b(int adapter, int output, int rank) const;
-  double term(int row, int output, double& spread) const;
+  std::vector<double> inner(int row) const;  ///< A x
+  double term(int row, int output, const std::vector<double>& inner, double& spread) const;
 
   LoraCase case_;
   int rows_, most_rank_, x_stride_, y_stride_;
