@@ -145,13 +145,14 @@ __global__ void __launch_bounds__(kLoraThreads, 1) lora_expand_kernel(const Lora
 }
 
 template <typename Launch>
-bool launch_lora_gather(const Launch& launch, const LoraGatherParams& p) {
+bool launch_lora_gather(const Launch& launch, LoraGatherParams p) {
   constexpr std::int64_t kMostGridRows = 65535;
   LaunchShape shape{.grid_x = p.most_rank,
                     .grid_y = divide_up(p.rows, kLoraRows),
                     .block_x = kLoraThreads,
                     .shared_bytes = kLoraThreads / 32 * kLoraRows * 4};
   if (shape.grid_y > kMostGridRows) return false;
+  p.aligned = p.aligned && p.most_rank % 4 == 0;  // rows of A x are read 16 bytes at once too
   launch(shape,
          !p.aligned                                                ? lora_shrink_kernel<1>
          : p.type == Element::f32 || p.weight_type == Element::f32 ? lora_shrink_kernel<4>

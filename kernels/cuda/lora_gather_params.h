@@ -27,7 +27,7 @@ struct LoraGatherParams {
   std::int64_t outputs = 0;
   int most_rank = 0;
   float* workspace = nullptr;  ///< [rows, most_rank]
-  /// Whether all pointers begin on 16 bytes, and inputs, strides and most_rank are multiples of 8: elsewhere elements
+  /// Whether all pointers begin on 16 bytes, and inputs and strides are multiples of 8: elsewhere elements
   /// go one by one. Of B so do those of ranks that are no multiple of 8.
   bool aligned = false;
 };

@@ -30,7 +30,8 @@ struct PagedCache {
   int page_tokens = 16;
 };
 
-/// New rows that attention takes of one sequence. More are gathered for flash attention.
+/// Up to this many new rows a sequence, paged attention reads the cache once with groups of up to 8 heads. It takes any
+/// number; many more are better gathered for flash attention.
 inline constexpr int kMostPagedRows = 8;
 
 /// Softmax attention of the last rows of each sequence over what the cache holds of it: row i of n stands at position

@@ -1,10 +1,10 @@
 // How much of the problem a block of paged attention holds, by element and head size.
 //
-// Decoding is bound by memory: of a key and its value 4 bytes an element of the head come in, and an A100 takes 10 of
-// them a cycle and multiprocessor. In the 0.4 cycles that they need, its 64 lanes of float32 do 25 products and sums of
-// the 2 that each query head of the group wants: with loads, conversions and shuffles enough for 4 or 5 heads. Tensor
-// cores do 16 query vectors in 0.03 cycles, however many of them are empty; so they do all products of two-byte types,
-// and float32 alone is multiplied by lanes.
+// Decoding is bound by memory: of a key and its value 4 bytes an element of the head come in, and by its data sheet an
+// A100 takes 10 of them a cycle and multiprocessor. In the 0.4 cycles that they need, its 64 lanes of float32 do 25
+// products and sums of the 2 that each query head of the group wants: with loads, conversions and shuffles enough for 4
+// or 5 heads. Tensor cores do 16 query vectors in 0.03 cycles, however many of them are empty; so they do all products
+// of two-byte types, and float32 alone is multiplied by lanes.
 //
 // A tile is cut in strips of 16 keys, one for each warp with the same 16 query vectors. Strips depend on type and head
 // size alone, since sums follow them; more vectors are more warps.

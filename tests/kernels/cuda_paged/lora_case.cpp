@@ -43,7 +43,7 @@ std::vector<LoraCase> lora_edge_cases() {
 LoraProblem::LoraProblem(const LoraCase& one)
     : case_(one),
       rows_(static_cast<int>(one.adapters.size())),
-      most_rank_((*std::max_element(one.ranks.begin(), one.ranks.end()) + 7) / 8 * 8),
+      most_rank_(*std::max_element(one.ranks.begin(), one.ranks.end())),
       x_stride_(one.inputs + (!one.gaps     ? 0
                               : one.aligned ? 8
                                             : 3)),

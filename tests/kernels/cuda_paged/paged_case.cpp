@@ -40,6 +40,8 @@ std::ostream& operator<<(std::ostream& out, const PagedCase& one) {
 std::vector<PagedCase> paged_edge_cases() {
   return {
       {.cache = {.rows = {1}, .lengths = {1}}},
+      {.cache = {.rows = {1}, .lengths = {0}}},
+      {.cache = {.rows = {0, 2, 0}, .lengths = {20, 30, 0}}},
       {.cache = {.rows = {1, 1, 1}, .lengths = {0, 16, 17}}},  // nothing, a whole page, one more
       {.cache = {.rows = {1}, .lengths = {257}}},              // a part and one position
       {.cache = {.kv_heads = 2, .rows = {8, 1}, .lengths = {300, 64}}, .heads = 16, .multiprocessors = 1},
