@@ -42,12 +42,14 @@ template <BlockFormat kFormat>
 using BlocksShape = ProductShape<kBlocksTile.row_tiles, kBlocksTile.output_warps, kBlocksTile.input_warps,
                                  kBlocksStages, BlocksRoom<kFormat>::kBytes>;
 
-/// Of repacked codes. Few rows leave room for more stages, and their products wait for memory more than others.
-inline constexpr int strip_stages(int row_tiles) { return row_tiles <= 2 ? 4 : 3; }
+/// Of repacked codes. Few rows of x leave room for more stages, and their products wait for memory more than others;
+/// codes of 8 bits would leave room for one block only.
+inline constexpr int strip_stages(int bits, int row_tiles) { return bits == 4 && row_tiles <= 2 ? 4 : 3; }
 template <int kBits>
 inline constexpr int kStripStepBytes = kStripOutputs* kStep* kBits / 8;  // of a warp
 template <int kBits, int kRowTiles>
-using StripShape = ProductShape<kRowTiles, repacked_tile(kRowTiles).output_warps, repacked_tile(kRowTiles).input_warps,
-                                strip_stages(kRowTiles), strip_stages(kRowTiles) * kStripStepBytes<kBits>>;
+using StripShape =
+    ProductShape<kRowTiles, repacked_tile(kRowTiles).output_warps, repacked_tile(kRowTiles).input_warps,
+                 strip_stages(kBits, kRowTiles), strip_stages(kBits, kRowTiles) * kStripStepBytes<kBits>>;
 
 }  // namespace powerhouse::cuda

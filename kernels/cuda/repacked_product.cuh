@@ -10,20 +10,24 @@
 
 namespace powerhouse::cuda {
 
-/// 128 + code is 0x4300 | code in bf16 while codes have four bits, 1024 + code is 0x6400 | code in fp16.
+/// Pairs of elements: what a code is added to, bit by bit, and ones. 128 + code is 0x4300 | code in bf16 while codes
+/// have four bits, 1024 + code is 0x6400 | code in fp16.
 template <typename Element>
-inline constexpr std::uint32_t kCodeBase = sizeof(Element) == 0 ? 0 : 0x64006400u;
+struct CodePairs;
 template <>
-inline constexpr std::uint32_t kCodeBase<bfloat16> = 0x43004300u;
-template <typename Element>
-inline constexpr std::uint32_t kOnes = sizeof(Element) == 0 ? 0 : 0x3C003C00u;
+struct CodePairs<bfloat16> {
+  static constexpr std::uint32_t kBase = 0x43004300u, kOnes = 0x3F803F80u;
+};
 template <>
-inline constexpr std::uint32_t kOnes<bfloat16> = 0x3F803F80u;
+struct CodePairs<float16> {
+  static constexpr std::uint32_t kBase = 0x64006400u, kOnes = 0x3C003C00u;
+};
 
-/// Minus the base and a zero, twice.
+/// A pair above the base less a zero.
 template <typename Element>
-static __device__ __forceinline__ std::uint32_t minus_zero(std::uint32_t zero) {
-  return (kCodeBase<Element> | 0x80008000u) + zero * 0x00010001u;
+static __device__ __forceinline__ std::uint32_t less_zero(std::uint32_t pair, std::uint32_t zero) {
+  const std::uint32_t minus = (CodePairs<Element>::kBase | 0x80008000u) + zero * 0x00010001u;
+  return multiply_add_pair(pair, CodePairs<Element>::kOnes, minus, Element{});
 }
 
 /// A word of codes as the fragment of 16 outputs and 16 inputs; `zeros`: of outputs lane / 4 and 8 more.
@@ -32,8 +36,8 @@ static __device__ __forceinline__ void fragment_of_four_bits(std::uint32_t codes
                                                              std::uint32_t (&out)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const std::uint32_t pair = masked_or(codes >> 4 * i, 0x000F000Fu, kCodeBase<Element>);
-    out[i] = multiply_add_pair(pair, kOnes<Element>, minus_zero<Element>(zeros[i % 2]), Element{});
+    const std::uint32_t pair = masked_or(codes >> 4 * i, 0x000F000Fu, CodePairs<Element>::kBase);
+    out[i] = less_zero<Element>(pair, zeros[i % 2]);
   }
 }
 
@@ -54,8 +58,8 @@ static __device__ __forceinline__ void fragment_of_bytes(const std::uint32_t* co
                                                          std::uint32_t (&out)[4], float16) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const std::uint32_t pair = choose_bytes(codes[i / 2], kCodeBase<float16>, i % 2 == 0 ? 0x5150u : 0x5352u);
-    out[i] = multiply_add_pair(pair, kOnes<float16>, minus_zero<float16>(zeros[i % 2]), float16{});
+    const std::uint32_t selector = i % 2 == 0 ? 0x5150u : 0x5352u;
+    out[i] = less_zero<float16>(choose_bytes(codes[i / 2], CodePairs<float16>::kBase, selector), zeros[i % 2]);
   }
 }
 
@@ -66,7 +70,7 @@ struct StripParams {
 
 template <int kBits, int kRowTiles>
 struct StripWeight {
-  static constexpr int kStepBytes = kStripStepBytes<kBits>, kStages = strip_stages(kRowTiles);
+  static constexpr int kStepBytes = kStripStepBytes<kBits>, kStages = strip_stages(kBits, kRowTiles);
   static constexpr bool kFar = false;
 
   const TileProduct& p;

@@ -45,9 +45,9 @@ GPTQ = [
 AWQ = [("awq_g32", 32, 96, 64), ("awq_g64", 64, 128, 96), ("awq_g128", 128, 256, 32)]
 
 
-def numbers(generator, bits, groups, outputs, inputs, most_zero):
+def numbers(generator, bits, groups, outputs, inputs, least_zero, most_zero):
     codes = torch.randint(0, 2**bits, (outputs, inputs), generator=generator)
-    zeros = torch.randint(1 if most_zero > 2**bits - 1 else 0, most_zero + 1, (outputs, groups), generator=generator)
+    zeros = torch.randint(least_zero, most_zero + 1, (outputs, groups), generator=generator)
     scales = (torch.rand(outputs, groups, generator=generator) * 0.02 + 0.001).half()
     return codes, zeros, scales
 
@@ -67,8 +67,9 @@ def main(folder, path):
         g_idx = torch.arange(inputs) // group
         if ordered:
             g_idx = g_idx[torch.randperm(inputs, generator=generator)]
-        # A zero of 2^bits is stored as the largest code.
-        codes, zeros, scales = numbers(generator, bits, inputs // group, outputs, inputs, 2**bits)
+        # A zero of 2^bits is stored as the largest code; "gptq_v2", made of the others by the test, has no place for it.
+        codes, zeros, scales = numbers(generator, bits, inputs // group, outputs, inputs, 1,
+                                       2**bits - (not ordered))
         packed = gptq(bits, group, inputs, outputs, False)
         packed.pack(linear_of(codes, zeros, scales, g_idx), scales.float(), zeros.float(), g_idx.int())
         packed.scales = packed.scales.float()
@@ -81,7 +82,7 @@ def main(folder, path):
     awq, read_awq = awq_linear(folder), module_of(folder, "awq/utils/packing_utils.py").dequantize_gemm
     for name, group, inputs, outputs in AWQ:
         g_idx = torch.arange(inputs) // group
-        codes, zeros, scales = numbers(generator, 4, inputs // group, outputs, inputs, 15)
+        codes, zeros, scales = numbers(generator, 4, inputs // group, outputs, inputs, 0, 15)
         packed = awq.from_linear(linear_of(codes, zeros, scales, g_idx), 4, group, False, scales.t().float(), zeros.t())
         weight = read_awq(packed.qweight, packed.qzeros, packed.scales.float(), 4, group).t()
         assert torch.equal(weight, scales.float()[:, g_idx] * (codes - zeros[:, g_idx])), name

@@ -14,9 +14,12 @@ constexpr Order kOrders[] = {Order::forward, Order::backward, Order::random};
 
 void expect_right(const BlocksCase& one, std::uint64_t seed) {
   BlocksProblem problem(one, seed);
+  std::vector<std::uint16_t> first;
   for (const Order order : kOrders) {
     ASSERT_EQ(problem.run(order), "clean") << one;
     ASSERT_EQ(problem.wrong(), "") << one;
+    if (first.empty()) first = problem.result();
+    ASSERT_EQ(problem.result(), first) << "a result depends on time: " << one;
   }
 }
 

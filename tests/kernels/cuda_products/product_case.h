@@ -33,6 +33,7 @@ class ProductBuffers {
   double x_at(std::int64_t row, std::int64_t input) const;
   /// `weight` [outputs, inputs]. Empty, or the number that differs most.
   std::string wrong(const std::vector<double>& weight) const;
+  std::vector<std::uint16_t> result() const { return {y.data(), y.data() + y.size()}; }
 
   Element type;
   std::int64_t rows, inputs, outputs, x_stride, y_stride;
@@ -57,6 +58,7 @@ class BlocksProblem {
   /// "clean", or what the shim found.
   std::string run(cuda_on_host::Order order, std::int64_t traffic_block = -1);
   std::string wrong() const { return buffers_.wrong(weight_); }
+  std::vector<std::uint16_t> result() const { return buffers_.result(); }
   /// Bytes of the weight that the last run read, for each byte that it has.
   double bytes_read() const;
   std::vector<cuda_on_host::LaunchReport> reports{};
@@ -105,6 +107,7 @@ class RepackedProblem {
   /// "clean", or what the shim found; the other functions follow repack().
   std::string run(cuda_on_host::Order order, std::int64_t traffic_block = -1);
   std::string wrong() const { return buffers_.wrong(packed_.weight); }
+  std::vector<std::uint16_t> result() const { return buffers_.result(); }
   /// As numbers of a type: "clean", what the shim found, or the first number that is not the weight's.
   std::string dequantize(Element type, cuda_on_host::Order order);
   double bytes_read() const;

@@ -23,7 +23,7 @@ plant_product(product_buffer_of_chunk ${blocks} "(chunk % 2 * kStripOutputs + ro
   "((chunk + 1) % 2 * kStripOutputs + row) * kRoom" "read before" blocks)
 plant_product(product_inputs_of_far_lanes ${blocks} "kStep + eight_of<kFar>(half, lane) * 8" "kStep + eight_of<false>(half, lane) * 8"
   "y of" blocks)
-plant_product(product_zero_of_other_outputs ${strips} "minus_zero<Element>(zeros[i % 2])" "minus_zero<Element>(zeros[0])"
+plant_product(product_zero_of_other_outputs ${strips} "less_zero<Element>(pair, zeros[i % 2])" "less_zero<Element>(pair, zeros[0])"
   "y of" repacked)
 plant_product(product_group_not_entered ${strips} "level = next;" "" "y of" repacked)
 plant_product(product_last_group_left_out ${tile} "weight.finish(sums);" "" "y of" repacked)
