@@ -1,7 +1,7 @@
 // Json: a value that keeps the order of object keys, as Python's json does, and never trusts its input.
 //
-// Parsing and printing are nlohmann's (hidden in json_text.cpp); what is ours is the value: ordered objects with indexed
-// lookup, so that a tokenizer's vocabulary of 50,000 keys loads in linear time, and a bounded depth.
+// Parsing and printing are nlohmann's (hidden in json_text.cpp); what is ours is the value: ordered objects with
+// indexed lookup, so that a tokenizer's vocabulary of 50,000 keys loads in linear time, and a bounded depth.
 #pragma once
 
 #include <cstdint>
