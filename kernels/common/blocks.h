@@ -58,6 +58,7 @@ enum class BlockFormat : std::uint8_t {
   mxfp4,
   nvfp4,
   q1_0,
+  q2_0,
   // bitsandbytes' codes beside their scales (formats/bitsandbytes.h)
   nf4,
   fp4,
@@ -85,8 +86,8 @@ static constexpr BlockInfo kBlockInfos[kBlockFormatCount] = {
     {"Q6_K", 256, 210},   {"Q8_K", 256, 292}, {"IQ1_S", 256, 50},   {"IQ1_M", 256, 56},  {"IQ2_XXS", 256, 66},
     {"IQ2_XS", 256, 74},  {"IQ2_S", 256, 82}, {"IQ3_XXS", 256, 98}, {"IQ3_S", 256, 110}, {"IQ4_NL", 32, 18},
     {"IQ4_XS", 256, 136}, {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66},   {"MXFP4", 32, 17},   {"NVFP4", 64, 36},
-    {"Q1_0", 128, 18},    {"NF4", 64, 36},    {"FP4", 64, 36},      {"INT8", 64, 68},    {"NF4_32", 32, 20},
-    {"FP4_32", 32, 20},
+    {"Q1_0", 128, 18},    {"Q2_0", 64, 18},   {"NF4", 64, 36},      {"FP4", 64, 36},     {"INT8", 64, 68},
+    {"NF4_32", 32, 20},   {"FP4_32", 32, 20},
 };
 
 static constexpr BlockInfo block_info(BlockFormat format) { return kBlockInfos[static_cast<int>(format)]; }

@@ -3,6 +3,7 @@
 #include "kernels/reference/dequantize.h"
 
 #include "kernels/common/four_bit.h"
+#include "kernels/common/iq4_levels.h"
 #include "kernels/reference/bytes.h"
 #include "kernels/reference/dequantize_grids.h"
 
@@ -194,8 +195,6 @@ void q6_k(const u8* block, float* out) {
 }
 
 // --- i-quants with a table of 16 levels ---
-
-constexpr i8 kIq4Levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 void iq4_nl(const u8* block, float* out) {
   const float d = half(block);

@@ -159,15 +159,43 @@ void tq2_0(const u8* block, float* out) {
   }
 }
 
-// --- microscaling: a power of two, halved, and twice the 4-bit floats of OCP (e2m1) ---
+// --- one and two bits: plus and minus the scale, or -1 .. 2 times it ---
+
+void q1_0(const u8* block, float* out) {
+  const float d = half(block);
+  for (int i = 0; i < 128; ++i) out[i] = (block[2 + i / 8] >> i % 8 & 1) != 0 ? d : -d;
+}
+
+void q2_0(const u8* block, float* out) {
+  const float d = half(block);
+  for (int i = 0; i < 64; ++i) out[i] = d * static_cast<float>((block[2 + i / 4] >> i % 4 * 2 & 3) - 1);
+}
+
+// --- microscaling: a scale, halved, and twice the 4-bit floats of OCP (e2m1) ---
+
+constexpr float kTwice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 void mxfp4(const u8* block, float* out) {
-  constexpr float kTwice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
   const u32 exponent = block[0];
   const float d = bits_float(exponent < 2 ? 0x00200000u << exponent : (exponent - 1) << 23);
   for (int i = 0; i < 16; ++i) {
     out[i] = d * kTwice[block[1 + i] & 15];
     out[i + 16] = d * kTwice[block[1 + i] >> 4];
+  }
+}
+
+// Four groups of 16 with a float8 scale each (e4m3, whose sign is not used; 127 stands for zero).
+void nvfp4(const u8* block, float* out) {
+  for (int group = 0; group < 4; ++group) {
+    const u8 code = block[group];
+    float d = bits_float(static_cast<u32>((code >> 3 & 15) + 119) << 23 | static_cast<u32>(code & 7) << 20);
+    if (code == 0 || code == 127) d = 0.0f;
+    if ((code & 0x78) == 0) d = static_cast<float>(code & 7) * 0x1p-10f;
+    for (int i = 0; i < 8; ++i) {
+      const u8 byte = block[4 + 8 * group + i];
+      out[16 * group + i] = d * kTwice[byte & 15];
+      out[16 * group + i + 8] = d * kTwice[byte >> 4];
+    }
   }
 }
 
@@ -185,6 +213,9 @@ BlockFunction grid_block_function(BlockFormat format) noexcept {
     case BlockFormat::tq1_0: return tq1_0;
     case BlockFormat::tq2_0: return tq2_0;
     case BlockFormat::mxfp4: return mxfp4;
+    case BlockFormat::nvfp4: return nvfp4;
+    case BlockFormat::q1_0: return q1_0;
+    case BlockFormat::q2_0: return q2_0;
     default: return nullptr;
   }
 }

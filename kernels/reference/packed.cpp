@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/common/iq4_levels.h"
 #include "kernels/reference/block_parts.h"
 #include "kernels/reference/bytes.h"
 #include "kernels/reference/packed_words.h"
@@ -12,8 +13,6 @@ namespace {
 
 using u8 = std::uint8_t;
 using u32 = std::uint32_t;
-
-constexpr std::int8_t kIq4Levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 constexpr PackedLayout kLayouts[] = {
     {.format = BlockFormat::q4_0, .code_bits = 4, .offset = 8},

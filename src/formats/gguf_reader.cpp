@@ -31,7 +31,7 @@ constexpr std::pair<std::uint32_t, BlockFormat> kTensorTypes[] = {
     {22, BlockFormat::iq2_s},   {23, BlockFormat::iq4_xs}, {24, BlockFormat::i8},      {25, BlockFormat::i16},
     {26, BlockFormat::i32},     {27, BlockFormat::i64},    {28, BlockFormat::f64},     {29, BlockFormat::iq1_m},
     {30, BlockFormat::bf16},    {34, BlockFormat::tq1_0},  {35, BlockFormat::tq2_0},   {39, BlockFormat::mxfp4},
-    {40, BlockFormat::nvfp4},   {41, BlockFormat::q1_0},
+    {40, BlockFormat::nvfp4},   {41, BlockFormat::q1_0},   {42, BlockFormat::q2_0},
 };
 
 std::optional<BlockFormat> tensor_type(std::uint32_t id) {

@@ -18,13 +18,18 @@ class CudaBlocksTest : public ::testing::Test {
   std::mt19937 engine_{19};
 };
 
+/// Read on the CPU only: hardly any files have them.
+constexpr BlockFormat kNotOnDevices[] = {BlockFormat::nvfp4, BlockFormat::q1_0, BlockFormat::q2_0};
+
 TEST_F(CudaBlocksTest, KnowsWhatTheReferenceKnows) {
   for (int i = 0; i < kBlockFormatCount; ++i) {
     const auto format = static_cast<BlockFormat>(i);
     GlobalMemory memory;
     const HostLauncher launcher(memory, Order::forward, 1);
     const bool known = dequantize_on_host({.format = format}, 0, launcher);
-    EXPECT_EQ(known, can_dequantize(format) && block_info(format).block_elements > 1) << block_info(format).name;
+    const bool left_out = std::count(std::begin(kNotOnDevices), std::end(kNotOnDevices), format) == 1;
+    EXPECT_EQ(known, can_dequantize(format) && block_info(format).block_elements > 1 && !left_out)
+        << block_info(format).name;
     EXPECT_EQ(known, quantized_product_on_host({.format = format}, launcher)) << block_info(format).name;
     EXPECT_EQ(known, std::count(std::begin(kFormats), std::end(kFormats), format) == 1);
     EXPECT_TRUE(launcher.reports.empty());
