@@ -39,6 +39,17 @@ struct DequantizeParams {
   void* destination = nullptr;
 };
 
+/// Rows of float32, one behind the other, as blocks of a format: the bytes of kernels/reference/encode.h, where the
+/// preconditions stand. Work items: rows.
+struct EncodeParams {
+  BlockFormat format = BlockFormat::f32;
+  const float* rows = nullptr;        ///< [rows, columns]
+  std::int64_t columns = 0;           ///< a multiple of the format's block
+  const float* importance = nullptr;  ///< [columns], or null
+  void* blocks = nullptr;
+  bool* failed = nullptr;  ///< [rows], set for rows of which no blocks could be made
+};
+
 struct Extremum {
   float value = 0.0f;
   std::int64_t index = -1;
@@ -66,6 +77,7 @@ struct CpuKernels {
   void (*flash_backward)(const FlashBackwardParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   void (*store_cache)(const CacheStoreParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*convert)(const ConvertParams&, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*encode)(const EncodeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*dequantize)(const DequantizeParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*optimizer_update)(const UpdateParams&, std::int64_t begin, std::int64_t end) = nullptr;
   /// The sum of squares of elements [begin, end), in float32 over short runs, which add up in float64.

@@ -12,6 +12,7 @@
 #include "kernels/cpu/generic/cross_entropy.h"
 #include "kernels/cpu/generic/dequantize.h"
 #include "kernels/cpu/generic/dropout.h"
+#include "kernels/cpu/generic/encode.h"
 #include "kernels/cpu/generic/flash_backward.h"
 #include "kernels/cpu/generic/flash_forward.h"
 #include "kernels/cpu/generic/gemm.h"
@@ -59,6 +60,7 @@ constinit const CpuKernels kTable{
     .flash_backward = flash_backward,
     .store_cache = store_cache,
     .convert = convert,
+    .encode = encode,
     .dequantize = dequantize,
     .optimizer_update = optimizer_update,
     .sum_squares = sum_squares,

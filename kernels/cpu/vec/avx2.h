@@ -41,6 +41,14 @@ inline Vec scale_by_power(Vec a, Vec n) {
 inline Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
   return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
+inline Vec nearest_code(Vec a, int low, int high) {
+  const __m256i bits = _mm256_castps_si256(_mm256_add_ps(a, _mm256_set1_ps(12582912.0f)));
+  const __m256i mantissa = _mm256_and_si256(bits, _mm256_set1_epi32(0x007FFFFF));
+  const __m256i raised = _mm256_max_epi32(mantissa, _mm256_set1_epi32(0x00400000 + low));
+  const __m256i code = _mm256_min_epi32(raised, _mm256_set1_epi32(0x00400000 + high));
+  const __m256i number = _mm256_or_si256(code, _mm256_set1_epi32(0x4B000000));
+  return _mm256_sub_ps(_mm256_castsi256_ps(number), _mm256_set1_ps(12582912.0f));
+}
 inline unsigned equal_mask(Vec a, Vec b) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)));
 }

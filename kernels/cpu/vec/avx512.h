@@ -40,6 +40,14 @@ inline Vec scale_by_power(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
 inline Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
 }
+inline Vec nearest_code(Vec a, int low, int high) {
+  const __m512i bits = _mm512_castps_si512(_mm512_add_ps(a, _mm512_set1_ps(12582912.0f)));
+  const __m512i mantissa = _mm512_and_si512(bits, _mm512_set1_epi32(0x007FFFFF));
+  const __m512i raised = _mm512_max_epi32(mantissa, _mm512_set1_epi32(0x00400000 + low));
+  const __m512i code = _mm512_min_epi32(raised, _mm512_set1_epi32(0x00400000 + high));
+  const __m512i number = _mm512_or_si512(code, _mm512_set1_epi32(0x4B000000));
+  return _mm512_sub_ps(_mm512_castsi512_ps(number), _mm512_set1_ps(12582912.0f));
+}
 inline unsigned equal_mask(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 inline unsigned nan_mask(Vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 

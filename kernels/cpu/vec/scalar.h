@@ -87,6 +87,14 @@ inline Vec scale_by_power(Vec a, Vec n) {
 inline Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
   return map([&](int i) { return a.lane[i] < b.lane[i] ? yes.lane[i] : no.lane[i]; });
 }
+/// The nearest integer, ties to even, then the nearest to that of low .. high (both of magnitude below 2^22). Read off
+/// the mantissa of a + 1.5 * 2^23, which makes -2^22 of infinities, and 0 of NaN.
+inline Vec nearest_code(Vec a, int low, int high) {
+  return map([&](int i) {
+    const int code = static_cast<int>(float_bits(a.lane[i] + 12582912.0f) & 0x007FFFFFu) - 0x00400000;
+    return static_cast<float>(code < low ? low : code > high ? high : code);
+  });
+}
 inline unsigned equal_mask(Vec a, Vec b) {
   return mask([&](int i) { return a.lane[i] == b.lane[i]; });
 }
