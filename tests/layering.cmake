@@ -12,13 +12,14 @@ set(kernels_cuda kernels_common kernels_cpu)  # the arguments' structs are share
 set(support "")
 set(formats support kernels_common kernels_reference)
 set(text formats support)
+set(quantization formats support kernels_cpu kernels_common kernels_reference)
 set(ops kernels_cpu kernels_cuda kernels_common kernels_reference formats support)
 set(model ops text formats support kernels_cpu kernels_common kernels_reference)
 set(adapters model ops text formats support kernels_common kernels_reference kernels_cpu)
 set(generation model text ops support)
 set(training generation adapters model text ops formats support kernels_cpu kernels_common kernels_reference)
 set(evaluation generation model text support)
-set(torch_free kernels_common kernels_reference kernels_cpu kernels_cuda support formats text)
+set(torch_free kernels_common kernels_reference kernels_cpu kernels_cuda support formats text quantization)
 # Public headers that do not even name at::Tensor, for the torch-free rooms to implement.
 set(light_headers error export version log model_config sequence_head tokenizer encoding tokenizer_training chat)
 
