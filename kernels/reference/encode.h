@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/common/blocks.h"
+#include "kernels/reference/encode_lattice.h"
 
 namespace powerhouse {
 
@@ -26,11 +27,15 @@ bool needs_importance(BlockFormat format) noexcept;
 bool encode_row(BlockFormat format, const float* row, const float* importance, std::int64_t columns,
                 void* blocks) noexcept;
 
-/// Which of the rows' blocks a format's encoder makes; null where can_encode() is false.
+/// What makes a format's blocks, by its kind; null for formats of another kind.
 using EncodeFunction = bool (*)(const float* row, const float* importance, std::int64_t columns, std::uint8_t* blocks);
-EncodeFunction plain_encoder(BlockFormat format) noexcept;         // legacy, ternary, microscaling, floats
-EncodeFunction k_encoder(BlockFormat format) noexcept;             // Q2_K ... Q8_K, IQ4
-EncodeFunction grid_encoder(BlockFormat format) noexcept;          // IQ2, IQ3
-EncodeFunction ternary_grid_encoder(BlockFormat format) noexcept;  // IQ1
+EncodeFunction plain_encoder(BlockFormat format) noexcept;  // legacy, ternary, microscaling, floats
+EncodeFunction k_encoder(BlockFormat format) noexcept;      // Q2_K ... Q8_K, IQ4
+
+/// IQ1, IQ2 and IQ3, with a function that finds points of their grids (encoding::nearest_point, or one as good).
+using GridEncodeFunction = bool (*)(const float* row, const float* importance, std::int64_t columns,
+                                    std::uint8_t* blocks, encoding::NearestPoint nearest);
+GridEncodeFunction grid_encoder(BlockFormat format) noexcept;          // IQ2, IQ3
+GridEncodeFunction ternary_grid_encoder(BlockFormat format) noexcept;  // IQ1
 
 }  // namespace powerhouse

@@ -80,22 +80,24 @@ void weigh_group(const GridFormat& format, const float* x, const float* importan
   for (int i = 0; i < format.group; ++i) group.roots[i] = std::sqrt(group.weights[i]);
 }
 
+constexpr float kValues[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+
+struct Grids {
+  const Lattice& lattice;
+  NearestPoint nearest;
+};
+
 /// Levels of one point for a scale, whose inverse is `turn`. Returns its code, -1 where there is none.
-int round_point(const Lattice& grid, const Group& group, int at, float scale, float turn, u8* levels, bool* on_grid) {
+int round_point(const Grids& grids, const Group& group, int at, float scale, float turn, u8* levels, bool* on_grid) {
+  const Lattice& grid = grids.lattice;
   u32 word = 0;
   for (int i = 0; i < grid.dimensions; ++i) {
     const int level = between(nearest(0.5f * (turn * group.x[at + i] - 1.0f)), 0, grid.levels - 1);
     word |= static_cast<u32>(level) << grid.bits() * i;
   }
   *on_grid = grid.codes[word] >= 0;
-  Costs costs;
-  for (int i = 0; i < grid.dimensions && !*on_grid; ++i) {
-    for (int level = 0; level < grid.levels; ++level) {
-      const float off = scale * static_cast<float>(2 * level + 1) - group.x[at + i];
-      costs[i][level] = group.roots[at + i] * off * off;
-    }
-  }
-  const int code = nearest_point(grid, static_cast<u16>(word), costs);
+  const PointQuery query{group.x + at, group.roots + at, kValues, scale};
+  const int code = *on_grid ? grid.codes[word] : grids.nearest(grid, static_cast<u16>(word), query);
   for (int i = 0; i < grid.dimensions && code >= 0; ++i) {
     levels[i] = static_cast<u8>(grid.level(grid.words[code], i));
   }
@@ -116,7 +118,8 @@ Fit fit_of(const Group& group, const u8* levels, int count) {
 }
 
 /// The best scale of some trials around `range` / (2 levels - 1), then once more with the grid's points for it.
-bool search_grid(const GridFormat& format, const Lattice& grid, float range, float first, Group& group) {
+bool search_grid(const GridFormat& format, const Grids& grids, float range, float first, Group& group) {
+  const Lattice& grid = grids.lattice;
   const int points = format.group / grid.dimensions;
   const auto most = static_cast<float>(2 * grid.levels - 1);
   bool on_grid[8];
@@ -130,7 +133,7 @@ bool search_grid(const GridFormat& format, const Lattice& grid, float range, flo
     bool on[8];
     for (int k = 0; k < points; ++k) {
       const int at = k * grid.dimensions;
-      if (round_point(grid, group, at, scale, turn, levels + at, &on[k]) < 0) return false;
+      if (round_point(grids, group, at, scale, turn, levels + at, &on[k]) < 0) return false;
     }
     const Fit fit = fit_of(group, levels, format.group);
     if (!(fit.norms > 0.0f && fit.products * fit.products > best * fit.norms)) continue;
@@ -147,7 +150,7 @@ bool search_grid(const GridFormat& format, const Lattice& grid, float range, flo
     if (on_grid[k] && format.format != BlockFormat::iq3_s) continue;
     const int at = k * grid.dimensions;
     bool on = false;
-    if (round_point(grid, group, at, group.scale, turn, group.levels + at, &on) < 0) return false;
+    if (round_point(grids, group, at, group.scale, turn, group.levels + at, &on) < 0) return false;
   }
   const Fit fit = fit_of(group, group.levels, format.group);
   if (fit.norms > 0.0f) group.scale = fit.products / fit.norms;
@@ -155,8 +158,9 @@ bool search_grid(const GridFormat& format, const Lattice& grid, float range, flo
 }
 
 /// Fills codes, signs and scale. A group that is all zero has scale 0 and `*empty`. False where no point is found.
-bool encode_group(const GridFormat& format, const Lattice& grid, const float* x, const float* importance, float spread,
+bool encode_group(const GridFormat& format, const Grids& grids, const float* x, const float* importance, float spread,
                   Group& group, bool* empty) {
+  const Lattice& grid = grids.lattice;
   weigh_group(format, x, importance, spread, group);
   split_signs(format, x, group);
   float most = group.x[0];
@@ -174,7 +178,7 @@ bool encode_group(const GridFormat& format, const Lattice& grid, const float* x,
     if (*empty) return true;
   }
   // With levels 0 .. 2 the largest stands for 5.
-  if (!search_grid(format, grid, range, first, group)) return false;
+  if (!search_grid(format, grids, range, first, group)) return false;
   if (group.scale < 0.0f) {
     group.scale = -group.scale;
     for (u8& signs : group.signs) signs = static_cast<u8>(~signs & (format.even_signs ? 127 : 255));
@@ -242,7 +246,7 @@ void put_scale(BlockFormat format, int index, u32 code, u8* block) {
   nibbles[index / 2] = static_cast<u8>(nibbles[index / 2] | code << index % 2 * 4);
 }
 
-bool encode_block(const GridFormat& format, const Lattice& grid, const float* x, const float* importance, u8* block) {
+bool encode_block(const GridFormat& format, const Grids& grids, const float* x, const float* importance, u8* block) {
   std::memset(block, 0, static_cast<std::size_t>(block_info(format.format).block_bytes));
   const float spread = format.spread * sum_of_squares(x, 256) / 256.0f;
   float scales[16];
@@ -252,7 +256,8 @@ bool encode_block(const GridFormat& format, const Lattice& grid, const float* x,
     const int at = i * format.group;
     Group group;
     bool empty = false;
-    if (!encode_group(format, grid, x + at, importance != nullptr ? importance + at : nullptr, spread, group, &empty)) {
+    if (!encode_group(format, grids, x + at, importance != nullptr ? importance + at : nullptr, spread, group,
+                      &empty)) {
       return false;
     }
     if (!empty) put_group(format.format, group, i, block);
@@ -274,18 +279,18 @@ bool encode_block(const GridFormat& format, const Lattice& grid, const float* x,
 }
 
 template <int kIndex>
-bool encode(const float* x, const float* importance, std::int64_t columns, u8* out) {
+bool encode(const float* x, const float* importance, std::int64_t columns, u8* out, NearestPoint nearest) {
   const GridFormat& format = kFormats[kIndex];
-  const Lattice& grid = lattice(format.grid);
+  const Grids grids{lattice(format.grid), nearest};
   for (std::int64_t k = 0; k < columns; k += 256, out += block_info(format.format).block_bytes) {
-    if (!encode_block(format, grid, x + k, importance != nullptr ? importance + k : nullptr, out)) return false;
+    if (!encode_block(format, grids, x + k, importance != nullptr ? importance + k : nullptr, out)) return false;
   }
   return true;
 }
 
 }  // namespace
 
-EncodeFunction grid_encoder(BlockFormat format) noexcept {
+GridEncodeFunction grid_encoder(BlockFormat format) noexcept {
   switch (format) {
     case BlockFormat::iq2_xxs: return encode<0>;
     case BlockFormat::iq2_xs: return encode<1>;

@@ -82,7 +82,7 @@ bool within(const Lattice& lattice, int word) {
 
 Lattice build(Grid grid) {
   const GridInfo info = info_of(grid);
-  Lattice out{info.points, info.dimensions, info.levels, nullptr, nullptr, nullptr};
+  Lattice out{info.points, info.dimensions, info.levels, nullptr, nullptr, nullptr, nullptr};
   const std::size_t words = info.dimensions == 8 ? 1 << 16 : 1 << 12;
   auto* const own = static_cast<u16*>(std::malloc(static_cast<std::size_t>(info.points) * sizeof(u16)));
   auto* const codes = static_cast<std::int32_t*>(std::malloc(words * sizeof(std::int32_t)));
@@ -106,6 +106,12 @@ Lattice build(Grid grid) {
     builder.add_neighbours(static_cast<u16>(word));
   }
   std::free(builder.levels);
+  auto* const neighbour_words = static_cast<u16*>(std::calloc(builder.used + 16, sizeof(u16)));
+  if (neighbour_words == nullptr) std::abort();
+  for (std::size_t i = 0; i < builder.used; ++i) {  // counts are no codes, but small enough
+    neighbour_words[i] = own[builder.neighbours[i] % info.points];
+  }
+  out.neighbour_words = neighbour_words;
   out.words = own;
   out.codes = codes;
   out.neighbours = builder.neighbours;
@@ -131,18 +137,25 @@ const Lattice& lattice(Grid grid) noexcept {
   }
 }
 
-int nearest_point(const Lattice& lattice, u16 word, const Costs& costs) noexcept {
+int nearest_point(const Lattice& lattice, u16 word, const PointQuery& query) {
   const std::int32_t code = lattice.codes[word];
   if (code >= 0) return code;
   const u16* const near = lattice.neighbours + (-1 - code);
+  float costs[8][8];
+  for (int d = 0; d < lattice.dimensions; ++d) {
+    for (int level = 0; level < lattice.levels; ++level) {
+      const float off = query.scale * query.values[level] - query.x[d];
+      costs[d][level] = query.weights[d] * off * off;
+    }
+  }
   float least = 0x1.fffffep127f;
   int best = -1;
   for (int i = 1; i <= near[0]; ++i) {
     const u16 point = lattice.words[near[i]];
-    float distance = 0.0f;
-    for (int d = 0; d < lattice.dimensions; ++d) distance += costs[d][lattice.level(point, d)];
-    if (distance < least) {
-      least = distance;
+    float cost = 0.0f;
+    for (int d = 0; d < lattice.dimensions; ++d) cost += costs[d][lattice.level(point, d)];
+    if (cost < least) {
+      least = cost;
       best = near[i];
     }
   }

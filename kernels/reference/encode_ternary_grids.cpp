@@ -15,8 +15,8 @@ using u8 = std::uint8_t;
 using u16 = std::uint16_t;
 using u32 = std::uint32_t;
 
-constexpr float kUp[3] = {-0.875f, 0.125f, 1.125f};
-constexpr float kDown[3] = {-1.125f, -0.125f, 0.875f};
+constexpr float kUp[8] = {-0.875f, 0.125f, 1.125f};
+constexpr float kDown[8] = {-1.125f, -0.125f, 0.875f};
 
 struct Split {
   int first = -1, second = -1;  ///< sorted elements below `first` have level 0, below `second` 1, the others 2
@@ -116,21 +116,14 @@ struct Group {
 
 /// Points for the levels of a split; elsewhere than on the grid, those that cost least.
 bool find_points(const Lattice& grid, const float* x, const float* weights, const u8* levels, int count, bool two,
-                 Group& group) {
+                 NearestPoint nearest, Group& group) {
   bool all_on_grid = true;
   for (int k = 0; k < count / 8; ++k) {
     u32 word = 0;
     for (int i = 0; i < 8; ++i) word |= static_cast<u32>(levels[8 * k + i]) << 2 * i;
-    Costs costs;
-    const float* const level = group.levels(k, two);
-    for (int i = 0; i < 8; ++i) {
-      for (int l = 0; l < 3; ++l) {
-        const float off = group.scale * level[l] - x[8 * k + i];
-        costs[i][l] = weights[8 * k + i] * off * off;
-      }
-    }
     all_on_grid = all_on_grid && grid.codes[word] >= 0;
-    group.codes[k] = nearest_point(grid, static_cast<u16>(word), costs);
+    group.codes[k] =
+        nearest(grid, static_cast<u16>(word), {x + 8 * k, weights + 8 * k, group.levels(k, two), group.scale});
     if (group.codes[k] < 0) return false;
   }
   if (all_on_grid) return true;
@@ -145,7 +138,8 @@ bool find_points(const Lattice& grid, const float* x, const float* weights, cons
   return true;
 }
 
-bool encode_group(const Lattice& grid, const float* x, const float* weights, int count, Group& group) {
+bool encode_group(const Lattice& grid, NearestPoint nearest, const float* x, const float* weights, int count,
+                  Group& group) {
   const bool two = count == 16;
   const float most = magnitude(largest(x, count));
   if (most < (two ? 1e-7f : 1e-12f)) return true;
@@ -165,12 +159,12 @@ bool encode_group(const Lattice& grid, const float* x, const float* weights, int
     group.scale = -group.scale;
     group.shifts = (two ? 3 : 1) - group.shifts;
   }
-  return find_points(grid, x, weights, levels, count, two, group) && group.scale >= 0.0f;
+  return find_points(grid, x, weights, levels, count, two, nearest, group) && group.scale >= 0.0f;
 }
 
 int scale_code(float turn, float scale) { return between(nearest(0.5f * (turn * scale - 1.0f)), 0, 7); }
 
-bool iq1_s_block(const Lattice& grid, const float* x, const float* importance, u8* block) {
+bool iq1_s_block(const Lattice& grid, NearestPoint nearest, const float* x, const float* importance, u8* block) {
   std::memset(block, 0, 50);
   const float spread = 2.0f * sum_of_squares(x, 256) / 256.0f;
   Group groups[8];
@@ -178,7 +172,7 @@ bool iq1_s_block(const Lattice& grid, const float* x, const float* importance, u
   for (int i = 0; i < 8; ++i) {
     float weights[32];
     weigh(x + 32 * i, importance + 32 * i, spread, 32, weights);
-    if (!encode_group(grid, x + 32 * i, weights, 32, groups[i])) return false;
+    if (!encode_group(grid, nearest, x + 32 * i, weights, 32, groups[i])) return false;
     most = most > groups[i].scale ? most : groups[i].scale;
   }
   const float unit = most / 15.0f;
@@ -201,7 +195,7 @@ void iq1_m_weights(const float* x, const float* importance, float spread, float*
   weigh(x, importance, spread, 16, weights);
 }
 
-bool iq1_m_block(const Lattice& grid, const float* x, const float* importance, u8* block) {
+bool iq1_m_block(const Lattice& grid, NearestPoint nearest, const float* x, const float* importance, u8* block) {
   std::memset(block, 0, 56);
   const float spread = 2.0f * sum_of_squares(x, 256) / 256.0f;
   Group groups[16];
@@ -210,7 +204,7 @@ bool iq1_m_block(const Lattice& grid, const float* x, const float* importance, u
   for (int i = 0; i < 16; ++i) {
     const int at = 16 * i;
     iq1_m_weights(x + at, importance != nullptr ? importance + at : nullptr, spread, weights + at);
-    if (!encode_group(grid, x + at, weights + at, 16, groups[i])) return false;
+    if (!encode_group(grid, nearest, x + at, weights + at, 16, groups[i])) return false;
     most = most > groups[i].scale ? most : groups[i].scale;
     block[2 * i] = static_cast<u8>(groups[i].codes[0]);
     block[2 * i + 1] = static_cast<u8>(groups[i].codes[1]);
@@ -244,25 +238,25 @@ bool iq1_m_block(const Lattice& grid, const float* x, const float* importance, u
   return true;
 }
 
-bool iq1_s(const float* x, const float* importance, std::int64_t columns, u8* out) {
+bool iq1_s(const float* x, const float* importance, std::int64_t columns, u8* out, NearestPoint nearest) {
   const Lattice& grid = lattice(Grid::iq1);
   for (std::int64_t k = 0; k < columns; k += 256, out += 50) {
-    if (!iq1_s_block(grid, x + k, importance + k, out)) return false;
+    if (!iq1_s_block(grid, nearest, x + k, importance + k, out)) return false;
   }
   return true;
 }
 
-bool iq1_m(const float* x, const float* importance, std::int64_t columns, u8* out) {
+bool iq1_m(const float* x, const float* importance, std::int64_t columns, u8* out, NearestPoint nearest) {
   const Lattice& grid = lattice(Grid::iq1);
   for (std::int64_t k = 0; k < columns; k += 256, out += 56) {
-    if (!iq1_m_block(grid, x + k, importance != nullptr ? importance + k : nullptr, out)) return false;
+    if (!iq1_m_block(grid, nearest, x + k, importance != nullptr ? importance + k : nullptr, out)) return false;
   }
   return true;
 }
 
 }  // namespace
 
-EncodeFunction ternary_grid_encoder(BlockFormat format) noexcept {
+GridEncodeFunction ternary_grid_encoder(BlockFormat format) noexcept {
   switch (format) {
     case BlockFormat::iq1_s: return iq1_s;
     case BlockFormat::iq1_m: return iq1_m;

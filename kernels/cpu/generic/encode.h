@@ -1,6 +1,7 @@
 // Rows of float32 as blocks: the formats that vectors speed up, and the reference for the others.
 #pragma once
 
+#include "kernels/cpu/generic/encode_grids.h"
 #include "kernels/cpu/generic/encode_k.h"
 #include "kernels/cpu/generic/encode_legacy.h"
 #include "kernels/cpu/generic/encode_levels.h"
@@ -13,9 +14,13 @@ namespace {
 inline void encode_plainly(const EncodeParams& params, std::int64_t begin, std::int64_t end) {
   const BlockInfo info = block_info(params.format);
   const std::int64_t row_bytes = params.columns / info.block_elements * info.block_bytes;
+  const GridEncodeFunction iq1 = ternary_grid_encoder(params.format);
+  const GridEncodeFunction grid = iq1 != nullptr ? iq1 : grid_encoder(params.format);
   for (std::int64_t row = begin; row < end; ++row) {
-    params.failed[row] = !encode_row(params.format, params.rows + row * params.columns, params.importance,
-                                     params.columns, static_cast<std::uint8_t*>(params.blocks) + row * row_bytes);
+    const float* const x = params.rows + row * params.columns;
+    auto* const blocks = static_cast<std::uint8_t*>(params.blocks) + row * row_bytes;
+    params.failed[row] = !(grid != nullptr ? grid(x, params.importance, params.columns, blocks, nearest_point)
+                                           : encode_row(params.format, x, params.importance, params.columns, blocks));
   }
 }
 

@@ -49,6 +49,13 @@ inline Vec nearest_code(Vec a, int low, int high) {
   const __m256i number = _mm256_or_si256(code, _mm256_set1_epi32(0x4B000000));
   return _mm256_sub_ps(_mm256_castsi256_ps(number), _mm256_set1_ps(12582912.0f));
 }
+using Words = __m256i;
+inline Words load_words(const std::uint16_t* from) {
+  return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+inline Vec pick(Vec table, Words words, int shift) {
+  return _mm256_permutevar8x32_ps(table, _mm256_srl_epi32(words, _mm_cvtsi32_si128(shift)));
+}
 inline unsigned equal_mask(Vec a, Vec b) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)));
 }

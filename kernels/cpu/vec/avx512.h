@@ -48,6 +48,13 @@ inline Vec nearest_code(Vec a, int low, int high) {
   const __m512i number = _mm512_or_si512(code, _mm512_set1_epi32(0x4B000000));
   return _mm512_sub_ps(_mm512_castsi512_ps(number), _mm512_set1_ps(12582912.0f));
 }
+using Words = __m512i;
+inline Words load_words(const std::uint16_t* from) {
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+inline Vec pick(Vec table, Words words, int shift) {
+  return _mm512_permutexvar_ps(_mm512_srl_epi32(words, _mm_cvtsi32_si128(shift)), table);
+}
 inline unsigned equal_mask(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 inline unsigned nan_mask(Vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 

@@ -95,6 +95,19 @@ inline Vec nearest_code(Vec a, int low, int high) {
     return static_cast<float>(code < low ? low : code > high ? high : code);
   });
 }
+/// kWidth words of 16 bits, and for each the element of `table` that the bits from `shift` on name: three of them here,
+/// as many as there are lanes elsewhere, so that a table repeats itself after four or eight elements.
+struct Words {
+  std::uint16_t lane[kWidth];
+};
+inline Words load_words(const std::uint16_t* from) {
+  Words words;
+  for (int i = 0; i < kWidth; ++i) words.lane[i] = from[i];
+  return words;
+}
+inline Vec pick(Vec table, Words words, int shift) {
+  return map([&](int i) { return table.lane[words.lane[i] >> shift & 7]; });
+}
 inline unsigned equal_mask(Vec a, Vec b) {
   return mask([&](int i) { return a.lane[i] == b.lane[i]; });
 }
