@@ -28,6 +28,12 @@ at::Tensor tensor_in_place(const TensorView& view, at::ScalarType type) {
               {.file = view.file->path(), .field = view.name, .found = block_info(view.format).name});
 }
 
+/// Types that can be written and read back, but no model has been run with. NVFP4's files have a scale a tensor beside
+/// the blocks, in a tensor of its own, which nothing reads.
+bool runs(BlockFormat format) {
+  return format != BlockFormat::nvfp4 && format != BlockFormat::q1_0 && format != BlockFormat::q2_0;
+}
+
 }  // namespace
 
 std::int64_t StoredWeight::rows() const {
@@ -69,7 +75,9 @@ Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_
     weight.view_ = view;
     return weight;
   }
-  if (!can_dequantize(view.format)) unreadable(view, "weights of this type can't be read yet");
+  if (!can_dequantize(view.format) || !runs(view.format)) {
+    unreadable(view, "weights of this type can't be read yet");
+  }
   if (stored.is_by_element() && block_info(view.format).block_elements > 1) {
     unreadable(view, "a quantized vector can't be reordered");
   }
