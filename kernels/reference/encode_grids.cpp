@@ -41,10 +41,10 @@ constexpr GridFormat kFormats[] = {
 struct Group {
   float x[32];  // magnitudes, but for a sign that was mended
   float weights[32];
-  float roots[32];  // of weights
-  u8 signs[4];      // of eight elements
-  u8 levels[32];
-  int codes[8];  // of grid points
+  float roots[32];    // of weights
+  float moments[32];  // weights times x
+  u8 signs[4];        // of eight elements
+  int codes[8];       // of grid points
   float scale;
 };
 
@@ -82,37 +82,53 @@ void weigh_group(const GridFormat& format, const float* x, const float* importan
 
 constexpr float kValues[8] = {1, 3, 5, 7, 9, 11, 13, 15};
 
+/// What the levels of a grid's points stand for, point by point.
+struct PointValues {
+  float values[1024 * 8];
+};
+
 struct Grids {
   const Lattice& lattice;
+  const PointValues& points;
   NearestPoint nearest;
 };
 
-/// Levels of one point for a scale, whose inverse is `turn`. Returns its code, -1 where there is none.
-int round_point(const Grids& grids, const Group& group, int at, float scale, float turn, u8* levels, bool* on_grid) {
+/// The point of a scale, whose inverse is `turn`, for each that is not `kept`. False where there is none.
+bool round_points(const Grids& grids, const Group& group, int count, float scale, float turn, const bool* kept,
+                  int* codes, bool* on_grid) {
   const Lattice& grid = grids.lattice;
-  u32 word = 0;
-  for (int i = 0; i < grid.dimensions; ++i) {
-    const int level = between(nearest(0.5f * (turn * group.x[at + i] - 1.0f)), 0, grid.levels - 1);
-    word |= static_cast<u32>(level) << grid.bits() * i;
+  const int dimensions = grid.dimensions;
+  const int bits = grid.bits();
+  int levels[32];
+  for (int i = 0; i < count; ++i) {
+    levels[i] = between(nearest(0.5f * (turn * group.x[i] - 1.0f)), 0, grid.levels - 1);
   }
-  *on_grid = grid.codes[word] >= 0;
-  const PointQuery query{group.x + at, group.roots + at, kValues, scale};
-  const int code = *on_grid ? grid.codes[word] : grids.nearest(grid, static_cast<u16>(word), query);
-  for (int i = 0; i < grid.dimensions && code >= 0; ++i) {
-    levels[i] = static_cast<u8>(grid.level(grid.words[code], i));
+  for (int k = 0; k < count / dimensions; ++k) {
+    if (kept != nullptr && kept[k]) continue;
+    const int at = k * dimensions;
+    u32 word = 0;
+    for (int i = 0; i < dimensions; ++i) word |= static_cast<u32>(levels[at + i]) << bits * i;
+    codes[k] = grid.codes[word];
+    on_grid[k] = codes[k] >= 0;
+    if (on_grid[k]) continue;
+    codes[k] = grids.nearest(grid, static_cast<u16>(word), {group.x + at, group.roots + at, kValues, scale});
+    if (codes[k] < 0) return false;
   }
-  return code;
+  return true;
 }
 
 struct Fit {
   float products = 0.0f, norms = 0.0f;
 };
-Fit fit_of(const Group& group, const u8* levels, int count) {
+Fit fit_of(const Grids& grids, const Group& group, int count, const int* codes) {
+  const int dimensions = grids.lattice.dimensions;
   Fit fit;
-  for (int i = 0; i < count; ++i) {
-    const auto value = static_cast<float>(2 * levels[i] + 1);
-    fit.products += group.weights[i] * group.x[i] * value;
-    fit.norms += group.weights[i] * value * value;
+  for (int k = 0; k < count / dimensions; ++k) {
+    const float* const values = grids.points.values + codes[k] * dimensions;
+    for (int i = 0; i < dimensions; ++i) {
+      fit.products += group.moments[k * dimensions + i] * values[i];
+      fit.norms += group.weights[k * dimensions + i] * values[i] * values[i];
+    }
   }
   return fit;
 }
@@ -120,7 +136,6 @@ Fit fit_of(const Group& group, const u8* levels, int count) {
 /// The best scale of some trials around `range` / (2 levels - 1), then once more with the grid's points for it.
 bool search_grid(const GridFormat& format, const Grids& grids, float range, float first, Group& group) {
   const Lattice& grid = grids.lattice;
-  const int points = format.group / grid.dimensions;
   const auto most = static_cast<float>(2 * grid.levels - 1);
   bool on_grid[8];
   for (bool& on : on_grid) on = format.format != BlockFormat::iq3_s && format.format != BlockFormat::iq2_xxs;
@@ -128,31 +143,23 @@ bool search_grid(const GridFormat& format, const Grids& grids, float range, floa
   group.scale = first;
   for (int trial = -format.trials; trial <= format.trials; ++trial) {
     const float turn = (most + static_cast<float>(trial) * format.step) / range;
-    const float scale = 1.0f / turn;
-    u8 levels[32];
+    int codes[8];
     bool on[8];
-    for (int k = 0; k < points; ++k) {
-      const int at = k * grid.dimensions;
-      if (round_point(grids, group, at, scale, turn, levels + at, &on[k]) < 0) return false;
-    }
-    const Fit fit = fit_of(group, levels, format.group);
+    if (!round_points(grids, group, format.group, 1.0f / turn, turn, nullptr, codes, on)) return false;
+    const Fit fit = fit_of(grids, group, format.group, codes);
     if (!(fit.norms > 0.0f && fit.products * fit.products > best * fit.norms)) continue;
     group.scale = fit.products / fit.norms;
     best = group.scale * fit.products;
-    std::memcpy(group.levels, levels, sizeof levels);
+    std::memcpy(group.codes, codes, sizeof codes);
     if (format.format != BlockFormat::iq2_xxs) std::memcpy(on_grid, on, sizeof on);
   }
   bool all_on_grid = true;
-  for (int k = 0; k < points; ++k) all_on_grid = all_on_grid && on_grid[k];
+  for (int k = 0; k < format.group / grid.dimensions; ++k) all_on_grid = all_on_grid && on_grid[k];
   if (all_on_grid || !(group.scale > 0.0f)) return true;
-  const float turn = 1.0f / group.scale;
-  for (int k = 0; k < points; ++k) {
-    if (on_grid[k] && format.format != BlockFormat::iq3_s) continue;
-    const int at = k * grid.dimensions;
-    bool on = false;
-    if (round_point(grids, group, at, group.scale, turn, group.levels + at, &on) < 0) return false;
-  }
-  const Fit fit = fit_of(group, group.levels, format.group);
+  const bool* const kept = format.format == BlockFormat::iq3_s ? nullptr : on_grid;
+  bool on[8];
+  if (!round_points(grids, group, format.group, group.scale, 1.0f / group.scale, kept, group.codes, on)) return false;
+  const Fit fit = fit_of(grids, group, format.group, group.codes);
   if (fit.norms > 0.0f) group.scale = fit.products / fit.norms;
   return true;
 }
@@ -165,14 +172,16 @@ bool encode_group(const GridFormat& format, const Grids& grids, const float* x, 
   split_signs(format, x, group);
   float most = group.x[0];
   for (int i = 1; i < format.group; ++i) most = most > group.x[i] ? most : group.x[i];
-  std::memset(group.levels, 0, sizeof group.levels);
+  for (int i = 0; i < format.group; ++i) group.moments[i] = group.weights[i] * group.x[i];
+  for (int& code : group.codes) code = grid.codes[0];
   group.scale = 0.0f;
   *empty = format.nothing > 0.0f ? most < format.nothing : most == 0.0f;
   if (*empty) return true;
   float range = most;
   float first = most / static_cast<float>(2 * grid.levels - 1);
   if (format.format == BlockFormat::iq2_xxs) {
-    first = search_positive(4, 32, group.x, group.weights, group.levels);
+    u8 codes[32];
+    first = search_positive(4, 32, group.x, group.weights, codes);
     range = first * 3.0f;
     *empty = range <= 0.0f;
     if (*empty) return true;
@@ -182,14 +191,6 @@ bool encode_group(const GridFormat& format, const Grids& grids, const float* x, 
   if (group.scale < 0.0f) {
     group.scale = -group.scale;
     for (u8& signs : group.signs) signs = static_cast<u8>(~signs & (format.even_signs ? 127 : 255));
-  }
-  for (int k = 0; k < format.group / grid.dimensions; ++k) {
-    u32 word = 0;
-    for (int i = 0; i < grid.dimensions; ++i) {
-      word |= static_cast<u32>(group.levels[k * grid.dimensions + i]) << grid.bits() * i;
-    }
-    group.codes[k] = grid.codes[word];
-    if (group.codes[k] < 0) return false;
   }
   return group.scale >= 0.0f;
 }
@@ -278,10 +279,21 @@ bool encode_block(const GridFormat& format, const Grids& grids, const float* x, 
   return true;
 }
 
+PointValues values_of(const Lattice& grid) {
+  PointValues points;
+  for (int code = 0; code < grid.points; ++code) {
+    for (int i = 0; i < grid.dimensions; ++i) {
+      points.values[code * grid.dimensions + i] = kValues[grid.level(grid.words[code], i)];
+    }
+  }
+  return points;
+}
+
 template <int kIndex>
 bool encode(const float* x, const float* importance, std::int64_t columns, u8* out, NearestPoint nearest) {
   const GridFormat& format = kFormats[kIndex];
-  const Grids grids{lattice(format.grid), nearest};
+  static const PointValues points = values_of(lattice(format.grid));
+  const Grids grids{lattice(format.grid), points, nearest};
   for (std::int64_t k = 0; k < columns; k += 256, out += block_info(format.format).block_bytes) {
     if (!encode_block(format, grids, x + k, importance != nullptr ? importance + k : nullptr, out)) return false;
   }

@@ -157,8 +157,10 @@ bool q2_0(const float* x, const float* /*importance*/, std::int64_t columns, u8*
 
 /// The scale is the largest magnitude, and codes stand for -1, 0 and 1 of it.
 int ternary_code(float x, float turn) {
-  const float code = std::round(x * turn);
-  return code >= -2.0f && code <= 2.0f ? static_cast<int>(code) + 1 : 1;  // NaN and infinity: a scale that vanished
+  const float code = x * turn;
+  // Halves away from zero: a little less than a half, because nothing below may come to the next number.
+  const float moved = code + (code < 0.0f ? -0x1.fffffep-2f : 0x1.fffffep-2f);
+  return magnitude(code) <= 2.0f ? static_cast<int>(moved) + 1 : 1;  // NaN and infinity: a scale that vanished
 }
 
 bool tq2_0(const float* x, const float* /*importance*/, std::int64_t columns, u8* out) {
