@@ -21,6 +21,7 @@ import sass
 MULTIPROCESSORS = {80: (164, 2048), 89: (100, 1536), 90: (228, 2048), 100: (228, 2048), 120: (100, 1536)}
 # Head size: instructions and matrix loads a product may cost in the main loop of unmodified scores, sm_80.
 FORWARD_LOOP = {64: (6.3, 0.35), 128: (4.6, 0.35)}
+BACKWARD_LOOP = {64: (4.9, 0.65), 128: (4.0, 0.65)}
 
 
 def blocks_resident(arch, threads, registers, shared_bytes):
@@ -31,11 +32,24 @@ def blocks_resident(arch, threads, registers, shared_bytes):
     return min(by_registers, kilobytes * 1024 // (shared_bytes + 1024), most_threads // threads)
 
 
-def shape_of(arguments, kernel, folder):
-    """Threads and bytes of shared memory of a block of a flash attention kernel."""
-    tile = f"powerhouse::cuda::FlashForwardTile<{re.match(r'flash_forward_kernel<([0-9]+)', kernel).group(1)}>"
-    return sass.constants(arguments.cxx, arguments.root, "kernels/cuda/flash_attention/tile.h",
-                          [f"{tile}::kThreads", f"{tile}::kSharedBytes"], folder)
+def shapes_of(arguments, kernels, folder):
+    """Threads and bytes of shared memory of a block of each flash attention kernel that has a main loop."""
+    shapes = {}
+    for kernel in kernels:
+        match = re.match(r"flash_(forward|backward)_kernel<(\d+), \w+, (\w+)>", kernel)
+        if not match:
+            continue
+        direction, head_dim, modified = match.groups()
+        if direction == "forward":
+            header, tile = "tile.h", f"FlashForwardTile<{head_dim}>"
+        else:
+            header, tile = "backward_tile.h", f"FlashBackwardTile<{head_dim}, {modified}>"
+        names = [f"powerhouse::cuda::{tile}::{name}" for name in ("kThreads", "kSharedBytes")]
+        shapes[kernel] = (f"kernels/cuda/flash_attention/{header}", names)
+    header = next(iter(shapes.values()))[0]
+    values = sass.constants(arguments.cxx, arguments.root, header, [n for _, names in shapes.values() for n in names],
+                            folder)
+    return {kernel: values[2 * i : 2 * i + 2] for i, kernel in enumerate(shapes)}
 
 
 def measure(arguments, source, arch, folder):
@@ -44,9 +58,14 @@ def measure(arguments, source, arch, folder):
     resources = sass.compile_resources(arguments.nvcc, arguments.root, source, arch, cubin)
     code, labels = sass.instructions(arguments.nvdisasm, cubin)
     names = sass.short_names(list(resources))
-    threads, shared_bytes = shape_of(arguments, min(names.values()), folder)
+    shapes = shapes_of(arguments, sorted(names.values()), folder)
     rows = []
     for mangled, found in sorted(resources.items(), key=lambda item: names[item[0]]):
+        if names[mangled] not in shapes:  # without products; held to no stack alone
+            if found["stack"] > 0:
+                raise SystemExit(f"{names[mangled]} sm_{arch}: {found['stack']} bytes of stack")
+            continue
+        threads, shared_bytes = shapes[names[mangled]]
         accesses, wide = sass.global_accesses(code[mangled])
         rows.append({
             "kernel": names[mangled], "arch": arch, **found,
@@ -72,15 +91,17 @@ def complaints(row, limits):
         said.append(f"{row['local_anywhere']} accesses to local memory")
     if row["local"] > 0:
         said.append(f"{row['local']} accesses to local memory in the main loop")
-    match = re.match(r"flash_forward_kernel<(\d+), \w+, false>", row["kernel"])
-    if match and row["arch"] == 80 and int(match.group(1)) in FORWARD_LOOP:
-        per_product, loads = FORWARD_LOOP[int(match.group(1))]
+    match = re.match(r"flash_(forward|backward)_kernel<(\d+), \w+, false>", row["kernel"])
+    loops = FORWARD_LOOP if match and match.group(1) == "forward" else BACKWARD_LOOP
+    if match and row["arch"] == 80 and int(match.group(2)) in loops:
+        per_product, loads = loops[int(match.group(2))]
         if row["per_product"] > per_product:
             said.append(f"{row['per_product']:.2f} instructions a product, at most {per_product}")
         if row["loads_per_product"] > loads:
             said.append(f"{row['loads_per_product']:.3f} matrix loads a product, at most {loads}")
-    # What is not 16 bytes wide: lse (one store a row of the lane), and at most eight reads of small arrays.
-    if row["global"] - row["wide"] > 12:
+    # What is not 16 bytes wide: lse (one store a row of the lane), and reads of small arrays: eight, and those of
+    # cu_seqlens that backward repeats.
+    if row["global"] - row["wide"] > (12 if "forward" in row["kernel"] else 24):
         said.append(f"{row['global'] - row['wide']} global accesses are narrower than 16 bytes")
     return said
 

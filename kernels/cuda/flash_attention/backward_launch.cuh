@@ -7,6 +7,19 @@
 
 namespace powerhouse::cuda {
 
+/// Tells the plan, too, how far apart a block's tiles of keys are.
+template <typename Tile>
+LaunchShape by_keys(const FlashBackwardParams& p, FlashBackwardPlan& plan) {
+  const std::int64_t tiles = divide_up(p.forward.keys, Tile::kBlockN);
+  const std::int64_t blocks = p.slices > 0 && p.slices < tiles ? p.slices : tiles;
+  plan.key_stride = static_cast<int>(blocks) * Tile::kBlockN;
+  return {.grid_x = blocks,
+          .grid_y = p.forward.kv_heads,
+          .grid_z = p.forward.batch,
+          .block_x = Tile::kThreads,
+          .shared_bytes = Tile::kSharedBytes};
+}
+
 template <int kHeadDim, typename Element, typename Launch>
 void launch_flash_backward(const Launch& launch, const FlashBackwardParams& p) {
   using Tile = FlashBackwardTile<kHeadDim>;
@@ -16,22 +29,22 @@ void launch_flash_backward(const Launch& launch, const FlashBackwardParams& p) {
                             .grid_z = f.batch,
                             .block_x = Tile::kThreads,
                             .shared_bytes = Tile::kQueryBytes};
-  LaunchShape by_keys = by_rows;
-  by_keys.grid_x = divide_up(f.keys, Tile::kBlockN);
-  if (p.slices > 0 && p.slices < by_keys.grid_x) by_keys.grid_x = p.slices;
-  by_keys.grid_y = f.kv_heads;
-  by_keys.shared_bytes = Tile::kSharedBytes;
   const bool modified = f.softcap != 0.0f || f.alibi_slopes != nullptr || f.dropout.threshold != 0;
+  FlashBackwardPlan plan(p, modified);
 
-  launch(by_rows, flash_backward_prepare_kernel<kHeadDim, Element>, p);
+  launch(by_rows, flash_backward_prepare_kernel<kHeadDim, Element>, plan);
   if (p.dsinks != nullptr) {
     launch({.grid_x = f.heads, .block_x = Tile::kThreads, .shared_bytes = kRowScratch * 4},
-           flash_backward_sinks_kernel<kHeadDim>, p);
+           flash_backward_sinks_kernel<kHeadDim>, plan);
   }
-  launch(by_keys,
-         modified ? flash_backward_kernel<kHeadDim, Element, true> : flash_backward_kernel<kHeadDim, Element, false>,
-         p);
-  launch(by_rows, flash_backward_finish_kernel<kHeadDim, Element>, p);
+  if (modified) {
+    const LaunchShape shape = by_keys<FlashBackwardTile<kHeadDim, true>>(p, plan);
+    launch(shape, flash_backward_kernel<kHeadDim, Element, true>, plan);
+  } else {
+    const LaunchShape shape = by_keys<FlashBackwardTile<kHeadDim, false>>(p, plan);
+    launch(shape, flash_backward_kernel<kHeadDim, Element, false>, plan);
+  }
+  launch(by_rows, flash_backward_finish_kernel<kHeadDim, Element>, plan);
 }
 
 template <int kHeadDim, typename Launch>

@@ -12,20 +12,21 @@
 namespace powerhouse::cuda {
 
 /// Grid: tiles of query rows, heads, documents. lse and delta = rowsum(dout * out) of the tile's rows, eight lanes a
-/// row, and zeros into its sums of dq. Rows beyond the document's last, and rows that see nothing, get an infinite lse.
+/// row, and zeros into its sums of dq.
 template <int kHeadDim, typename Element>
 __global__ void __launch_bounds__(FlashBackwardTile<kHeadDim>::kThreads)
-    flash_backward_prepare_kernel(const FlashBackwardParams p) {
+    flash_backward_prepare_kernel(const FlashBackwardPlan plan) {
   using Tile = FlashBackwardTile<kHeadDim>;
   using Space = FlashWorkspace<kHeadDim>;
   constexpr float kLog2E = 1.4426950408889634f;
   constexpr int kLanes = 8, kRows = Tile::kThreads / kLanes;
+  const FlashBackwardParams& p = plan.params;
   const FlashForwardParams& f = p.forward;
   const Place place = read_place();
   const int head = place.block_y, lane = place.thread % kLanes;
   const FlashRows rows(f, place.block_z);
   if (place.block_x * Tile::kBlockM >= rows.queries) return;
-  const Space space(p, head, place.block_z);
+  const Space space(plan, head, place.block_z);
   const auto* out = static_cast<const Element*>(f.out) + rows.of_queries(f.out_strides, head);
   const auto* dout = static_cast<const Element*>(p.dout) + rows.of_queries(p.dout_strides, head);
   float* const numbers = space.numbers + place.block_x * Space::kNumbers;
@@ -45,8 +46,7 @@ __global__ void __launch_bounds__(FlashBackwardTile<kHeadDim>::kThreads)
 #pragma unroll
     for (int lanes = 1; lanes < kLanes; lanes *= 2) sum += shuffle_xor(sum, lanes);
     if (lane == 0) {
-      const float lse = row < rows.queries ? f.lse[rows.of_lse(f, head) + row] : kMinusInfinity;
-      numbers[in_tile] = lse == kMinusInfinity ? -kMinusInfinity : lse * kLog2E;
+      numbers[in_tile] = row < rows.queries ? f.lse[rows.of_lse(f, head) + row] * kLog2E : 0.0f;
       numbers[Tile::kBlockM + in_tile] = sum;
     }
   }
@@ -60,16 +60,17 @@ __global__ void __launch_bounds__(FlashBackwardTile<kHeadDim>::kThreads)
 /// Grid: tiles of query rows, heads, documents. dq = scale times the sums, in order of the slices, rounded once.
 template <int kHeadDim, typename Element>
 __global__ void __launch_bounds__(FlashBackwardTile<kHeadDim>::kThreads)
-    flash_backward_finish_kernel(const FlashBackwardParams p) {
+    flash_backward_finish_kernel(const FlashBackwardPlan plan) {
   using Tile = FlashBackwardTile<kHeadDim>;
   using Space = FlashWorkspace<kHeadDim>;
   using Lay = Swizzle<kHeadDim>;
+  const FlashBackwardParams& p = plan.params;
   const FlashForwardParams& f = p.forward;
   const Place place = read_place();
   const int head = place.block_y, lane = place.thread % 32, first = place.block_x * Tile::kBlockM;
   const FlashRows rows(f, place.block_z);
   if (first >= rows.queries) return;
-  const Space space(p, head, place.block_z);
+  const Space space(plan, head, place.block_z);
   const QueryPart<kHeadDim> part(place.thread / 32);
   const float* const sums = space.sums + place.block_x * std::int64_t{Space::kSums} + place.thread;
   const int slices = p.slices > 0 ? p.slices : 1;
@@ -103,17 +104,18 @@ __global__ void __launch_bounds__(FlashBackwardTile<kHeadDim>::kThreads)
 /// value.
 template <int kHeadDim>
 __global__ void __launch_bounds__(FlashBackwardTile<kHeadDim>::kThreads)
-    flash_backward_sinks_kernel(const FlashBackwardParams p) {
+    flash_backward_sinks_kernel(const FlashBackwardPlan plan) {
   using Tile = FlashBackwardTile<kHeadDim>;
   using Space = FlashWorkspace<kHeadDim>;
   constexpr float kLog2E = 1.4426950408889634f;
+  const FlashBackwardParams& p = plan.params;
   const Place place = read_place();
   const int head = place.block_x;
   const float sink = p.forward.sinks[head] * kLog2E;
   float sum = 0.0f;
   for (int document = 0; document < p.forward.batch; ++document) {
     const FlashRows rows(p.forward, document);
-    const Space space(p, head, document);
+    const Space space(plan, head, document);
     for (int row = place.thread; row < rows.queries; row += Tile::kThreads) {
       const float* const numbers = space.numbers + row / Tile::kBlockM * Space::kNumbers + row % Tile::kBlockM;
       sum -= exp2_approximate(sink - numbers[0]) * numbers[Tile::kBlockM];

@@ -2,23 +2,38 @@
 #pragma once
 
 #include "kernels/cuda/flash_attention/backward_tile.h"
+#include "kernels/cuda/flash_attention/scores.cuh"
 #include "kernels/cuda/primitives.cuh"
 
 namespace powerhouse::cuda {
 
-/// Of all tiles of a head, the first of a document's.
-template <int kBlockM>
-static __device__ __forceinline__ std::int64_t first_query_tile(const FlashForwardParams& p, int document) {
-  if (p.cu_seqlens_q != nullptr) return p.cu_seqlens_q[document] / kBlockM + document;
-  return static_cast<std::int64_t>(document) * ((p.queries + kBlockM - 1) / kBlockM);
-}
-template <int kBlockM>
-static __device__ __forceinline__ std::int64_t all_query_tiles(const FlashBackwardParams& p) {
-  if (p.forward.cu_seqlens_q != nullptr) return p.packed_queries / kBlockM + p.forward.batch;
-  return static_cast<std::int64_t>(p.forward.batch) * ((p.forward.queries + kBlockM - 1) / kBlockM);
-}
+/// What follows from the parameters alone. The launcher computes it: a kernel would, before all else, and hold it in
+/// registers that it does not have.
+struct FlashBackwardPlan {
+  FlashBackwardParams params;
+  int group;           // heads of queries that read a head of keys
+  int most_tiles;      // of queries, a document
+  std::int64_t tiles;  // of queries, a head
+  int window_left, window_right;
+  float unit;  // of scores, for exp2
+  ScoreChange change;
+  int dropout_blocks;  // of Philox, a row
+  int key_stride = 0;  // from a block's tile of keys to its next
 
-/// For each head and tile lse (times log2(e); infinity where a row is not to have weights) and then delta of its rows;
+  FlashBackwardPlan(const FlashBackwardParams& p, bool modified)
+      : params(p),
+        group(p.forward.heads / p.forward.kv_heads),
+        most_tiles((p.forward.queries + flash_backward_rows(p.forward.head_dim) - 1) /
+                   flash_backward_rows(p.forward.head_dim)),
+        tiles(flash_backward_tiles(p)),
+        window_left(SeenKeys::reach(p.forward.window_left)),
+        window_right(SeenKeys::reach(p.forward.window_right)),
+        unit((modified ? 1.0f : p.forward.scale) * 1.4426950408889634f),
+        change(p.forward.scale, p.forward.softcap),
+        dropout_blocks((p.forward.keys + 7) / 8) {}
+};
+
+/// For each head and tile lse (times log2(e)) and then delta of its rows;
 /// after all of them the sums of dq, for each slice, head and tile, in the order in which the main kernel's threads
 /// hold them.
 template <int kHeadDim>
@@ -30,12 +45,17 @@ struct FlashWorkspace {
   float *numbers, *sums;  // of the document's first tile
   std::int64_t slice_stride;
 
-  __device__ __forceinline__ FlashWorkspace(const FlashBackwardParams& p, int head, int document) {
-    const std::int64_t tiles = all_query_tiles<Tile::kBlockM>(p);
-    const std::int64_t at = head * tiles + first_query_tile<Tile::kBlockM>(p.forward, document);
+  __device__ __forceinline__ FlashWorkspace(const FlashBackwardPlan& plan, int head, int document) {
+    const FlashBackwardParams& p = plan.params;
+    // Of packed documents each begins a tile of its own, so that those before it had at most one more each than they
+    // would have had together.
+    std::int64_t at = head * plan.tiles + static_cast<std::int64_t>(document) * plan.most_tiles;
+    if (p.forward.cu_seqlens_q != nullptr) {
+      at = head * plan.tiles + p.forward.cu_seqlens_q[document] / Tile::kBlockM + document;
+    }
     numbers = p.workspace + at * kNumbers;
-    sums = p.workspace + p.forward.heads * tiles * kNumbers + at * kSums;
-    slice_stride = p.forward.heads * tiles * kSums;
+    sums = p.workspace + p.forward.heads * plan.tiles * kNumbers + at * kSums;
+    slice_stride = p.forward.heads * plan.tiles * kSums;
   }
 };
 

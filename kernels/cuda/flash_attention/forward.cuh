@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/flash_attention/copy.cuh"
 #include "kernels/cuda/flash_attention/document.cuh"
+#include "kernels/cuda/flash_attention/dropout.cuh"
 #include "kernels/cuda/flash_attention/mask.cuh"
 #include "kernels/cuda/flash_attention/params.h"
 #include "kernels/cuda/flash_attention/products.cuh"
@@ -112,7 +113,7 @@ static __device__ __forceinline__ void store_rows(
   for (int part = 0; part < Tile::kRowBlocks * 2; ++part) {
     const int row = part * 8 + lane / 4;
     float lse;
-    const float factor = softmax.finish(part, unit, has_sink, sink, lse);
+    const float factor = softmax.finish(part, unit, has_sink, sink, lse) * p.dropout.kept;
     if (lane % 4 == 0 && first + row < document.queries) p.lse[document.lse + first + row] = lse;
 #pragma unroll
     for (int n = 0; n < Tile::kOutColumns; ++n) {
@@ -147,18 +148,21 @@ struct FlashKept {
   int first;          // of the block's query rows
   SeenKeys seen;
   SeenTiles<FlashForwardTile<kHeadDim>::kBlockN> tiles;
+  std::int64_t dropout_row;  // where the dropout counts the document's first query of the head
 
-  __device__ __forceinline__ FlashKept(const FlashForwardParams& p, const FlashDocument& document, int first_)
+  __device__ __forceinline__ FlashKept(const FlashForwardParams& p, const FlashDocument& document,
+                                       const FlashPlace<kHeadDim>& place)
       : k(document.k),
         v(document.v),
-        first(first_),
+        first(place.first),
         seen{document.queries, document.keys, document.keys - document.queries, SeenKeys::reach(p.window_left),
              SeenKeys::reach(p.window_right)},
-        tiles(seen, first, smaller(first + FlashForwardTile<kHeadDim>::kBlockM, document.queries) - 1) {}
+        tiles(seen, first, smaller(first + FlashForwardTile<kHeadDim>::kBlockM, document.queries) - 1),
+        dropout_row((static_cast<std::int64_t>(place.document) * p.heads + place.head) * p.queries) {}
 };
 static_assert(sizeof(FlashKept<128>) <= kFlashKeptBytes);
 
-/// Grid: tiles of query rows, heads, documents. kModified: the scores have a softcap or ALiBi.
+/// Grid: tiles of query rows, heads, documents. kModified: there is a softcap, ALiBi or dropout.
 template <int kHeadDim, typename Element, bool kModified>
 __global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
     flash_forward_kernel(const FlashForwardParams p) {
@@ -206,15 +210,19 @@ __global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
     copy_async_commit();
     const int row = kept.first + warp * Tile::kWarpRows + lane / 4, column = tile * kBlockN + lane % 4 * 2;
     if (kModified) {
-      modify_scores(scores, p.scale, p.softcap, slope, row + kept.seen.offset, column, [](int, int, int, float) {});
+      modify_scores(scores, ScoreChange(p.scale, p.softcap), slope, row + kept.seen.offset, column);
     }
-    if (kMasked) mask_scores<false>(scores, kept.seen, row, column);
+    if (kMasked) mask_scores(scores, kept.seen, row, column);
     softmax.add(scores, out, unit);
+    if (kModified && p.dropout.threshold != 0) {
+      const std::int64_t first_row = kept.dropout_row + kept.first + warp * Tile::kWarpRows;
+      drop_weights(scores, p.dropout, first_row, (p.keys + 7) / 8, tile * (kBlockN / 8), lane);
+    }
     products.weigh_values(scores, out);
     wait_for_copies();  // the next keys; and no warp reads these values any more
   };
 
-  const FlashKept<kHeadDim> found(p, document, place.first);
+  const FlashKept<kHeadDim> found(p, document, place);
   tile = found.tiles.end - 1;
   if (tile >= found.tiles.begin) {
     if (place.thread == 0) kept = found;

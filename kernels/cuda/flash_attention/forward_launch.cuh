@@ -14,7 +14,7 @@ void launch_flash_forward(const Launch& launch, const FlashForwardParams& p) {
                           .grid_z = p.batch,
                           .block_x = Tile::kThreads,
                           .shared_bytes = Tile::kSharedBytes};
-  const bool modified = p.softcap != 0.0f || p.alibi_slopes != nullptr;
+  const bool modified = p.softcap != 0.0f || p.alibi_slopes != nullptr || p.dropout.threshold != 0;
   if (p.type == Element::bf16) {
     launch(shape,
            modified ? flash_forward_kernel<kHeadDim, bfloat16, true> : flash_forward_kernel<kHeadDim, bfloat16, false>,

@@ -14,9 +14,9 @@ struct SeenKeys {
   int queries, keys, offset;  // offset: the key where query 0 stands
   int left, right;            // how far a query sees; without a window farther than there are keys
 
-  static __device__ __forceinline__ int reach(int window) {
+  static __host__ __device__ __forceinline__ int reach(int window) {
     constexpr int kFar = 1 << 30;
-    return window < 0 ? kFar : smaller(window, kFar);
+    return window < 0 || window > kFar ? kFar : window;
   }
   __device__ __forceinline__ int begin(int row) const { return larger(0, row + offset - left); }
   __device__ __forceinline__ int end(int row) const { return smaller(keys, row + offset + 1 + right); }
@@ -28,6 +28,7 @@ template <int kBlockN>
 struct SeenTiles {
   int begin, end, full_begin, full_end;
 
+  SeenTiles() = default;
   __device__ __forceinline__ SeenTiles(const SeenKeys& seen, int first, int last) {
     begin = seen.begin(first) / kBlockN;
     end = (larger(0, seen.end(last)) + kBlockN - 1) / kBlockN;

@@ -39,6 +39,7 @@ FlashBackwardProblem::FlashBackwardProblem(const FlashCase& one, std::uint64_t s
       wanted_sinks_(static_cast<std::size_t>(one.heads)),
       sinks_bound_(wanted_sinks_) {
   dout_.fill(seed * 3 + 77, 1.0f);
+  if (one.one_hot) dout_.fill_one_hot();
   expect();
 }
 
@@ -166,6 +167,19 @@ std::string FlashBackwardProblem::wrong() const {
     }
   }
   return said;
+}
+
+int FlashBackwardProblem::wrong_masks() const {
+  int wrong = 0;
+  for (int head = 0; head < inputs_.one.heads; ++head) {
+    for (int query = 0; query < inputs_.queries(0); ++query) {
+      const FlashWeights row = inputs_.weights(0, head, query);
+      for (std::size_t i = 0; i < row.kept.size(); ++i) {
+        wrong += (dv_.at(row.begin + static_cast<int>(i), head, query) == 0) != (row.kept[i] == 0);
+      }
+    }
+  }
+  return wrong;
 }
 
 bool FlashBackwardProblem::same_results(const FlashBackwardProblem& other) const {

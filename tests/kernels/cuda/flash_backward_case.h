@@ -11,6 +11,9 @@
 
 namespace powerhouse::testing {
 
+/// Log-sum-exps so low that a score of 0, which absent keys would have, had an infinite weight.
+inline const FlashCase kFarBelowZero{.queries = {40}, .keys = {1}, .scale = 6.0f};
+
 class FlashBackwardProblem {
  public:
   FlashBackwardProblem(const FlashCase& one, std::uint64_t seed, bool gaps = true);
@@ -19,6 +22,8 @@ class FlashBackwardProblem {
   HostLauncher run(cuda_on_host::Order order, std::int64_t traffic_block = -1);
   /// What is wrong with the results of the last run; empty where nothing is.
   std::string wrong() const;
+  /// Of one document with one-hot gradients and a head of keys for each of queries: as in flash_forward_case.h.
+  int wrong_masks() const;
   cuda_on_host::GlobalMemory& memory() { return *memory_; }
   bool same_results(const FlashBackwardProblem& other) const;
 

@@ -32,7 +32,10 @@ class FlashBackwardTest : public ::testing::TestWithParam<int> {
 
 TEST_P(FlashBackwardTest, Edges) {
   std::uint64_t seed = 1;
-  for (FlashCase one : flash_edge_cases(most())) {
+  std::vector<FlashCase> cases = flash_edge_cases(most());
+  cases.push_back(kFarBelowZero);
+  cases.back().head_dim = most();
+  for (FlashCase one : cases) {
     one.type = seed % 2 == 0 ? Element::bf16 : Element::f16;
     check(one, ++seed);
     if (HasFatalFailure()) return;
@@ -45,6 +48,52 @@ TEST_P(FlashBackwardTest, RandomCases) {
     one.slices = seed % 3 == 0 ? 1 + static_cast<int>(seed % 2) : 0;
     check(one, seed);
     if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(FlashBackwardTest, HeadSizesBetween) {
+  for (int head_dim = least(); head_dim < most(); head_dim += 8) {
+    check({.heads = 2, .head_dim = head_dim, .queries = {20}, .keys = {70}, .right = 0}, 90);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(FlashBackwardTest, DropsWhatThePlainDefinitionDrops) {
+  const int size = most() < 64 ? most() : 64;
+  FlashBackwardProblem problem({.heads = 2,
+                                .kv_heads = 2,
+                                .head_dim = most(),
+                                .queries = {size},
+                                .keys = {150},
+                                .scale = 0.01f,
+                                .dropout = 0.4f,
+                                .one_hot = true},
+                               8);
+  ASSERT_EQ(problem.run(Order::random).text(), "clean");
+  EXPECT_EQ(problem.wrong_masks(), 0);
+}
+
+/// With slices the same bits whatever the order, although blocks share queries.
+TEST_P(FlashBackwardTest, SlicesGiveTheSameBits) {
+  const FlashCase one{.heads = 2, .head_dim = most(), .queries = {70}, .keys = {300}, .slices = 2};
+  FlashBackwardProblem forward(one, 3), backward(one, 3);
+  ASSERT_EQ(forward.run(Order::forward).text(), "clean");
+  ASSERT_EQ(backward.run(Order::backward).text(), "clean");
+  EXPECT_TRUE(forward.same_results(backward));
+  EXPECT_EQ(forward.wrong(), "");
+}
+
+/// Shared memory without a bank conflict, whole sectors, and each tensor read as often as the algorithm has to.
+TEST_P(FlashBackwardTest, TrafficIsIdeal) {
+  const int queries = 128, keys = 256, heads = 2;
+  FlashBackwardProblem problem({.heads = heads, .head_dim = most(), .queries = {queries}, .keys = {keys}}, 3, false);
+  const HostLauncher launched = problem.run(Order::random, 1);
+  ASSERT_EQ(launched.text(), "clean");
+  for (const auto& report : launched.reports) {
+    EXPECT_GT(report.loads + report.stores, 0) << "compiled without the hooks for plain accesses";
+    for (const InstructionTraffic& row : report.traffic) {
+      EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
+    }
   }
 }
 

@@ -42,6 +42,8 @@ std::vector<FlashCase> flash_edge_cases(int head_dim) {
       with({.queries = {100}, .keys = {20}, .left = 5, .right = 5, .sinks = true}),
       with({.heads = 3, .kv_heads = 1, .queries = {5, 0, 70, 1}, .keys = {5, 3, 90, 0}, .packed = true, .right = 0}),
       with({.queries = {0, 0}, .keys = {0, 4}, .packed = true}),
+      with({.heads = 2, .queries = {70}, .keys = {90}, .right = 0, .dropout = 0.3f}),
+      with({.queries = {20}, .keys = {40}, .softcap = 3.0f, .sinks = true}),
       with({.heads = 8, .kv_heads = 2, .queries = {10}, .keys = {70}, .right = 0, .sinks = true}),
   };
 }
@@ -66,6 +68,7 @@ FlashCase random_flash_case(std::uint64_t seed, int least, int most) {
   if (upto(2) == 0) one.softcap = 1.0f + static_cast<float>(upto(9));
   one.alibi = upto(2) == 0;
   one.sinks = upto(3) == 0;
+  if (upto(3) == 0) one.dropout = 0.1f + 0.2f * static_cast<float>(upto(3));
   return one;
 }
 
@@ -88,6 +91,14 @@ void GappedTensor::fill(std::uint64_t seed, float scale) {
         const float uniform = static_cast<float>(engine() >> 40) * 0x1p-23f - 1.0f;
         write_element(data_.data(), type_, static_cast<std::int64_t>(index(row, head, d)), uniform * scale);
       }
+    }
+  }
+}
+
+void GappedTensor::fill_one_hot() {
+  for (std::int64_t row = 0; row < rows_; ++row) {
+    for (int head = 0; head < heads_; ++head) {
+      for (int d = 0; d < head_dim_; ++d) set(row, head, d, row % head_dim_ == d ? 1 : 0);
     }
   }
 }
@@ -122,6 +133,7 @@ FlashInputs::FlashInputs(const FlashCase& one_, std::uint64_t seed_, bool gaps)
   q.fill(seed * 3, 3.0f);
   k.fill(seed * 3 + 1, 2.0f);
   v.fill(seed * 3 + 2, 1.0f);
+  if (one.one_hot) v.fill_one_hot();
   for (int head = 0; head < one.heads; ++head) {
     slopes[static_cast<std::size_t>(head)] = std::exp2(-1.0f - static_cast<float>(head));
     sinks[static_cast<std::size_t>(head)] = head % 3 == 0 ? 4.0f : static_cast<float>(head % 5) - 2.0f;

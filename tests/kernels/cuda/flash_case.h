@@ -22,7 +22,8 @@ struct FlashCase {
   bool alibi = false, sinks = false;
   float scale = 0;  ///< 0: 1 / sqrt(head_dim)
   float dropout = 0;
-  int slices = 0;  ///< of backward
+  bool one_hot = false;  ///< values, and gradients of out: row r has its one at r, so that results show weights
+  int slices = 0;        ///< of backward
 
   bool modified() const { return softcap > 0 || alibi || dropout > 0; }
   friend std::ostream& operator<<(std::ostream& out, const FlashCase& one);
@@ -43,6 +44,7 @@ class GappedTensor {
   GappedTensor(Element type, int rows, int heads, int head_dim, int head_gap, int row_gap);
 
   void fill(std::uint64_t seed, float scale);  ///< the gaps stay NaN
+  void fill_one_hot();
   double at(std::int64_t row, int head, int d) const;
   void set(std::int64_t row, int head, int d, double value) {
     write_element(data_.data(), type_, static_cast<std::int64_t>(index(row, head, d)), static_cast<float>(value));

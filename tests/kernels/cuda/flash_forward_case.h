@@ -17,6 +17,8 @@ class FlashProblem {
   cuda_on_host::LaunchReport run(const cuda_on_host::LaunchOptions& options);
   /// What is wrong with the results of the last run; empty where nothing is.
   std::string wrong() const;
+  /// Of one document with one-hot values: weights that are kept and should not be, or the other way round.
+  int wrong_masks() const;
   cuda_on_host::GlobalMemory& memory() { return *memory_; }
 
  private:

@@ -62,6 +62,21 @@ TEST_P(FlashForwardTest, ScoresThatOverflowAnExponential) {
   check({.head_dim = most(), .queries = {70}, .keys = {140}, .alibi = true, .sinks = true, .scale = 4.0f}, 6);
 }
 
+TEST_P(FlashForwardTest, DropsWhatThePlainDefinitionDrops) {
+  const int size = most() < 64 ? most() : 64;
+  FlashProblem problem({.heads = 2,
+                        .kv_heads = 2,
+                        .head_dim = most(),
+                        .queries = {70},
+                        .keys = {size},
+                        .scale = 0.01f,
+                        .dropout = 0.4f,
+                        .one_hot = true},
+                       8);
+  ASSERT_FALSE(problem.run({}).fault);
+  EXPECT_EQ(problem.wrong_masks(), 0);
+}
+
 /// Shared memory without a bank conflict, whole sectors, and no byte of keys and values read twice by a block.
 TEST_P(FlashForwardTest, TrafficIsIdeal) {
   const int rows = cuda::flash_forward_launch(most(), Element::bf16, false).rows;

@@ -16,6 +16,7 @@
 
 #define __global__
 #define __device__
+#define __host__
 #define __launch_bounds__(...)
 #define __forceinline__ inline __attribute__((always_inline))
 #define threadIdx (::powerhouse::cuda_on_host::position.thread)
