@@ -170,6 +170,13 @@ void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, fl
                                 [table](std::uint32_t word, unsigned i) { return table[word >> 16 * i & 0xFFFF]; });
 }
 
+void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, NamedFloat) {
+  const InShim in_shim;
+  multiply<float, float, 16, 2>(d, a, b, __builtin_return_address(0), [](std::uint32_t word, unsigned i) {
+    return to_float(NamedFloat{static_cast<std::uint16_t>(word >> 16 * i)});
+  });
+}
+
 void multiply_16832(std::int32_t* d, const std::uint32_t* a, const std::uint32_t* b) {
   const InShim in_shim;
   multiply<std::int32_t, std::int32_t, 32, 4>(d, a, b, __builtin_return_address(0), [](std::uint32_t word, unsigned i) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "cuda_on_host/named_float.h"
 #include "kernels/common/float16.h"
 
 namespace powerhouse::cuda_on_host {
@@ -17,6 +18,7 @@ void store_matrix(const std::uint32_t* registers, void* row, unsigned count, boo
 /// d += a b, with a [m16, k] in rows and b [k, n8] in columns.
 void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, bfloat16);
 void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, float16);
+void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, NamedFloat);
 void multiply_16832(std::int32_t* d, const std::uint32_t* a, const std::uint32_t* b);  // int8
 void multiply_1688(float* d, const std::uint32_t* a, const std::uint32_t* b);          // tf32
 
