@@ -391,7 +391,7 @@ at::Tensor Decoder::slopes_on_device(Pass& pass, const Block& block, float scale
   const bool same = last != nullptr && last->alibi == block.alibi && last->attention == block.attention;
   if (!same) {
     const std::vector<float> slopes = ops::alibi_slopes(block.alibi, block.attention.num_heads, scale);
-    pass.slopes = ops::float_tensor(slopes, pass.device);
+    pass.slopes = float_tensor(slopes, pass.device);
     pass.slopes_of = &block;
   }
   return pass.slopes;

@@ -36,9 +36,9 @@ DevicePages::DevicePages(const KvCache& cache, std::span<const std::int64_t> seq
     }
   }
   addresses_ = index_tensor(addresses, device);
-  lengths_ = ops::int_tensor(lengths, device);
-  documents_ = {.queries = ops::int_tensor(row_starts_, device),
-                .keys = ops::int_tensor(key_starts_, device),
+  lengths_ = int_tensor(lengths, device);
+  documents_ = {.queries = int_tensor(row_starts_, device),
+                .keys = int_tensor(key_starts_, device),
                 .most_queries = most_rows_,
                 .most_keys = most_length_};
 }

@@ -43,7 +43,7 @@ bool is_rows(const at::Tensor& x) { return x.dim() == 2 && x.stride(1) == 1; }
 
 // `up` may be undefined.
 at::Tensor by_kernel(cpu::ActivationKind kind, const at::Tensor& gate, const at::Tensor& up) {
-  at::Tensor y = empty_tensor(gate.sizes(), gate.scalar_type(), gate.device());
+  at::Tensor y = empty_tensor_like(gate);
   const std::int64_t columns = gate.size(1);
   const cpu::ActivationParams params{.type = to_element(gate.scalar_type()),
                                      .kind = kind,
@@ -86,9 +86,8 @@ class ActivationNode : public RemakingNode {
     const at::Tensor& gate = inputs[0];
     const at::Tensor up = inputs.size() > 1 ? inputs[1] : at::Tensor();
     const at::Tensor dy = in_rows(gradient);
-    const auto like = [](const at::Tensor& x) { return empty_tensor(x.sizes(), x.scalar_type(), x.device()); };
-    const at::Tensor dgate = like(gate);
-    const at::Tensor dup = up.defined() ? like(up) : at::Tensor();
+    const at::Tensor dgate = empty_tensor_like(gate);
+    const at::Tensor dup = up.defined() ? empty_tensor_like(up) : at::Tensor();
     const cpu::ActivationGradientParams params{.type = to_element(gate.scalar_type()),
                                                .kind = kind_,
                                                .gate = gate.const_data_ptr(),

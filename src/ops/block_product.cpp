@@ -2,7 +2,6 @@
 
 #include "kernels/cuda/product_plan.h"
 #include "ops/dequantize.h"
-#include "ops/device_documents.h"
 #include "ops/device_kernels.h"
 #include "ops/linear.h"
 #include "ops/tensors.h"

@@ -8,26 +8,6 @@
 
 namespace powerhouse::ops {
 
-at::Tensor int_tensor(std::span<const std::int64_t> values, const at::Device& device) {
-  at::Tensor tensor = empty_tensor({std::ssize(values)}, at::kInt);
-  std::copy(values.begin(), values.end(), tensor.data_ptr<std::int32_t>());
-  return tensor.to(device);
-}
-
-at::Tensor float_tensor(std::span<const float> values, const at::Device& device) {
-  at::Tensor tensor = empty_tensor({std::ssize(values)}, at::kFloat);
-  std::copy(values.begin(), values.end(), tensor.data_ptr<float>());
-  return tensor.to(device);
-}
-
-at::Tensor aligned_vectors(const at::Tensor& x) {
-  bool aligned = x.stride(-1) == 1 && reinterpret_cast<std::uintptr_t>(x.const_data_ptr()) % 16 == 0;
-  for (std::int64_t i = 0; i + 1 < x.dim(); ++i) {
-    aligned = aligned && (x.size(i) < 2 || x.stride(i) * static_cast<std::int64_t>(x.element_size()) % 16 == 0);
-  }
-  return aligned ? x : x.clone(at::MemoryFormat::Contiguous);
-}
-
 DeviceDocuments device_documents(std::span<const std::int64_t> cu_seqlens, std::span<const std::int64_t> prefixes,
                                  const at::Device& device) {
   DeviceDocuments out{.queries = int_tensor(cu_seqlens, device)};

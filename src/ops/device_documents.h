@@ -21,14 +21,4 @@ struct DeviceDocuments {
 DeviceDocuments device_documents(std::span<const std::int64_t> cu_seqlens, std::span<const std::int64_t> prefixes,
                                  const at::Device& device);
 
-/// Numbers below 2^31 as int32 [values].
-at::Tensor int_tensor(std::span<const std::int64_t> values, const at::Device& device);
-
-/// float32 [values].
-at::Tensor float_tensor(std::span<const float> values, const at::Device& device);
-
-/// x itself where its last dimension is contiguous and every vector along it begins on 16 bytes; else a copy of which
-/// that holds.
-at::Tensor aligned_vectors(const at::Tensor& x);
-
 }  // namespace powerhouse::ops

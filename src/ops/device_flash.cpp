@@ -78,8 +78,6 @@ at::Tensor of_rows(const at::Tensor& gradient, const FlashPlan& plan, std::int64
   return sum.to(gradient.scalar_type());
 }
 
-at::Tensor like(const at::Tensor& x) { return empty_tensor(x.sizes(), x.scalar_type(), x.device()); }
-
 }  // namespace
 
 bool device_takes(const at::Tensor& query, const at::Tensor& key, const AttentionRule& rule, std::size_t documents,
@@ -108,9 +106,10 @@ FlashGradients gradients_on_device(const FlashInputs& in, const FlashPlan& plan,
   const DeviceKernels device(in.query.device());
   const std::int64_t rows = in.query.size(0), head_dim = in.query.size(2);
   const Seen seen = keys_in_order(in, plan.documents);
-  const at::Tensor dq = like(in.query), dk = like(seen.key), dv = like(seen.value);
+  const at::Tensor dq = empty_tensor_like(in.query), dk = empty_tensor_like(seen.key),
+                   dv = empty_tensor_like(seen.value);
   FlashGradients out;
-  if (want_sinks) out.sinks = like(in.sinks);
+  if (want_sinks) out.sinks = empty_tensor_like(in.sinks);
   cuda::FlashBackwardParams params{.forward = describe(in, seen, plan, attended),
                                    .dout = dout.const_data_ptr(),
                                    .dq = dq.mutable_data_ptr(),

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "ops/cuda/library.h"
+#include "ops/tensors.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse::ops {
@@ -28,9 +29,7 @@ at::Device torch_device(const Device& device) {
 }
 
 bool has_kernels(const at::Tensor& x) {
-  const auto type = x.scalar_type();
-  if (type != at::kFloat && type != at::kBFloat16 && type != at::kHalf) return false;
-  return x.is_cpu() || x.device().type() == device_type;
+  return is_kernel_type(x.scalar_type()) && (x.is_cpu() || x.device().type() == device_type);
 }
 
 DeviceKernels::DeviceKernels(const at::Device& device)

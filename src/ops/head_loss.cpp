@@ -57,7 +57,7 @@ at::Tensor sum_of_logits(Sum& sum, variable_list& gradients) {
   const std::int64_t rows = logits.size(0), row_bytes = logits.size(1) * 8;
   const std::int64_t step = std::max<std::int64_t>(1, sum.details.chunk_bytes / std::max<std::int64_t>(1, row_bytes));
   sum.gradient = sum.gradient || wants(sum.details, logits);
-  if (sum.gradient) gradients.push_back(empty_tensor(logits.sizes(), logits.scalar_type(), logits.device()));
+  if (sum.gradient) gradients.push_back(empty_tensor_like(logits));
   if (!sum.gradient) gradients.emplace_back();
   for (std::int64_t first = 0; first < rows; first += step) {
     const std::int64_t count = std::min(step, rows - first);

@@ -93,7 +93,7 @@ void run(const at::Tensor& x, const Params& params, void (*kernel)(const Params&
 }
 
 at::Tensor by_kernel(const at::Tensor& x, const Norm& choice, const at::Tensor& weight, const at::Tensor& bias) {
-  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type(), x.device());
+  at::Tensor y = empty_tensor_like(x);
   if (choice.kind == NormKind::layer_norm) {
     auto params = describe<cpu::LayerNormParams>(x, choice, weight, y);
     params.x = x.const_data_ptr();
@@ -148,7 +148,7 @@ NormGradients gradients_by_kernel(const at::Tensor& x, const at::Tensor& dy, con
   const std::int64_t parts = (x.size(0) + part_rows - 1) / part_rows;
   const auto room = [&](const at::Tensor& of) { return empty_tensor({parts, of.numel()}, at::kFloat, x.device()); };
   NormGradients out;
-  if (wanted[0]) out.dx = empty_tensor(x.sizes(), x.scalar_type(), x.device());
+  if (wanted[0]) out.dx = empty_tensor_like(x);
   if (wanted[1]) out.dweight = room(weight);
   if (wanted[2]) out.dbias = room(bias);
   const Strides x_at(x);

@@ -112,7 +112,7 @@ at::Tensor rotate_by_kernel(const at::Tensor& x, const RopeTable& table, RopeLay
 
 at::Tensor rotated_copy(const at::Tensor& x, const RopeTable& table, RopeLayout layout, bool inverse) {
   const at::Tensor from = x.stride(2) == 1 ? x : x.contiguous();
-  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type(), x.device());
+  at::Tensor y = empty_tensor_like(x);
   run_kernel({.inverse = inverse,
               .source = from.const_data_ptr(),
               .source_token_stride = from.stride(0),

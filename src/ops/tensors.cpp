@@ -5,6 +5,8 @@
 #include <ATen/ops/cat_ops.h>
 #include <ATen/ops/empty_ops.h>
 
+#include <algorithm>
+
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -84,17 +86,43 @@ at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type, const at::De
   return at::_ops::empty_memory_format::call(c10::fromIntArrayRefSlow(sizes), type, {}, device, {}, {});
 }
 
-at::Tensor index_tensor(std::span<const std::int64_t> values, const at::Device& device) {
-  at::Tensor tensor = empty_tensor({static_cast<std::int64_t>(values.size())}, at::kLong);
-  std::copy(values.begin(), values.end(), tensor.data_ptr<std::int64_t>());
+at::Tensor empty_tensor_like(const at::Tensor& x) { return empty_tensor(x.sizes(), x.scalar_type(), x.device()); }
+
+namespace {
+
+template <typename Stored, typename Value>
+at::Tensor tensor_of(std::span<const Value> values, at::ScalarType type, const at::Device& device) {
+  at::Tensor tensor = empty_tensor({std::ssize(values)}, type);
+  std::copy(values.begin(), values.end(), tensor.data_ptr<Stored>());
   return device.is_cpu() ? tensor : tensor.to(device);
+}
+
+}  // namespace
+
+at::Tensor index_tensor(std::span<const std::int64_t> values, const at::Device& device) {
+  return tensor_of<std::int64_t>(values, at::kLong, device);
+}
+
+at::Tensor int_tensor(std::span<const std::int64_t> values, const at::Device& device) {
+  return tensor_of<std::int32_t>(values, at::kInt, device);
+}
+
+at::Tensor float_tensor(std::span<const float> values, const at::Device& device) {
+  return tensor_of<float>(values, at::kFloat, device);
+}
+
+at::Tensor aligned_vectors(const at::Tensor& x) {
+  bool aligned = x.stride(-1) == 1 && reinterpret_cast<std::uintptr_t>(x.const_data_ptr()) % 16 == 0;
+  for (std::int64_t i = 0; i + 1 < x.dim(); ++i) {
+    aligned = aligned && (x.size(i) < 2 || x.stride(i) * static_cast<std::int64_t>(x.element_size()) % 16 == 0);
+  }
+  return aligned ? x : x.clone(at::MemoryFormat::Contiguous);
 }
 
 at::Tensor concatenate(at::TensorList parts, std::int64_t dimension) { return at::_ops::cat::call(parts, dimension); }
 
-bool is_kernel_tensor(const at::Tensor& tensor) {
-  const auto type = tensor.scalar_type();
-  return tensor.is_cpu() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf);
-}
+bool is_kernel_type(at::ScalarType type) { return type == at::kFloat || type == at::kBFloat16 || type == at::kHalf; }
+
+bool is_kernel_tensor(const at::Tensor& tensor) { return tensor.is_cpu() && is_kernel_type(tensor.scalar_type()); }
 
 }  // namespace powerhouse

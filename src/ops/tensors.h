@@ -24,8 +24,19 @@ Element to_element(at::ScalarType type);
 /// An uninitialised contiguous tensor.
 at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type, const at::Device& device = at::kCPU);
 
+/// The same of another tensor's sizes, type and device.
+at::Tensor empty_tensor_like(const at::Tensor& x);
+
 /// int64 [values].
 at::Tensor index_tensor(std::span<const std::int64_t> values, const at::Device& device = at::kCPU);
+/// Numbers below 2^31 as int32 [values].
+at::Tensor int_tensor(std::span<const std::int64_t> values, const at::Device& device);
+/// float32 [values].
+at::Tensor float_tensor(std::span<const float> values, const at::Device& device);
+
+/// x itself where its last dimension is contiguous and every vector along it begins on 16 bytes; else a copy of which
+/// that holds.
+at::Tensor aligned_vectors(const at::Tensor& x);
 
 /// Tensors joined along a dimension.
 at::Tensor concatenate(at::TensorList parts, std::int64_t dimension);
@@ -36,7 +47,10 @@ bool needs_autograd(const Tensors&... tensors) {
   return c10::GradMode::is_enabled() && (... || (tensors.defined() && tensors.requires_grad()));
 }
 
-/// Whether our own CPU kernels can take the tensor: CPU, f32, bf16 or f16.
+/// Whether our own kernels know the type: f32, bf16 or f16.
+bool is_kernel_type(at::ScalarType type);
+
+/// Whether our own CPU kernels can take the tensor: one of these types, on the CPU.
 bool is_kernel_tensor(const at::Tensor& tensor);
 
 }  // namespace powerhouse

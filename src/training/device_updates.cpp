@@ -6,7 +6,6 @@
 #include <mutex>
 #include <variant>
 
-#include "ops/device_documents.h"
 #include "ops/device_kernels.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -28,7 +27,7 @@ cpu::StateCodes codes_on(const at::Device& device, const cpu::StateCodes& codes)
   if (!both.defined()) {
     std::vector<float> values(codes.values, codes.values + 256);
     values.insert(values.end(), codes.bounds, codes.bounds + 256);
-    both = ops::float_tensor(values, device);
+    both = float_tensor(values, device);
   }
   cpu::StateCodes there = codes;
   there.values = both.const_data_ptr<float>();
