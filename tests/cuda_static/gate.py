@@ -1,35 +1,20 @@
 #!/usr/bin/env python3
-"""Holds the machine code of CUDA kernels to limits. Needs nvcc and nvdisasm, no GPU; every figure is a static count.
-
-  gate.py --nvcc N --nvdisasm D --cxx C --root REPOSITORY --limits limits.json --archs 80,90 SOURCE...
-          [--record]          write what is found into the limits: registers as ceilings, blocks as floors
-          [--table FILE]      write the figures between the lines that mark a table in a Markdown file
+"""Holds the machine code of flash attention to limits. Needs nvcc and nvdisasm, no GPU; every figure is a static
+count. Arguments: command.py.
 
 Anchors: FlashAttention-2's own code for sm_80, read from libtorch_cuda.so of LibTorch 2.11 in the same way, holds in
 its forward loops 4.52 to 4.80 instructions a product at head size 128 and 6.34 at 64, and 0.28 to 0.56 loads.
 """
-import argparse
-import json
 import pathlib
 import re
 import sys
-import tempfile
 
+import command
 import sass
 
-# Compute capability: kilobytes of shared memory and threads that a multiprocessor holds.
-MULTIPROCESSORS = {80: (164, 2048), 89: (100, 1536), 90: (228, 2048), 100: (228, 2048), 120: (100, 1536)}
 # Head size: instructions and matrix loads a product may cost in the main loop of unmodified scores, sm_80.
 FORWARD_LOOP = {64: (6.3, 0.35), 128: (4.6, 0.35)}
 BACKWARD_LOOP = {64: (4.9, 0.65), 128: (4.0, 0.65)}
-
-
-def blocks_resident(arch, threads, registers, shared_bytes):
-    """Blocks that fit on a multiprocessor: registers come 256 to a warp, shared memory with 1 KiB more a block."""
-    kilobytes, most_threads = MULTIPROCESSORS[arch]
-    warps = threads // 32
-    by_registers = 65536 // (-(-registers * 32 // 256) * 256 * warps)
-    return min(by_registers, kilobytes * 1024 // (shared_bytes + 1024), most_threads // threads)
 
 
 def shapes_of(arguments, kernels, folder):
@@ -53,38 +38,31 @@ def shapes_of(arguments, kernels, folder):
 
 
 def measure(arguments, source, arch, folder):
-    """Rows of figures, one a kernel of the file."""
+    """Rows of figures, one a kernel with products; and others of the file that have a stack."""
     cubin = pathlib.Path(folder) / f"{pathlib.Path(source).stem}_{arch}.cubin"
     resources = sass.compile_resources(arguments.nvcc, arguments.root, source, arch, cubin)
     code, labels = sass.instructions(arguments.nvdisasm, cubin)
     names = sass.short_names(list(resources))
     shapes = shapes_of(arguments, sorted(names.values()), folder)
-    rows = []
+    rows, failed = [], []
     for mangled, found in sorted(resources.items(), key=lambda item: names[item[0]]):
         if names[mangled] not in shapes:  # without products; held to no stack alone
             if found["stack"] > 0:
-                raise SystemExit(f"{names[mangled]} sm_{arch}: {found['stack']} bytes of stack")
+                failed.append(f"{names[mangled]} sm_{arch}: {found['stack']} bytes of stack")
             continue
         threads, shared_bytes = shapes[names[mangled]]
         accesses, wide = sass.global_accesses(code[mangled])
         rows.append({
             "kernel": names[mangled], "arch": arch, **found,
             **sass.loop_mix(sass.hot_loop(code[mangled], labels[mangled])), "global": accesses, "wide": wide,
-            "blocks": blocks_resident(arch, threads, found["registers"], shared_bytes),
+            "blocks": command.blocks_resident(arch, threads, found["registers"], shared_bytes),
             "local_anywhere": sum(name.startswith(("LDL", "STL")) for name, _ in code[mangled]),
         })
-    return rows
+    return rows, failed
 
 
-def complaints(row, limits):
-    limit = limits.get(row["kernel"], {}).get(str(row["arch"]))
-    if limit is None:
-        return ["no limits recorded"]
-    said = []
-    if row["registers"] > limit["registers"]:
-        said.append(f"{row['registers']} registers, at most {limit['registers']} recorded")
-    if row["blocks"] < limit["blocks"]:
-        said.append(f"{row['blocks']} blocks a multiprocessor, at least {limit['blocks']} recorded")
+def complaints(row, limit):
+    said = command.over(row, limit, "registers") + command.under(row, limit, "blocks")
     if row["stack"] > min(limit.get("exception_bytes", 0), 64):  # a named exception
         said.append(f"{row['stack']} bytes of stack, {row['spill']} bytes spilled")
     elif row["stack"] == 0 and row["local_anywhere"] > 0:
@@ -106,50 +84,13 @@ def complaints(row, limits):
     return said
 
 
-def table(rows):
-    lines = ["| kernel | sm | registers | stack | blocks | loop | products | instructions a product | LDSM a product "
-             "| 16 bytes |", "|---|---|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(
-            f"| `{row['kernel']}` | {row['arch']} | {row['registers']} | {row['stack']} | {row['blocks']} | "
-            f"{row['instructions']} | {row['products']} | {row['per_product']:.2f} static | "
-            f"{row['loads_per_product']:.3f} static | {row['wide']} of {row['global']} |")
-    return "\n".join(lines)
-
-
-def write_table(path, rows):
-    """Replaces the table of a Markdown file."""
-    before, begin, rest = path.read_text().partition("<!-- table -->\n")
-    _, end, after = rest.partition("<!-- end of table -->")
-    path.write_text(before + begin + table(rows) + "\n" + end + after)
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    for name in ("nvcc", "nvdisasm", "cxx", "root", "limits", "archs"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--table")
-    parser.add_argument("sources", nargs="+")
-    arguments = parser.parse_args()
-    path = pathlib.Path(arguments.limits)
-    limits = json.loads(path.read_text())
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [row for source in arguments.sources for arch in map(int, arguments.archs.split(","))
-                for row in measure(arguments, source, arch, folder)]
-    print(table(rows))
-    if arguments.table:
-        write_table(pathlib.Path(arguments.table), rows)
-    if arguments.record:
-        for row in rows:
-            kept = limits.setdefault(row["kernel"], {}).setdefault(str(row["arch"]), {})
-            kept.update(registers=row["registers"], blocks=row["blocks"])
-        lines = (f" {json.dumps(kernel)}: {json.dumps(kept)}" for kernel, kept in limits.items())
-        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    failed = [f"{row['kernel']} sm_{row['arch']}: {said}" for row in rows for said in complaints(row, limits)]
-    print("\n".join(failed), file=sys.stderr)
-    return 1 if failed else 0
+def cells(row):
+    return [row["registers"], row["stack"], row["blocks"], row["instructions"], row["products"],
+            f"{row['per_product']:.2f} static", f"{row['loads_per_product']:.3f} static", f"{row['wide']} of {row['global']}"]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.run(command.Gate(
+        measure, complaints, lambda row: {"registers": row["registers"], "blocks": row["blocks"]},
+        ["registers", "stack", "blocks", "loop", "products", "instructions a product", "LDSM a product", "16 bytes"],
+        cells, "table")))

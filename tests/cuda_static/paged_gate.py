@@ -1,19 +1,16 @@
 #!/usr/bin/env python3
-"""Holds the machine code of paged attention to limits, as gate.py does flash attention's, whose arguments these are.
+"""Holds the machine code of paged attention to limits. Arguments: command.py.
 
 A block of one tile of query vectors, which decoding of single rows takes, and the widest both have to fit as often as
 recorded. Nothing may lie in local memory. Of the accesses to global memory a share has to be of 16 bytes: the others
 are addresses of pages, lengths, slopes and sinks, two-byte outputs of four elements, and copies of blocks whose rows
 begin on 4 or 8 bytes.
 """
-import argparse
-import json
 import pathlib
 import re
 import sys
-import tempfile
 
-import gate
+import command
 import sass
 
 HEADER = "kernels/cuda/paged_attention/tile.h"
@@ -46,24 +43,16 @@ def measure(arguments, source, arch, folder):
         loop = sass.hot_loop(code[mangled], labels[mangled])
         rows.append({
             "kernel": names[mangled], "arch": arch, **found, "global": accesses, "wide": wide,
-            "blocks": gate.blocks_resident(arch, narrow[0], found["registers"], narrow[1]),
-            "widest": gate.blocks_resident(arch, widest[0], found["registers"], widest[1]),
+            "blocks": command.blocks_resident(arch, narrow[0], found["registers"], narrow[1]),
+            "widest": command.blocks_resident(arch, widest[0], found["registers"], widest[1]),
             "shared": narrow[1], "instructions": len(loop), "products": sum(sass.is_product(name) for name, _ in loop),
             "local": sum(name.startswith(("LDL", "STL")) for name, _ in code[mangled]),
         })
-    return rows
+    return rows, []
 
 
-def complaints(row, limits):
-    limit = limits.get(row["kernel"], {}).get(str(row["arch"]))
-    if limit is None:
-        return ["no limits recorded"]
-    said = []
-    if row["registers"] > limit["registers"]:
-        said.append(f"{row['registers']} registers, at most {limit['registers']} recorded")
-    for name in ("blocks", "widest"):
-        if row[name] < limit[name]:
-            said.append(f"{name}: {row[name]} on a multiprocessor, at least {limit[name]} recorded")
+def complaints(row, limit):
+    said = command.over(row, limit, "registers") + command.under(row, limit, "blocks", "widest")
     if row["stack"] or row["spill"] or row["local"]:
         said.append(f"{row['stack']} bytes of stack, {row['spill']} spilled, {row['local']} accesses to local memory")
     if row["wide"] / row["global"] < limit["wide"]:
@@ -71,49 +60,17 @@ def complaints(row, limits):
     return said
 
 
-def table(rows):
-    lines = ["| kernel | sm | registers | stack | shared | blocks | of widest | loop | products | 16 bytes |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(f"| `{row['kernel']}` | {row['arch']} | {row['registers']} | {row['stack']} | {row['shared']} | "
-                     f"{row['blocks']} | {row['widest']} | {row['instructions']} static | {row['products']} | "
-                     f"{row['wide']} of {row['global']} |")
-    return "\n".join(lines)
+def recorded(row):
+    return {"registers": row["registers"], "blocks": row["blocks"], "widest": row["widest"],
+            "wide": int(100 * row["wide"] / row["global"]) / 100}
 
 
-def write_table(path, rows):
-    before, begin, rest = path.read_text().partition("<!-- paged table -->\n")
-    _, end, after = rest.partition("<!-- end of paged table -->")
-    path.write_text(before + begin + table(rows) + "\n" + end + after)
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    for name in ("nvcc", "nvdisasm", "cxx", "root", "limits", "archs"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--table")
-    parser.add_argument("sources", nargs="+")
-    arguments = parser.parse_args()
-    path = pathlib.Path(arguments.limits)
-    limits = json.loads(path.read_text()) if path.exists() else {}
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [row for source in arguments.sources for arch in map(int, arguments.archs.split(","))
-                for row in measure(arguments, source, arch, folder)]
-    print(table(rows))
-    if arguments.table:
-        write_table(pathlib.Path(arguments.table), rows)
-    if arguments.record:
-        for row in rows:
-            limits.setdefault(row["kernel"], {})[str(row["arch"])] = {
-                "registers": row["registers"], "blocks": row["blocks"], "widest": row["widest"],
-                "wide": int(100 * row["wide"] / row["global"]) / 100}
-        lines = (f" {json.dumps(kernel)}: {json.dumps(kept)}" for kernel, kept in limits.items())
-        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    failed = [f"{row['kernel']} sm_{row['arch']}: {said}" for row in rows for said in complaints(row, limits)]
-    print("\n".join(failed), file=sys.stderr)
-    return 1 if failed else 0
+def cells(row):
+    return [row["registers"], row["stack"], row["shared"], row["blocks"], row["widest"], f"{row['instructions']} static",
+            row["products"], f"{row['wide']} of {row['global']}"]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.run(command.Gate(
+        measure, complaints, recorded,
+        ["registers", "stack", "shared", "blocks", "of widest", "loop", "products", "16 bytes"], cells, "paged table")))

@@ -1,21 +1,18 @@
 #!/usr/bin/env python3
-"""Holds the machine code of products with quantized weights to limits. As gate.py: nvcc, nvdisasm and no GPU.
+"""Holds the machine code of products with quantized weights to limits. Arguments: command.py.
 
 Every kernel of the files: no stack and no spilled register. Those on tensor cores: registers and blocks of a
 multiprocessor as recorded, nothing in local memory, copies of 16 bytes a lane, and at most the recorded instructions
 that make elements of a weight.
 """
-import argparse
 import collections
-import json
 import math
 import pathlib
 import re
 import sys
-import tempfile
 
+import command
 import flow
-import gate
 import sass
 
 # What codes become elements with. Addresses (IADD3, IMAD, LEA) and the scaling of sums (FFMA) are not among them.
@@ -58,7 +55,7 @@ def measure(arguments, source, arch, folder):
         copies = [operation for operation in loop if operation.startswith("LDGSTS")]
         rows.append({
             "kernel": name, "arch": arch, "registers": resources[mangled]["registers"],
-            "blocks": gate.blocks_resident(arch, threads, resources[mangled]["registers"], shared_bytes),
+            "blocks": command.blocks_resident(arch, threads, resources[mangled]["registers"], shared_bytes),
             "shared": shared_bytes, "instructions": len(loop), "products": products,
             "decode": sum(kinds[one] for one in DECODING) / weights,
             "wide": sum(".128" in one for one in loop if one.startswith("LDS.")) / products,
@@ -68,74 +65,25 @@ def measure(arguments, source, arch, folder):
     return sorted(rows, key=lambda row: row["kernel"]), spilled
 
 
-def complaints(row, limits):
-    limit = limits.get(row["kernel"], {}).get(str(row["arch"]))
-    if limit is None:
-        return ["no limits recorded"]
-    said = [f"{row[what]:g} {what}, at most {limit[what]:g} recorded" for what in ("registers", "decode")
-            if row[what] > limit[what]]
-    if row["blocks"] < limit["blocks"]:
-        said.append(f"{row['blocks']} blocks a multiprocessor, at least {limit['blocks']} recorded")
+def complaints(row, limit):
+    said = command.over(row, limit, "registers", "decode") + command.under(row, limit, "blocks")
     if row["narrow_copies"] or row["local"]:
         said.append(f"{row['narrow_copies']} copies narrower than 16 bytes, {row['local']} accesses to local memory")
     return said
 
 
-def table(rows):
-    lines = ["| kernel | sm | registers | shared KiB | blocks | loop | products | decoding a weight | 16-byte LDS a product |",
-             "|---|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        lines.append(f"| `{row['kernel']}` | {row['arch']} | {row['registers']} | {row['shared'] / 1024:.1f} | "
-                     f"{row['blocks']} | {row['instructions']} | {row['products']} | {row['decode']:.2f} static | "
-                     f"{row['wide']:.3f} static |")
-    return "\n".join(lines)
+def recorded(row):
+    return {"registers": row["registers"], "blocks": row["blocks"], "decode": math.ceil(row["decode"] * 100) / 100}
 
 
-def write_table(path, rows):
-    """Of sm_80 alone, which stands for the others: their registers, blocks and decoding are in the limits."""
-    rows = [row for row in rows if row["arch"] == 80]
-    before, begin, rest = path.read_text().partition("<!-- products -->\n")
-    _, end, after = rest.partition("<!-- end of products -->")
-    path.write_text(before + begin + table(rows) + "\n" + end + after)
+def cells(row):
+    return [row["registers"], f"{row['shared'] / 1024:.1f}", row["blocks"], row["instructions"], row["products"],
+            f"{row['decode']:.2f} static", f"{row['wide']:.3f} static"]
 
 
-def record(path, limits, rows):
-    """New limits stand before those that were there."""
-    ours = {}
-    for row in rows:
-        kept = ours.setdefault(row["kernel"], limits.pop(row["kernel"], {}))
-        kept[str(row["arch"])] = {"registers": row["registers"], "blocks": row["blocks"],
-                                  "decode": math.ceil(row["decode"] * 100) / 100}
-    lines = (f" {json.dumps(kernel)}: {json.dumps(kept)}" for kernel, kept in {**ours, **limits}.items())
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    for name in ("nvcc", "nvdisasm", "cxx", "root", "limits", "archs"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--table")
-    parser.add_argument("sources", nargs="+")
-    arguments = parser.parse_args()
-    path = pathlib.Path(arguments.limits)
-    limits, rows, failed = json.loads(path.read_text()), [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for source in arguments.sources:
-            for arch in map(int, arguments.archs.split(",")):
-                found, spilled = measure(arguments, source, arch, folder)
-                rows += found
-                failed += spilled
-    print(table(rows))
-    if arguments.table:
-        write_table(pathlib.Path(arguments.table), rows)
-    if arguments.record:
-        record(path, limits, rows)
-        limits = json.loads(path.read_text())
-    failed += [f"{row['kernel']} sm_{row['arch']}: {said}" for row in rows for said in complaints(row, limits)]
-    print("\n".join(failed), file=sys.stderr)
-    return 1 if failed or not rows else 0
-
-
+# In the table sm_80 stands for the others, whose registers, blocks and decoding are in the limits.
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.run(command.Gate(
+        measure, complaints, recorded,
+        ["registers", "shared KiB", "blocks", "loop", "products", "decoding a weight", "16-byte LDS a product"], cells,
+        "products", table_archs={80})))
