@@ -13,8 +13,6 @@
 
 namespace powerhouse::cuda_on_host {
 
-inline constexpr Order kOrders[] = {Order::forward, Order::backward, Order::random};
-
 /// 1 KiB of each kind of buffer; `input` counts up from 0, the others hold zeros, which `output` does not know of.
 class LaunchTest : public ::testing::Test {
  protected:

@@ -18,6 +18,7 @@ namespace powerhouse::cuda_on_host {
 
 /// Which of the threads that could run goes next: the first, the last, or any.
 enum class Order { forward, backward, random };
+inline constexpr Order kOrders[] = {Order::forward, Order::backward, Order::random};
 
 struct LaunchOptions {
   Order order = Order::random;

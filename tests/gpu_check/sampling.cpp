@@ -2,8 +2,7 @@
 #include <cmath>
 
 #include "gpu_check/checks.h"
-#include "kernels/reference/sampling.h"
-#include "support/philox.h"
+#include "kernels/sampling_row.h"
 
 namespace powerhouse::gpu_check {
 
@@ -12,14 +11,7 @@ namespace {
 constexpr std::uint64_t kSeed = 0x123456789ABCDEF0u;
 
 cuda::SamplingRow row_of(const reference::SamplingChoice& choice, std::uint64_t counter) {
-  return {.temperature = choice.temperature,
-          .top_p = choice.top_p,
-          .min_p = choice.min_p,
-          .top_k = static_cast<std::int32_t>(choice.top_k),
-          .key = {static_cast<std::uint32_t>(kSeed), static_cast<std::uint32_t>(kSeed >> 32)},
-          .lane = 3,
-          .stream = static_cast<std::uint32_t>(RandomStream::sampling),
-          .counter = counter};
+  return sampling_row(choice, kSeed, 3, counter);
 }
 
 at::Tensor drawn(const Machine& machine, Checked& checked, const at::Tensor& logits,

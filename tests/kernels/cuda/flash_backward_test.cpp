@@ -13,7 +13,7 @@ using cuda_on_host::Order;
 
 void check(const FlashCase& one, std::uint64_t seed) {
   FlashBackwardProblem problem(one, seed);
-  for (const Order order : {Order::forward, Order::backward, Order::random}) {
+  for (const Order order : cuda_on_host::kOrders) {
     const HostLauncher launched = problem.run(order);
     ASSERT_EQ(launched.text(), "clean") << one << "\norder " << static_cast<int>(order);
     ASSERT_EQ(problem.wrong(), "") << one << "\norder " << static_cast<int>(order);
@@ -23,11 +23,7 @@ void check(const FlashCase& one, std::uint64_t seed) {
 class FlashBackwardTest : public ::testing::TestWithParam<int> {
  protected:
   int most() const { return GetParam(); }
-  int least() const {
-    int below = 0;
-    for (const int tile : kFlashHeadDims) below = tile < most() ? tile : below;
-    return below + 8;
-  }
+  int least() const { return least_flash_head_dim(most()); }
 };
 
 TEST_P(FlashBackwardTest, Edges) {

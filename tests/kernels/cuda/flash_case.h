@@ -38,6 +38,13 @@ FlashCase random_flash_case(std::uint64_t seed, int least, int most);
 /// Head sizes of the tiles.
 inline constexpr int kFlashHeadDims[] = {32, 64, 96, 128, 192, 256};
 
+/// The smallest head size that goes to the tile of `head_dim`.
+inline int least_flash_head_dim(int head_dim) {
+  int below = 0;
+  for (const int tile : kFlashHeadDims) below = tile < head_dim ? tile : below;
+  return below + 8;
+}
+
 /// A tensor of two-byte elements [rows, heads, head_dim] with gaps after rows and heads.
 class GappedTensor {
  public:

@@ -15,7 +15,7 @@ using cuda_on_host::Order;
 
 void check(const FlashCase& one, std::uint64_t seed) {
   FlashProblem problem(one, seed);
-  for (const Order order : {Order::forward, Order::backward, Order::random}) {
+  for (const Order order : cuda_on_host::kOrders) {
     const LaunchReport report = problem.run({.order = order, .seed = seed});
     ASSERT_FALSE(report.fault) << one << "\norder " << static_cast<int>(order) << ": " << report.text();
     ASSERT_EQ(problem.wrong(), "") << one << "\norder " << static_cast<int>(order);
@@ -25,11 +25,7 @@ void check(const FlashCase& one, std::uint64_t seed) {
 class FlashForwardTest : public ::testing::TestWithParam<int> {
  protected:
   int most() const { return GetParam(); }
-  int least() const {
-    int below = 0;
-    for (const int tile : kFlashHeadDims) below = tile < most() ? tile : below;
-    return below + 8;
-  }
+  int least() const { return least_flash_head_dim(most()); }
 };
 
 TEST_P(FlashForwardTest, Edges) {

@@ -10,7 +10,7 @@ namespace {
 
 using cuda_on_host::Order;
 
-constexpr Order kOrders[] = {Order::forward, Order::backward, Order::random};
+using cuda_on_host::kOrders;
 
 void expect_right(const BlocksCase& one, std::uint64_t seed) {
   BlocksProblem problem(one, seed);

@@ -14,7 +14,7 @@ namespace {
 using cuda::PackedLayout;
 using cuda_on_host::Order;
 
-constexpr Order kOrders[] = {Order::forward, Order::backward, Order::random};
+using cuda_on_host::kOrders;
 
 void expect_right(RepackedProblem& problem, const std::string& what) {
   std::vector<std::uint16_t> first;

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/sampling_params.h"
 #include "kernels/cuda_rows/device_buffers.h"
+#include "kernels/sampling_row.h"
 #include "support/philox.h"
 
 namespace powerhouse::testing {
@@ -18,14 +19,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 class CudaSamplingTest : public ::testing::Test {
  protected:
   cuda::SamplingRow options(const reference::SamplingChoice& choice, std::uint64_t counter) const {
-    return {.temperature = choice.temperature,
-            .top_p = choice.top_p,
-            .min_p = choice.min_p,
-            .top_k = static_cast<std::int32_t>(choice.top_k),
-            .key = {static_cast<std::uint32_t>(kSeed), static_cast<std::uint32_t>(kSeed >> 32)},
-            .lane = 3,
-            .stream = static_cast<std::uint32_t>(RandomStream::sampling),
-            .counter = counter};
+    return sampling_row(choice, kSeed, 3, counter);
   }
   /// The number that the kernel draws.
   double number(std::uint64_t counter) const {

@@ -1,8 +1,6 @@
 // A program whose forward kernel has one fault planted in it. It passes if the checks find the fault, each time in the
 // way that is expected of it: a report of the shim, a wrong result, or traffic that is not ideal.
-#include <iostream>
-#include <set>
-
+#include "cuda_on_host/planted.h"
 #include "kernels/cuda/flash_forward_case.h"
 #include "kernels/cuda/flash_forward_launch.h"
 
@@ -24,7 +22,7 @@ std::set<std::string> what_is_found() {
   cases.push_back({.head_dim = 40, .queries = {20}, .keys = {70}});
   for (const FlashCase& one : cases) {
     FlashProblem problem(one, 7);
-    for (const Order order : {Order::forward, Order::backward, Order::random}) {
+    for (const Order order : cuda_on_host::kOrders) {
       const LaunchReport report = problem.run({.order = order});
       const std::string what = report.fault ? report.text() : problem.wrong();
       if (!what.empty()) found.insert(what);
@@ -41,11 +39,5 @@ std::set<std::string> what_is_found() {
 }  // namespace powerhouse::testing
 
 int main(int, char** arguments) {
-  bool as_expected = false;
-  for (const std::string& what : powerhouse::testing::what_is_found()) {
-    std::cout << what << '\n';
-    as_expected = as_expected || what.find(arguments[1]) != std::string::npos;
-  }
-  if (!as_expected) std::cout << "not found: " << arguments[1] << '\n';
-  return as_expected ? 0 : 1;
+  return powerhouse::cuda_on_host::planted_verdict(powerhouse::testing::what_is_found(), arguments[1]);
 }

@@ -1,8 +1,6 @@
 // A program whose kernels have one fault planted in them. It passes if the checks find the fault, each time in the way
 // that is expected of it: a report of the shim, a wrong result, or bytes that the CPU's cache does not hold.
-#include <iostream>
-#include <set>
-
+#include "cuda_on_host/planted.h"
 #include "kernels/cuda_paged/lora_case.h"
 #include "kernels/cuda_paged/paged_case.h"
 
@@ -12,7 +10,7 @@ namespace {
 using cuda_on_host::DeviceArray;
 using cuda_on_host::Order;
 
-constexpr Order kOrders[] = {Order::forward, Order::backward, Order::random};
+using cuda_on_host::kOrders;
 
 void try_attention(std::set<std::string>& found) {
   for (const PagedCase& one : paged_edge_cases()) {
@@ -84,11 +82,5 @@ int main(int, char** arguments) {
   if (of == "attention") powerhouse::testing::try_attention(found);
   if (of == "write") powerhouse::testing::try_writing(found);
   if (of == "lora") powerhouse::testing::try_lora(found);
-  bool as_expected = false;
-  for (const std::string& what : found) {
-    std::cout << what << '\n';
-    as_expected = as_expected || what.find(arguments[2]) != std::string::npos;
-  }
-  if (!as_expected) std::cout << "not found: " << arguments[2] << '\n';
-  return as_expected ? 0 : 1;
+  return powerhouse::cuda_on_host::planted_verdict(found, arguments[2]);
 }

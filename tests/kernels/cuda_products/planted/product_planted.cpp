@@ -1,8 +1,6 @@
 // A program whose products have one fault planted in them. It passes if the checks find the fault, each time in the way
 // that is expected of it: a report of the shim, a wrong result, or traffic that is not ideal.
-#include <iostream>
-#include <set>
-
+#include "cuda_on_host/planted.h"
 #include "kernels/cuda_products/product_case.h"
 
 namespace powerhouse::testing {
@@ -11,7 +9,7 @@ namespace {
 using cuda::PackedLayout;
 using cuda_on_host::Order;
 
-constexpr Order kOrders[] = {Order::forward, Order::backward, Order::random};
+using cuda_on_host::kOrders;
 
 template <typename Problem>
 void look_at(Problem& problem, std::set<std::string>& found) {
@@ -54,11 +52,5 @@ std::set<std::string> what_is_found() {
 }  // namespace powerhouse::testing
 
 int main(int, char** arguments) {
-  bool as_expected = false;
-  for (const std::string& what : powerhouse::testing::what_is_found()) {
-    std::cout << what << '\n';
-    as_expected = as_expected || what.find(arguments[1]) != std::string::npos;
-  }
-  if (!as_expected) std::cout << "not found: " << arguments[1] << '\n';
-  return as_expected ? 0 : 1;
+  return powerhouse::cuda_on_host::planted_verdict(powerhouse::testing::what_is_found(), arguments[1]);
 }
