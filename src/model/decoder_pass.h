@@ -1,0 +1,59 @@
+// What the files of Decoder share: the state of one pass.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "model/adapted_module.h"
+#include "model/decoder.h"
+#include "model/device_pages.h"
+#include "ops/documents.h"
+#include "ops/rope.h"
+
+namespace powerhouse {
+
+// What every layer of one pass shares.
+struct Decoder::Pass {
+  const PackedBatch& batch;
+  KvCache* cache;
+  const HookTable& hooks;
+  const Arithmetic arithmetic;
+  const TrainingPass* training = nullptr;
+  std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
+  at::Device device = at::kCPU;
+  ops::DeviceDocuments documents{};            // where attention is a device's, without a cache
+  std::shared_ptr<const DevicePages> pages{};  // and with one
+  // ALiBi's slopes of the last layer that was asked for them: as a rule those of all.
+  at::Tensor slopes{};
+  const Block* slopes_of = nullptr;
+
+  const ModuleAdapters* adapters(std::int64_t layer, Role role) const {
+    return arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(layer, role);
+  }
+
+  AdaptedPass adapted() const {
+    return {.numerics = arithmetic.numerics, .dropout_key = arithmetic.dropout_key, .keep_blocks = training != nullptr};
+  }
+
+  at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {
+    if (hooks.empty()) return activation;
+    return hooks.apply(
+        std::move(activation),
+        {.point = point, .layer = layer, .position_ids = batch.position_ids, .cu_seqlens = batch.cu_seqlens});
+  }
+};
+
+// A pass that runs again in the backward pass, with all that it refers to.
+struct Decoder::KeptPass {
+  PackedBatch batch;
+  TrainingPass training;
+  HookTable no_hooks;
+  Pass pass;
+
+  explicit KeptPass(const Pass& from)
+      : batch(from.batch), training(*from.training), pass{batch,     nullptr,          no_hooks,    from.arithmetic,
+                                                          &training, from.rope_tables, from.device, from.documents} {}
+};
+
+}  // namespace powerhouse
