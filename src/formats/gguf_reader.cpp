@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include "formats/gguf_types.h"
 #include "powerhouse/error.h"
 #include "support/checked.h"
 
@@ -20,26 +21,6 @@ constexpr std::array<std::string_view, 13> kTypeNames = {"u8",   "i8",     "u16"
 constexpr std::array<std::uint64_t, 13> kTypeBytes = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 constexpr int kMaxArrayDepth = 4;
 constexpr std::uint32_t kMaxDimensions = 4;
-
-// ggml's type ids; the gaps are types that it removed.
-constexpr std::pair<std::uint32_t, BlockFormat> kTensorTypes[] = {
-    {0, BlockFormat::f32},      {1, BlockFormat::f16},     {2, BlockFormat::q4_0},     {3, BlockFormat::q4_1},
-    {6, BlockFormat::q5_0},     {7, BlockFormat::q5_1},    {8, BlockFormat::q8_0},     {9, BlockFormat::q8_1},
-    {10, BlockFormat::q2_k},    {11, BlockFormat::q3_k},   {12, BlockFormat::q4_k},    {13, BlockFormat::q5_k},
-    {14, BlockFormat::q6_k},    {15, BlockFormat::q8_k},   {16, BlockFormat::iq2_xxs}, {17, BlockFormat::iq2_xs},
-    {18, BlockFormat::iq3_xxs}, {19, BlockFormat::iq1_s},  {20, BlockFormat::iq4_nl},  {21, BlockFormat::iq3_s},
-    {22, BlockFormat::iq2_s},   {23, BlockFormat::iq4_xs}, {24, BlockFormat::i8},      {25, BlockFormat::i16},
-    {26, BlockFormat::i32},     {27, BlockFormat::i64},    {28, BlockFormat::f64},     {29, BlockFormat::iq1_m},
-    {30, BlockFormat::bf16},    {34, BlockFormat::tq1_0},  {35, BlockFormat::tq2_0},   {39, BlockFormat::mxfp4},
-    {40, BlockFormat::nvfp4},   {41, BlockFormat::q1_0},   {42, BlockFormat::q2_0},
-};
-
-std::optional<BlockFormat> tensor_type(std::uint32_t id) {
-  for (const auto& [known, format] : kTensorTypes) {
-    if (known == id) return format;
-  }
-  return std::nullopt;
-}
 
 // Indices of `items` sorted by name; Error where two are alike.
 template <typename Items, typename Name>
@@ -69,14 +50,6 @@ const std::string& metadata_name(const std::pair<std::string, GgufValue>& entry)
 const std::string& tensor_name(const TensorView& view) { return view.name; }
 
 }  // namespace
-
-std::uint32_t gguf_type_number(BlockFormat format, const std::string& path, const std::string& tensor) {
-  for (const auto& [number, known] : kTensorTypes) {
-    if (known == format) return number;
-  }
-  throw Error(ErrorKind::unsupported, "GGUF has no such tensor type",
-              {.file = path, .field = tensor, .found = std::string(block_info(format).name)});
-}
 
 std::string_view to_string(GgufType type) noexcept {
   const auto index = static_cast<std::size_t>(type);
@@ -254,7 +227,7 @@ class GgufParser {
       view.shape[dimensions - 1 - d] = static_cast<std::int64_t>(size);
     }
     const auto type = read<std::uint32_t>(view.name);
-    const auto format = tensor_type(type);
+    const auto format = gguf_tensor_format(type);
     if (!format) {
       throw Error(ErrorKind::unsupported, "unknown tensor type",
                   {.file = out_->path_, .field = view.name, .found = std::to_string(type)});

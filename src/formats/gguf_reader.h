@@ -20,9 +20,6 @@ enum class GgufType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, 
 
 std::string_view to_string(GgufType type) noexcept;
 
-/// ggml's number of a tensor type. Error{unsupported} naming file and tensor for a format that it has none for.
-std::uint32_t gguf_type_number(BlockFormat format, const std::string& path, const std::string& tensor);
-
 /// An array of the metadata, still in the file's bytes. Strings are found by one pass at opening.
 struct GgufArray {
   GgufType element = GgufType::u8;

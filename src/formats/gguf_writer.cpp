@@ -4,6 +4,7 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "formats/gguf_types.h"
 #include "powerhouse/error.h"
 #include "support/atomic_write.h"
 
