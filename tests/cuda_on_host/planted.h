@@ -1,21 +1,24 @@
-// What a program that runs kernels with a planted fault says of what it found.
+// What a program that runs kernels with a planted fault says of what it finds.
 #pragma once
 
-#include <iostream>
 #include <set>
 #include <string>
 
 namespace powerhouse::cuda_on_host {
 
-/// The program's exit code: 0 if one of the texts found holds what is expected of the fault. Prints them all.
-inline int planted_verdict(const std::set<std::string>& found, const std::string& expected) {
-  bool as_expected = false;
-  for (const std::string& what : found) {
-    std::cout << what << '\n';
-    as_expected = as_expected || what.find(expected) != std::string::npos;
-  }
-  if (!as_expected) std::cout << "not found: " << expected << '\n';
-  return as_expected ? 0 : 1;
-}
+/// The program passes with the first text that holds what is expected.
+class PlantedVerdict {
+ public:
+  /// Plants fault `number`. `expected`: part of a text, or "nothing".
+  PlantedVerdict(const std::string& number, std::string expected);
+  /// Prints the text, unless it is empty or was found before. Ends the program if it is the one expected.
+  void add(const std::string& what);
+  /// The exit code of a program that has not ended: 0 if nothing was expected and nothing found.
+  int code() const;
+
+ private:
+  std::string expected_;
+  std::set<std::string> found_;
+};
 
 }  // namespace powerhouse::cuda_on_host

@@ -1,5 +1,5 @@
-// A program whose forward kernel has one fault planted in it. It passes if the checks find the fault, each time in the
-// way that is expected of it: a report of the shim, a wrong result, or traffic that is not ideal.
+// Runs the forward kernel with the fault that it is asked for, <number> <found>. It passes if the checks find the
+// fault, each in the way that is expected of it: a report of the shim, a wrong result, or traffic that is not ideal.
 #include "cuda_on_host/planted.h"
 #include "kernels/cuda/flash_forward_case.h"
 #include "kernels/cuda/flash_forward_launch.h"
@@ -16,28 +16,27 @@ namespace {
 using cuda_on_host::LaunchReport;
 using cuda_on_host::Order;
 
-std::set<std::string> what_is_found() {
-  std::set<std::string> found;
+void look_for_fault(cuda_on_host::PlantedVerdict& found) {
   std::vector<FlashCase> cases = flash_edge_cases(64);
   cases.push_back({.head_dim = 40, .queries = {20}, .keys = {70}});
   for (const FlashCase& one : cases) {
     FlashProblem problem(one, 7);
     for (const Order order : cuda_on_host::kOrders) {
       const LaunchReport report = problem.run({.order = order});
-      const std::string what = report.fault ? report.text() : problem.wrong();
-      if (!what.empty()) found.insert(what);
+      found.add(report.fault ? report.text() : problem.wrong());
     }
   }
   FlashProblem aligned({.queries = {128}, .keys = {128}}, 7, false);
   for (const auto& row : aligned.run({.traffic_block = 0}).traffic) {
-    if (row.cost.paid != row.cost.ideal) found.insert("traffic: " + cuda_on_host::traffic_table({row}));
+    if (row.cost.paid != row.cost.ideal) found.add("traffic: " + cuda_on_host::traffic_table({row}));
   }
-  return found;
 }
 
 }  // namespace
 }  // namespace powerhouse::testing
 
 int main(int, char** arguments) {
-  return powerhouse::cuda_on_host::planted_verdict(powerhouse::testing::what_is_found(), arguments[1]);
+  powerhouse::cuda_on_host::PlantedVerdict found(arguments[1], arguments[2]);
+  powerhouse::testing::look_for_fault(found);
+  return found.code();
 }

@@ -1,46 +1,51 @@
 # Faults planted in the kernels over a paged cache and of several adapters: name, of what, file, what stands there, what
-# stands there instead, how it is found. As in kernels/cuda/planted.
+# stands there instead, how it is found. Between two @ stands what is replaced (powerhouse_plant).
 set(paged kernels/cuda/paged_attention)
 
 plant_paged(combined_before_the_parts attention ${paged}/launch.cuh
-  "  launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);\n  if (plan.parts > 1) launch_combine<T>(launch, p, plan);"
-  "  if (plan.parts > 1) launch_combine<T>(launch, p, plan);\n  launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);"
+  "launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);\n  if (plan.parts > 1) launch_combine<T>(launch, p, plan);"
+  "if (plan.parts > 1) launch_combine<T>(launch, p, plan); launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);"
   "read before")
 plant_paged(parts_not_weighed attention ${paged}/combine.cuh "weight_of(first.stat[part * 2], all.largest) * factor" "factor" "out of")
-plant_paged(sums_of_parts_not_weighed attention ${paged}/combine.cuh " * weight_of(first.stat[part * 2], all.largest);" ";" "out of")
-plant_paged(strips_not_weighed attention ${paged}/part_sums.cuh "factor[half] = weight_of(own[half].largest, all.largest);"
-  "factor[half] = 1.0f;" "out of")
-plant_paged(one_strip_short attention ${paged}/part_sums.cuh "turn < Tile::kStrips" "turn < Tile::kStrips - 1" "out of")
-plant_paged(stats_read_too_early attention ${paged}/part_sums.cuh "own[half];\n    }\n    sync_block();" "own[half];\n    }" "read before")
-plant_paged(part_counted_from_zero attention ${paged}/part_sums.cuh "part - seen.first_part();" "part;" "read before")
-plant_paged(sink_counted_twice attention ${paged}/part_sums.cuh "+ weight_of(sink, most));" "+ 2.0f * weight_of(sink, most));" "out of")
-plant_paged(no_zeros_where_nothing_is_seen attention ${paged}/decode.cuh "  if (blockIdx.x == 0) store_nothing<T>(p, vectors);" "" "out of")
-plant_paged(page_read_past_its_end attention ${paged}/decode.cuh "position >= kept.end)" "position > kept.end)" "out of")
-plant_paged(wrong_page attention ${paged}/pages.cuh "pages[page]" "pages[page ^ (page > 1 ? 1 : 0)]" "out of")
-plant_paged(values_by_the_keys_table attention ${paged}/decode.cuh "cache.key_pages : cache.value_pages" "cache.key_pages : cache.key_pages" "out of")
-plant_paged(wrong_sequence attention ${paged}/decode.cuh "blockIdx.z * cache.table_stride" "blockIdx.z / 2 * cache.table_stride" "out of")
-plant_paged(mask_one_position_late attention ${paged}/vectors_of_block.cuh "at >= end)" "at > end)" "out of")
-plant_paged(window_one_position_long attention ${paged}/pages.cuh "end - window : 0" "end - window - 1 : 0" "out of")
-plant_paged(all_rows_see_what_the_first_does attention ${paged}/vectors_of_block.cuh "return {sequence.position(row(vector)), window};" "return {sequence.position(row(vector) * 0), window};" "out of")
-plant_paged(slope_of_the_groups_first_head attention ${paged}/vectors_of_block.cuh "p.alibi_slopes[vectors.head(vector)]" "p.alibi_slopes[vectors.head(0)]" "out of")
-plant_paged(block_of_q8_0_of_its_neighbor attention ${paged}/cells.cuh "decode_q8_0(row + at / 32 * 34," "decode_q8_0(row + at / 64 * 34," "out of")
-plant_paged(even_rows_without_skew attention ${paged}/tile_copy.cuh "return static_cast<int>(row % 4);" "return static_cast<int>(row % 1);" "misaligned")
+plant_paged(sums_of_parts_not_weighed attention ${paged}/combine.cuh "part * 2 + 1] * @weight_of(first.stat[part * 2], all.largest)@;"
+  "1.0f" "out of")
+plant_paged(strips_not_weighed attention ${paged}/part_sums.cuh "factor[half] = @weight_of(own[half].largest, all.largest)@;"
+  "1.0f" "out of")
+plant_paged(one_strip_short attention ${paged}/part_sums.cuh "turn < @Tile::kStrips@" "Tile::kStrips - 1" "out of")
+plant_paged(stats_read_too_early attention ${paged}/part_sums.cuh "own[half];\n    }\n    @sync_block();@" "" "read before")
+plant_paged(part_counted_from_zero attention ${paged}/part_sums.cuh "part - @seen.first_part()@;" "0" "read before")
+plant_paged(sink_counted_twice attention ${paged}/part_sums.cuh "+ @weight_of(sink, most)@);" "2.0f * weight_of(sink, most)" "out of")
+plant_paged(no_zeros_where_nothing_is_seen attention ${paged}/decode.cuh "if (blockIdx.x == 0) @store_nothing<T>(p, vectors);@" "" "out of")
+plant_paged(page_read_past_its_end attention ${paged}/decode.cuh "position >= kept.end" "position > kept.end" "out of")
+plant_paged(wrong_page attention ${paged}/pages.cuh "pages[@page@]" "page ^ (page > 1 ? 1 : 0)" "out of")
+plant_paged(values_by_the_keys_table attention ${paged}/decode.cuh "cache.key_pages : @cache.value_pages@" "cache.key_pages" "out of")
+plant_paged(wrong_sequence attention ${paged}/decode.cuh "@blockIdx.z@ * cache.table_stride" "blockIdx.z / 2" "out of")
+plant_paged(mask_one_position_late attention ${paged}/vectors_of_block.cuh "at >= end" "at > end" "out of")
+plant_paged(window_one_position_long attention ${paged}/pages.cuh "? @end - window@ : 0" "end - window - 1" "out of")
+plant_paged(all_rows_see_what_the_first_does attention ${paged}/vectors_of_block.cuh
+  "return {sequence.position(@row(vector)@), window};" "row(vector) * 0" "out of")
+plant_paged(slope_of_the_groups_first_head attention ${paged}/vectors_of_block.cuh "p.alibi_slopes[vectors.head(@vector@)]" "0" "out of")
+plant_paged(block_of_q8_0_of_its_neighbor attention ${paged}/cells.cuh "decode_q8_0(row + @at / 32@ * 34," "at / 64" "out of")
+plant_paged(even_rows_without_skew attention ${paged}/tile_copy.cuh "return static_cast<int>(@row % 4@);" "row % 1" "misaligned")
 plant_paged(wait_one_tile_late attention ${paged}/decode.cuh "copy_async_wait<1>();" "copy_async_wait<2>();" "cp.async")
-plant_paged(tile_overwritten_while_read attention ${paged}/decode.cuh "    sync_block();  // no warp reads this tile any more\n" "" "shared")
-plant_paged(sums_overwritten_by_copies attention ${paged}/decode.cuh "    sync_block();  // the next copies go where the sums stand\n" "" "shared")
-plant_paged(addresses_of_one_tile attention ${paged}/tile.h "kAddressTiles = 2;" "kAddressTiles = 1;" "out of")
+plant_paged(tile_overwritten_while_read attention ${paged}/decode.cuh "@sync_block();@  // no warp reads this tile any more" "" "shared")
+plant_paged(sums_overwritten_by_copies attention ${paged}/decode.cuh "@sync_block();@  // the next copies go where the sums stand" ""
+  "shared")
+plant_paged(addresses_of_one_tile attention ${paged}/decode.cuh "(turn % @Tile::kAddressTiles@ * 2" "1" "out of")
 plant_paged(largest_of_half_a_strip attention ${paged}/strip_softmax.cuh "top = maximum(top, shuffle_xor(top, 2));" "" "out of")
-plant_paged(output_not_rescaled attention ${paged}/strip_softmax.cuh "out[n][e] *= before[e / 2];" "out[n][e] *= 1.0f;" "out of")
+plant_paged(output_not_rescaled attention ${paged}/strip_softmax.cuh "out[n][e] *= before[e / 2];" "" "out of")
 
-plant_paged(written_one_position_late write ${paged}/pages.cuh "return length - rows + row;" "return length - rows + row + 1;" "bytes of the cache")
-plant_paged(wrong_scale_of_q8_0 write ${paged}/cells.cuh "/ 127.0f" "/ 128.0f" "bytes of the cache")
+plant_paged(written_one_position_late write ${paged}/pages.cuh "return @length - rows + row@;" "length - rows + row + 1" "bytes of the cache")
+plant_paged(wrong_scale_of_q8_0 write ${paged}/cells.cuh "/ @127.0f@" "128.0f" "bytes of the cache")
 plant_paged(half_codes_to_even write ${paged}/cells.cuh "roundf(multiply(x[e], turn))" "rintf(multiply(x[e], turn) - 0.25f)" "bytes of the cache")
-plant_paged(last_of_equal_extremes write ${paged}/cells.cuh "magnitude(x[e]) <= magnitude(extreme)" "magnitude(x[e]) <= 2 * magnitude(extreme)" "bytes of the cache")
-plant_paged(rows_before_the_first write ${paged}/rows.cuh "&& position >= 0" "" "bytes of the cache")
+plant_paged(last_of_equal_extremes write ${paged}/cells.cuh "magnitude(x[e]) <= magnitude(extreme)" "magnitude(x[e]) <= 2 * magnitude(extreme)"
+  "bytes of the cache")
+plant_paged(rows_before_the_first write ${paged}/rows.cuh "&& @position >= 0@" "true" "bytes of the cache")
 
-plant_paged(run_of_two_adapters lora kernels/cuda/lora_gather.cuh "p.adapters[begin + end] == adapter" "p.adapters[begin + end] >= 0" "y of")
-plant_paged(sums_read_too_early lora kernels/cuda/lora_gather.cuh "    sync_block();\n    if (thread < rows)" "    if (thread < rows)" "shared")
-plant_paged(sums_overwritten lora kernels/cuda/lora_gather.cuh "    sync_block();\n  });" "  });" "race")
-plant_paged(halves_not_apart lora kernels/cuda/lora_gather.cuh "row + rank / 2 + at / 2" "row + rank * 0 + at / 2 + 4" "y of")
-plant_paged(rank_of_another_adapter lora kernels/cuda/lora_gather.cuh "output * rank + at" "output * p.most_rank + at" "out of bounds")
-plant_paged(scale_forgotten lora kernels/cuda/lora_gather.cuh "p.scales[adapter] * sums[row]" "sums[row]" "y of")
+set(lora kernels/cuda/lora_gather.cuh)
+plant_paged(run_of_two_adapters lora ${lora} "p.adapters[begin + end] == adapter" "p.adapters[begin + end] >= 0" "y of")
+plant_paged(sums_read_too_early lora ${lora} "@sync_block();@\n    if (thread < rows)" "" "shared")
+plant_paged(sums_overwritten lora ${lora} "@sync_block();@\n  });" "" "race")
+plant_paged(halves_not_apart lora ${lora} "row + rank / 2 + at / 2" "row + rank * 0 + at / 2 + 4" "y of")
+plant_paged(rank_of_another_adapter lora ${lora} "output * rank + at" "output * p.most_rank + at" "out of bounds")
+plant_paged(scale_forgotten lora ${lora} "@p.scales[adapter]@ * sums[row]" "1.0f" "y of")

@@ -1,5 +1,6 @@
-// A program whose kernels have one fault planted in them. It passes if the checks find the fault, each time in the way
-// that is expected of it: a report of the shim, a wrong result, or bytes that the CPU's cache does not hold.
+// Runs kernels with the fault that it is asked for, <number> <found> <of what>. It passes if the checks find the fault,
+// each in the way that is expected of it: a report of the shim, a wrong result, or bytes that the CPU's cache does not
+// hold.
 #include "cuda_on_host/planted.h"
 #include "kernels/cuda_paged/lora_case.h"
 #include "kernels/cuda_paged/paged_case.h"
@@ -12,7 +13,7 @@ using cuda_on_host::Order;
 
 using cuda_on_host::kOrders;
 
-void try_attention(std::set<std::string>& found) {
+void try_attention(cuda_on_host::PlantedVerdict& found) {
   for (const PagedCase& one : paged_edge_cases()) {
     if (one.cache.head_dim > 64 || one.type != Element::bf16) continue;
     PagedProblem problem(one);
@@ -20,12 +21,12 @@ void try_attention(std::set<std::string>& found) {
       const CountingLauncher launcher = problem.run(order);
       std::string what = launcher.text();
       if (what == "clean") what = problem.wrong();
-      if (!what.empty()) found.insert(what);
+      found.add(what);
     }
   }
 }
 
-void try_writing(std::set<std::string>& found) {
+void try_writing(cuda_on_host::PlantedVerdict& found) {
   for (const BlockFormat type : {BlockFormat::bf16, BlockFormat::q8_0, BlockFormat::q4_0}) {
     const CacheCase one{.cache = type, .kv_heads = 2, .page_tokens = 5, .rows = {7, 3, 2}, .lengths = {12, 3, 1}};
     CacheOnHost expected(one, true, true);
@@ -57,18 +58,18 @@ void try_writing(std::set<std::string>& found) {
                            .value_row_stride = width,
                            .value_head_stride = one.head_dim},
                           launcher);
-      if (launcher.text() != "clean") found.insert(launcher.text());
-      if (written.bytes() != expected.bytes()) found.insert("bytes of the cache");
+      if (launcher.text() != "clean") found.add(launcher.text());
+      if (written.bytes() != expected.bytes()) found.add("bytes of the cache");
     }
   }
 }
 
-void try_lora(std::set<std::string>& found) {
+void try_lora(cuda_on_host::PlantedVerdict& found) {
   for (const LoraCase& one : lora_edge_cases()) {
     LoraProblem problem(one);
     for (const Order order : kOrders) {
       const std::string text = problem.run(order).text(), what = text == "clean" ? problem.wrong() : text;
-      if (!what.empty()) found.insert(what);
+      found.add(what);
     }
   }
 }
@@ -77,10 +78,10 @@ void try_lora(std::set<std::string>& found) {
 }  // namespace powerhouse::testing
 
 int main(int, char** arguments) {
-  std::set<std::string> found;
-  const std::string of = arguments[1];
+  powerhouse::cuda_on_host::PlantedVerdict found(arguments[1], arguments[2]);
+  const std::string of = arguments[3];
   if (of == "attention") powerhouse::testing::try_attention(found);
   if (of == "write") powerhouse::testing::try_writing(found);
   if (of == "lora") powerhouse::testing::try_lora(found);
-  return powerhouse::cuda_on_host::planted_verdict(found, arguments[2]);
+  return found.code();
 }

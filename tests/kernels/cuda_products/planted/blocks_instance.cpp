@@ -7,8 +7,5 @@ namespace powerhouse::testing {
 bool blocks_product_on_host(const cuda::QuantizedProductParams& params, const HostLauncher& launcher) {
   return cuda::launch_blocks_product(cuda::FormatFamily<BlockFormat::q4_0, BlockFormat::q6_k>{}, launcher, params);
 }
-bool repack_on_host(const cuda::RepackParams&, const HostLauncher&) { return false; }
-bool repacked_product_on_host(const cuda::RepackedProductParams&, const HostLauncher&) { return false; }
-bool repacked_dequantize_on_host(const cuda::RepackedDequantizeParams&, const HostLauncher&) { return false; }
 
 }  // namespace powerhouse::testing
