@@ -129,7 +129,16 @@ HostLauncher FlashBackwardProblem::run(cuda_on_host::Order order, std::int64_t t
   memory_->add(workspace_.data(), workspace_.bytes(), "workspace", Contents::output);
   HostLauncher launcher(*memory_, order, inputs_.seed);
   launcher.count_traffic(traffic_block);
+  bytes_.clear();
+  launcher.after_launch = [&] {
+    for (const char* name : {"q", "k", "v", "out", "lse", "dout", "dq", "dk", "dv", "workspace"}) {
+      const cuda_on_host::GlobalBuffer& buffer = memory_->named(name);
+      bytes_[name].read += buffer.bytes_read;
+      bytes_[name].written += buffer.bytes_written;
+    }
+  };
   cuda::flash_backward_on_host(launcher, params);
+  launcher.after_launch = {};
   return launcher;
 }
 

@@ -2,6 +2,7 @@
 // to.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -24,7 +25,11 @@ class FlashBackwardProblem {
   std::string wrong() const;
   /// Of one document with one-hot gradients and a head of keys for each of queries: as in flash_forward_case.h.
   int wrong_masks() const;
-  cuda_on_host::GlobalMemory& memory() { return *memory_; }
+  /// Of all launches of the last run, by buffer.
+  struct Bytes {
+    std::uint64_t read = 0, written = 0;
+  };
+  const std::map<std::string, Bytes>& bytes() const { return bytes_; }
   bool same_results(const FlashBackwardProblem& other) const;
 
  private:
@@ -44,6 +49,7 @@ class FlashBackwardProblem {
   Expected wanted_q_, wanted_k_, wanted_v_;  // [rows, heads, head_dim]
   std::vector<double> wanted_sinks_, sinks_bound_;
   std::unique_ptr<cuda_on_host::GlobalMemory> memory_{};
+  std::map<std::string, Bytes> bytes_{};
 };
 
 }  // namespace powerhouse::testing

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/flash_attention/backward_tile.h"
+#include "kernels/cuda/flash_attention/launchers.h"
 #include "kernels/cuda/flash_backward_case.h"
 
 namespace powerhouse::testing {
@@ -79,17 +80,52 @@ TEST_P(FlashBackwardTest, SlicesGiveTheSameBits) {
   EXPECT_EQ(forward.wrong(), "");
 }
 
-/// Shared memory without a bank conflict, whole sectors, and each tensor read as often as the algorithm has to.
+/// Bytes that all launches have to move: queries and gradients of the output once for each tile of keys, keys and
+/// values once for each head of them, and sums of dq, in float32, once for each tile of keys, and for each beginning
+/// and end.
+void expect_least_bytes(const FlashBackwardProblem& problem, const FlashCase& one, int tile_keys) {
+  const auto of = [](int a, int b, int c) { return static_cast<std::uint64_t>(a) * static_cast<unsigned>(b * c); };
+  const std::uint64_t rows = of(one.heads, one.queries[0], 1), tiles = of(one.keys[0] / tile_keys, 1, 1);
+  const std::uint64_t queries = of(one.heads, one.queries[0], one.head_dim * 2), sums = queries * 2;
+  const std::uint64_t keys = of(one.kv_heads, one.keys[0], one.head_dim * 2);
+  const struct {
+    const char* name;
+    std::uint64_t read, written;
+  } least[] = {{"q", tiles * queries, 0},
+               {"k", keys, 0},
+               {"v", keys, 0},
+               {"dout", (tiles + 1) * queries, 0},  // once more for delta
+               {"out", queries, 0},
+               {"lse", rows * 4, 0},
+               {"dq", 0, queries},
+               {"dk", 0, keys},
+               {"dv", 0, keys},
+               {"workspace", tiles * (rows * 8 + sums) + sums, rows * 8 + (tiles + 1) * sums}};
+  for (const auto& tensor : least) {
+    EXPECT_EQ(problem.bytes().at(tensor.name).read, tensor.read) << tensor.name;
+    EXPECT_EQ(problem.bytes().at(tensor.name).written, tensor.written) << tensor.name;
+  }
+}
+
+/// Shared memory without a bank conflict, whole sectors, and no byte moved that the algorithm does not have to move.
 TEST_P(FlashBackwardTest, TrafficIsIdeal) {
-  const int queries = 128, keys = 256, heads = 2;
-  FlashBackwardProblem problem({.heads = heads, .head_dim = most(), .queries = {queries}, .keys = {keys}}, 3, false);
-  const HostLauncher launched = problem.run(Order::random, 1);
-  ASSERT_EQ(launched.text(), "clean");
-  for (const auto& report : launched.reports) {
-    EXPECT_GT(report.loads + report.stores, 0) << "compiled without the hooks for plain accesses";
-    for (const InstructionTraffic& row : report.traffic) {
-      EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
+  for (const float softcap : {0.0f, 3.0f}) {
+    const FlashCase one{.heads = 2, .head_dim = most(), .queries = {128}, .keys = {256}, .softcap = softcap};
+    FlashBackwardProblem problem(one, 3, false);
+    const HostLauncher launched = problem.run(Order::random, 1);
+    ASSERT_EQ(launched.text(), "clean");
+    for (const auto& report : launched.reports) {
+      EXPECT_GT(report.loads + report.stores, 0) << "compiled without the hooks for plain accesses";
+      for (const InstructionTraffic& row : report.traffic) {
+        EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
+      }
     }
+    cuda::visit_flash_tile(most(), [&](auto size) {
+      constexpr int kSize = decltype(size)::kValue;
+      expect_least_bytes(
+          problem, one,
+          softcap > 0 ? cuda::FlashBackwardTile<kSize, true>::kBlockN : cuda::FlashBackwardTile<kSize>::kBlockN);
+    });
   }
 }
 

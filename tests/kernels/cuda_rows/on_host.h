@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ class HostLauncher {
     reports.push_back(cuda_on_host::launch(grid, {shape.block_x, shape.block_y},
                                            static_cast<std::size_t>(shape.shared_bytes), memory_, options_,
                                            [&] { kernel(arguments...); }));
+    if (after_launch) after_launch();
   }
 
   std::string text() const {
@@ -36,6 +38,7 @@ class HostLauncher {
   }
 
   mutable std::vector<cuda_on_host::LaunchReport> reports{};
+  std::function<void()> after_launch{};  ///< for what the memory counts by launch
 
  private:
   cuda_on_host::GlobalMemory& memory_;
