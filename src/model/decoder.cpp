@@ -59,8 +59,8 @@ at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor
   if (const ModuleAdapters* adapters = pass.adapters(-1, role)) {
     return adapted_embedding(ids, weight, *adapters, pass.adapted());
   }
-  // A plan has no use for the dense form.
-  if (pass.arithmetic.planned()) return weight.rows(ids);
+  // A plan has no use for the dense form, and a pass layer by layer no room for it.
+  if (pass.arithmetic.planned() || pass.layerwise) return weight.rows(ids);
   if (pass.training != nullptr && is_quantized(weight)) return weight.rows(ids).to(pass.training->type);
   if (weight.device_blocks().defined()) return weight.rows(ids).to(weight.compute_type());
   return at::_ops::embedding::call(weight.tensor(), ids, -1, false, false);

@@ -85,6 +85,7 @@ class Decoder {
   std::optional<ops::VocabularyHead> vocabulary_head(const Arithmetic& arithmetic) const;
 
  private:
+  friend class LayerwisePass;
   struct Pass;
   struct KeptPass;
   at::Tensor embed(const Pass& pass) const;
@@ -104,6 +105,7 @@ class Decoder {
                     const at::Tensor& value) const;
   at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   ops::Experts experts_of(const Pass& pass, std::int64_t layer) const;
+  ops::Experts observed_experts(const Pass& pass, std::int64_t layer) const;
   at::Tensor mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   void make_rope_tables(Pass& pass) const;
 

@@ -29,7 +29,35 @@ at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) con
   return linear(pass, layer, Role::down_proj, pass.hook(HookPoint::mlp_activation, layer, inner));
 }
 
+namespace {
+
+// Rows of gate and up that alternate, as gate, then up.
+at::Tensor gate_before_up(const at::Tensor& y, bool interleaved) {
+  return interleaved ? y.unflatten(1, {y.size(1) / 2, 2}).transpose(1, 2).flatten(1, 2) : y;
+}
+
+at::Tensor expert_product(const LayerWeights& weights, Role role, std::int64_t expert, const at::Tensor& x) {
+  const at::Tensor& bias = weights.bias(role);
+  return ops::linear(x, weights.matrix(role).select(0, expert), bias.defined() ? bias.select(0, expert) : bias);
+}
+
+}  // namespace
+
+ops::Experts Decoder::observed_experts(const Pass& pass, std::int64_t layer) const {
+  const LayerWeights& weights = weights_.layer(layer);
+  const auto by = [&weights, &see = *pass.observer, layer](Role role, bool interleaved) {
+    return [&weights, &see, layer, role, interleaved](std::int64_t expert, const at::Tensor& x) {
+      see(layer, role, expert, x);
+      return gate_before_up(expert_product(weights, role, expert, x), interleaved);
+    };
+  };
+  const Moe& choice = *config_.layers[static_cast<std::size_t>(layer)].mlp.moe;
+  return {.gate_up_by = by(Role::experts_gate_up, choice.interleaved_gate_up),
+          .down_by = by(Role::experts_down, false)};
+}
+
 ops::Experts Decoder::experts_of(const Pass& pass, std::int64_t layer) const {
+  if (pass.observer != nullptr) return observed_experts(pass, layer);
   const LayerWeights& weights = weights_.layer(layer);
   const ModuleAdapters* gate_up = pass.adapters(layer, Role::experts_gate_up);
   const ModuleAdapters* down = pass.adapters(layer, Role::experts_down);
@@ -51,12 +79,8 @@ ops::Experts Decoder::experts_of(const Pass& pass, std::int64_t layer) const {
   const auto by = [&weights](const std::vector<PlanMatrix>& matrices, Role role, bool interleaved) {
     return [&weights, &matrices, role, interleaved](std::int64_t expert, const at::Tensor& x) {
       return ops::differentiable_as(
-          multiply_rows(matrices[static_cast<std::size_t>(expert)], x), needs_autograd(x), [&] {
-            const at::Tensor& bias = weights.bias(role);
-            const at::Tensor y =
-                ops::linear(x, weights.matrix(role).select(0, expert), bias.defined() ? bias.select(0, expert) : bias);
-            return interleaved ? y.unflatten(1, {y.size(1) / 2, 2}).transpose(1, 2).flatten(1, 2) : y;
-          });
+          multiply_rows(matrices[static_cast<std::size_t>(expert)], x), needs_autograd(x),
+          [&] { return gate_before_up(expert_product(weights, role, expert, x), interleaved); });
     };
   };
   return {.gate_up_by = by(moe.ups, Role::experts_gate_up, choice.interleaved_gate_up),

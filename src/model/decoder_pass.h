@@ -8,6 +8,7 @@
 #include "model/adapted_module.h"
 #include "model/decoder.h"
 #include "model/device_pages.h"
+#include "model/layerwise_pass.h"
 #include "ops/documents.h"
 #include "ops/rope.h"
 
@@ -27,6 +28,8 @@ struct Decoder::Pass {
   // ALiBi's slopes of the last layer that was asked for them: as a rule those of all.
   at::Tensor slopes{};
   const Block* slopes_of = nullptr;
+  bool layerwise = false;  // a LayerwisePass, which never has the whole model in memory
+  const LinearObserver* observer = nullptr;
 
   const ModuleAdapters* adapters(std::int64_t layer, Role role) const {
     return arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(layer, role);

@@ -13,6 +13,7 @@
 namespace powerhouse {
 
 at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const {
+  if (pass.observer != nullptr) (*pass.observer)(layer, role, -1, x);
   const LayerWeights& weights = layer < 0 ? weights_.outside() : weights_.layer(layer);
   if (const ModuleAdapters* adapters = pass.adapters(layer, role)) {
     return adapted_product(x, {weights.weight(role), weights.bias(role)}, *adapters, pass.adapted());

@@ -40,22 +40,6 @@ Json id_list(const std::vector<std::int64_t>& ids) {
   return list;
 }
 
-// The tensors of a file that a parameter becomes; `matrix` as rows of outputs.
-void add_sources(std::vector<TensorSource>& sources, const at::Tensor& matrix, const Assembly& assembly) {
-  for (std::size_t part = 0; part < assembly.names.size(); ++part) {
-    std::size_t bytes = matrix.element_size();
-    for (const std::int64_t size : assembly.shape) bytes *= static_cast<std::size_t>(size);
-    sources.push_back({.name = assembly.names[part],
-                       .format = to_block_format(matrix.scalar_type()),
-                       .shape = assembly.shape,
-                       .bytes = bytes,
-                       .write = [matrix = matrix.detach(), &assembly, part](const auto& sink) {
-                         const at::Tensor tensor = stored_part(matrix, assembly, static_cast<std::int64_t>(part));
-                         sink(tensor.const_data_ptr(), tensor.nbytes());
-                       }});
-  }
-}
-
 // GGUF's table of factors in config.json's words.
 ModelConfig as_folders_say(ModelConfig config) {
   for (Block& block : config.layers) block.rope = with_llama3_named(block.rope);
@@ -95,13 +79,32 @@ at::Tensor stored_part(const at::Tensor& given, const Assembly& assembly, std::i
   return flat.index_select(0, index_tensor(order)).contiguous();
 }
 
-void save_folder(const Model& model, const std::string& folder, const SaveOptions& options) {
+void add_sources(std::vector<TensorSource>& sources, const at::Tensor& matrix, const Assembly& assembly) {
+  for (std::size_t part = 0; part < assembly.names.size(); ++part) {
+    std::size_t bytes = matrix.element_size();
+    for (const std::int64_t size : assembly.shape) bytes *= static_cast<std::size_t>(size);
+    sources.push_back({.name = assembly.names[part],
+                       .format = to_block_format(matrix.scalar_type()),
+                       .shape = assembly.shape,
+                       .bytes = bytes,
+                       .write = [matrix = matrix.detach(), &assembly, part](const auto& sink) {
+                         const at::Tensor tensor = stored_part(matrix, assembly, static_cast<std::int64_t>(part));
+                         sink(tensor.const_data_ptr(), tensor.nbytes());
+                       }});
+  }
+}
+
+Json folder_config(const Model& model) {
   Json config = write_hf_config(*model.architecture, as_folders_say(model.config));
   config.as_object()["torch_dtype"] = std::string(torch_dtype(model.type));
   if (model.config.bos_token_id) config.as_object()["bos_token_id"] = *model.config.bos_token_id;
   if (!model.config.eos_token_ids.empty()) config.as_object()["eos_token_id"] = id_list(model.config.eos_token_ids);
   if (!model.config.sequence_head) config.as_object()["pad_token_id"] = padding_of(model);
+  return config;
+}
 
+void save_folder(const Model& model, const std::string& folder, const SaveOptions& options) {
+  Json config = folder_config(model);
   if (Json quantization = bitsandbytes_config(model); quantization.is_object()) {
     config.as_object()["quantization_config"] = std::move(quantization);
   }

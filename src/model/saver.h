@@ -4,11 +4,20 @@
 #include <string>
 #include <string_view>
 
+#include "formats/safetensors.h"
 #include "model/causal_lm_impl.h"
+#include "support/json.h"
 
 namespace powerhouse {
 
 void save_folder(const Model& model, const std::string& folder, const SaveOptions& options);
+
+/// config.json of such a folder, without what is said of quantization.
+Json folder_config(const Model& model);
+
+/// The tensors of a folder's files that a parameter becomes; `matrix` as rows of outputs. The sources refer to
+/// `assembly`.
+void add_sources(std::vector<TensorSource>& sources, const at::Tensor& matrix, const Assembly& assembly);
 
 /// The type's name in config.json.
 std::string_view torch_dtype(at::ScalarType type);
