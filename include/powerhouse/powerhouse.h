@@ -2,7 +2,9 @@
 #pragma once
 
 #include "powerhouse/adapter.h"
+#include "powerhouse/awq.h"
 #include "powerhouse/best_of_n.h"
+#include "powerhouse/calibration.h"
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/chat.h"
 #include "powerhouse/classification_dataset.h"
@@ -15,6 +17,7 @@
 #include "powerhouse/evaluation.h"
 #include "powerhouse/export.h"
 #include "powerhouse/generation.h"
+#include "powerhouse/gptq.h"
 #include "powerhouse/hooks.h"
 #include "powerhouse/inspect.h"
 #include "powerhouse/log.h"

@@ -80,6 +80,7 @@ QuantizationReport quantize_gptq(const std::string& model, const std::string& ou
   check(options);
   const GptqRule rule = rule_of(options);
   LayerMethod method{.options = json_of(options)};
+  method.memory = hessian_bytes;
   method.check = [&](const LinearTarget& target) {
     check_group_size(target.inputs(), options.group_size, target.name());
     check_packing(target, options);

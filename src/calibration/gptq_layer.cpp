@@ -14,6 +14,9 @@ namespace {
 // An expert that fewer tokens reach learns too little from them about what it will see.
 constexpr std::int64_t kLeastTokens = 32;
 
+// Of experts that are looked at in one pass; one is always taken.
+constexpr std::size_t kBytesOfHessians = std::size_t{1} << 30;
+
 using Key = std::pair<Role, std::int64_t>;  // of a map: its role, and its expert
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -214,6 +217,17 @@ class LayerQuantizer {
 };
 
 }  // namespace
+
+std::size_t hessian_bytes(const Model& model) {
+  std::size_t widest = 0;
+  bool experts = false;
+  for (const ParameterSpec& spec : model.weights.specs()) {
+    if (spec.layer < 0 || spec.is_bias || spec.shape.size() < 2) continue;
+    widest = std::max(widest, static_cast<std::size_t>(spec.shape[spec.shape.size() - (spec.transposed ? 2 : 1)]));
+    experts = experts || spec.shape.size() > 2;
+  }
+  return 6 * widest * widest * sizeof(float) + (experts ? kBytesOfHessians : 0);
+}
 
 std::vector<QuantizedTarget> quantize_layer(Model& model, LayerwiseRun& run, std::int64_t layer, const GptqRule& rule,
                                             bool true_sequential) {

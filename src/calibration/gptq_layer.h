@@ -17,4 +17,7 @@ namespace powerhouse {
 std::vector<QuantizedTarget> quantize_layer(Model& model, LayerwiseRun& run, std::int64_t layer, const GptqRule& rule,
                                             bool true_sequential);
 
+/// Bytes that the Hessians of a layer's maps take at once, with what is made of one of them.
+std::size_t hessian_bytes(const Model& model);
+
 }  // namespace powerhouse

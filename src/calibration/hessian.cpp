@@ -34,15 +34,4 @@ at::Tensor Hessian::matrix() const {
   return upper.add(sum_.triu(1).t()).mul_(2.0 / static_cast<double>(tokens_));
 }
 
-std::size_t hessian_bytes(const Model& model) {
-  std::size_t widest = 0;
-  bool experts = false;
-  for (const ParameterSpec& spec : model.weights.specs()) {
-    if (spec.layer < 0 || spec.is_bias || spec.shape.size() < 2) continue;
-    widest = std::max(widest, static_cast<std::size_t>(spec.shape[spec.shape.size() - (spec.transposed ? 2 : 1)]));
-    experts = experts || spec.shape.size() > 2;
-  }
-  return 6 * widest * widest * sizeof(float) + (experts ? kBytesOfHessians : 0);
-}
-
 }  // namespace powerhouse

@@ -3,10 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstddef>
 #include <cstdint>
-
-#include "model/causal_lm_impl.h"
 
 namespace powerhouse {
 
@@ -24,11 +21,5 @@ class Hessian {
   at::Tensor sum_;  // tiles on and above the diagonal count
   std::int64_t tokens_ = 0;
 };
-
-/// Of maps that are looked at in one pass, each with a Hessian of its own: experts. One is always taken.
-inline constexpr std::size_t kBytesOfHessians = std::size_t{1} << 30;
-
-/// Bytes that the Hessians of a layer's maps take at once, with what is made of one of them.
-std::size_t hessian_bytes(const Model& model);
 
 }  // namespace powerhouse

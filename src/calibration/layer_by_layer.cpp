@@ -3,13 +3,13 @@
 #include <chrono>
 
 #include "calibration/calibration_data.h"
-#include "calibration/hessian.h"
 #include "calibration/quantized_folder.h"
 #include "model/api_guard.h"
 #include "model/model_fingerprint.h"
 #include "model/saver.h"
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
+#include "powerhouse/pooled_tensors.h"
 #include "support/sha256.h"
 
 namespace powerhouse {
@@ -54,6 +54,7 @@ QuantizationReport quantize(const std::string& path, const std::string& output, 
                             const LayerMethod& method, const CalibrationOptions& options,
                             const QuantizationCallbacks& callbacks) {
   const auto begin = std::chrono::steady_clock::now();
+  const PooledTensors pool;  // each layer makes the sizes of the one before
   const std::unique_ptr<Model> model = open_layerwise(path);
   // What codes say stands exactly in float32.
   model->type = method.type.value_or(method.pack ? model->type : at::kFloat);
@@ -63,7 +64,7 @@ QuantizationReport quantize(const std::string& path, const std::string& output, 
   }
   const Tokenizer tokenizer = Tokenizer::from_pretrained(path);
   const CalibrationData data = calibration_data(tokenizer, text, longest_sequence(model->config), options);
-  LayerwiseRun run(*model, data, options.memory, hessian_bytes(*model));
+  LayerwiseRun run(*model, data, options.memory, method.memory(*model));
   QuantizedFolder folder(output, run_of(*model, data, method.options));
   QuantizationReport report{.tokens = data.tokens(), .resumed_layers = folder.layers_done()};
   for (const std::string& warning : data.warnings) warn(report, warning);

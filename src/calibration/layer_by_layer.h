@@ -24,6 +24,8 @@ struct LayerMethod {
   /// Quantizes a layer whose weights are in a DenseLayer: what else it changes there is written too. The run's states
   /// become what the next layer reads.
   std::function<std::vector<QuantizedTarget>(Model& model, LayerwiseRun& run, std::int64_t layer)> quantize{};
+  /// Bytes that `quantize` needs beside the run.
+  std::function<std::size_t(const Model& model)> memory{};
   /// A module's tensors; empty: the weights that `quantize` left are written as a plain folder in float32.
   std::function<std::vector<PackedTensor>(const GroupedCodes& codes, const std::string& module)> pack{};
   /// config.json's quantization_config; null for none.

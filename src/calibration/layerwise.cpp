@@ -68,7 +68,7 @@ DenseLayer::~DenseLayer() {
 }
 
 LayerwiseRun::LayerwiseRun(const Model& model, const CalibrationData& data, std::size_t memory, std::size_t beside)
-    : tokens_(data.tokens()), hidden_(model.config.hidden_size) {
+    : decoder_(model.decoder), tokens_(data.tokens()), length_(data.length()), hidden_(model.config.hidden_size) {
   const auto row = static_cast<std::size_t>(floats_of_row(model.config)) * sizeof(float);
   const auto sequence = row * static_cast<std::size_t>(data.length());
   const auto states = static_cast<std::size_t>(tokens_ * hidden_) * sizeof(float);
@@ -106,6 +106,18 @@ void LayerwiseRun::for_parts(Body&& body) {
 void LayerwiseRun::embed() {
   states_ = empty_tensor({tokens_, hidden_}, at::kFloat);
   for_parts([](LayerwisePass& pass, const at::Tensor& x) { x.copy_(pass.embeddings()); });
+}
+
+std::pair<LayerwisePass, at::Tensor> LayerwiseRun::sample(std::int64_t tokens) const {
+  const std::int64_t all = tokens_ / length_;
+  const std::int64_t count = std::clamp<std::int64_t>(tokens / length_, 1, all);
+  PackedBatch batch;
+  std::vector<at::Tensor> states;
+  for (std::int64_t i = 0; i < count; ++i) {
+    batch.add(std::vector<std::int64_t>(static_cast<std::size_t>(length_)), 0);
+    states.push_back(states_.narrow(0, i * all / count * length_, length_));
+  }
+  return {LayerwisePass(decoder_, std::move(batch)), concatenate(states, 0)};
 }
 
 void LayerwiseRun::see(std::int64_t layer, const LinearObserver& observer) {

@@ -55,12 +55,17 @@ class LayerwiseRun {
 
   struct EndOfPart {};
 
+  /// A pass over some of the sequences, at even distances, of about so many tokens and one sequence at least; and a
+  /// copy of their states. It knows nothing of their embeddings.
+  std::pair<LayerwisePass, at::Tensor> sample(std::int64_t tokens) const;
+
  private:
   // body(pass, states of its rows) for each part.
   template <typename Body>
   void for_parts(Body&& body);
 
-  std::int64_t tokens_, hidden_;
+  const Decoder& decoder_;
+  std::int64_t tokens_, length_, hidden_;
   std::vector<std::pair<LayerwisePass, std::int64_t>> passes_;  // and their rows
   at::Tensor states_;
 };

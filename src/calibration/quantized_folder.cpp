@@ -48,6 +48,19 @@ LinearReport to_report(const Json& row) {
           .note = row.at("note").as_string("note")};
 }
 
+// Throws for the first member in which two runs differ.
+void check_same(const std::string& folder, const Json& kept, const Json& asked) {
+  for (const auto& [key, value] : asked.as_object()) {
+    const Json* const other = kept.get(key);
+    if (other != nullptr && value.is_object() && other->is_object()) {
+      check_same(folder, *other, value);
+    } else if (const std::string was = other == nullptr ? "none" : other->dump(); was != value.dump()) {
+      throw Error(ErrorKind::usage, "another quantization was begun here: finish it, or remove the folder",
+                  {.file = folder, .field = key, .expected = was, .found = value.dump()});
+    }
+  }
+}
+
 TensorSource source_of(const TensorView& view) {
   return {.name = view.name,
           .format = view.format,
@@ -106,10 +119,7 @@ QuantizedFolder::QuantizedFolder(std::string output, Json run) : output_(std::mo
   const std::string progress = partial_ + "/progress.json";
   if (!fs::exists(progress, code)) return;
   const Json kept = Json::parse_file(progress);
-  if (const std::string was = kept.at("run").dump(); was != run_.dump()) {
-    throw Error(ErrorKind::usage, "another quantization was begun here: finish it, or remove the folder",
-                {.file = partial_, .expected = was, .found = run_.dump()});
-  }
+  check_same(partial_, kept.at("run"), run_);
   layers_done_ = kept.at("layers_done").as_integer("layers_done");
   for (const Json& row : kept.at("linears").as_array("linears")) reports_.push_back(to_report(row));
 }

@@ -35,6 +35,18 @@ at::Tensor LayerwisePass::layer(std::int64_t index, const at::Tensor& x, const L
   return state_->decoder.layer(state_->pass, index, x);
 }
 
+at::Tensor LayerwisePass::attention(std::int64_t index, const at::Tensor& x) {
+  const c10::AutoGradMode no_gradients(false);
+  state_->pass.observer = nullptr;
+  return state_->decoder.attention(state_->pass, index, x);
+}
+
+at::Tensor LayerwisePass::mlp(std::int64_t index, const at::Tensor& x) {
+  const c10::AutoGradMode no_gradients(false);
+  state_->pass.observer = nullptr;
+  return state_->decoder.mlp(state_->pass, index, x);
+}
+
 at::Tensor LayerwisePass::logits(const at::Tensor& x) {
   const c10::AutoGradMode no_gradients(false);
   state_->pass.observer = nullptr;

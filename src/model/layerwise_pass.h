@@ -29,6 +29,9 @@ class LayerwisePass {
   at::Tensor embeddings() const;
   /// What a layer makes of that.
   at::Tensor layer(std::int64_t index, const at::Tensor& x, const LinearObserver& observer = {});
+  /// What attention, or the MLP, of a layer makes of what it reads (behind a norm in front, before one behind it).
+  at::Tensor attention(std::int64_t index, const at::Tensor& x);
+  at::Tensor mlp(std::int64_t index, const at::Tensor& x);
   /// What the head makes of what the last layer made: float32 [rows, vocabulary] of the batch's logits_rows.
   at::Tensor logits(const at::Tensor& x);
 

@@ -1,30 +1,14 @@
 // Every family layer by layer: the passes are the decoder's, and 8 bits change little.
 #include <gtest/gtest.h>
 
+#include "calibration/calibration_fixture.h"
 #include "calibration/gptq_layer.h"
-#include "calibration/hessian.h"
 #include "calibration/layerwise.h"
-#include "model/fixture.h"
 #include "tests/expect_error.h"
 #include "tests/random_tensor.h"
 
 namespace powerhouse::testing {
 namespace {
-
-constexpr std::int64_t kLength = 12;
-
-CalibrationData random_ids(const ModelConfig& config, std::int64_t sequences, std::int64_t length = kLength) {
-  const Random random(11, RandomStream::data);
-  CalibrationData data;
-  for (std::int64_t s = 0; s < sequences; ++s) {
-    data.sequences.emplace_back();
-    for (std::int64_t i = 0; i < length; ++i) {
-      const double share = random.uniform(static_cast<std::uint64_t>(s * length + i));
-      data.sequences.back().push_back(static_cast<std::int64_t>(share * static_cast<double>(config.vocab_size)));
-    }
-  }
-  return data;
-}
 
 // What the last layer made, to logits.
 at::Tensor logits_of(Model& model, const CalibrationData& data, const at::Tensor& states) {
@@ -40,9 +24,6 @@ at::Tensor reference_of(const std::string& path, const CalibrationData& data) {
   for (const auto& sequence : data.sequences) rows.push_back(model.forward(to_tensor(sequence))[0]);
   return concatenate(rows, 0);
 }
-
-// Folders of the others hold all experts in one tensor.
-bool is_packable(const std::string& name) { return name.find("gpt_oss") != 0; }
 
 class Families : public ::testing::TestWithParam<std::string> {};
 

@@ -5,40 +5,15 @@
 
 #include <filesystem>
 
+#include "calibration/calibration_fixture.h"
 #include "formats/safetensors.h"
-#include "model/fixture.h"
 #include "tests/expect_error.h"
 #include "tests/random_tensor.h"
-#include "training/tiny_run.h"
 
 namespace powerhouse::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string text_of(int seed, int words) {
-  const Random random(static_cast<std::uint64_t>(seed), RandomStream::data);
-  std::string text;
-  for (int i = 0; i < words; ++i) {
-    for (const std::uint32_t word : random.block(static_cast<std::uint64_t>(i)))
-      text += static_cast<char>('a' + word % 26);
-    text += ' ';
-  }
-  return text;
-}
-
-// A random Llama whose sizes 32 divides, with the tokenizer of characters.
-std::string write_model(const TemporaryFolder& folder) {
-  const std::string tiny = write_tiny_model(folder);
-  ModelConfig config = load("tiny_gqa").config();
-  config.hidden_size = 64;
-  for (Block& block : config.layers) block.mlp.intermediate_size = 96;
-  const CausalLM model = CausalLM::from_config(config, {.initializer_range = 0.2, .tokenizer = tiny});
-  model.save_pretrained(folder.file("source"));
-  return folder.file("source");
-}
-
-const CalibrationOptions kCalibration{.sequences = 16, .sequence_length = 32};
 
 TEST(GptqRun, DenseAndPackedFoldersSayTheSame) {
   const TemporaryFolder folder;
@@ -135,6 +110,21 @@ TEST(GptqRun, WithinLittleMemoryTheResultIsNearlyTheSame) {
     EXPECT_EQ(whole.linears[i].tokens, parts.linears[i].tokens);
     EXPECT_NEAR(whole.linears[i].output_error, parts.linears[i].output_error, 0.1 * whole.linears[i].output_error);
   }
+}
+
+TEST(GptqRun, WithoutTrueSequentialAllMapsSeeTheWholeLayer) {
+  const TemporaryFolder folder;
+  const std::string source = write_model(folder);
+  const std::string text = text_of(1, 200);
+  GptqOptions options{.bits = 3, .group_size = 32, .checkpoint_format = "dense"};
+  const QuantizationReport one = quantize_gptq(source, folder.file("a"), text, options, kCalibration);
+  options.true_sequential = false;
+  const QuantizationReport other = quantize_gptq(source, folder.file("b"), text, options, kCalibration);
+  ASSERT_EQ(one.linears.size(), other.linears.size());
+  // Queries of the first layer read the same either way, what is behind them does not.
+  EXPECT_NEAR(one.linears[0].output_error, other.linears[0].output_error, 1e-6);
+  EXPECT_NE(one.linears[6].output_error, other.linears[6].output_error);
+  for (const LinearReport& own : other.linears) EXPECT_LT(own.output_error, own.weight_error) << own.name;
 }
 
 TEST(GptqRun, RefusesWhatItCannotDo) {

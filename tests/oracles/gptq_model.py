@@ -2,10 +2,10 @@
 
     pip download --no-deps auto-gptq==0.7.1; unzip into <peer>
     python tests/oracles/gptq_model.py <peer> <model folder> <ids> <output folder> [--bits 4] [--group 64] [--order]
-        [--asym] [--damp 0.01] [--layers N] [--threads 2]
+        [--asym] [--damp 0.01] [--nearest] [--layers N] [--threads 2]
 
 <ids> holds one calibration sequence a line, numbers with blanks between. The output folder is a plain one in float32
-with the values that the codes say, scales rounded to float16 as its packing rounds them. With --layers only the first N
+with the values that the codes say, scales rounded to float16 as its packing rounds them. --nearest rounds without looking at inputs. With --layers only the first N
 layers are kept (to measure time on a few of them) and nothing is written.
 
 The order of work is AutoGPTQ's (BaseGPTQForCausalLM.quantize with true_sequential): for each of q k v, o, gate up and
@@ -63,6 +63,15 @@ def run_layer(layer, x, arguments):
     return out[0] if isinstance(out, tuple) else out
 
 
+def nearest(linear, gptq, options):
+    quantizer = gptq(linear).quantizer
+    quantizer.configure(options.bits, perchannel=True, sym=not options.asym, mse=False)
+    for part in linear.weight.data.split(options.group, dim=1):
+        quantizer.find_params(part, weight=True)
+        quantizer.scale = quantizer.scale.half().float()
+        part.copy_(quantizer.quantize(part))
+
+
 def round_scales(weight, scale, zero, g_idx):
     """The same codes by scales that float16 holds."""
     g = g_idx.long() if scale.shape[1] > 1 else torch.zeros_like(g_idx).long()
@@ -82,6 +91,7 @@ def main():
     parser.add_argument("--order", action="store_true")
     parser.add_argument("--asym", action="store_true")
     parser.add_argument("--damp", type=float, default=0.01)
+    parser.add_argument("--nearest", action="store_true")
     parser.add_argument("--layers", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -95,6 +105,10 @@ def main():
     begin = time.time()
     states, arguments = first_inputs(model, sequences)
     for index, layer in enumerate(model.model.layers):
+        if options.nearest:
+            for name in sum(STEPS, []):
+                nearest(layer.get_submodule(name), gptq, options)
+            continue
         for step in STEPS:
             solvers, handles = {}, []
             for name in step:
@@ -120,4 +134,5 @@ def main():
         AutoTokenizer.from_pretrained(options.model).save_pretrained(options.output)
 
 
-main()
+if __name__ == "__main__":
+    main()
