@@ -177,6 +177,7 @@ class GgufParser {
 
   GgufValue read_value(std::string_view field) {
     GgufValue value{.type = read_type(field)};
+    const std::uint64_t begin = at_;
     switch (value.type) {
       case GgufType::u8: value.value = std::int64_t{read<std::uint8_t>(field)}; break;
       case GgufType::i8: value.value = std::int64_t{read<std::int8_t>(field)}; break;
@@ -200,6 +201,7 @@ class GgufParser {
         break;
       }
     }
+    value.bytes = bytes_.subspan(begin, at_ - begin);
     return value;
   }
 

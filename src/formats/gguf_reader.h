@@ -33,6 +33,7 @@ struct GgufArray {
 struct GgufValue {
   GgufType type = GgufType::u8;
   std::variant<std::int64_t, std::uint64_t, double, bool, std::string_view, GgufArray> value;
+  std::span<const std::byte> bytes{};  // as the file has it, behind its type
 };
 
 class GgufFile {

@@ -28,13 +28,15 @@ class Bytes {
     number(static_cast<std::uint64_t>(value.size()));
     text_ += value;
   }
-  const std::string& text() const { return text_; }
 
   void value(std::uint32_t value) { number(value); }
   void value(std::int32_t value) { number(value); }
   void value(float value) { number(value); }
   void value(bool value) { number(static_cast<std::uint8_t>(value)); }
   void value(const std::string& value) { string(value); }
+  void raw(std::string_view bytes) { text_ += bytes; }
+  void pad_to(std::uint64_t multiple) { text_.resize((text_.size() + multiple - 1) / multiple * multiple); }
+  std::string take() { return std::move(text_); }
 
  private:
   std::string text_;
@@ -50,6 +52,11 @@ template <typename T>
 void write_value(Bytes& out, const T& value) {
   out.type(type_of(value));
   out.value(value);
+}
+
+void write_value(Bytes& out, const GgufVerbatim& value) {
+  out.type(value.type);
+  out.raw(value.bytes);
 }
 
 template <typename T>
@@ -123,8 +130,17 @@ std::vector<GgufEntry> copy_entries(const GgufFile& file, std::string_view prefi
   return entries;
 }
 
-void write_gguf(const std::string& path, std::span<const GgufEntry> metadata, std::span<const TensorSource> tensors,
-                const std::function<void(const std::string& written)>& check) {
+std::vector<GgufEntry> verbatim_entries(const GgufFile& file) {
+  std::vector<GgufEntry> entries;
+  for (const auto& [key, value] : file.metadata()) {
+    const std::string_view bytes(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size());
+    entries.push_back({key, GgufVerbatim{.type = value.type, .bytes = std::string(bytes)}});
+  }
+  return entries;
+}
+
+GgufLayout gguf_layout(const std::string& path, std::span<const GgufEntry> metadata,
+                       std::span<const TensorSource> tensors) {
   Bytes header;
   header.number(std::uint32_t{0x46554747});  // "GGUF"
   header.number(kVersion);
@@ -137,7 +153,7 @@ void write_gguf(const std::string& path, std::span<const GgufEntry> metadata, st
     std::visit([&](const auto& value) { write_value(header, value); }, entry.value);
   }
   names.clear();
-  std::uint64_t offset = 0;
+  GgufLayout layout;
   for (const TensorSource& tensor : tensors) {
     if (!names.insert(tensor.name).second) twice(path, tensor.name);
     header.string(tensor.name);
@@ -146,12 +162,22 @@ void write_gguf(const std::string& path, std::span<const GgufEntry> metadata, st
       header.number(static_cast<std::uint64_t>(*size));
     }
     header.number(gguf_type_number(tensor.format, path, tensor.name));
-    header.number(offset);
-    offset = aligned(offset + tensor.bytes);
+    header.number(layout.bytes);
+    layout.offsets.push_back(layout.bytes);
+    layout.bytes = aligned(layout.bytes + tensor.bytes);
   }
+  header.pad_to(kAlignment);
+  layout.header = header.take();
+  layout.bytes += layout.header.size();
+  for (std::uint64_t& offset : layout.offsets) offset += layout.header.size();
+  return layout;
+}
+
+void write_gguf(const std::string& path, std::span<const GgufEntry> metadata, std::span<const TensorSource> tensors,
+                const std::function<void(const std::string& written)>& check) {
+  const GgufLayout layout = gguf_layout(path, metadata, tensors);
   AtomicFile file(path);
-  file.write(header.text());
-  pad(file, header.text().size());
+  file.write(layout.header);
   for (const TensorSource& tensor : tensors) {
     std::size_t written = 0;
     tensor.write([&](const void* data, std::size_t size) {
