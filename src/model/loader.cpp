@@ -225,7 +225,8 @@ void part(DecoderWeights& weights, const TensorMatch& match) {
 
 }  // namespace
 
-DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type) {
+TensorMatch match_all(const Checkpoint& checkpoint, const LoadedConfig& loaded,
+                      const std::vector<ParameterSpec>& specs) {
   // Codes (FP8, INT8 ...) whose scales stand beside them under names of their own: as plain numbers they are noise.
   const Json* quantization = checkpoint.config.get("quantization_config");
   if (quantization != nullptr && quantization->string_or("quant_method", "") != "bitsandbytes") {
@@ -234,29 +235,36 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& lo
                  .field = "quantization_config",
                  .found = quantization->string_or("quant_method", "")});
   }
-  DecoderWeights weights(parameter_specs(*loaded.architecture, loaded.config), loaded.config);
-  const TensorMatch match = match_tensors(checkpoint, loaded, weights.specs());
+  TensorMatch match = match_tensors(checkpoint, loaded, specs);
   if (!match.missing.empty()) {
     throw Error(ErrorKind::format, "tensors are missing", {.file = checkpoint.path, .field = name_some(match.missing)});
   }
   // A checkpoint with biases may carry what the config switched off.
   if (!match.unused.empty()) log(LogLevel::warning, checkpoint.path + ": unused tensors: " + name_some(match.unused));
+  return match;
+}
+
+StoredWeight stored_weight(const ParameterSpec& spec, const FoundWeight& found) {
+  StoredWeight stored{.shape = spec.shape,
+                      .place = found.assembly->place,
+                      .transposed = found.assembly->transposed && !is_bitsandbytes(found.views.front()->format),
+                      .offset = found.assembly->offset,
+                      .by_element = found.assembly->by_element};
+  if (spec.transposed) std::swap(stored.shape[stored.shape.size() - 2], stored.shape.back());
+  for (const TensorView* view : found.views) stored.views.push_back(*view);
+  return stored;
+}
+
+DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type) {
+  DecoderWeights weights(parameter_specs(*loaded.architecture, loaded.config), loaded.config);
+  const TensorMatch match = match_all(checkpoint, loaded, weights.specs());
   for (std::size_t i = 0; i < weights.specs().size(); ++i) {
     const ParameterSpec& spec = weights.specs()[i];
     const FoundWeight& found = match.found[i];
-    if (found.assembly == nullptr) {
-      weights.weight(spec) = Weight::dense(spec.name, loaded.fresh_head.to(compute_type), false);
-      continue;
-    }
-    StoredWeight stored{.shape = spec.shape,
-                        .place = found.assembly->place,
-                        .transposed = found.assembly->transposed && !is_bitsandbytes(found.views.front()->format),
-                        .offset = found.assembly->offset,
-                        .by_element = found.assembly->by_element};
-    if (spec.transposed) std::swap(stored.shape[stored.shape.size() - 2], stored.shape.back());
-    for (const TensorView* view : found.views) stored.views.push_back(*view);
     Weight& weight = weights.weight(spec);
-    weight = Weight::from_file(spec.name, std::move(stored), spec.transposed, compute_type);
+    weight = found.assembly == nullptr
+                 ? Weight::dense(spec.name, loaded.fresh_head.to(compute_type), false)
+                 : Weight::from_file(spec.name, stored_weight(spec, found), spec.transposed, compute_type);
   }
   part(weights, match);
   return weights;

@@ -37,6 +37,14 @@ struct TensorMatch {
 TensorMatch match_tensors(const Checkpoint& checkpoint, const LoadedConfig& loaded,
                           const std::vector<ParameterSpec>& specs);
 
+/// The same of all that a model needs. Error{format} that names missing tensors; unused ones are a warning.
+/// Error{unsupported} for folders of codes that are not read.
+TensorMatch match_all(const Checkpoint& checkpoint, const LoadedConfig& loaded,
+                      const std::vector<ParameterSpec>& specs);
+
+/// A parameter as the file has it.
+StoredWeight stored_weight(const ParameterSpec& spec, const FoundWeight& found);
+
 /// All weights; those that are not used as they lie are made dense when asked for. Error{format} that names missing
 /// tensors; unused ones are a warning.
 DecoderWeights load_weights(const Checkpoint& checkpoint, const LoadedConfig& loaded, at::ScalarType compute_type);
