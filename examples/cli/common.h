@@ -27,6 +27,8 @@ void add_logits(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_benchmark(CLI::App& app, Action& action);
+void add_imatrix(CLI::App& app, Action& action);
+void add_quantize(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
 void add_train_tokenizer(CLI::App& app, Action& action);

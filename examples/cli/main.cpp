@@ -24,6 +24,8 @@ int run(int argc, char** argv) {
   cli::add_render(app, action);
   cli::add_logits(app, action);
   cli::add_convert(app, action);
+  cli::add_quantize(app, action);
+  cli::add_imatrix(app, action);
   cli::add_perplexity(app, action);
   cli::add_inspect(app, action);
   cli::add_benchmark(app, action);

@@ -44,7 +44,8 @@ enum FileType : int {
   kTQ1_0 = 36,
   kTQ2_0,
   kMXFP4 = 38,
-  kQ1_0 = 40,
+  kNVFP4 = 39,
+  kQ1_0,
   kQ2_0,
 };
 
@@ -82,6 +83,7 @@ constexpr Mix kMixes[] = {
     {"TQ1_0", kTQ1_0, F::tq1_0},
     {"TQ2_0", kTQ2_0, F::tq2_0},
     {"MXFP4_MOE", kMXFP4, F::mxfp4},
+    {"NVFP4", kNVFP4, F::nvfp4},
     {"Q1_0", kQ1_0, F::q1_0},
     {"Q2_0", kQ2_0, F::q2_0},
 };

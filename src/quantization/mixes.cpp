@@ -6,6 +6,7 @@
 #include <charconv>
 #include <numeric>
 #include <optional>
+#include <regex>
 
 #include "powerhouse/error.h"
 #include "quantization/mix_rules.h"
@@ -45,15 +46,6 @@ constexpr std::string_view kKept[] = {"_norm.weight",
                                       ".position_embd"};
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-
-bool quantizes(const MixTensor& tensor) {
-  std::size_t dimensions = tensor.shape.size();
-  while (dimensions > 1 && tensor.shape[tensor.shape.size() - dimensions] == 1) --dimensions;
-  if (dimensions < 2 || !tensor.name.ends_with("weight")) return false;
-  if (tensor.name == "position_embd.weight" || tensor.name == "token_types.weight") return false;
-  return std::none_of(std::begin(kKept), std::end(kKept),
-                      [&](std::string_view kept) { return contains(tensor.name, kept); });
-}
 
 Part part_of(std::string_view name) {
   if (name == "output.weight") return Part::output;
@@ -112,8 +104,9 @@ F fitting(F format, std::int64_t columns) {
 
 class Chooser {
  public:
-  Chooser(const Mix& mix, const MixModel& model, std::span<const MixTensor> tensors, bool importance)
-      : mix_(mix), model_(model), experts_(model.experts > 1) {
+  Chooser(const Mix& mix, const MixModel& model, std::span<const MixTensor> tensors, bool importance,
+          const MixOverrides& overrides)
+      : mix_(mix), model_(model), overrides_(overrides), experts_(model.experts > 1) {
     const std::int64_t shared = model.key_value_heads > 0 ? model.heads / model.key_value_heads : 0;
     place_ = {.shared_heads = shared >= 4,
               .eight_experts = model.experts == 8,
@@ -128,15 +121,38 @@ class Chooser {
       if (part == Part::value) ++values_;
       if (part == Part::output) tied_ = false;
     }
+    for (const MixOverrides::Pattern& pattern : overrides.patterns) {
+      try {
+        patterns_.emplace_back(pattern.text);
+      } catch (const std::regex_error& error) {
+        throw Error(ErrorKind::usage, "not a regular expression", {.field = pattern.text, .found = error.what()});
+      }
+    }
   }
 
   F choose(const MixTensor& tensor) {
-    if (!quantizes(tensor)) return tensor.format;
+    const Part part = part_of(tensor.name);
+    if (!is_quantizable(tensor) || (overrides_.leave_output && part == Part::output)) return tensor.format;
+    if (overrides_.embedding && part == Part::embedding) return *overrides_.embedding;
+    if (overrides_.output && part == Part::output) return *overrides_.output;
     if (block_info(mix_.format).block_elements == 1) return mix_.format;
-    return fitting(preferred(tensor), tensor.shape.back());
+    F format = mix_.format;
+    if (const std::optional<F> named = of_pattern(tensor.name)) {
+      format = *named;
+    } else if (!overrides_.pure) {
+      format = preferred(tensor);
+    }
+    return fitting(format, tensor.shape.back());
   }
 
  private:
+  std::optional<F> of_pattern(const std::string& name) const {
+    for (std::size_t i = 0; i < patterns_.size(); ++i) {
+      if (std::regex_search(name, patterns_[i])) return overrides_.patterns[i].format;
+    }
+    return std::nullopt;
+  }
+
   F preferred(const MixTensor& tensor) {
     const Part part = part_of(tensor.name);
     if (part == Part::output || (part == Part::embedding && tied_)) return output_format(tensor);
@@ -158,6 +174,7 @@ class Chooser {
   }
 
   F output_format(const MixTensor& tensor) const {
+    if (overrides_.output) return *overrides_.output;
     if (mix_.file_type == kMxfp4FileType || place_.falcon) return F::q8_0;
     if (tensor.shape.back() % block_info(mix_.format).block_elements != 0) return F::q8_0;
     if (has_two_bits(mix_.file_type) || mix_.file_type == kIq3XxsFileType) return F::q5_k;
@@ -166,6 +183,8 @@ class Chooser {
 
   const Mix& mix_;
   const MixModel& model_;
+  const MixOverrides& overrides_;
+  std::vector<std::regex> patterns_{};
   bool experts_;
   bool tied_ = true;  // no output.weight: embeddings are the output
   int values_ = 0;
@@ -180,14 +199,32 @@ const Mix* find_mix(std::string_view name) noexcept {
   for (char& letter : upper) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
   if (upper == "Q3_K" || upper == "Q4_K" || upper == "Q5_K") upper += "_M";
   for (const Mix& mix : mixes()) {
-    if (upper == mix.name) return &mix;
+    if (upper == mix.name || upper == std::to_string(mix.file_type)) return &mix;
   }
   return nullptr;
 }
 
-std::vector<BlockFormat> mix_types(const Mix& mix, const MixModel& model, std::span<const MixTensor> tensors,
-                                   bool importance) {
-  // Rules count tensors layer by layer, and within one by name.
+bool is_quantizable(const MixTensor& tensor) {
+  std::size_t dimensions = tensor.shape.size();
+  while (dimensions > 1 && tensor.shape[tensor.shape.size() - dimensions] == 1) --dimensions;
+  if (dimensions < 2 || !tensor.name.ends_with("weight")) return false;
+  if (tensor.name == "position_embd.weight" || tensor.name == "token_types.weight") return false;
+  return std::none_of(std::begin(kKept), std::end(kKept),
+                      [&](std::string_view kept) { return contains(tensor.name, kept); });
+}
+
+bool is_useless_unweighed(BlockFormat format) noexcept {
+  constexpr F kFormats[] = {F::iq1_s, F::iq1_m, F::iq2_xxs, F::iq2_xs, F::iq2_s, F::iq3_xxs};
+  return std::find(std::begin(kFormats), std::end(kFormats), format) != std::end(kFormats);
+}
+
+bool wants_importance(const Mix& mix, std::string_view tensor, BlockFormat format) noexcept {
+  const Part part = part_of(tensor);
+  if (part == Part::output || part == Part::embedding) return false;
+  return is_useless_unweighed(format) || (format == F::q2_k && std::string_view(mix.name) == "Q2_K_S");
+}
+
+std::vector<std::size_t> mix_order(std::span<const MixTensor> tensors) {
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -195,9 +232,15 @@ std::vector<BlockFormat> mix_types(const Mix& mix, const MixModel& model, std::s
     const int layer_b = layer_of(tensors[b].name).value_or(-1);
     return layer_a != layer_b ? layer_a < layer_b : tensors[a].name < tensors[b].name;
   });
-  Chooser chooser(mix, model, tensors, importance);
+  return order;
+}
+
+std::vector<BlockFormat> mix_types(const Mix& mix, const MixModel& model, std::span<const MixTensor> tensors,
+                                   bool importance, const MixOverrides& overrides) {
+  Chooser chooser(mix, model, tensors, importance, overrides);
   std::vector<BlockFormat> types(tensors.size());
-  for (const std::size_t i : order) types[i] = chooser.choose(tensors[i]);
+  // Rules count tensors layer by layer, and within one by name.
+  for (const std::size_t i : mix_order(tensors)) types[i] = chooser.choose(tensors[i]);
   return types;
 }
 

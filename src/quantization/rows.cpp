@@ -124,16 +124,26 @@ class Pass {
     }
   }
 
+  double measure(const float* values, const float* read_back, QuantizationError& error) const {
+    return rows_.importance.empty() ? measure<false>(values, read_back, error)
+                                    : measure<true>(values, read_back, error);
+  }
+
   /// A row's error, in eight sums side by side; returns the largest magnitude.
+  template <bool kWeighted>
   double measure(const float* values, const float* read_back, QuantizationError& error) const {
     constexpr int kSums = 8;
     double errors[kSums] = {};
+    double weighted[kSums] = {};
     double squares[kSums] = {};
     float largest[kSums] = {};
     const auto add = [&](std::int64_t i, int sum) {
       const auto value = static_cast<double>(values[i]);
       const double off = static_cast<double>(read_back[i]) - value;
       errors[sum] += off * off;
+      if constexpr (kWeighted) {
+        weighted[sum] += off * off * static_cast<double>(rows_.importance[static_cast<std::size_t>(i)]);
+      }
       squares[sum] += value * value;
       largest[sum] = std::max(largest[sum], std::abs(values[i]));
     };
@@ -145,6 +155,7 @@ class Pass {
     for (int sum = 0; sum < kSums; ++sum) {
       error.squared_error += errors[sum];
       error.squared_values += squares[sum];
+      error.weighted_error += kWeighted ? weighted[sum] : errors[sum];
     }
     return static_cast<double>(*std::max_element(std::begin(largest), std::end(largest)));
   }
@@ -188,6 +199,7 @@ double QuantizationError::relative() const noexcept {
 QuantizationError& QuantizationError::operator+=(const QuantizationError& other) noexcept {
   squared_error += other.squared_error;
   squared_values += other.squared_values;
+  weighted_error += other.weighted_error;
   return *this;
 }
 

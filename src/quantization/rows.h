@@ -30,6 +30,9 @@ struct RowsToQuantize {
 struct QuantizationError {
   double squared_error = 0;   ///< sum of (value read back - value)^2
   double squared_values = 0;  ///< sum of value^2
+  /// Sum of importance * (value read back - value)^2, about what the error adds to the squared error of what the layer
+  /// makes; squared_error where there is no importance.
+  double weighted_error = 0;
 
   /// The error's share of the values' size, both as root mean squares; 0 where all values are 0.
   double relative() const noexcept;

@@ -41,6 +41,12 @@ expect(2 "" "--ids" logits --model ${tiny} --ids " " --output o)
 expect(2 "" "new-tokens" benchmark --model ${tiny} --new-tokens -3)
 expect(2 "" "context" perplexity --model ${tiny} --file f --context 0)
 
+expect(2 "" "--type" quantize --model ${tiny} --output o.gguf)
+expect(2 "" "Q4_K_M" quantize --model ${tiny} --type Q4_K_XL --output o.gguf)
+expect(2 "" "REGEX=TYPE" quantize --model ${tiny} --type Q8_0 --output o.gguf --tensor-type attn_v)
+expect(2 "" "bits_per_weight" quantize --model ${tiny} --type budget --output o.gguf --calibration ${FIXTURES}/text/training/code.txt)
+expect(2 "" "calibration" imatrix --model ${tiny} --output o.gguf)
+
 set(train train-tokenizer --files ${FIXTURES}/text/training/code.txt --output tokenizer.json)
 expect(2 "" "files" train-tokenizer --output tokenizer.json)
 expect(2 "" "output" train-tokenizer --files f)
@@ -49,6 +55,18 @@ expect(2 "" "preset.*gpt3" ${train} --preset gpt3)
 expect(2 "" "vocab-size" ${train} --vocab-size none)
 expect(2 "" "max-piece-length.*unigram" ${train} --max-piece-length 4)
 expect(2 "" "min-frequency.*bpe" ${train} --model unigram --min-frequency 4)
+
+# A file of fewer bits, which other commands read; what an earlier run left is gone on with or not.
+expect(0 "Q8_0: .* bits a weight" "" quantize --model ${FIXTURES}/model/tiny_blocks --type Q8_0 --output small.gguf)
+expect(0 "llama" "" inspect --model small.gguf)
+expect(0 "\"bits_per_weight\"" "" quantize --model ${FIXTURES}/model/tiny_blocks --type 7 --output small.gguf --json --restart --memory 16m)
+expect(2 "^$" "allow_requantize" quantize --model small.gguf --type Q4_0 --output smaller.gguf)
+expect(0 "Q4_0" "" quantize --model small.gguf --type Q4_0 --output smaller.gguf --allow-requantize --tensor-type "attn_[qk]=q8_0")
+expect(1 "^$" "nowhere" quantize --model ${tiny} --type Q8_0 --output nowhere/small.gguf)
+file(GLOB left ${SCRATCH}/*.partial*)
+if(left)
+  message(SEND_ERROR "quantize left ${left}")
+endif()
 
 # Bad input is 1, and named.
 file(WRITE ${SCRATCH}/empty.gguf "")

@@ -49,6 +49,7 @@ TEST(Mixes, ChooseWhatLlamaQuantizeChooses) {
     const Model model = read_model(value);
     const JsonObject& answers = value.at("answers").as_object();
     for (const Mix& mix : mixes()) {
+      if (std::string_view(mix.name) == "NVFP4") continue;  // llama-quantize has no word for it
       for (const bool importance : {false, true}) {
         const Json* expected = importance ? answers.find(std::string(mix.name) + " importance") : nullptr;
         if (expected == nullptr) expected = answers.find(mix.name);
@@ -71,7 +72,7 @@ TEST(Mixes, ChooseWhatLlamaQuantizeChooses) {
 }
 
 TEST(Mixes, HaveNamesAndAliases) {
-  EXPECT_EQ(mixes().size(), 35u);
+  EXPECT_EQ(mixes().size(), 36u);
   EXPECT_STREQ(find_mix("q4_k_m")->name, "Q4_K_M");
   EXPECT_STREQ(find_mix("Q4_K")->name, "Q4_K_M");
   EXPECT_STREQ(find_mix("q3_k")->name, "Q3_K_M");

@@ -1,0 +1,64 @@
+// Rows of quantize()'s table for methods that go layer by layer over a text: their reports in its words.
+#include "calibration/methods.h"
+#include "powerhouse/awq.h"
+#include "powerhouse/error.h"
+#include "powerhouse/gptq.h"
+
+namespace powerhouse {
+namespace {
+
+QuantizationSummary summary_of(const QuantizationReport& report, const std::string& type) {
+  QuantizationSummary summary{.type = type, .seconds = report.seconds};
+  for (const LinearReport& linear : report.linears) {
+    summary.tensors.push_back(
+        {.name = linear.name, .to = type, .relative_error = linear.weight_error, .seconds = linear.seconds});
+    summary.tensors.back().output_error = linear.output_error;
+  }
+  return summary;
+}
+
+// The callbacks that such a method has, for those of `options`.
+QuantizationCallbacks callbacks_of(const QuantizationOptions& options) {
+  QuantizationCallbacks callbacks{.stop = options.cancel};
+  if (!options.on_progress) return callbacks;
+  callbacks.on_layer = [tell = options.on_progress](std::int64_t done, std::int64_t total, const auto&) {
+    tell({.tensor = done,
+          .tensors = total,
+          .name = "layer " + std::to_string(done),
+          .share = static_cast<double>(done) / static_cast<double>(total)});
+  };
+  return callbacks;
+}
+
+void check(const QuantizationOptions& options) {
+  if (options.calibration_text.empty()) {
+    throw Error(ErrorKind::usage, "this method needs a text",
+                {.field = "calibration_text", .expected = "some ten thousand tokens", .found = "none"});
+  }
+  if (options.dry_run) {
+    throw Error(ErrorKind::unsupported, "there is no dry run of this method", {.field = "dry_run"});
+  }
+  if (!options.imatrix.empty()) {
+    throw Error(ErrorKind::usage, "this method reads no importance matrix", {.field = "imatrix"});
+  }
+}
+
+}  // namespace
+
+QuantizationSummary quantize_by_gptq(const std::string& source, const std::string& output,
+                                     const QuantizationOptions& options) {
+  check(options);
+  return summary_of(
+      quantize_gptq(source, output, options.calibration_text, options.gptq, options.calibration, callbacks_of(options)),
+      "gptq");
+}
+
+QuantizationSummary quantize_by_awq(const std::string& source, const std::string& output,
+                                    const QuantizationOptions& options) {
+  check(options);
+  return summary_of(
+      quantize_awq(source, output, options.calibration_text, options.awq, options.calibration, callbacks_of(options)),
+      "awq");
+}
+
+}  // namespace powerhouse

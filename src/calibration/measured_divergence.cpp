@@ -1,0 +1,100 @@
+#include "calibration/measured_divergence.h"
+
+#include <algorithm>
+
+#include "calibration/layerwise.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::int64_t kSequences = 16;
+constexpr std::int64_t kLength = 512;
+constexpr std::int64_t kRowsAtOnce = 64;  // of logits in float64
+
+PackedBatch batch_of(const std::vector<std::int64_t>& sequence) {
+  PackedBatch batch;
+  batch.add(sequence, 0);
+  for (std::size_t row = 0; row < sequence.size(); ++row) batch.logits_rows.push_back(static_cast<std::int64_t>(row));
+  return batch;
+}
+
+CalibrationData chunks_of(const Model& model, const std::string& path, const std::string& text) {
+  const std::int64_t length = std::min(kLength, longest_sequence(model.config));
+  const std::vector<std::int64_t> ids = Tokenizer::from_pretrained(path).encode(text);
+  const std::int64_t count = std::min(kSequences, static_cast<std::int64_t>(ids.size()) / length);
+  if (count < 1) {
+    throw Error(ErrorKind::range, "the text is too short to measure a divergence on",
+                {.field = "divergence_text",
+                 .expected = "at least " + std::to_string(length) + " tokens",
+                 .found = std::to_string(ids.size())});
+  }
+  CalibrationData data;
+  for (std::int64_t i = 0; i < count; ++i) {
+    data.sequences.emplace_back(ids.begin() + i * length, ids.begin() + (i + 1) * length);
+  }
+  for (const auto& sequence : data.sequences) check_ids(model.config, sequence);
+  return data;
+}
+
+// What the head reads, of all sequences.
+at::Tensor last_states(Model& model, const CalibrationData& data, std::size_t memory, const std::stop_token& cancel) {
+  LayerwiseRun run(model, data, memory, 0);
+  run.embed();
+  for (std::int64_t layer = 0; layer < static_cast<std::int64_t>(model.config.layers.size()); ++layer) {
+    if (cancel.stop_requested()) throw Error(ErrorKind::cancelled, "measuring the divergence was cancelled");
+    const DenseLayer dense(model.weights, layer);
+    run.advance(layer);
+  }
+  return run.states();
+}
+
+struct Sums {
+  double divergence = 0;
+  std::int64_t same = 0;
+  std::int64_t tokens = 0;
+
+  void add(const at::Tensor& reference, const at::Tensor& other) {
+    for (std::int64_t row = 0; row < reference.size(0); row += kRowsAtOnce) {
+      const std::int64_t rows = std::min(kRowsAtOnce, reference.size(0) - row);
+      const at::Tensor p = reference.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
+      const at::Tensor q = other.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
+      divergence += p.exp().mul(p.sub(q)).sum().item<double>();
+      same += p.argmax(-1).eq(q.argmax(-1)).sum().item<std::int64_t>();
+      tokens += rows;
+    }
+  }
+};
+
+}  // namespace
+
+LogitDivergence measured_divergence(const std::string& source, const std::string& quantized, const std::string& text,
+                                    std::size_t memory, const std::stop_token& cancel) {
+  const std::unique_ptr<Model> reference = open_layerwise(source);
+  const std::unique_ptr<Model> other = open_layerwise(quantized);
+  if (reference->config.vocab_size != other->config.vocab_size) {
+    throw Error(ErrorKind::usage, "vocabularies of different sizes",
+                {.field = "vocab_size",
+                 .expected = std::to_string(reference->config.vocab_size),
+                 .found = std::to_string(other->config.vocab_size)});
+  }
+  const CalibrationData data = chunks_of(*reference, source, text);
+  const at::Tensor ours = last_states(*reference, data, memory, cancel);
+  const at::Tensor theirs = last_states(*other, data, memory, cancel);
+  const DenseLayer head(reference->weights, -1);
+  const DenseLayer other_head(other->weights, -1);
+  Sums sums;
+  for (std::size_t i = 0; i < data.sequences.size(); ++i) {
+    const std::int64_t first = static_cast<std::int64_t>(i) * data.length();
+    LayerwisePass pass(reference->decoder, batch_of(data.sequences[i]));
+    LayerwisePass other_pass(other->decoder, batch_of(data.sequences[i]));
+    sums.add(pass.logits(ours.narrow(0, first, data.length())),
+             other_pass.logits(theirs.narrow(0, first, data.length())));
+  }
+  const auto tokens = static_cast<double>(sums.tokens);
+  return {.tokens = sums.tokens,
+          .mean = std::max(0.0, sums.divergence / tokens),
+          .same_top = static_cast<double>(sums.same) / tokens};
+}
+
+}  // namespace powerhouse

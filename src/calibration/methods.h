@@ -1,0 +1,25 @@
+// The methods behind `quantize` (powerhouse/quantization.h), by the word that options.type names them with.
+#pragma once
+
+#include <string>
+
+#include "powerhouse/quantization.h"
+
+namespace powerhouse {
+
+struct QuantizationMethod {
+  const char* name;  ///< lower case
+  QuantizationSummary (*quantize)(const std::string& source, const std::string& output,
+                                  const QuantizationOptions& options);
+};
+
+QuantizationSummary quantize_by_gptq(const std::string& source, const std::string& output,
+                                     const QuantizationOptions& options);
+QuantizationSummary quantize_by_awq(const std::string& source, const std::string& output,
+                                    const QuantizationOptions& options);
+
+/// Mixes and types of GGUF, and "budget": what no other row of the table names.
+QuantizationSummary quantize_to_gguf(const std::string& source, const std::string& output,
+                                     const QuantizationOptions& options);
+
+}  // namespace powerhouse
