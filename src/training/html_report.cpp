@@ -1,8 +1,6 @@
 #include "training/html_report.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 
 namespace powerhouse {
 namespace {
@@ -12,28 +10,7 @@ struct Point {
 };
 using Curve = std::vector<Point>;
 
-constexpr double kWidth = 860, kHeight = 260, kLeft = 70, kRight = 12, kTop = 12, kBottom = 34;
 constexpr std::size_t kMostPoints = 800;
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
-
-std::string number(double value, const char* format = "%.4g") {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
 
 Curve curve_of(std::span<const Json> rows, std::string_view key) {
   Curve curve;
@@ -86,71 +63,35 @@ struct Line {
   Curve curve;
 };
 
-struct Range {
-  double low = 0, high = 1;
-};
-
-Range range_of(const std::vector<Line>& lines, double Point::*coordinate) {
-  bool any = false;
-  Range range;
+ChartRange range_of(const std::vector<Line>& lines, double Point::*coordinate) {
+  ChartRange range;
   for (const Line& line : lines) {
-    for (const Point& point : line.curve) {
-      const double value = point.*coordinate;
-      range.low = any ? std::min(range.low, value) : value;
-      range.high = any ? std::max(range.high, value) : value;
-      any = true;
-    }
+    for (const Point& point : line.curve) range.include(point.*coordinate);
   }
-  if (range.high <= range.low) range.high = range.low + std::max(1e-12, std::abs(range.low) * 0.1);
   return range;
-}
-
-// 1, 2 or 5 times a power of ten, so that about `count` of them fit.
-double tick_step(const Range& range, int count) {
-  const double raw = (range.high - range.low) / count;
-  const double power = std::pow(10.0, std::floor(std::log10(raw)));
-  for (const double factor : {1.0, 2.0, 5.0}) {
-    if (factor * power >= raw) return factor * power;
-  }
-  return 10 * power;
 }
 
 std::string chart(const std::string& title, std::vector<Line> lines) {
   std::erase_if(lines, [](const Line& line) { return line.curve.empty(); });
   if (lines.empty()) return "";
-  const Range xs = range_of(lines, &Point::x), ys = range_of(lines, &Point::y);
-  const auto x_of = [&](double x) { return kLeft + (x - xs.low) / (xs.high - xs.low) * (kWidth - kLeft - kRight); };
-  const auto y_of = [&](double y) {
-    return kHeight - kBottom - (y - ys.low) / (ys.high - ys.low) * (kHeight - kTop - kBottom);
-  };
-  const auto at = [](double value) { return number(value, "%.1f"); };
-  std::string svg = "<h2>" + title + "</h2>\n<svg viewBox=\"0 0 " + at(kWidth) + " " + at(kHeight) +
-                    "\" role=\"img\" aria-label=\"" + title + "\">\n";
-  const double step_y = tick_step(ys, 5), step_x = tick_step(xs, 8);
-  for (double y = std::ceil(ys.low / step_y) * step_y; y <= ys.high + step_y * 1e-9; y += step_y) {
-    svg += "<line class=\"grid\" x1=\"" + at(kLeft) + "\" x2=\"" + at(kWidth - kRight) + "\" y1=\"" + at(y_of(y)) +
-           "\" y2=\"" + at(y_of(y)) + "\"/><text x=\"" + at(kLeft - 6) + "\" y=\"" + at(y_of(y) + 4) +
-           "\" text-anchor=\"end\">" + number(std::abs(y) < step_y * 1e-9 ? 0 : y) + "</text>\n";
-  }
-  for (double x = std::ceil(xs.low / step_x) * step_x; x <= xs.high + step_x * 1e-9; x += step_x) {
-    svg += "<text x=\"" + at(x_of(x)) + "\" y=\"" + at(kHeight - 14) + "\" text-anchor=\"middle\">" +
-           number(x, "%.6g") + "</text>\n";
-  }
+  const ChartFrame frame(range_of(lines, &Point::x), range_of(lines, &Point::y));
+  const auto at = chart_place;
+  std::string svg = frame.begin(title);
   for (const Line& line : lines) {
     svg += "<polyline fill=\"none\" stroke=\"" + std::string(line.color) + "\" stroke-width=\"" + at(line.width) +
            "\" points=\"";
-    for (const Point& point : thinned(line.curve)) svg += at(x_of(point.x)) + "," + at(y_of(point.y)) + " ";
+    for (const Point& point : thinned(line.curve)) svg += at(frame.x_of(point.x)) + "," + at(frame.y_of(point.y)) + " ";
     svg += "\"/>\n";
     for (const Point& point : line.dots ? thinned(line.curve) : Curve{}) {
-      svg += "<circle r=\"3\" fill=\"" + std::string(line.color) + "\" cx=\"" + at(x_of(point.x)) + "\" cy=\"" +
-             at(y_of(point.y)) + "\"><title>step " + number(point.x, "%.6g") + ": " + number(point.y, "%.6g") +
-             "</title></circle>\n";
+      svg += "<circle r=\"3\" fill=\"" + std::string(line.color) + "\" cx=\"" + at(frame.x_of(point.x)) + "\" cy=\"" +
+             at(frame.y_of(point.y)) + "\"><title>step " + chart_number(point.x, "%.6g") + ": " +
+             chart_number(point.y, "%.6g") + "</title></circle>\n";
     }
   }
   svg += "</svg>\n<p class=\"legend\">";
   for (const Line& line : lines) {
     svg += "<span style=\"color:" + std::string(line.color) + "\">&#9632;</span> " + line.name + ", last " +
-           number(line.curve.back().y) + " &nbsp; ";
+           chart_number(line.curve.back().y) + " &nbsp; ";
   }
   return svg + "</p>\n";
 }
@@ -193,29 +134,18 @@ std::string metric_chart(const std::string& title, std::span<const Json> rows) {
   const auto curve = [&](std::string_view before, std::string_view after) {
     return curve_of(rows, std::string(before) + title + std::string(after));
   };
-  return chart(escaped(title), {{"training", "#3a7d44", 1, false, curve("", "")},
-                                {"held-back rows", "#3a7d44", 2, true, curve(kEval, "")},
-                                {"chosen", "#1f5fa8", 1, false, curve("", kChosen)},
-                                {"chosen, held-back rows", "#1f5fa8", 2, true, curve(kEval, kChosen)},
-                                {"rejected", "#d1495b", 1, false, curve("", kRejected)},
-                                {"rejected, held-back rows", "#d1495b", 2, true, curve(kEval, kRejected)}});
+  return chart(html_escaped(title), {{"training", "#3a7d44", 1, false, curve("", "")},
+                                     {"held-back rows", "#3a7d44", 2, true, curve(kEval, "")},
+                                     {"chosen", "#1f5fa8", 1, false, curve("", kChosen)},
+                                     {"chosen, held-back rows", "#1f5fa8", 2, true, curve(kEval, kChosen)},
+                                     {"rejected", "#d1495b", 1, false, curve("", kRejected)},
+                                     {"rejected, held-back rows", "#d1495b", 2, true, curve(kEval, kRejected)}});
 }
-
-constexpr const char* kStyle =
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
-    "h1{font-size:1.5em}h2{font-size:1.1em;margin:1.6em 0 .3em}svg{width:100%;height:auto;background:#fafafa}"
-    "svg text{font-size:11px;fill:#555}.grid{stroke:#ddd}.legend{margin:.2em 0;font-size:.9em}"
-    "table{border-collapse:collapse}td{padding:.1em 1em .1em 0;vertical-align:top}td:first-child{color:#666}";
 
 }  // namespace
 
 std::string html_report(const std::string& title, const Facts& facts, std::span<const Json> rows) {
-  std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escaped(title) +
-                     "</title><style>" + kStyle + "</style></head><body>\n<h1>" + escaped(title) + "</h1>\n<table>\n";
-  for (const auto& [name, value] : facts) {
-    html += "<tr><td>" + escaped(name) + "</td><td>" + escaped(value) + "</td></tr>\n";
-  }
-  html += "</table>\n";
+  std::string html = html_page_begin(title) + html_facts(facts);
   const Curve loss = curve_of(rows, "loss");
   html += chart("Loss", {{"training, each step", "#b9cfe8", 1, false, loss},
                          {"training, running mean", "#1f5fa8", 2, false, running_mean(loss)},

@@ -4,14 +4,11 @@
 
 #include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
+#include "support/html_chart.h"
 #include "support/json.h"
 
 namespace powerhouse {
-
-using Facts = std::vector<std::pair<std::string, std::string>>;
 
 /// The page: loss of training (with a running mean) and held-back rows, learning rate, gradient norm, tokens a second,
 /// peak memory, and a table of facts.
