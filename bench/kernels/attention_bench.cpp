@@ -22,9 +22,9 @@ struct Cache {
   explicit Cache(const benchmark::State& state) : length(state.range(4)) {
     const auto type = static_cast<Element>(state.range(0));
     shape.type = type;
-    shape.cache_type = type == Element::f32    ? powerhouse::BlockFormat::f32
-                       : type == Element::bf16 ? powerhouse::BlockFormat::bf16
-                                               : powerhouse::BlockFormat::f16;
+    shape.key_type = shape.value_type = type == Element::f32    ? powerhouse::BlockFormat::f32
+                                        : type == Element::bf16 ? powerhouse::BlockFormat::bf16
+                                                                : powerhouse::BlockFormat::f16;
     shape.num_kv_heads = state.range(1);
     shape.group = state.range(2);
     shape.head_dim = state.range(3);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -16,27 +17,34 @@
 
 namespace powerhouse {
 
-/// How the cache keeps keys and values. q8_0 and q4_0 are GGUF's blocks: 32 elements share a float16 scale, in 8.5 and
-/// 4.5 bits an element.
+/// How the cache keeps keys or values. The last six are GGUF's blocks: 32 elements share a float16 scale (and a minimum
+/// in q5_1 and q4_1), in 8.5, 6, 5.5, 5, 4.5 and 4.5 bits an element. On the CPU keys and values may differ in type;
+/// devices have kernels for one of the float types, q8_0 or q4_0 for both. Attention reads those types as they lie and
+/// is a little slower with the others.
 enum class KvType {
   automatic,  ///< the compute type; f16 where a plan runs (LoadOptions)
   f32,
   bf16,
   f16,
   q8_0,
+  q5_1,
+  q5_0,
+  q4_1,
   q4_0,
+  iq4_nl,  ///< like q4_0, with levels that lie closer around zero
 };
 
-/// "auto", "f32", "bf16", "f16", "q8_0", "q4_0".
+/// "auto", "f32", "bf16", "f16", "q8_0", ...
 POWERHOUSE_API std::string_view to_string(KvType type) noexcept;
 /// The same words, and "float32", "bfloat16", "float16". Error{usage} otherwise.
 POWERHOUSE_API KvType parse_kv_type(std::string_view text);
 
 struct SessionOptions {
-  /// In exact numerics f32 alone (LoadOptions). Error{unsupported} for others there, and for q8_0 and q4_0 where a
-  /// head's size is no multiple of 32.
+  /// In exact numerics f32 alone (LoadOptions). Error{unsupported} for others there, and for blocks where a head's size
+  /// is no multiple of 32.
   KvType kv_type = KvType::automatic;
-  std::int64_t page_tokens = 16;  ///< tokens a page of the cache
+  std::optional<KvType> value_type{};  ///< of values, where it is not that of keys
+  std::int64_t page_tokens = 16;       ///< tokens a page of the cache
   /// Rows a pass, single tokens of other sequences aside. Longer inputs go through in pieces of this size, so that
   /// memory stays bounded; the pieces of a sequence are the same alone and in a batch.
   std::int64_t prefill_chunk = 512;
@@ -84,7 +92,7 @@ class POWERHOUSE_API Session {
 
   /// Writes a sequence, its tokens and its part of the cache, to a file, atomically: a safetensors file with `tokens`,
   /// and `layers.N.key` (after RoPE) and `layers.N.value` [length, num_key_value_heads, head_dim] in the cache's type;
-  /// blocks of q8_0 and q4_0 as bytes [length, bytes a token].
+  /// blocks as bytes [length, bytes a token].
   void save(SequenceId sequence, const std::string& path) const;
   /// A new sequence from such a file: what is appended gives the same bits as without the detour, also where
   /// page_tokens differs. Error{format} where the file is no saved sequence or is damaged, Error{usage} where it was

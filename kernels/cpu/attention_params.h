@@ -30,10 +30,16 @@ static constexpr std::int64_t attention_partial_floats(std::int64_t num_heads, s
   return num_heads * (head_dim + 2);
 }
 
-/// Types of the cache: f32, bf16, f16, or ggml's blocks q8_0 and q4_0 of 32 elements of a head.
-static constexpr bool is_cache_type(BlockFormat format) {
+/// Types of the cache that attention reads as they lie: f32, bf16, f16, or ggml's blocks q8_0 and q4_0 of 32 elements
+/// of a head.
+static constexpr bool is_cell_type(BlockFormat format) {
   return format == BlockFormat::f32 || format == BlockFormat::bf16 || format == BlockFormat::f16 ||
          format == BlockFormat::q8_0 || format == BlockFormat::q4_0;
+}
+/// All types of the cache: those, and ggml's other blocks of 32 elements, which become float32 head by head.
+static constexpr bool is_cache_type(BlockFormat format) {
+  return is_cell_type(format) || format == BlockFormat::q4_1 || format == BlockFormat::q5_0 ||
+         format == BlockFormat::q5_1 || format == BlockFormat::iq4_nl;
 }
 static constexpr std::int64_t cache_bytes(BlockFormat type, std::int64_t elements) {
   return elements / block_info(type).block_elements * block_info(type).block_bytes;
@@ -44,7 +50,8 @@ static constexpr std::int64_t cache_bytes(BlockFormat type, std::int64_t element
 /// head_dim and the strides and the offset of the cache are multiples of 32.
 struct AttentionShape {
   Element type = Element::f32;                ///< of q and out
-  BlockFormat cache_type = BlockFormat::f32;  ///< of the pages
+  BlockFormat key_type = BlockFormat::f32;    ///< of the pages of keys
+  BlockFormat value_type = BlockFormat::f32;  ///< of the pages of values
   std::int64_t num_kv_heads = 0;
   std::int64_t group = 1;  ///< query heads of a key-value head
   std::int64_t head_dim = 0;
@@ -75,7 +82,7 @@ static constexpr std::int64_t kAttentionRun = 8;
 /// Floats of scratch that each thread brings to `attention`; 15 of them to begin on a cache line.
 static constexpr std::int64_t attention_scratch_floats(std::int64_t group, std::int64_t head_dim) {
   const std::int64_t padded = (head_dim + 15) / 16 * 16;
-  return kAttentionRun * group * (2 * padded + kAttentionTile + 2) + 15;
+  return kAttentionRun * group * (2 * padded + kAttentionTile + 2) + kAttentionTile * padded + 15;
 }
 
 /// The parts of a row, in the order of their positions.
@@ -129,11 +136,11 @@ static constexpr std::int64_t prefill_items(const PrefillParams& params) {
 static constexpr std::int64_t prefill_scratch_floats(std::int64_t group, std::int64_t head_dim) {
   const std::int64_t padded = (head_dim + 15) / 16 * 16;
   const std::int64_t vectors = (prefill_rows(group) * group + 15) / 16 * 16;
-  return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 7 * vectors + 15;
+  return 2 * vectors * padded + kAttentionTile * (vectors + 2 * padded) + 7 * vectors + 2 * padded + 15;
 }
 
-/// Keys or values as the cache keeps them. Blocks are those of ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref;
-/// one that holds NaN or infinity gets a scale of NaN. Work items: elements; with blocks, multiples of 32.
+/// Keys or values as the cache keeps them. Blocks are those of kernels/reference/encode.h, ggml's bytes; one that holds
+/// NaN or infinity gets a scale of NaN. Work items: elements; with blocks, multiples of 32.
 struct CacheStoreParams {
   Element source_type = Element::f32;
   BlockFormat cache_type = BlockFormat::f32;

@@ -35,7 +35,7 @@ static inline double attention_score(const cpu::AttentionParams& params, const c
   double score = 0;
   for (std::int64_t d = 0; d < params.head_dim; ++d) {
     score += static_cast<double>(read_element(row.q, params.type, head * params.q_head_stride + d)) *
-             static_cast<double>(read_cell(keys, params.cache_type, key + d));
+             static_cast<double>(read_cell(keys, params.key_type, key + d));
   }
   score *= static_cast<double>(params.scale);
   if (params.softcap > 0) {
@@ -69,7 +69,7 @@ static inline void attention(const cpu::AttentionParams& params, std::int64_t be
         for (std::int64_t t = row.begin; t < row.end; ++t) {
           const void* const values = row.value_pages[t / params.page_tokens];
           sum += weights[static_cast<std::size_t>(t - row.begin)] / total *
-                 static_cast<double>(read_cell(values, params.cache_type, cache_offset(params, t, kv_head) + d));
+                 static_cast<double>(read_cell(values, params.value_type, cache_offset(params, t, kv_head) + d));
         }
         write_element(row.out, params.type, head * params.out_head_stride + d, static_cast<float>(sum));
       }

@@ -1,5 +1,5 @@
-// Cells of a key-value cache one by one: how elements are read, and how rows become blocks. The definition; the block
-// layouts and roundings are those of ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref.
+// Cells of a key-value cache one by one: how elements are read, and how rows become blocks. The definition; the blocks
+// are those of dequantize.h and encode.h, whatever is not finite aside.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/reference/dequantize.h"
+#include "kernels/reference/encode.h"
 
 namespace powerhouse::reference {
 
@@ -18,6 +20,11 @@ static inline float read_cell(const void* cells, BlockFormat type, std::int64_t 
     default: break;
   }
   const auto* const block = static_cast<const std::uint8_t*>(cells) + cpu::cache_bytes(type, index / 32 * 32);
+  if (type != BlockFormat::q8_0 && type != BlockFormat::q4_0) {
+    float values[32];
+    dequantize_row(type, block, values, 32);
+    return values[index % 32];
+  }
   const float scale = read_element(block, Element::f16, 0);
   const std::int64_t i = index % 32;
   if (type == BlockFormat::q8_0) return scale * static_cast<float>(static_cast<std::int8_t>(block[2 + i]));
@@ -30,6 +37,12 @@ static inline void store_block(const float* x, BlockFormat type, std::uint8_t* b
   for (int i = 0; i < 32; ++i) {
     finite = finite && std::isfinite(x[i]);
     if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
+  }
+  if (type != BlockFormat::q8_0 && type != BlockFormat::q4_0) {
+    std::memset(block, 0, static_cast<std::size_t>(block_info(type).block_bytes));
+    if (!finite) return write_element(block, Element::f16, 0, NAN);
+    encode_row(type, x, nullptr, 32, block);
+    return;
   }
   const bool bytes = type == BlockFormat::q8_0;
   const float scale = bytes ? std::fabs(extreme) / 127.0f : extreme / -8.0f;

@@ -141,7 +141,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
     if (by_library) {
       KvCache::KeyValue all = seen;
       const bool fresh =
-          pass.cache == nullptr || (past == 0 && pass.cache->format() == to_block_format(key.scalar_type()));
+          pass.cache == nullptr || (past == 0 && pass.cache->formats() == to_block_format(key.scalar_type()));
       if (!fresh) all = pass.cache->gather(layer, pass.batch.sequences[i], past + rows, key.scalar_type());
       parts.push_back(ops::causal_attention(query.narrow(0, begin, rows), all.key, all.value, rule));
     }
@@ -160,9 +160,11 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
   if (by_library) differentiable = count == 1 ? parts[0] : concatenate(parts, 0);
   if (!by_kernel) return differentiable;
   const bool cached = pass.cache != nullptr;
+  const KvCache::Formats formats = cached ? pass.cache->formats() : to_block_format(key.scalar_type());
   const at::Tensor attended =
       ops::paged_attention(query.detach(), paged,
-                           {.type = cached ? pass.cache->format() : to_block_format(key.scalar_type()),
+                           {.key_type = formats.keys,
+                            .value_type = formats.values,
                             .num_key_value_heads = choice.num_key_value_heads,
                             // Without a cache each sequence is one page, as long as any.
                             .page_tokens = cached ? pass.cache->page_tokens() : query.size(0) + longest_past,

@@ -50,7 +50,11 @@ std::string_view to_string(KvType type) noexcept {
     case KvType::bf16: return "bf16";
     case KvType::f16: return "f16";
     case KvType::q8_0: return "q8_0";
+    case KvType::q5_1: return "q5_1";
+    case KvType::q5_0: return "q5_0";
+    case KvType::q4_1: return "q4_1";
     case KvType::q4_0: return "q4_0";
+    case KvType::iq4_nl: return "iq4_nl";
   }
   return "";
 }
@@ -60,10 +64,13 @@ KvType parse_kv_type(std::string_view text) {
   if (text == "f32" || text == "float32") return KvType::f32;
   if (text == "bf16" || text == "bfloat16") return KvType::bf16;
   if (text == "f16" || text == "float16") return KvType::f16;
-  if (text == "q8_0") return KvType::q8_0;
-  if (text == "q4_0") return KvType::q4_0;
+  for (const KvType type : {KvType::q8_0, KvType::q5_1, KvType::q5_0, KvType::q4_1, KvType::q4_0, KvType::iq4_nl}) {
+    if (text == to_string(type)) return type;
+  }
   throw Error(ErrorKind::usage, "unknown cache type",
-              {.field = "kv_type", .expected = "auto, f32, bf16, f16, q8_0 or q4_0", .found = std::string(text)});
+              {.field = "kv_type",
+               .expected = "auto, f32, bf16, f16, q8_0, q5_1, q5_0, q4_1, q4_0 or iq4_nl",
+               .found = std::string(text)});
 }
 
 Device parse_device(std::string_view text) {

@@ -48,7 +48,7 @@ cuda::PagedCache DevicePages::cache_of(std::int64_t layer) const {
   const auto sequences = static_cast<std::int64_t>(row_starts_.size()) - 1;
   const auto* const keys = addresses_.const_data_ptr<std::int64_t>() +
                            static_cast<std::int64_t>(cache_.table_of(layer)) * 2 * sequences * stride_;
-  return {.type = cache_.format(),
+  return {.type = cache_.formats().keys,
           .key_pages = reinterpret_cast<void* const*>(keys),
           .value_pages = reinterpret_cast<void* const*>(keys + sequences * stride_),
           .table_stride = stride_,
@@ -74,8 +74,9 @@ ops::GatheredPages DevicePages::gather(std::int64_t layer, at::ScalarType type) 
 at::Tensor DevicePages::attend(std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                                const at::Tensor& value, const ops::AttentionRule& rule) const {
   const auto type = query.scalar_type();
-  const bool of_cache = cache_.format() == to_block_format(type);
-  const bool blocks = cache_.format() == BlockFormat::q8_0 || cache_.format() == BlockFormat::q4_0;
+  const BlockFormat format = cache_.formats().keys;
+  const bool of_cache = format == to_block_format(type);
+  const bool blocks = format == BlockFormat::q8_0 || format == BlockFormat::q4_0;
   if (most_rows_ <= cuda::kMostPagedRows && (type == at::kFloat || of_cache || blocks)) {
     return ops::paged_attention_on_device(query, cache_of(layer), rule);
   }

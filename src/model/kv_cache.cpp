@@ -24,13 +24,14 @@ void reserve_more(std::vector<T>& values, std::size_t count) {
 
 }  // namespace
 
-KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens, const at::Device& device)
+KvCache::KvCache(std::vector<LayerShape> layers, Formats formats, std::int64_t page_tokens, const at::Device& device)
     : layers_(std::move(layers)),
-      format_(format),
+      formats_(formats),
       page_tokens_(page_tokens),
       device_(device),
       slab_pages_(static_cast<std::int32_t>(std::max<std::int64_t>(1, kSlabTokens / page_tokens))) {
-  const std::int64_t block = block_info(format).block_elements;
+  const std::int64_t block =
+      std::max(block_info(formats.keys).block_elements, block_info(formats.values).block_elements);
   for (const LayerShape& shape : layers_) {
     if (shape.head_dim % block == 0) continue;
     throw Error(ErrorKind::unsupported, "a head of this model is no whole number of the cache type's blocks",
@@ -42,18 +43,28 @@ KvCache::KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_
   std::int64_t elements = 0;
   for (const LayerShape& shape : layers_) {
     const std::int64_t of_page = page_tokens_ * shape.num_key_value_heads * shape.head_dim;
-    const auto table = std::find(page_bytes_.begin(), page_bytes_.end(), bytes_of(of_page));
-    places_.push_back({.offset = elements, .table = static_cast<std::size_t>(table - page_bytes_.begin())});
-    if (table == page_bytes_.end()) page_bytes_.push_back(bytes_of(of_page));
+    const auto& widths = half(false).page_bytes;
+    const auto table = std::find(widths.begin(), widths.end(), bytes_of(of_page, false));
+    places_.push_back({.offset = elements, .table = static_cast<std::size_t>(table - widths.begin())});
+    if (table == widths.end()) {
+      for (const bool value : {false, true}) halves_[value].page_bytes.push_back(bytes_of(of_page, value));
+    }
     elements += slab_pages_ * of_page;
   }
-  half_slab_ = bytes_of(elements);
+  for (const bool value : {false, true}) halves_[value].slab_bytes = bytes_of(elements, value);
   if (!device_.is_cpu()) find_page_parts();
 }
 
 void KvCache::check_device_heads() const {
+  if (device_.is_cpu()) return;
+  if (formats_.keys != formats_.values || !cpu::is_cell_type(formats_.keys)) {
+    throw Error(ErrorKind::unsupported, "no CUDA kernels for a cache of these types",
+                {.field = "kv_type",
+                 .expected = "one of f32, bf16, f16, q8_0 and q4_0 for keys and values",
+                 .found = std::string(block_info(formats_.keys).name) + ", " + block_info(formats_.values).name});
+  }
   for (const LayerShape& shape : layers_) {
-    if (device_.is_cpu() || ops::device_cache_takes(format_, shape.head_dim)) continue;
+    if (ops::device_cache_takes(formats_.keys, shape.head_dim)) continue;
     throw Error(ErrorKind::unsupported, "no CUDA kernels for a cache of such heads",
                 {.field = "head_dim",
                  .expected = "a multiple of 8 (of 32 with q8_0 and q4_0), at most 256",
@@ -62,11 +73,11 @@ void KvCache::check_device_heads() const {
 }
 
 void KvCache::find_page_parts() {
-  std::vector<std::vector<std::int64_t>> parts(page_bytes_.size());
-  for (const Place& place : places_) {
-    const std::size_t offset = bytes_of(place.offset);
+  std::vector<std::vector<std::int64_t>> parts(half(false).page_bytes.size());
+  for (const Place& place : places_) {  // keys and values are of one format here
+    const std::size_t offset = bytes_of(place.offset, false);
     parts[place.table].push_back(static_cast<std::int64_t>(offset));
-    parts[place.table].push_back(static_cast<std::int64_t>(half_slab_ + offset));
+    parts[place.table].push_back(static_cast<std::int64_t>(half(false).slab_bytes + offset));
   }
   for (const auto& offsets : parts) page_parts_.push_back(index_tensor(offsets, device_));
 }
@@ -174,11 +185,12 @@ void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor&
       const std::int64_t inside = position % page_tokens_;
       const std::int64_t run = std::min(rows - row, page_tokens_ - inside);
       char* base = layer_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value);
-      cpu::kernels().store_cache({.source_type = to_element(source.scalar_type()),
-                                  .cache_type = format_,
-                                  .source = from + row * width * static_cast<std::int64_t>(source.element_size()),
-                                  .destination = base + static_cast<std::size_t>(inside) * token_bytes(layer)},
-                                 0, run * width);
+      cpu::kernels().store_cache(
+          {.source_type = to_element(source.scalar_type()),
+           .cache_type = formats_.of(is_value),
+           .source = from + row * width * static_cast<std::int64_t>(source.element_size()),
+           .destination = base + static_cast<std::size_t>(inside) * token_bytes(layer, is_value)},
+          0, run * width);
       row += run;
     }
   }
@@ -188,9 +200,8 @@ void KvCache::fill(const Sequence& sequence, std::size_t table, Pages& out) cons
   out.keys.resize(sequence.table.size());
   out.values.resize(sequence.table.size());
   for (std::size_t i = 0; i < sequence.table.size(); ++i) {
-    const char* const base = page_base(table, sequence.table[i], false);
-    out.keys[i] = base;
-    out.values[i] = base + half_slab_;
+    out.keys[i] = page_base(table, sequence.table[i], false);
+    out.values[i] = page_base(table, sequence.table[i], true);
   }
 }
 
@@ -202,7 +213,7 @@ KvCache::Pages KvCache::pages(std::int64_t layer, std::int64_t sequence) const {
 
 void KvCache::pages(std::int64_t sequence, std::vector<Pages>& out) const {
   const Sequence& state = at(sequence);
-  out.resize(page_bytes_.size());
+  out.resize(half(false).page_bytes.size());
   for (std::size_t table = 0; table < out.size(); ++table) fill(state, table, out[table]);
 }
 
@@ -222,7 +233,7 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
     auto* const to = whole.mutable_data_ptr<float>();
     for (std::int64_t position = 0; position < length; position += page_tokens_) {
       const std::int64_t run = std::min(page_tokens_, length - position);
-      dequantize_row(format_,
+      dequantize_row(formats_.of(is_value),
                      layer_base(layer, state.table[static_cast<std::size_t>(position / page_tokens_)], is_value),
                      to + position * width, run * width);
     }
@@ -231,12 +242,13 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
   return out;
 }
 
-std::size_t KvCache::bytes() const { return slabs_.size() * 2 * half_slab_; }
+std::size_t KvCache::bytes() const { return slabs_.size() * (half(false).slab_bytes + half(true).slab_bytes); }
 
 std::size_t KvCache::bytes_per_token() const {
   std::size_t total = 0;
-  for (std::size_t layer = 0; layer < layers_.size(); ++layer)
-    total += 2 * token_bytes(static_cast<std::int64_t>(layer));
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+    for (const bool value : {false, true}) total += token_bytes(static_cast<std::int64_t>(layer), value);
+  }
   return total;
 }
 
@@ -244,7 +256,8 @@ std::int64_t KvCache::used_pages() const { return static_cast<std::int64_t>(refe
 
 void KvCache::add_slab() {
   const auto pages = static_cast<std::size_t>(slab_pages_);
-  Slab slab{.memory = empty_tensor({static_cast<std::int64_t>(2 * half_slab_)}, at::kByte, device_), .base = nullptr};
+  const auto bytes = static_cast<std::int64_t>(half(false).slab_bytes + half(true).slab_bytes);
+  Slab slab{.memory = empty_tensor({bytes}, at::kByte, device_), .base = nullptr};
   slab.base = static_cast<char*>(slab.memory.mutable_data_ptr());
   // All that may fail comes before anything changes. Pages that are dropped find their room in `free_`.
   reserve_more(references_, pages);
@@ -270,23 +283,24 @@ void KvCache::drop_page(std::int32_t page) noexcept {
 void KvCache::copy_page(std::int32_t from, std::int32_t to) {
   for (std::size_t table = 0; table < page_parts_.size(); ++table) {
     ops::copy_page(page_base(table, from, false), page_base(table, to, false), page_parts_[table],
-                   static_cast<std::int64_t>(page_bytes_[table]));
+                   static_cast<std::int64_t>(half(false).page_bytes[table]));
   }
   if (!device_.is_cpu()) return;
   for (std::int64_t layer = 0; layer < static_cast<std::int64_t>(layers_.size()); ++layer) {
     for (const bool value : {false, true}) {
-      std::memcpy(layer_base(layer, to, value), layer_base(layer, from, value), page_bytes_[table_of(layer)]);
+      std::memcpy(layer_base(layer, to, value), layer_base(layer, from, value),
+                  half(value).page_bytes[table_of(layer)]);
     }
   }
 }
 
-std::size_t KvCache::bytes_of(std::int64_t elements) const {
-  return static_cast<std::size_t>(cpu::cache_bytes(format_, elements));
+std::size_t KvCache::bytes_of(std::int64_t elements, bool value) const {
+  return static_cast<std::size_t>(cpu::cache_bytes(formats_.of(value), elements));
 }
 
-std::size_t KvCache::token_bytes(std::int64_t layer) const {
+std::size_t KvCache::token_bytes(std::int64_t layer, bool value) const {
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
-  return bytes_of(shape.num_key_value_heads * shape.head_dim);
+  return bytes_of(shape.num_key_value_heads * shape.head_dim, value);
 }
 
 }  // namespace powerhouse

@@ -3,9 +3,10 @@
 // A page holds `page_tokens` tokens of every layer; a sequence is a table of pages and a length. Forked sequences share
 // pages until one writes: `reserve` then copies the page that both would write to. Memory comes in slabs of pages, so
 // that growing moves nothing. K and V lie apart: [page_tokens, num_key_value_heads, head_dim] each, as float types or
-// as ggml's blocks of 32 elements of a head. In a slab a layer's pages follow each other, since attention reads them
-// one after the other: with the layers of a page together, decoding behind 1900 tokens of SmolLM2 was 13 % slower.
-// Layers of one width lie equally far from the first of them, so that one table of addresses serves them all.
+// as ggml's blocks of 32 elements of a head, each of its own type. In a slab a layer's pages follow each other, since
+// attention reads them one after the other: with the layers of a page together, decoding behind 1900 tokens of SmolLM2
+// was 13 % slower. Layers of one width lie equally far from the first of them, so that one table of addresses serves
+// them all.
 //
 // On a device slabs are its memory, addresses its own, and what reads and writes pages are kernels (device_pages.h).
 //
@@ -28,8 +29,19 @@ class KvCache {
     std::int64_t num_key_value_heads, head_dim;
   };
 
-  /// Error{unsupported} where `format` has blocks and a head is no whole number of them.
-  KvCache(std::vector<LayerShape> layers, BlockFormat format, std::int64_t page_tokens,
+  /// Of keys and of values: cpu::is_cache_type.
+  struct Formats {
+    Formats(BlockFormat both) : keys(both), values(both) {}
+    Formats(BlockFormat of_keys, BlockFormat of_values) : keys(of_keys), values(of_values) {}
+    BlockFormat of(bool value) const { return value ? values : keys; }
+    bool operator==(const Formats&) const = default;
+
+    BlockFormat keys, values;
+  };
+
+  /// Error{unsupported} where a format has blocks and a head is no whole number of them, and for formats that a
+  /// device's kernels don't know.
+  KvCache(std::vector<LayerShape> layers, Formats formats, std::int64_t page_tokens,
           const at::Device& device = at::kCPU);
 
   std::int64_t create();
@@ -67,10 +79,10 @@ class KvCache {
   };
   KeyValue gather(std::int64_t layer, std::int64_t sequence, std::int64_t length, at::ScalarType type) const;
 
-  BlockFormat format() const { return format_; }
+  const Formats& formats() const { return formats_; }
   const at::Device& device() const { return device_; }
-  /// Bytes of one token's keys (or values) in a layer.
-  std::size_t token_bytes(std::int64_t layer) const;
+  /// Bytes of one token's keys, or values, in a layer.
+  std::size_t token_bytes(std::int64_t layer, bool value) const;
   const std::vector<LayerShape>& layers() const { return layers_; }
   std::int64_t page_tokens() const { return page_tokens_; }
   std::size_t bytes() const;
@@ -85,6 +97,11 @@ class KvCache {
     std::int64_t length = 0;
   };
 
+  // Keys, or values: bytes of a layer's part of a page, for each table, and of a slab.
+  struct Half {
+    std::vector<std::size_t> page_bytes{};
+    std::size_t slab_bytes = 0;
+  };
   // Pages that come at once: keys of layer after layer, then values.
   struct Slab {
     at::Tensor memory;
@@ -105,25 +122,26 @@ class KvCache {
   std::int32_t take_page() noexcept;  // one that is free
   void drop_page(std::int32_t page) noexcept;
   void copy_page(std::int32_t from, std::int32_t to);
-  std::size_t bytes_of(std::int64_t elements) const;
+  std::size_t bytes_of(std::int64_t elements, bool value) const;
+  const Half& half(bool value) const { return halves_[value ? 1 : 0]; }
   char* page_base(std::size_t table, std::int32_t page, bool value) const {
     const Slab& slab = slabs_[static_cast<std::size_t>(page / slab_pages_)];
-    return slab.base + static_cast<std::size_t>(page % slab_pages_) * page_bytes_[table] + (value ? half_slab_ : 0);
+    return slab.base + static_cast<std::size_t>(page % slab_pages_) * half(value).page_bytes[table] +
+           (value ? half(false).slab_bytes : 0);
   }
   char* layer_base(std::int64_t layer, std::int32_t page, bool value) const {
-    return page_base(table_of(layer), page, value) + bytes_of(page_offset(layer));
+    return page_base(table_of(layer), page, value) + bytes_of(page_offset(layer), value);
   }
   std::int64_t pages_for(std::int64_t tokens) const { return (tokens + page_tokens_ - 1) / page_tokens_; }
 
   std::vector<LayerShape> layers_;
-  BlockFormat format_;
+  Formats formats_;
   std::int64_t page_tokens_;
   at::Device device_;
   std::vector<at::Tensor> page_parts_{};  // of each table, on a device: where its layers' parts of a page lie
   std::int32_t slab_pages_;
-  std::vector<Place> places_;            // of each layer
-  std::vector<std::size_t> page_bytes_;  // of a layer's keys in a page, for each table
-  std::size_t half_slab_ = 0;            // bytes of a slab's keys, and of its values
+  std::vector<Place> places_;  // of each layer
+  Half halves_[2];
   std::map<std::int64_t, Sequence> sequences_;
   std::int64_t next_sequence_ = 0;
   std::vector<std::int32_t> references_;  // of each page

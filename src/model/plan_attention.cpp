@@ -144,14 +144,13 @@ void PlanPass::write_key_value(const PlanLayer& layer, std::int64_t row, std::in
   const auto page = static_cast<std::size_t>(position / cache_.page_tokens());
   const std::int64_t place =
       cache_.page_offset(index_of(layer)) + position % cache_.page_tokens() * layer.key_value_width() + kv_head * dim;
-  const BlockFormat type = cache_.format();
-  const auto write = [&](const float* from, const void* base) {
+  const auto write = [&](BlockFormat type, const float* from, const void* base) {
     auto* const to = static_cast<char*>(const_cast<void*>(base)) + cpu::cache_bytes(type, place);
     kernels_.store_cache({.cache_type = type, .source = from, .destination = to}, 0, dim);
   };
   const KvCache::Pages& pages = sequence.pages[cache_.table_of(index_of(layer))];
-  write(key, pages.keys[page]);
-  write(value, pages.values[page]);
+  write(cache_.formats().keys, key, pages.keys[page]);
+  write(cache_.formats().values, value, pages.values[page]);
 }
 
 void PlanPass::norm_heads(const PlanNorm& norm, float* heads, std::int64_t dim, std::int64_t count,
@@ -165,7 +164,8 @@ cpu::AttentionShape PlanPass::shape_of(const PlanLayer& layer) const {
   const Block& block = *layer.block;
   const Attention& attention = block.attention;
   return {.type = Element::f32,
-          .cache_type = cache_.format(),
+          .key_type = cache_.formats().keys,
+          .value_type = cache_.formats().values,
           .num_kv_heads = attention.num_key_value_heads,
           .group = attention.num_heads / attention.num_key_value_heads,
           .head_dim = attention.head_dim,

@@ -25,7 +25,7 @@ std::vector<KvCache::LayerShape> cache_layers(const ModelConfig& config) {
   return layers;
 }
 
-BlockFormat cache_type(KvType type, const CausalLM& model) {
+BlockFormat cache_format(KvType type, const CausalLM& model) {
   if (model.numerics() == Numerics::exact && type != KvType::automatic && type != KvType::f32) {
     throw Error(ErrorKind::unsupported, "exact numerics keep keys and values in float32",
                 {.field = "kv_type", .expected = "auto or f32", .found = std::string(to_string(type))});
@@ -36,10 +36,18 @@ BlockFormat cache_type(KvType type, const CausalLM& model) {
     case KvType::bf16: return BlockFormat::bf16;
     case KvType::f16: return BlockFormat::f16;
     case KvType::q8_0: return BlockFormat::q8_0;
+    case KvType::q5_1: return BlockFormat::q5_1;
+    case KvType::q5_0: return BlockFormat::q5_0;
+    case KvType::q4_1: return BlockFormat::q4_1;
     case KvType::q4_0: return BlockFormat::q4_0;
+    case KvType::iq4_nl: return BlockFormat::iq4_nl;
   }
   const bool in_f16 = model.impl().model->plan && model.dtype() != Dtype::f32;
   return in_f16 ? BlockFormat::f16 : to_block_format(to_scalar_type(model.dtype()));
+}
+
+KvCache::Formats cache_formats(const SessionOptions& options, const CausalLM& model) {
+  return {cache_format(options.kv_type, model), cache_format(options.value_type.value_or(options.kv_type), model)};
 }
 
 // Room in the cache for one pass; given back unless the pass succeeded.
@@ -223,7 +231,7 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
                 {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
   }
   impl_ = std::make_unique<Impl>(Impl{CausalLM(model.impl_), options,
-                                      KvCache(cache_layers(model.config()), cache_type(options.kv_type, model),
+                                      KvCache(cache_layers(model.config()), cache_formats(options, model),
                                               options.page_tokens, model.impl().model->device()),
                                       SequenceRecords(model.config()), VirtualTokens(model.impl())});
 }

@@ -55,8 +55,8 @@ template <typename Visit>
 void visit_pages(const KvCache& cache, std::int64_t layer, std::int64_t sequence, std::int64_t length, bool value,
                  Visit visit) {
   const KvCache::Pages pages = cache.pages(layer, sequence);
-  const std::size_t token = cache.token_bytes(layer);
-  const std::int64_t offset = cpu::cache_bytes(cache.format(), cache.page_offset(layer));
+  const std::size_t token = cache.token_bytes(layer, value);
+  const std::int64_t offset = cpu::cache_bytes(cache.formats().of(value), cache.page_offset(layer));
   for (std::int64_t first = 0; first < length; first += cache.page_tokens()) {
     const std::int64_t count = std::min(cache.page_tokens(), length - first);
     const auto page = static_cast<std::size_t>(first / cache.page_tokens());
@@ -79,21 +79,27 @@ std::vector<Part> parts_of(const KvCache& cache, std::int64_t length) {
   std::vector<Part> parts;
   const auto tokens = static_cast<std::size_t>(length);
   parts.push_back({"tokens", BlockFormat::i64, {length}, tokens * sizeof(std::int64_t)});
-  // safetensors has no blocks: those are bytes to it.
-  const bool plain = block_info(cache.format()).block_elements == 1;
   for (std::size_t i = 0; i < cache.layers().size(); ++i) {
     const auto layer = static_cast<std::int64_t>(i);
-    const std::size_t token = cache.token_bytes(layer);
     const auto [heads, dim] = cache.layers()[i];
     for (const bool value : {false, true}) {
-      parts.push_back({"layers." + std::to_string(i) + (value ? ".value" : ".key"),
-                       plain ? cache.format() : BlockFormat::u8,
+      const std::size_t token = cache.token_bytes(layer, value);
+      const BlockFormat format = cache.formats().of(value);
+      const bool plain = block_info(format).block_elements == 1;  // safetensors has no blocks: those are bytes to it
+      parts.push_back({"layers." + std::to_string(i) + (value ? ".value" : ".key"), plain ? format : BlockFormat::u8,
                        plain ? std::vector<std::int64_t>{length, heads, dim}
                              : std::vector<std::int64_t>{length, static_cast<std::int64_t>(token)},
                        tokens * token, layer, value});
     }
   }
   return parts;
+}
+
+// "Q8_0", or of keys and values "Q8_0 Q4_0".
+std::string type_of(const KvCache& cache) {
+  const auto [keys, values] = cache.formats();
+  const std::string name = block_info(keys).name;
+  return keys == values ? name : name + " " + block_info(values).name;
 }
 
 // What else than the model decides a cache's bits.
@@ -156,7 +162,7 @@ void check_origin(const SafetensorsFile& file, const std::string& fingerprint, c
     fail(file.path, "arithmetic", "exact numerics take no keys and values that were computed otherwise", arithmetic,
          found, ErrorKind::usage);
   }
-  const std::string expected = block_info(cache.format()).name;
+  const std::string expected = type_of(cache);
   if (const std::string& found = metadata_of(file, "kv_type"); found != expected) {
     fail(file.path, "kv_type", "the sequence was saved with another type of cache", expected, found, ErrorKind::usage);
   }
@@ -184,7 +190,7 @@ void save_sequence(const std::string& path, const CausalLM& model, const KvCache
                    const SequenceRecord& record) {
   const std::int64_t length = cache.length(sequence);
   const std::string fingerprint = model_fingerprint(*model.impl().model);
-  const std::string kv_type = block_info(cache.format()).name;
+  const std::string kv_type = type_of(cache);
   const auto visit = [&](const Part& part, const auto& sink) {
     if (part.layer < 0) {
       sink(record.tokens.data(), part.bytes);
@@ -224,8 +230,8 @@ std::int64_t restore_sequence(const std::string& path, const CausalLM& model, Kv
   if (length > (std::int64_t{1} << 40)) fail(path, "length", "out of range");
   const std::vector<Part> parts = parts_of(cache, length);
   const std::vector<const TensorView*> views = find_parts(file, parts);
-  Checksum checksum = begin_checksum(fingerprint, metadata_of(file, "arithmetic"), block_info(cache.format()).name,
-                                     length, record.rope_length);
+  Checksum checksum =
+      begin_checksum(fingerprint, metadata_of(file, "arithmetic"), type_of(cache), length, record.rope_length);
   for (const TensorView* view : views) checksum.add(view->data, view->bytes);
   const std::string& expected = metadata_of(file, "checksum");
   if (const std::string found = checksum.text(); found != expected) {

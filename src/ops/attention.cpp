@@ -80,7 +80,8 @@ cpu::AttentionShape shape_of(const at::Tensor& query, const PageLayout& layout, 
                              const PerHead& per_head) {
   const std::int64_t head_dim = query.size(2);
   return {.type = to_element(query.scalar_type()),
-          .cache_type = layout.type,
+          .key_type = layout.key_type,
+          .value_type = layout.value_type,
           .num_kv_heads = layout.num_key_value_heads,
           .group = query.size(1) / layout.num_key_value_heads,
           .head_dim = head_dim,

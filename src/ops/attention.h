@@ -43,7 +43,8 @@ struct PagedSequence {
 
 /// What the pages of all sequences have in common.
 struct PageLayout {
-  BlockFormat type = BlockFormat::f32;  // cpu::is_cache_type
+  BlockFormat key_type = BlockFormat::f32;  // cpu::is_cache_type
+  BlockFormat value_type = BlockFormat::f32;
   std::int64_t num_key_value_heads = 0;
   std::int64_t page_tokens = 0;
   std::int64_t page_offset = 0;  // elements from where a page begins to this layer's part of it

@@ -12,8 +12,20 @@
 
 namespace powerhouse::testing {
 
-inline constexpr BlockFormat kCacheTypes[] = {BlockFormat::f32, BlockFormat::bf16, BlockFormat::f16, BlockFormat::q8_0,
-                                              BlockFormat::q4_0};
+/// Of keys and of values: each type for both, and pairs of what is read as it lies and what is not.
+struct CacheTypes {
+  BlockFormat keys, values;
+};
+inline constexpr CacheTypes kCacheTypes[] = {
+    {BlockFormat::f32, BlockFormat::f32},   {BlockFormat::bf16, BlockFormat::bf16},
+    {BlockFormat::f16, BlockFormat::f16},   {BlockFormat::q8_0, BlockFormat::q8_0},
+    {BlockFormat::q4_0, BlockFormat::q4_0}, {BlockFormat::q5_1, BlockFormat::iq4_nl},
+    {BlockFormat::q8_0, BlockFormat::q4_1}, {BlockFormat::q5_0, BlockFormat::f16},
+    {BlockFormat::bf16, BlockFormat::q4_0}, {BlockFormat::iq4_nl, BlockFormat::q5_0},
+};
+inline bool has_blocks(const CacheTypes& types) {
+  return block_info(types.keys).block_elements > 1 || block_info(types.values).block_elements > 1;
+}
 
 /// The cache of elements that need no rounding.
 inline BlockFormat cache_of(Element type) {
@@ -22,7 +34,8 @@ inline BlockFormat cache_of(Element type) {
 
 struct Shape {
   Element type = Element::f32;
-  BlockFormat cache_type = BlockFormat::f32;
+  BlockFormat key_type = BlockFormat::f32;
+  BlockFormat value_type = BlockFormat::f32;
   std::int64_t kv_heads = 2, group = 3, head_dim = 20, page_tokens = 16, tokens = 140;
 };
 
@@ -35,9 +48,11 @@ struct Cache {
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
     std::shuffle(order.begin(), order.end(), engine);
     // Every cell is NaN at first: 0xFFFF in f16 and bf16, and so in the scales of blocks.
-    const std::int64_t bytes = cpu::cache_bytes(shape.cache_type, layer);
-    const std::int64_t shift = shape.cache_type == BlockFormat::f32 ? 4 : 2;
-    pool.assign(order.size(), std::vector<std::uint8_t>(2 * bytes + shift, 0xFF));
+    const std::int64_t key_bytes = cpu::cache_bytes(shape.key_type, layer);
+    const std::int64_t value_bytes = cpu::cache_bytes(shape.value_type, layer);
+    const bool wide = shape.key_type == BlockFormat::f32 || shape.value_type == BlockFormat::f32;
+    const std::int64_t shift = wide ? 4 : 2;
+    pool.assign(order.size(), std::vector<std::uint8_t>(2 * std::max(key_bytes, value_bytes) + shift, 0xFF));
     for (std::int64_t page = 0; page < pages; ++page) {
       for (const bool value : {false, true}) {
         std::uint8_t* const base = pool[order[2 * page + (value ? 1 : 0)]].data() + shift;
@@ -46,16 +61,17 @@ struct Cache {
         const std::int64_t begin = page * layer;
         const std::int64_t count = std::min(layer, from.size() - begin);
         reference::store_cache({.source_type = from.type(),
-                                .cache_type = shape.cache_type,
+                                .cache_type = value ? shape.value_type : shape.key_type,
                                 .source = static_cast<const char*>(from.data()) + begin * element_bytes(from.type()),
-                                .destination = base + bytes},
+                                .destination = base + (value ? value_bytes : key_bytes)},
                                0, count);
       }
     }
   }
   cpu::AttentionShape kernel_shape() const {
     return {.type = shape.type,
-            .cache_type = shape.cache_type,
+            .key_type = shape.key_type,
+            .value_type = shape.value_type,
             .num_kv_heads = shape.kv_heads,
             .group = shape.group,
             .head_dim = shape.head_dim,

@@ -19,14 +19,18 @@ void run(const cpu::CpuKernels& kernels, const cpu::AttentionParams& params, std
 TEST_P(AttentionTest, AgreesWithThePlainLoop) {
   std::vector<Shape> shapes;
   for (const Element type : kElements) {
-    for (const BlockFormat cache_type : kCacheTypes) {
-      const std::int64_t head_dim = block_info(cache_type).block_elements == 1 ? 20 : 96;
-      shapes.push_back({.type = type, .cache_type = cache_type, .head_dim = head_dim});
+    for (const CacheTypes& types : kCacheTypes) {
+      const std::int64_t head_dim = !has_blocks(types) ? 20 : 96;
+      shapes.push_back({.type = type, .key_type = types.keys, .value_type = types.values, .head_dim = head_dim});
     }
   }
   for (const std::int64_t head_dim : {1, 3, 8, 16, 20, 33, 64, 80, 96, 112, 128, 192, 256}) {
     shapes.push_back({.head_dim = head_dim});
-    shapes.push_back({.type = Element::bf16, .cache_type = BlockFormat::bf16, .kv_heads = 1, .head_dim = head_dim});
+    shapes.push_back({.type = Element::bf16,
+                      .key_type = BlockFormat::bf16,
+                      .value_type = BlockFormat::bf16,
+                      .kv_heads = 1,
+                      .head_dim = head_dim});
   }
   for (const std::int64_t page_tokens : {1, 5, 8, 32}) shapes.push_back({.page_tokens = page_tokens});
   for (const std::int64_t kv_heads : {1, 7, 8, 9, 17}) shapes.push_back({.kv_heads = kv_heads, .head_dim = 16});
@@ -113,7 +117,7 @@ void run_in_parts(const cpu::CpuKernels& kernels, const cpu::AttentionParams& pa
 TEST_P(AttentionTest, PartsPutTogetherAreTheWhole) {
   for (const std::int64_t head_dim : {3, 20, 64, 80, 128, 300}) {
     for (const Element type : kElements) {
-      const Shape shape{.type = type, .cache_type = cache_of(type), .head_dim = head_dim};
+      const Shape shape{.type = type, .key_type = cache_of(type), .value_type = cache_of(type), .head_dim = head_dim};
       const std::int64_t cells = shape.tokens * shape.kv_heads * head_dim;
       const Cache cache(shape, Buffer::random(Element::f32, cells, engine_, 2.0f),
                         Buffer::random(Element::f32, cells, engine_), engine_);

@@ -10,8 +10,11 @@ namespace {
 using CacheStoreTest = CpuKernelTest;
 POWERHOUSE_EVERY_INSTRUCTION_SET(CacheStoreTest);
 
-constexpr BlockFormat kTypes[] = {BlockFormat::f32, BlockFormat::bf16, BlockFormat::f16, BlockFormat::q8_0,
-                                  BlockFormat::q4_0};
+constexpr BlockFormat kBlocks[] = {BlockFormat::q8_0, BlockFormat::q5_1, BlockFormat::q5_0,
+                                   BlockFormat::q4_1, BlockFormat::q4_0, BlockFormat::iq4_nl};
+constexpr BlockFormat kTypes[] = {BlockFormat::f32,  BlockFormat::bf16, BlockFormat::f16,
+                                  BlockFormat::q8_0, BlockFormat::q5_1, BlockFormat::q5_0,
+                                  BlockFormat::q4_1, BlockFormat::q4_0, BlockFormat::iq4_nl};
 
 // Rows of all kinds: noise of every size, zeros, halves between codes, one large element, equal extremes of both signs.
 Buffer rows_of_blocks(Element type, std::mt19937& engine) {
@@ -46,7 +49,7 @@ TEST_P(CacheStoreTest, GivesTheBitsOfThePlainLoop) {
 }
 
 TEST_P(CacheStoreTest, SaysWhereABlockIsNotFinite) {
-  for (const BlockFormat type : {BlockFormat::q8_0, BlockFormat::q4_0}) {
+  for (const BlockFormat type : kBlocks) {
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       Buffer x = Buffer::random(Element::f32, 64, engine_);
       x.set(43, bad);

@@ -55,14 +55,18 @@ void reference_prefill(const Cache& cache, PrefillCase& one, const cpu::PrefillP
 TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
   std::vector<PrefillCase> cases;
   for (const Element type : kElements) {
-    for (const BlockFormat cache_type : kCacheTypes) {
-      const std::int64_t head_dim = block_info(cache_type).block_elements == 1 ? 20 : 64;
-      cases.push_back({.shape = {.type = type, .cache_type = cache_type, .head_dim = head_dim}, .rows = 140});
+    for (const CacheTypes& types : kCacheTypes) {
+      const std::int64_t head_dim = !has_blocks(types) ? 20 : 64;
+      cases.push_back(
+          {.shape = {.type = type, .key_type = types.keys, .value_type = types.values, .head_dim = head_dim},
+           .rows = 140});
     }
   }
   for (const std::int64_t head_dim : {1, 3, 8, 20, 33, 64, 80, 96, 112, 128, 192, 256, 300}) {
     cases.push_back({{.head_dim = head_dim}, 50});
-    cases.push_back({{.type = Element::bf16, .cache_type = BlockFormat::bf16, .head_dim = head_dim}, 50});
+    cases.push_back(
+        {{.type = Element::bf16, .key_type = BlockFormat::bf16, .value_type = BlockFormat::bf16, .head_dim = head_dim},
+         50});
   }
   for (const std::int64_t group : {1, 2, 5, 8, 71, 130}) cases.push_back({{.kv_heads = 1, .group = group}, 67});
   for (const std::int64_t rows : {1, 2, 76, 77, 139}) cases.push_back({.shape = {}, .rows = rows});
@@ -72,7 +76,11 @@ TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
   }
   for (const Extras& extras : all_extras()) {
     cases.push_back({.shape = {}, .rows = 140, .extras = extras});
-    cases.push_back({.shape = {.type = Element::bf16, .cache_type = BlockFormat::bf16, .group = 1, .head_dim = 96},
+    cases.push_back({.shape = {.type = Element::bf16,
+                               .key_type = BlockFormat::bf16,
+                               .value_type = BlockFormat::bf16,
+                               .group = 1,
+                               .head_dim = 96},
                      .rows = 75,
                      .window = 65,
                      .extras = extras});
@@ -102,9 +110,11 @@ TEST_P(PrefillAttentionTest, AgreesWithThePlainLoop) {
 TEST_P(PrefillAttentionTest, PairsOfBf16StayNear) {
   const bool has_pairs = kernels().gemm_type == Element::bf16;
   std::vector<PrefillCase> cases;
-  for (const BlockFormat cache_type : kCacheTypes) {
-    cases.push_back({.shape = {.cache_type = cache_type, .head_dim = 64}, .rows = 140});
-    cases.push_back({.shape = {.type = Element::bf16, .cache_type = cache_type, .head_dim = 96}, .rows = 139});
+  for (const CacheTypes& types : kCacheTypes) {
+    cases.push_back({.shape = {.key_type = types.keys, .value_type = types.values, .head_dim = 64}, .rows = 140});
+    cases.push_back(
+        {.shape = {.type = Element::bf16, .key_type = types.keys, .value_type = types.values, .head_dim = 96},
+         .rows = 139});
   }
   for (const std::int64_t head_dim : {1, 3, 16, 20, 33, 80, 128}) cases.push_back({{.head_dim = head_dim}, 77});
   for (const std::int64_t window : {1, 64, 65}) cases.push_back({.shape = {}, .rows = 130, .window = window});
@@ -147,7 +157,11 @@ TEST_P(PrefillAttentionTest, InPiecesGivesTheSameBits) {
   for (const auto& [type, pairs] : {std::pair(Element::f32, false), std::pair(Element::bf16, false),
                                     std::pair(Element::f16, false), std::pair(Element::f32, true)}) {
     for (const Extras& extras : all_extras()) {
-      PrefillCase whole{.shape = {.type = type, .cache_type = cache_of(type), .head_dim = 60, .tokens = 150},
+      PrefillCase whole{.shape = {.type = type,
+                                  .key_type = cache_of(type),
+                                  .value_type = cache_of(type),
+                                  .head_dim = 60,
+                                  .tokens = 150},
                         .rows = 150,
                         .window = extras.sinks ? 70 : 0,
                         .extras = extras};
@@ -179,7 +193,11 @@ TEST_P(PrefillAttentionTest, InPiecesGivesTheSameBits) {
 
 TEST_P(PrefillAttentionTest, ReadsOnlyWhatItsRowsSee) {
   for (const Element type : kElements) {
-    const PrefillCase one{.shape = {.type = type, .cache_type = cache_of(type), .head_dim = 16, .page_tokens = 1},
+    const PrefillCase one{.shape = {.type = type,
+                                    .key_type = cache_of(type),
+                                    .value_type = cache_of(type),
+                                    .head_dim = 16,
+                                    .page_tokens = 1},
                           .rows = 5,
                           .window = 70};
     const std::int64_t cells = 140 * 2 * 16;
@@ -227,7 +245,8 @@ TEST_P(PrefillAttentionTest, LongSumsDoNotDrift) {
 
 TEST_P(PrefillAttentionTest, PassesNanOn) {
   for (const Element type : kElements) {
-    const PrefillCase one{.shape = {.type = type, .cache_type = cache_of(type), .head_dim = 15}, .rows = 140};
+    const PrefillCase one{
+        .shape = {.type = type, .key_type = cache_of(type), .value_type = cache_of(type), .head_dim = 15}, .rows = 140};
     const std::int64_t cells = 140 * 2 * 15;
     Buffer k = Buffer::random(type, cells, engine_);
     k.set((17 * 2 + 1) * 15 + 3, NAN);  // position 17, key-value head 1

@@ -21,8 +21,8 @@ class KvTypes : public ::testing::TestWithParam<const char*> {
   std::vector<std::int64_t> ids_ = {3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 3, 23, 8, 4, 6, 26, 4, 33, 8};
 
   // The last six rows' logits: a prompt, then token by token.
-  at::Tensor decode(KvType type, std::int64_t page_tokens = 16) const {
-    Session session(model_, {.kv_type = type, .page_tokens = page_tokens});
+  at::Tensor decode(KvType type, std::int64_t page_tokens = 16, std::optional<KvType> value_type = {}) const {
+    Session session(model_, {.kv_type = type, .value_type = value_type, .page_tokens = page_tokens});
     const SequenceId sequence = session.create();
     session.forward(sequence, std::span(ids_).first(14), LogitsOf::none);
     std::vector<at::Tensor> rows;
@@ -43,11 +43,15 @@ TEST_P(KvTypes, CostWhatTheirRoundingSays) {
     KvType type;
     double least, most;
   };
-  // Roundings of 2^-12, 2^-9, 1/254 and 1/16 of the largest element; attention adds up many of them.
+  // Roundings of 2^-12, 2^-9, 1/254, 1/62, 1/32, 1/30 and 1/16 of the largest element; attention adds up many of them.
   for (const Case& one : {Case{KvType::f16, 1e-6, 2e-3},
                           {KvType::bf16, 1e-5, 1.5e-2},
                           {KvType::q8_0, 1e-4, 2e-2},
-                          {KvType::q4_0, 2e-3, 0.3}}) {
+                          {KvType::q5_1, 1e-3, 0.15},
+                          {KvType::q5_0, 1e-3, 0.15},
+                          {KvType::q4_1, 2e-3, 0.3},
+                          {KvType::q4_0, 2e-3, 0.3},
+                          {KvType::iq4_nl, 2e-3, 0.3}}) {
     const double found = error(decode(one.type), exact);
     EXPECT_LT(found, one.most) << to_string(one.type);
     EXPECT_GT(found, one.least) << to_string(one.type);
@@ -55,14 +59,31 @@ TEST_P(KvTypes, CostWhatTheirRoundingSays) {
 }
 
 TEST_P(KvTypes, DoNotDependOnThePage) {
-  for (const KvType type : {KvType::q8_0, KvType::q4_0}) {
+  for (const KvType type : {KvType::q8_0, KvType::q4_0, KvType::iq4_nl}) {
     EXPECT_TRUE(decode(type, 3).equal(decode(type))) << to_string(type);
+    EXPECT_TRUE(decode(KvType::f16, 3, type).equal(decode(KvType::f16, 16, type))) << to_string(type);
+  }
+}
+
+// Every pair is a cache of its own, whose error is about that of the worse of the two.
+TEST_P(KvTypes, AreOfKeysAndOfValuesApart) {
+  const at::Tensor exact = decode(KvType::f32);
+  const KvType types[] = {KvType::f32, KvType::bf16, KvType::q8_0, KvType::q5_1, KvType::q4_0};
+  for (const KvType keys : types) {
+    for (const KvType values : types) {
+      const at::Tensor found = decode(keys, 16, values);
+      const double alone = std::max(error(decode(keys), exact), error(decode(values), exact));
+      EXPECT_LE(error(found, exact), 1.5 * alone + 1e-6) << to_string(keys) << " " << to_string(values);
+      if (keys == values) continue;
+      EXPECT_FALSE(found.equal(decode(keys))) << to_string(keys) << " " << to_string(values);
+      EXPECT_FALSE(found.equal(decode(values))) << to_string(keys) << " " << to_string(values);
+    }
   }
 }
 
 TEST_P(KvTypes, ForksAndCutsAreTheSequenceItself) {
   for (const KvType type : {KvType::f16, KvType::q8_0, KvType::q4_0}) {
-    Session session(model_, {.kv_type = type, .page_tokens = 4});
+    Session session(model_, {.kv_type = type, .value_type = KvType::q5_0, .page_tokens = 4});
     const std::span<const std::int64_t> all(ids_);
     const SequenceId first = session.create();
     session.forward(first, all.first(10), LogitsOf::none);
@@ -75,14 +96,17 @@ TEST_P(KvTypes, ForksAndCutsAreTheSequenceItself) {
 }
 
 TEST_P(KvTypes, WeighWhatTheirBlocksSay) {
-  const auto bytes = [&](KvType type) {
-    Session session(model_, {.kv_type = type});
+  const auto bytes = [&](KvType type, std::optional<KvType> value_type = {}) {
+    Session session(model_, {.kv_type = type, .value_type = value_type});
     session.forward(session.create(), ids_);
     return session.cache_bytes();
   };
   const std::size_t whole = bytes(KvType::f32);
   EXPECT_EQ(bytes(KvType::q8_0) * 128, whole * 34);
   EXPECT_EQ(bytes(KvType::q4_0) * 128, whole * 18);
+  EXPECT_EQ(bytes(KvType::q5_1) * 128, whole * 24);
+  EXPECT_EQ(bytes(KvType::q8_0, KvType::q4_0) * 128, whole * (34 + 18) / 2);
+  EXPECT_EQ(bytes(KvType::f32, KvType::iq4_nl) * 128, whole * (128 + 18) / 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, KvTypes, ::testing::Values("tiny_blocks", "tiny_blocks_q8_0.gguf"),
@@ -90,23 +114,26 @@ INSTANTIATE_TEST_SUITE_P(Tiny, KvTypes, ::testing::Values("tiny_blocks", "tiny_b
 
 TEST(KvType, NeedsHeadsOfWholeBlocks) {
   const CausalLM model = load("tiny_gqa");  // heads of 16
-  for (const KvType type : {KvType::q8_0, KvType::q4_0}) {
+  for (const KvType type : {KvType::q8_0, KvType::q4_0, KvType::q5_1}) {
     expect_error(ErrorKind::unsupported, "multiple of 32", [&] { Session(model, {.kv_type = type}); });
+    expect_error(ErrorKind::unsupported, "multiple of 32", [&] { Session(model, {.value_type = type}); });
   }
 }
 
 TEST(KvType, HasNames) {
-  for (const KvType type : {KvType::automatic, KvType::f32, KvType::bf16, KvType::f16, KvType::q8_0, KvType::q4_0}) {
+  for (const KvType type : {KvType::automatic, KvType::f32, KvType::bf16, KvType::f16, KvType::q8_0, KvType::q5_1,
+                            KvType::q5_0, KvType::q4_1, KvType::q4_0, KvType::iq4_nl}) {
     EXPECT_EQ(parse_kv_type(to_string(type)), type);
   }
   EXPECT_EQ(parse_kv_type("float16"), KvType::f16);
-  expect_error(ErrorKind::usage, "q8_0 or q4_0", [] { parse_kv_type("q5_0"); });
+  expect_error(ErrorKind::usage, "q4_0 or iq4_nl", [] { parse_kv_type("q6_k"); });
 }
 
 // What autograd and rules that our kernels don't know see of the cache.
 TEST(KvType, GathersWhatItWrote) {
   for (const BlockFormat type :
-       {BlockFormat::f32, BlockFormat::bf16, BlockFormat::f16, BlockFormat::q8_0, BlockFormat::q4_0}) {
+       {BlockFormat::f32, BlockFormat::bf16, BlockFormat::f16, BlockFormat::q8_0, BlockFormat::q4_0, BlockFormat::q4_1,
+        BlockFormat::q5_0, BlockFormat::q5_1, BlockFormat::iq4_nl}) {
     KvCache cache({{2, 32}}, type, 3);
     const auto sequence = cache.create();
     at::Tensor rows = empty_tensor({7, 2, 32}, at::kFloat);

@@ -41,6 +41,7 @@ struct Case {
   KvType kv_type = KvType::automatic;
   std::int64_t before = 29;  // tokens, and as many as `after` when it has been restored
   std::int64_t after = 6;
+  std::optional<KvType> value_type{};
 
   friend void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 };
@@ -56,13 +57,14 @@ TEST_P(SavedSequence, GoesOnWithTheSameBits) {
   const Ids before = some(GetParam().before);
   const Ids after = some(GetParam().after, GetParam().before);
   const std::string path = folder_.file("sequence.safetensors");
-  Session first(model, {.kv_type = GetParam().kv_type, .page_tokens = 4});
+  Session first(model, {.kv_type = GetParam().kv_type, .value_type = GetParam().value_type, .page_tokens = 4});
   const SequenceId sequence = first.create();
   first.forward(sequence, before, LogitsOf::none);
   first.save(sequence, path);
   const at::Tensor expected = first.forward(sequence, after, LogitsOf::all);
   for (const std::int64_t page_tokens : {1, 4, 16, 64}) {
-    Session second(model, {.kv_type = GetParam().kv_type, .page_tokens = page_tokens});
+    Session second(model,
+                   {.kv_type = GetParam().kv_type, .value_type = GetParam().value_type, .page_tokens = page_tokens});
     second.create();  // ids of sequences are the session's own
     const SequenceId restored = second.restore(path);
     EXPECT_EQ(second.length(restored), GetParam().before);
@@ -81,6 +83,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"plan_in_parts_q8_0_cache", "tiny_blocks_q4_0.gguf", Dtype::automatic, KvType::q8_0, 555, 6},
                       Case{"q8_0_cache", "tiny_blocks", Dtype::f32, KvType::q8_0},
                       Case{"q4_0_cache", "tiny_blocks", Dtype::f32, KvType::q4_0},
+                      Case{"q8_0_q4_1_cache", "tiny_blocks", Dtype::f32, KvType::q8_0, 29, 6, KvType::q4_1},
+                      Case{"plan_q5_0_f16_cache", "tiny_blocks_q4_0.gguf", Dtype::automatic, KvType::q5_0, 29, 6,
+                           KvType::f16},
                       Case{"plan_q8_0_cache", "tiny_blocks_q4_0.gguf", Dtype::automatic, KvType::q8_0},
                       Case{"plan_q4_0_cache", "tiny_blocks_q4_0.gguf", Dtype::automatic, KvType::q4_0},
                       Case{"longrope_within", "families/llama_longrope", Dtype::f32, KvType::automatic, 5, 3},
@@ -205,6 +210,7 @@ TEST_F(SessionFile, OfAnotherModelIsRefused) {
   const CausalLM blocks = load("tiny_blocks");
   saved(blocks, some(11), {.kv_type = KvType::q8_0});
   refused(blocks, "kv_type", {.kv_type = KvType::q4_0});
+  refused(blocks, "kv_type", {.kv_type = KvType::q8_0, .value_type = KvType::q4_0});
   refused(blocks, "kv_type");
   saved(model_, some(11));
   CausalLM trained = load("tiny_gqa");

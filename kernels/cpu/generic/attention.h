@@ -9,7 +9,7 @@
 // merge_attention.h.
 //
 // Scratch, for the query heads of a run of key-value heads: q and out [heads, padded], scores [heads, kAttentionTile],
-// maximum and sum [heads].
+// maximum and sum [heads]; keys or values of a head that are read by way of float32 [kAttentionTile, padded].
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,7 @@ struct AttentionState {
   float* scores;       // [heads, kTile], then weights
   float* maximum;      // [heads]
   float* sum;          // [heads]
+  float* decoded;      // [kTile, padded]
   std::int64_t head;   // the first query head of the run
   std::int64_t heads;  // query heads of the run
   std::int64_t head_dim;
@@ -39,27 +40,23 @@ struct AttentionState {
 
 /// Where up to kTile positions of the run's first key-value head begin; keys from `count` to the next multiple of 4
 /// repeat the last one.
-template <typename Cell>
 struct Tile {
-  const Cell* keys[kTile];
-  const Cell* values[kTile];
+  const std::uint8_t* keys[kTile];
+  const std::uint8_t* values[kTile];
   std::int64_t position;
   int count;
 };
 
-template <typename Cell>
-inline void find_tile(const AttentionParams& params, const AttentionRow& row, std::int64_t kv_head,
-                      std::int64_t position, std::int64_t past, Tile<Cell>& tile) {
+inline void find_tile(const AttentionParams& params, const AttentionRow& row, const CellSteps& keys,
+                      const CellSteps& values, std::int64_t position, std::int64_t past, Tile& tile) {
   const std::int64_t end = larger(position, smaller((position / kTile + 1) * kTile, past));
   std::int64_t page = position / params.page_tokens;
   std::int64_t in_page = position % params.page_tokens;
-  const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
   tile.position = position;
   tile.count = static_cast<int>(end - position);
   for (int t = 0; t < tile.count; ++t) {
-    const std::int64_t offset = head + in_page * params.token_stride;
-    tile.keys[t] = cell_at<Cell>(row.key_pages[page], offset);
-    tile.values[t] = cell_at<Cell>(row.value_pages[page], offset);
+    tile.keys[t] = static_cast<const std::uint8_t*>(row.key_pages[page]) + keys.first + in_page * keys.token;
+    tile.values[t] = static_cast<const std::uint8_t*>(row.value_pages[page]) + values.first + in_page * values.token;
     if (++in_page == params.page_tokens) {
       in_page = 0;
       ++page;
@@ -68,28 +65,54 @@ inline void find_tile(const AttentionParams& params, const AttentionRow& row, st
   for (int t = tile.count; t % 4 != 0; ++t) tile.keys[t] = tile.keys[tile.count - 1];
 }
 
-/// Asks for a head of the tile after this one, while this one is computed: heads lie too far apart for the processor to
-/// see where they go on.
-template <typename Cell>
-inline void fetch_head(const AttentionState& state, const Cell* head) {
-  const auto* const bytes = reinterpret_cast<const char*>(head);
-  const std::int64_t size = state.head_dim / kCellElements<Cell> * static_cast<std::int64_t>(sizeof(Cell));
-  for (std::int64_t i = 0; i < size; i += 64) __builtin_prefetch(bytes + i, 0, 2);
-}
+/// Keys or values of one key-value head in a tile, and those of the next tile, which are fetched meanwhile.
+struct HeadCells {
+  const std::uint8_t* const* cells;
+  std::int64_t shift;  // from what they point to
+  int count;
+  const std::uint8_t* const* next;
+  std::int64_t next_shift;
+  int next_count;
+  std::int64_t next_bytes;
 
-/// scores[g, t] = q[g] . k[t] for kHeads heads from g, four positions at once. Their key-value head lies `shift` on.
+  void fetch(int t) const {
+    if (t < next_count) fetch_head(next[t] + next_shift, next_bytes);
+  }
+};
+
+/// The same as float32, where attention does not read their type as it lies.
+struct DecodedCells {
+  const std::uint8_t* heads[kTile];
+
+  HeadCells decode(BlockFormat type, const AttentionState& state, HeadCells from) {
+    if (is_cell_type(type)) return from;
+    const int count = (from.count + 3) / 4 * 4;
+    for (int t = 0; t < count; ++t) {
+      float* const to = state.decoded + t * state.padded;
+      heads[t] = reinterpret_cast<const std::uint8_t*>(to);
+      if (t < from.count) decode_head(type, from.cells[t] + from.shift, to, state.head_dim);
+      if (t >= from.count) heads[t] = heads[from.count - 1];
+    }
+    from.cells = heads;
+    from.shift = 0;
+    return from;
+  }
+};
+
+/// scores[g, t] = q[g] . k[t] for kHeads heads from g, four positions at once.
 template <int kHeads, typename Cell>
-inline void score_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cell>& tile,
-                        const Tile<Cell>& next) {
-  for (int t = 0; t < tile.count; t += 4) {
-    for (int i = t; i < t + 4 && i < next.count; ++i) fetch_head(state, next.keys[i] + shift);
+inline void score_heads(const AttentionState& state, std::int64_t g, const HeadCells& keys) {
+  for (int t = 0; t < keys.count; t += 4) {
+    for (int i = t; i < t + 4; ++i) keys.fetch(i);
+    const Cell* from[4];
+    for (int i = 0; i < 4; ++i) from[i] = reinterpret_cast<const Cell*>(keys.cells[t + i] + keys.shift);
     Vec sum[kHeads][4];
     for (auto& head : sum) {
       for (Vec& position : head) position = zero();
     }
     const auto step = [&](std::int64_t d, auto read_part) __attribute__((always_inline)) {
       Vec key[4];
-      for (int i = 0; i < 4; ++i) key[i] = read_part(tile.keys[t + i] + shift);
+      for (int i = 0; i < 4; ++i) key[i] = read_part(from[i]);
       for (int h = 0; h < kHeads; ++h) {
         const Vec q = load(state.q + (g + h) * state.padded + d);
         for (int i = 0; i < 4; ++i) sum[h][i] = fma(q, key[i], sum[h][i]);
@@ -98,12 +121,12 @@ inline void score_heads(const AttentionState& state, std::int64_t g, std::int64_
     std::int64_t d = 0;
     for (; d + kWidth <= state.head_dim; d += kWidth) {
       step(
-          d, [d](const Cell* from) __attribute__((always_inline)) { return read_cells(from, d); });
+          d, [d](const Cell* head) __attribute__((always_inline)) { return read_cells(head, d); });
     }
     if (d < state.head_dim) {
       const int rest = static_cast<int>(state.head_dim - d);
       step(
-          d, [ d, rest ](const Cell* from) __attribute__((always_inline)) { return read_cells_first(from, d, rest); });
+          d, [ d, rest ](const Cell* head) __attribute__((always_inline)) { return read_cells_first(head, d, rest); });
     }
     for (int h = 0; h < kHeads; ++h) {
       reduce_add4(sum[h][0], sum[h][1], sum[h][2], sum[h][3], state.scores + (g + h) * kTile + t);
@@ -161,8 +184,7 @@ inline void weigh(const AttentionState& state, std::int64_t g, int count, float 
 
 /// out[g] += sum_t weights[g, t] * v[t] for kHeads heads from g and kVectors vectors from d.
 template <int kHeads, int kVectors, typename Cell>
-inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t d, std::int64_t shift,
-                       const Tile<Cell>& tile, const Tile<Cell>& next) {
+inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t d, const HeadCells& values) {
   const float* const weights = state.scores + g * kTile;
   float* const out = state.out + g * state.padded + d;
   const int last = lanes(state.head_dim, d + (kVectors - 1) * kWidth);
@@ -170,9 +192,9 @@ inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t
   for (int h = 0; h < kHeads; ++h) {
     for (int i = 0; i < kVectors; ++i) sum[h][i] = zero();
   }
-  for (int t = 0; t < tile.count; ++t) {
-    if (d == 0 && t < next.count) fetch_head(state, next.values[t] + shift);
-    const Cell* const from = tile.values[t] + shift;
+  for (int t = 0; t < values.count; ++t) {
+    if (d == 0) values.fetch(t);
+    const auto* const from = reinterpret_cast<const Cell*>(values.cells[t] + values.shift);
     Vec value[kVectors];
     for (int i = 0; i < kVectors; ++i) {
       const std::int64_t at = d + i * kWidth;
@@ -192,11 +214,10 @@ inline void add_values(const AttentionState& state, std::int64_t g, std::int64_t
 }
 
 template <int kHeads, typename Cell>
-inline void add_heads(const AttentionState& state, std::int64_t g, std::int64_t shift, const Tile<Cell>& tile,
-                      const Tile<Cell>& next) {
+inline void add_heads(const AttentionState& state, std::int64_t g, const HeadCells& values) {
   std::int64_t d = 0;
-  for (; d + 4 * kWidth <= state.padded; d += 4 * kWidth) add_values<kHeads, 4>(state, g, d, shift, tile, next);
-  for (; d < state.padded; d += kWidth) add_values<kHeads, 1>(state, g, d, shift, tile, next);
+  for (; d + 4 * kWidth <= state.padded; d += 4 * kWidth) add_values<kHeads, 4, Cell>(state, g, d, values);
+  for (; d < state.padded; d += kWidth) add_values<kHeads, 1, Cell>(state, g, d, values);
 }
 
 /// Calls op(g, Count<n>) for the heads [begin, end) in shares of kSharing, then for what is left.
@@ -213,29 +234,42 @@ inline void share_heads(std::int64_t begin, std::int64_t end, Op op) {
   }
 }
 
-template <typename Cell>
 inline void attend(const AttentionParams& params, const AttentionState& state, const AttentionRow& row,
                    std::int64_t kv_head) {
-  Tile<Cell> tiles[2];
+  const CellSteps keys = steps_of(params.key_type, params, kv_head);
+  const CellSteps values = steps_of(params.value_type, params, kv_head);
+  DecodedCells decoded;
+  Tile tiles[2];
   const std::int64_t past = larger(row.end, row.position + 1);  // behind a part there is more to fetch
-  find_tile(params, row, kv_head, row.begin, row.end, tiles[0]);
+  find_tile(params, row, keys, values, row.begin, row.end, tiles[0]);
   for (std::int64_t position = row.begin, turn = 0; position < row.end;
        position += tiles[turn].count, turn = 1 - turn) {
-    const Tile<Cell>& tile = tiles[turn];
-    Tile<Cell>& next = tiles[1 - turn];
-    find_tile(params, row, kv_head, position + tile.count, past, next);
-    std::int64_t shift = 0;
-    for (std::int64_t begin = 0; begin < state.heads;
-         begin += params.group, shift += params.kv_head_stride / kCellElements<Cell>) {
+    const Tile& tile = tiles[turn];
+    Tile& next = tiles[1 - turn];
+    find_tile(params, row, keys, values, position + tile.count, past, next);
+    const auto head_of = [&](const CellSteps& steps, const std::uint8_t* const* cells,
+                             const std::uint8_t* const* next_cells, std::int64_t number) -> HeadCells {
+      const std::int64_t shift = number * steps.head;
+      return {cells, shift, tile.count, next_cells, shift, next.count, steps.bytes};
+    };
+    for (std::int64_t begin = 0, number = 0; begin < state.heads; begin += params.group, ++number) {
       const std::int64_t end = begin + params.group;
-      share_heads(begin, end, [&](std::int64_t g, auto count) {
-        score_heads<decltype(count)::kValue>(state, g, shift, tile, next);
+      const HeadCells head_keys = decoded.decode(params.key_type, state, head_of(keys, tile.keys, next.keys, number));
+      visit_cells(params.key_type, [&](auto tag) {
+        share_heads(begin, end, [&](std::int64_t g, auto count) {
+          score_heads<decltype(count)::kValue, typename decltype(tag)::Type>(state, g, head_keys);
+        });
       });
       for (std::int64_t g = begin; g < end; ++g) {
         weigh(state, g, tile.count, finish_scores(params, row, state, g, tile.position, tile.count));
       }
-      share_heads(begin, end,
-                  [&](std::int64_t g, auto count) { add_heads<decltype(count)::kValue>(state, g, shift, tile, next); });
+      const HeadCells head_values =
+          decoded.decode(params.value_type, state, head_of(values, tile.values, next.values, number));
+      visit_cells(params.value_type, [&](auto tag) {
+        share_heads(begin, end, [&](std::int64_t g, auto count) {
+          add_heads<decltype(count)::kValue, typename decltype(tag)::Type>(state, g, head_values);
+        });
+      });
     }
   }
 }
@@ -282,7 +316,8 @@ void attention(const AttentionParams& params, std::int64_t begin, std::int64_t e
   state.q = on_cache_line(scratch);
   state.out = state.q + most_heads * state.padded;
   state.scores = state.out + most_heads * state.padded;
-  state.maximum = state.scores + most_heads * kTile;
+  state.decoded = state.scores + most_heads * kTile;
+  state.maximum = state.decoded + kTile * state.padded;
   state.sum = state.maximum + most_heads;
   for (std::int64_t item = begin; item < end;) {
     const AttentionRow& row = params.rows[item / params.num_kv_heads];
@@ -295,8 +330,7 @@ void attention(const AttentionParams& params, std::int64_t begin, std::int64_t e
       load_queries(params, state, row.partial != nullptr,
                    static_cast<const T*>(row.q) + state.head * params.q_head_stride);
     });
-    visit_cells(params.cache_type,
-                [&](auto tag) { attend<typename decltype(tag)::Type>(params, state, row, kv_head); });
+    attend(params, state, row, kv_head);
     item += run;
     if (row.partial != nullptr) {
       store_partial(params, state, row.partial);

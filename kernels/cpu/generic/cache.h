@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/generic/dequantize.h"
+#include "kernels/cpu/generic/encode.h"
 #include "kernels/cpu/generic/math.h"
 #include "kernels/cpu/kernels.h"
 
@@ -28,7 +30,8 @@ constexpr int kCellElements<Q8Cell> = 32;
 template <>
 constexpr int kCellElements<Q4Cell> = 32;
 
-/// Calls op(Tag<Cell>) with the C++ type of a cache's cells.
+/// Calls op(Tag<Cell>) with the C++ type of a cache's cells as attention reads them: of what is no cell, float, which
+/// `decode_head` makes of it.
 template <typename Op>
 inline void visit_cells(BlockFormat type, Op op) {
   switch (type) {
@@ -37,13 +40,30 @@ inline void visit_cells(BlockFormat type, Op op) {
     case BlockFormat::f16: op(Tag<float16>{}); break;
     case BlockFormat::q8_0: op(Tag<Q8Cell>{}); break;
     case BlockFormat::q4_0: op(Tag<Q4Cell>{}); break;
-    default: break;
+    default: op(Tag<float>{});
   }
 }
 
-template <typename Cell>
-inline const Cell* cell_at(const void* page, std::int64_t element) {
-  return static_cast<const Cell*>(page) + element / kCellElements<Cell>;
+/// A head of a type that is no cell, as float32.
+inline void decode_head(BlockFormat type, const std::uint8_t* head, float* to, std::int64_t head_dim) {
+  dequantize_to(type, head, to, 0, head_dim / 32);
+}
+
+/// Steps through pages of keys or values, in bytes.
+struct CellSteps {
+  std::int64_t first;  // from a page's base to its first token's key-value head
+  std::int64_t token;
+  std::int64_t head;   // from a head to the next
+  std::int64_t bytes;  // of a head
+};
+inline CellSteps steps_of(BlockFormat type, const AttentionShape& shape, std::int64_t kv_head) {
+  return {cache_bytes(type, shape.page_offset + kv_head * shape.kv_head_stride), cache_bytes(type, shape.token_stride),
+          cache_bytes(type, shape.kv_head_stride), cache_bytes(type, shape.head_dim)};
+}
+
+/// Asks for a head that is read soon: they lie too far apart for the processor to see where they go on.
+inline void fetch_head(const std::uint8_t* head, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(head + i, 0, 2);
 }
 
 /// Elements [d, d + kWidth) of a head, d a multiple of kWidth. A scale times a code is exact.
@@ -152,7 +172,32 @@ inline void store_block(const T* x, Q4Cell& cell) {
   }
 }
 
+/// Blocks that are no cells, by the encoder of files.
+template <typename T>
+inline void encode_cells(BlockFormat type, const T* source, std::uint8_t* to, std::int64_t begin, std::int64_t end) {
+  const std::int64_t block_bytes = block_info(type).block_bytes;
+  for (std::int64_t i = begin; i < end; i += 32) {
+    Vec part[kCellVectors];
+    std::uint8_t* const block = to + i / 32 * block_bytes;
+    if (!load_block(source + i, part)) {  // a scale of NaN
+      __builtin_memset(block, 0, static_cast<std::size_t>(block_bytes));
+      from_float(__builtin_nanf(""), *reinterpret_cast<float16*>(block));
+      continue;
+    }
+    alignas(64) float x[32];
+    for (int k = 0; k < kCellVectors; ++k) store(x + k * kWidth, part[k]);
+    bool failed = false;
+    encode({.format = type, .rows = x, .columns = 32, .blocks = block, .failed = &failed}, 0, 1);
+  }
+}
+
 void store_cache(const CacheStoreParams& params, std::int64_t begin, std::int64_t end) {
+  if (!is_cell_type(params.cache_type)) {
+    return visit(params.source_type, [&](auto tag) {
+      encode_cells(params.cache_type, static_cast<const typename decltype(tag)::Type*>(params.source),
+                   static_cast<std::uint8_t*>(params.destination), begin, end);
+    });
+  }
   visit(params.source_type, [&](auto source_tag) {
     visit_cells(params.cache_type, [&](auto cell_tag) {
       using Cell = typename decltype(cell_tag)::Type;

@@ -154,10 +154,7 @@ inline void prefill_tile(const PrefillParams& params, const PrefillTile& tile, s
     // The first row sees least at the block's end, the last row least at its begin.
     const bool masked = first_position + 1 < block + count || (params.window > 0 && end - params.window > block);
     if (masked) prefill_bounds(params, tile, block);
-    visit_cells(params.cache_type, [&](auto tag) {
-      using Cell = typename decltype(tag)::Type;
-      prefill_load_cache<ScoreLane, ValueLane, Cell>(params, tile, kv_head, block, begin - block, count);
-    });
+    prefill_load_cache<ScoreLane, ValueLane>(params, tile, kv_head, block, begin - block, count);
     // scores[t, vector] = sum_d keys[t, d] * queries[d, vector]
     prefill_product<false>((count + 3) / 4 * 4, tile.vectors, reinterpret_cast<const ScoreLane*>(tile.keys),
                            tile.padded, reinterpret_cast<const ScoreLane*>(tile.queries),
@@ -204,6 +201,7 @@ void prefill_attention(const PrefillParams& params, std::int64_t begin, std::int
     tile.maximum = take(tile.vectors);
     tile.sum = take(tile.vectors);
     tile.factor = take(tile.vectors);
+    tile.decoded = take(2 * tile.padded);
     visit_lanes(params, [&](auto score, auto value) {
       prefill_tile<typename decltype(score)::Type, typename decltype(value)::Type>(params, tile, kv_head);
     });

@@ -23,7 +23,7 @@ template <typename Op>
 inline void visit_lanes([[maybe_unused]] const PrefillParams& params, Op op) {
 #ifdef POWERHOUSE_DOT_BF16
   if (params.bf16_products) return op(Tag<bfloat16>{}, Tag<bfloat16>{});
-  if (params.type == Element::bf16 && params.cache_type == BlockFormat::bf16) return op(Tag<bfloat16>{}, Tag<float>{});
+  if (params.type == Element::bf16 && params.key_type == BlockFormat::bf16) return op(Tag<bfloat16>{}, Tag<float>{});
 #endif
   op(Tag<float>{}, Tag<float>{});
 }
@@ -41,6 +41,7 @@ struct PrefillTile {
   float* maximum;
   float* sum;
   float* factor;
+  float* decoded;  // [2, padded], heads that are read by way of float32
   std::int64_t first_row;
   std::int64_t rows;
   std::int64_t used;     // query vectors
@@ -111,59 +112,91 @@ inline void prefill_place(const bfloat16* from, bfloat16* to, std::int64_t size)
   for (std::int64_t d = size; d % kWidth != 0; ++d) to[d] = {};
 }
 
-/// Asks for a position of the next block, while this one is taken: a head's parts lie too far apart for the processor
-/// to see where they go on.
+/// Heads of the cache at positions of one block, as attention reads them.
 template <typename Cell>
-inline void prefill_fetch(const PrefillParams& params, std::int64_t head, std::int64_t position) {
-  const std::int64_t page = position / params.page_tokens;
-  const std::int64_t offset = head + position % params.page_tokens * params.token_stride;
-  const auto* const key = reinterpret_cast<const char*>(cell_at<Cell>(params.key_pages[page], offset));
-  const auto* const value = reinterpret_cast<const char*>(cell_at<Cell>(params.value_pages[page], offset));
-  const std::int64_t size = params.head_dim / kCellElements<Cell> * static_cast<std::int64_t>(sizeof(Cell));
-  for (std::int64_t i = 0; i < size; i += 64) {
-    __builtin_prefetch(key + i, 0, 2);
-    __builtin_prefetch(value + i, 0, 2);
+struct PrefillHeads {
+  BlockFormat type;
+  const void* const* pages;
+  CellSteps steps;
+  std::int64_t page_tokens;
+  std::int64_t length;
+  std::int64_t head_dim;
+  float* decoded;
+
+  const std::uint8_t* at(std::int64_t position) const {
+    return static_cast<const std::uint8_t*>(pages[position / page_tokens]) + steps.first +
+           position % page_tokens * steps.token;
+  }
+  /// Good until the call after the next. Asks for the same position of the next block, while this one is taken.
+  const Cell* read(std::int64_t position) const {
+    const std::uint8_t* const head = at(position);
+    if (is_cell_type(type)) return reinterpret_cast<const Cell*>(head);
+    float* const room = decoded + position % 2 * head_dim;
+    decode_head(type, head, room, head_dim);
+    return reinterpret_cast<const Cell*>(room);
+  }
+  void fetch(std::int64_t position) const {
+    if (position < length) fetch_head(at(position), steps.bytes);
+  }
+};
+
+/// Keys of positions [position + skip, position + count) of a key-value head, as the product of scores reads them; the
+/// rows before them, which no query sees, and from `count` to a multiple of 4 become zero.
+template <typename Lane, typename Cell>
+inline void prefill_load_keys(const PrefillTile& tile, const PrefillHeads<Cell>& heads, std::int64_t position,
+                              std::int64_t skip, int count) {
+  for (int t = 0; t < (count + 3) / 4 * 4; ++t) {
+    Lane* const key = reinterpret_cast<Lane*>(tile.keys) + t * tile.padded;
+    heads.fetch(position + t + kPrefillKeys);
+    if (t >= skip && t < count) {
+      prefill_place(heads.read(position + t), key, heads.head_dim);
+    } else {
+      __builtin_memset(key, 0, tile.padded * sizeof(Lane));
+    }
   }
 }
 
-/// Keys and values of positions [position + skip, position + count) of a key-value head, as both products read them;
-/// the rows before them, which no query sees, and from `count` to a multiple of 4 become zero.
-template <typename ScoreLane, typename ValueLane, typename Cell>
-inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head,
-                               std::int64_t position, std::int64_t skip, int count) {
-  const std::int64_t head = params.page_offset + kv_head * params.kv_head_stride;
+/// Values likewise; of pairs, both together.
+template <typename Lane, typename Cell>
+inline void prefill_load_values(const PrefillTile& tile, const PrefillHeads<Cell>& heads, std::int64_t position,
+                                std::int64_t skip, int count) {
   const Cell* values[2] = {};  // of a pair, null where nothing is seen
   for (int t = 0; t < (count + 3) / 4 * 4; ++t) {
-    const bool seen = t >= skip && t < count;
-    const std::int64_t page = (position + t) / params.page_tokens;
-    const std::int64_t offset = head + (position + t) % params.page_tokens * params.token_stride;
-    ScoreLane* const key = reinterpret_cast<ScoreLane*>(tile.keys) + t * tile.padded;
-    values[t % 2] = seen ? cell_at<Cell>(params.value_pages[page], offset) : nullptr;
-    if (position + t + kPrefillKeys < params.length) {
-      prefill_fetch<Cell>(params, head, position + t + kPrefillKeys);
-    }
-    if (!seen) {
-      __builtin_memset(key, 0, tile.padded * sizeof(ScoreLane));
-    } else {
-      prefill_place(cell_at<Cell>(params.key_pages[page], offset), key, params.head_dim);
-    }
-    if constexpr (kLanePack<ValueLane> == 1) {
+    heads.fetch(position + t + kPrefillKeys);
+    values[t % 2] = t >= skip && t < count ? heads.read(position + t) : nullptr;
+    if constexpr (kLanePack<Lane> == 1) {
       float* const value = tile.values + t * tile.padded;
-      if (seen) {
-        prefill_place(values[t % 2], value, params.head_dim);
+      if (values[t % 2] != nullptr) {
+        prefill_place(values[t % 2], value, heads.head_dim);
       } else {
         __builtin_memset(value, 0, tile.padded * sizeof(float));
       }
     } else if (t % 2 == 1) {
-      ValueLane* const pairs = reinterpret_cast<ValueLane*>(tile.values) + (t - 1) * tile.padded;
-      for (std::int64_t d = 0; d < params.head_dim; d += kWidth) {
-        const int count_here = lanes(params.head_dim, d);
+      Lane* const pairs = reinterpret_cast<Lane*>(tile.values) + (t - 1) * tile.padded;
+      for (std::int64_t d = 0; d < heads.head_dim; d += kWidth) {
+        const int count_here = lanes(heads.head_dim, d);
         const Vec even = values[0] != nullptr ? read_cells(values[0], d, count_here) : zero();
         const Vec odd = values[1] != nullptr ? read_cells(values[1], d, count_here) : zero();
         store_operands(pairs + 2 * d, even, odd);
       }
     }
   }
+}
+
+/// Both, of the block that begins at `position`.
+template <typename ScoreLane, typename ValueLane>
+inline void prefill_load_cache(const PrefillParams& params, const PrefillTile& tile, std::int64_t kv_head,
+                               std::int64_t position, std::int64_t skip, int count) {
+  const auto heads_of = [&](auto tag, BlockFormat type, const void* const* pages) {
+    return PrefillHeads<typename decltype(tag)::Type>{
+        type, pages, steps_of(type, params, kv_head), params.page_tokens, params.length, params.head_dim, tile.decoded};
+  };
+  visit_cells(params.key_type, [&](auto tag) {
+    prefill_load_keys<ScoreLane>(tile, heads_of(tag, params.key_type, params.key_pages), position, skip, count);
+  });
+  visit_cells(params.value_type, [&](auto tag) {
+    prefill_load_values<ValueLane>(tile, heads_of(tag, params.value_type, params.value_pages), position, skip, count);
+  });
 }
 
 /// What each vector sees of the block that begins at position `block`.
