@@ -15,7 +15,7 @@ struct Flags {
   ModelFlags model;
   GenerationFlags generation{.options = {.max_new_tokens = 512}};
   std::string system, chat_template, prompt_cache;
-  std::string kv_type = "auto";
+  CacheFlags cache;
   std::optional<std::string> message;
 };
 
@@ -76,7 +76,7 @@ void run(const Flags& flags) {
   auto chat_template = flags.chat_template.empty() ? powerhouse::ChatTemplate::from_tokenizer(tokenizer)
                                                    : load_chat_template(flags.chat_template, &tokenizer);
   powerhouse::Conversation conversation(model, std::move(tokenizer), std::move(chat_template), flags.system,
-                                        {.kv_type = powerhouse::parse_kv_type(flags.kv_type)});
+                                        flags.cache.session());
   if (may_exist(flags.prompt_cache)) conversation.restore_cache(flags.prompt_cache);
   if (flags.message) {
     answer(conversation, interrupts, flags, *flags.message);
@@ -101,7 +101,7 @@ void add_chat(CLI::App& app, Action& action) {
   command.add_option("--message", flags->message, "answer this and leave");
   add_prompt_cache(command, flags->prompt_cache);
   flags->generation.add(command);
-  add_kv_type(command, flags->kv_type);
+  flags->cache.add(command);
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 

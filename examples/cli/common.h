@@ -25,6 +25,7 @@ void add_detokenize(CLI::App& app, Action& action);
 void add_render(CLI::App& app, Action& action);
 void add_logits(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
+void add_compare(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_benchmark(CLI::App& app, Action& action);
 void add_imatrix(CLI::App& app, Action& action);

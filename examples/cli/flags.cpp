@@ -100,10 +100,30 @@ void add_device(CLI::App& command, std::string& device) {
       ->check(accepted_by([](const std::string& text) { powerhouse::parse_device(text); }));
 }
 
-void add_kv_type(CLI::App& command, std::string& kv_type) {
-  command.add_option("--kv-type", kv_type, "type of the cache: auto, f32, bf16, f16, q8_0 or q4_0")
+void CacheFlags::add(CLI::App& command) {
+  const auto type = accepted_by([](const std::string& text) { powerhouse::parse_kv_type(text); });
+  command
+      .add_option("--kv-type", both, "type of the cache: auto, f32, bf16, f16, q8_0, q5_1, q5_0, q4_1, q4_0 or iq4_nl")
       ->capture_default_str()
-      ->check(accepted_by([](const std::string& text) { powerhouse::parse_kv_type(text); }));
+      ->check(type);
+  command.add_option("--cache-type-k", keys, "type of its keys, where it is another")->check(type);
+  command.add_option("--cache-type-v", values, "type of its values, where it is another")->check(type);
+}
+
+bool CacheFlags::named() const { return both != "auto" || !keys.empty() || !values.empty(); }
+
+powerhouse::SessionOptions CacheFlags::session() const {
+  return {.kv_type = powerhouse::parse_kv_type(keys.empty() ? both : keys),
+          .value_type = powerhouse::parse_kv_type(values.empty() ? both : values)};
+}
+
+void add_context(CLI::App& command, std::int64_t& context) {
+  command.add_option("--context", context, "tokens a chunk; the second half of each is scored")
+      ->capture_default_str()
+      ->transform(integer(4))
+      ->check([](const std::string& text) {
+        return (text.back() - '0') % 2 == 0 ? std::string() : "expected an even number, found " + text;
+      });
 }
 
 void add_prompt_cache(CLI::App& command, std::string& path) {
@@ -114,11 +134,15 @@ void add_prompt_cache(CLI::App& command, std::string& path) {
       ->check(not_empty());
 }
 
+powerhouse::LoadOptions ModelFlags::load_options() const {
+  return {.dtype = powerhouse::parse_dtype(dtype),
+          .device = powerhouse::parse_device(device),
+          .numerics = powerhouse::parse_numerics(numerics)};
+}
+
 powerhouse::CausalLM ModelFlags::load() const {
   if (threads > 0) powerhouse::set_threads(threads);
-  auto loaded = powerhouse::CausalLM::from_pretrained(model, {.dtype = powerhouse::parse_dtype(dtype),
-                                                              .device = powerhouse::parse_device(device),
-                                                              .numerics = powerhouse::parse_numerics(numerics)});
+  auto loaded = powerhouse::CausalLM::from_pretrained(model, load_options());
   if (!adapter.empty()) loaded.load_adapter(adapter);
   return loaded;
 }

@@ -40,12 +40,22 @@ struct ModelFlags {
   void add_all_but_model(CLI::App& command, std::string_view default_dtype = "auto");
   /// Adds --adapter.
   void add_adapter(CLI::App& command);
+  powerhouse::LoadOptions load_options() const;
   /// With the adapter, where one is named.
   powerhouse::CausalLM load() const;
 };
 
-/// --kv-type: how the cache keeps keys and values.
-void add_kv_type(CLI::App& command, std::string& kv_type);
+/// --kv-type, --cache-type-k, --cache-type-v: how the cache keeps keys and values.
+struct CacheFlags {
+  std::string both = "auto";
+  std::string keys, values;  ///< empty: as `both`
+
+  void add(CLI::App& command);
+  bool named() const;
+  powerhouse::SessionOptions session() const;
+};
+/// --context: tokens a chunk of text that is scored.
+void add_context(CLI::App& command, std::int64_t& context);
 /// --prompt-cache FILE.
 void add_prompt_cache(CLI::App& command, std::string& path);
 

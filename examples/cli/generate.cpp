@@ -13,7 +13,7 @@ struct Flags {
   GenerationFlags generation;
   std::string prompt;
   std::string prompt_cache;
-  std::string kv_type = "auto";
+  CacheFlags cache;
   bool no_parse_special = false;
   bool json = false;
 };
@@ -38,7 +38,7 @@ void run(const Flags& flags) {
   const powerhouse::CausalLM model = flags.model.load();
   auto options = flags.generation.options;
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
-  powerhouse::Session session(model, {.kv_type = powerhouse::parse_kv_type(flags.kv_type)});
+  powerhouse::Session session(model, flags.cache.session());
   const bool cached = may_exist(flags.prompt_cache);
   const auto sequence = cached ? session.restore(flags.prompt_cache) : session.create();
   options.cache_prompt = true;
@@ -61,7 +61,7 @@ void add_generate(CLI::App& app, Action& action) {
   flags->model.add(command, "auto");
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
   flags->generation.add(command);
-  add_kv_type(command, flags->kv_type);
+  flags->cache.add(command);
   flags->model.add_adapter(command);
   add_prompt_cache(command, flags->prompt_cache);
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");

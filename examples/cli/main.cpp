@@ -27,6 +27,7 @@ int run(int argc, char** argv) {
   cli::add_quantize(app, action);
   cli::add_imatrix(app, action);
   cli::add_perplexity(app, action);
+  cli::add_compare(app, action);
   cli::add_inspect(app, action);
   cli::add_benchmark(app, action);
   cli::add_train(app, action);

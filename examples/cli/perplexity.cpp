@@ -13,7 +13,7 @@ struct Flags {
   ModelFlags model;
   std::string file;
   std::int64_t context = 512;
-  std::string kv_type = "auto";
+  CacheFlags cache;
   bool json = false;
 };
 
@@ -26,10 +26,11 @@ void run(const Flags& flags) {
     std::fprintf(stderr, terminal ? "\rchunk %lld of %lld: %.4f " : "chunk %lld of %lld: %.4f\n",
                  static_cast<long long>(done), static_cast<long long>(all), value);
   };
+  const powerhouse::SessionOptions cache = flags.cache.session();
   const auto result = from_source(flags.file, [&] {
     return powerhouse::perplexity(
         model, tokenizer, text,
-        {.context = flags.context, .kv_type = powerhouse::parse_kv_type(flags.kv_type), .on_progress = progress});
+        {.context = flags.context, .kv_type = cache.kv_type, .value_type = cache.value_type, .on_progress = progress});
   });
   if (terminal) std::fputs("\n", stderr);
   if (flags.json) {
@@ -57,13 +58,8 @@ void add_perplexity(CLI::App& app, Action& action) {
   flags->model.add(command, "f32");
   flags->model.add_adapter(command);
   command.add_option("--file", flags->file, "a file or pipe with the text")->required()->check(not_empty());
-  command.add_option("--context", flags->context, "tokens a chunk; the second half of each is scored")
-      ->capture_default_str()
-      ->transform(integer(4))
-      ->check([](const std::string& text) {
-        return (text.back() - '0') % 2 == 0 ? std::string() : "expected an even number, found " + text;
-      });
-  add_kv_type(command, flags->kv_type);
+  add_context(command, flags->context);
+  flags->cache.add(command);
   command.add_flag("--json", flags->json, "print the result as JSON");
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }

@@ -24,6 +24,7 @@ struct ModelReport {
   ModelConfig config{};
   std::int64_t parameters = 0;  ///< a tied head counted once
   std::size_t bytes = 0;        ///< of all tensors
+  std::size_t file_bytes = 0;   ///< of the files that hold them
   double bits_per_weight = 0;
   std::size_t kv_cache_bytes_per_token = 0;  ///< in bf16
   std::size_t compute_bytes = 2;     ///< of a number as CausalLM::from_pretrained computes by itself: bf16, or float32

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
+#include <set>
 
 #include "formats/checkpoint.h"
 #include "kernels/reference/packed.h"
@@ -147,6 +149,19 @@ double matrix_bytes(const ParameterSpec& spec, const FoundWeight& found, std::si
   return matrices * padded * static_cast<double>(columns) * static_cast<double>(block_info(format).block_bytes);
 }
 
+// Of the files that tensors lie in, on disk. A file that is gone by now counts for nothing.
+std::size_t size_of_files(const std::vector<TensorView>& tensors) {
+  std::set<std::string> paths;
+  for (const TensorView& view : tensors) paths.insert(view.file->path());
+  std::size_t bytes = 0;
+  for (const std::string& path : paths) {
+    std::error_code failure;
+    const auto size = std::filesystem::file_size(path, failure);
+    if (!failure) bytes += static_cast<std::size_t>(size);
+  }
+  return bytes;
+}
+
 // What CausalLM::memory will say: dense numbers, or what a plan packs and reads from the file.
 std::size_t bytes_to_run(const ModelConfig& config, const std::vector<ParameterSpec>& specs, const TensorMatch& match,
                          std::size_t compute_bytes) {
@@ -196,6 +211,7 @@ ModelReport inspect(const std::string& path) {
         {.name = view.name, .type = block_info(view.format).name, .shape = view.shape, .bytes = view.bytes});
     report.bytes += view.bytes;
   }
+  report.file_bytes = size_of_files(checkpoint.tensors);
   for (const FoundWeight& found : match.found) {
     for (const TensorView* view : found.views) report.parameters += view->elements();
   }

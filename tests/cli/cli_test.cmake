@@ -128,6 +128,32 @@ save_steps: 2
 flash_attention: true
 output_dir: out
 ")
+# Models side by side. A tokenizer that means other letters by its ids is refused.
+file(WRITE ${SCRATCH}/words.txt "the quick brown fox jumps over the lazy dog and comes back again to do it once more")
+file(COPY ${SCRATCH}/letters/ DESTINATION ${SCRATCH}/twins)
+expect(0 "letters .* - .*twins .*0.000000 .- 0.000000 .*100.00 .- 0.00" "chunk 5 of 5" compare
+  --models letters,twins --text words.txt --context 16 --no-speed --html page.html)
+file(READ ${SCRATCH}/page.html page)
+if(NOT page MATCHES "<svg" OR NOT page MATCHES "twins")
+  message(SEND_ERROR "compare: no page of the models")
+endif()
+expect(0 "\"reference\": \"twins\"" "" compare --models letters --reference twins --text words.txt
+  --context 16 --no-speed --json)
+string(JSON mean GET "${stdout}" models 1 divergence mean)
+if(NOT mean EQUAL 0)
+  message(SEND_ERROR "compare: the same weights diverge by ${mean}")
+endif()
+expect(0 "cache .keys, values.: bf16, f32" "" compare --models letters --text words.txt --context 16 --no-speed
+  --cache-type-k bf16 --cache-type-v f32)
+expect(2 "^$" "empty name" compare --models letters,,twins --text words.txt)
+expect(2 "^$" "besides the reference" compare --models letters --text words.txt)
+expect(1 "^$" "absent.txt" compare --models letters,twins --text absent.txt)
+file(COPY ${SCRATCH}/letters/ DESTINATION ${SCRATCH}/shifted)
+string(REPLACE "\"a\": 2, \"b\": 3" "\"b\": 2, \"a\": 3" shifted "${vocabulary}")
+file(READ ${SCRATCH}/letters/tokenizer.json text)
+string(REPLACE "${vocabulary}" "${shifted}" text "${text}")
+file(WRITE ${SCRATCH}/shifted/tokenizer.json "${text}")
+expect(1 "^$" "different vocabularies.*token 2" compare --models letters,shifted --text words.txt)
 expect(0 "micro_batch_size: 1" "" train --print-defaults)
 expect(2 "^$" "config" train)
 expect(2 "^$" "print-defaults" train --print-defaults --config run.yaml)
