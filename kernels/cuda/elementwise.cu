@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/device_launcher.cuh"
+#include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/rope.cuh"
 
 namespace powerhouse::cuda {
@@ -16,6 +17,10 @@ void activation_mul(const cpu::ActivationParams& params, std::int64_t rows, Stre
 
 void activation_gradient(const cpu::ActivationGradientParams& params, std::int64_t rows, Stream stream) {
   launch_activation_gradient(DeviceLauncher{stream}, params, rows);
+}
+
+void dropout(const cpu::DropoutParams& params, std::int64_t rows, Stream stream) {
+  launch_dropout(DeviceLauncher{stream}, params, rows);
 }
 
 }  // namespace powerhouse::cuda

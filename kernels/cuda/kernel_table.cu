@@ -21,6 +21,7 @@ constexpr KernelTable kTable{
     .rope = rope,
     .activation_mul = activation_mul,
     .activation_gradient = activation_gradient,
+    .dropout = dropout,
     .cross_entropy = cross_entropy,
     .dequantize = dequantize,
     .quantized_product = quantized_product,

@@ -21,7 +21,7 @@
 
 namespace powerhouse::cuda {
 
-inline constexpr int kTableVersion = 2;
+inline constexpr int kTableVersion = 3;
 
 /// Of one GPU, as the driver reports it.
 struct DeviceProperties {
@@ -54,6 +54,7 @@ struct KernelTable {
   void (*rope)(const cpu::RopeParams&, std::int64_t tokens, Stream) = nullptr;
   void (*activation_mul)(const cpu::ActivationParams&, std::int64_t rows, Stream) = nullptr;
   void (*activation_gradient)(const cpu::ActivationGradientParams&, std::int64_t rows, Stream) = nullptr;
+  void (*dropout)(const cpu::DropoutParams&, std::int64_t rows, Stream) = nullptr;
   void (*cross_entropy)(const cpu::CrossEntropyParams&, std::int64_t rows, Stream) = nullptr;
   bool (*dequantize)(const cpu::DequantizeParams&, std::int64_t blocks, Stream) = nullptr;
   bool (*quantized_product)(const QuantizedProductParams&, Stream) = nullptr;

@@ -1,6 +1,6 @@
 // The CUDA kernels that work by rows, elements or blocks: all but attention. Arguments are those of the CPU kernels, in
-// the device's memory; a launch is queued on the stream and returns at once, cudaGetLastError() tells whether it could
-// be. Nothing is launched for nothing to do. Inputs are trusted: callers check sizes.
+// the device's memory; a launch is queued on the stream and returns at once, take_error() tells whether it could be.
+// Nothing is launched for nothing to do. Inputs are trusted: callers check sizes.
 //
 // 16-byte accesses are used where all pointers and strides allow them; elsewhere elements go one by one.
 #pragma once
@@ -26,6 +26,9 @@ bool norm_gradient(const cpu::NormGradientParams& params, std::int64_t part_rows
 void rope(const cpu::RopeParams& params, std::int64_t tokens, Stream stream);
 void activation_mul(const cpu::ActivationParams& params, std::int64_t rows, Stream stream);
 void activation_gradient(const cpu::ActivationGradientParams& params, std::int64_t rows, Stream stream);
+
+/// The same bits as on the CPU.
+void dropout(const cpu::DropoutParams& params, std::int64_t rows, Stream stream);
 
 /// A vocabulary below 2^31.
 void cross_entropy(const cpu::CrossEntropyParams& params, std::int64_t rows, Stream stream);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/device_kernels.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/philox.h"
@@ -14,7 +15,7 @@ namespace {
 at::Tensor by_kernel(const at::Tensor& x, const Dropout& dropout) {
   const auto threshold = static_cast<std::uint32_t>(std::lround(dropout.rate * 65536.0f));
   const std::uint32_t cut = std::min(threshold, 65535u);
-  at::Tensor y = empty_tensor(x.sizes(), x.scalar_type());
+  at::Tensor y = empty_tensor_like(x);
   const cpu::DropoutParams params{
       .type = to_element(x.scalar_type()),
       .x = x.const_data_ptr(),
@@ -28,6 +29,10 @@ at::Tensor by_kernel(const at::Tensor& x, const Dropout& dropout) {
       .counter = dropout.counter,
       .lane = dropout.lane,
       .stream = static_cast<std::uint32_t>(RandomStream::dropout)};
+  if (!x.is_cpu()) {
+    DeviceKernels(x.device()).must_launch("dropout", &cuda::KernelTable::dropout, params, x.size(0));
+    return y;
+  }
   const auto kernel = cpu::kernels().dropout;
   parallel_for(x.size(0), std::max<std::int64_t>(1, 4096 / x.size(1)),
                [&](std::int64_t begin, std::int64_t end) { kernel(params, begin, end); });
@@ -45,7 +50,7 @@ void check_dropout(const Dropout& dropout) {
 at::Tensor dropped(const at::Tensor& x, const Dropout& dropout) {
   check_dropout(dropout);
   if (dropout.rate == 0.0f || x.numel() == 0) return x;
-  if (is_kernel_tensor(x)) return by_kernel(x.stride(1) == 1 ? x : x.contiguous(), dropout);
+  if (has_kernels(x)) return by_kernel(x.stride(1) == 1 ? x : x.contiguous(), dropout);
   at::Tensor ones = empty_tensor(x.sizes(), at::kFloat);
   return x.mul(by_kernel(ones.fill_(1), dropout).to(x.device(), x.scalar_type()));
 }

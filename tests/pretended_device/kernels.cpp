@@ -72,6 +72,7 @@ constexpr cuda::KernelTable kTable{
     .rope = Member<testing::rope_on_host>::launch,
     .activation_mul = Member<testing::activation_on_host>::launch,
     .activation_gradient = Member<testing::activation_gradient_on_host>::launch,
+    .dropout = Member<testing::dropout_on_host>::launch,
     .cross_entropy = Member<testing::cross_entropy_on_host>::launch,
     .dequantize = Member<testing::dequantize_on_host>::launch,
     .quantized_product = Member<product_on_host>::launch,

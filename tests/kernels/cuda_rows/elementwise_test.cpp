@@ -1,6 +1,7 @@
 // CUDA's rotary positions and activations, run on the CPU: against the plain loops.
 #include "kernels/cuda_rows/device_buffers.h"
 #include "kernels/reference/activation_gradient.h"
+#include "kernels/reference/dropout.h"
 #include "kernels/reference/rope.h"
 
 namespace powerhouse::testing {
@@ -226,6 +227,44 @@ TEST_F(CudaElementwiseTest, GradientInPlace) {
   activation_gradient_on_host(params, 2, launcher);
   ASSERT_EQ(launcher.text(), "clean");
   expect_close(to_dy.host(), expected, activation_tolerance(Element::bf16), 1e-7, ::testing::Message());
+}
+
+TEST_F(CudaElementwiseTest, Dropout) {
+  for (const Element type : kElements) {
+    for (const std::int64_t columns : {1, 7, 8, 13, 64, 2056, 4100}) {
+      for (const std::int64_t gap : {0, 8, 3}) {
+        const std::int64_t rows = columns == 64 ? 300 : 3, stride = columns + gap;
+        const Buffer x = Buffer::random(type, rows * stride, engine_);
+        cpu::DropoutParams params{.type = type,
+                                  .columns = columns,
+                                  .x_stride = stride,
+                                  .y_stride = stride,
+                                  .threshold = 20000,
+                                  .kept = 1.4f,
+                                  .key = {7, 11},
+                                  .counter = (std::uint64_t{1} << 32) - 2,  // carries into its upper half
+                                  .lane = 5,
+                                  .stream = 2};
+        Buffer expected(type, rows * stride, -77.0f), plain = x;
+        params.x = plain.data();
+        params.y = expected.data();
+        reference::dropout(params, 0, rows);
+        for (const Order order : kSchedules) {
+          GlobalMemory memory;
+          DeviceBuffer from(memory, x, "x", Contents::input);
+          DeviceBuffer to(memory, Buffer(type, rows * stride, -77.0f), "y", Contents::output);
+          params.x = from.data();
+          params.y = to.data();
+          HostLauncher launcher(memory, order, 5);
+          launcher.count_traffic(0);
+          dropout_on_host(params, rows, launcher);
+          ASSERT_EQ(launcher.text(), "clean") << columns << " gap " << gap;
+          EXPECT_TRUE(to.host() == expected) << columns << " gap " << gap;
+          if (columns == 2056 && gap != 3) expect_ideal_accesses(launcher, "dropout");
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ void rope_on_host(const cpu::RopeParams& params, std::int64_t tokens, const Host
 void activation_on_host(const cpu::ActivationParams& params, std::int64_t rows, const HostLauncher& launcher);
 void activation_gradient_on_host(const cpu::ActivationGradientParams& params, std::int64_t rows,
                                  const HostLauncher& launcher);
+void dropout_on_host(const cpu::DropoutParams& params, std::int64_t rows, const HostLauncher& launcher);
 void cross_entropy_on_host(const cpu::CrossEntropyParams& params, std::int64_t rows, const HostLauncher& launcher);
 bool dequantize_on_host(const cpu::DequantizeParams& params, std::int64_t blocks, const HostLauncher& launcher);
 bool quantized_product_on_host(const cuda::QuantizedProductParams& params, const HostLauncher& launcher);

@@ -1,6 +1,7 @@
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/adamw8.cuh"
 #include "kernels/cuda/cross_entropy.cuh"
+#include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/norm_gradient.cuh"
 #include "kernels/cuda/rope.cuh"
 #include "kernels/cuda/sampling.cuh"
@@ -27,6 +28,9 @@ void activation_on_host(const cpu::ActivationParams& params, std::int64_t rows, 
 void activation_gradient_on_host(const cpu::ActivationGradientParams& params, std::int64_t rows,
                                  const HostLauncher& launcher) {
   cuda::launch_activation_gradient(launcher, params, rows);
+}
+void dropout_on_host(const cpu::DropoutParams& params, std::int64_t rows, const HostLauncher& launcher) {
+  cuda::launch_dropout(launcher, params, rows);
 }
 void cross_entropy_on_host(const cpu::CrossEntropyParams& params, std::int64_t rows, const HostLauncher& launcher) {
   cuda::launch_cross_entropy(launcher, params, rows);
