@@ -242,6 +242,34 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
   return out;
 }
 
+at::Tensor KvCache::bytes_at(const void* address, std::size_t size) const {
+  const auto slab = std::find_if(slabs_.begin(), slabs_.end(), [&](const Slab& one) {
+    const auto offset = reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(one.base);
+    return offset < half(false).slab_bytes + half(true).slab_bytes;
+  });
+  const auto offset = reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(slab->base);
+  return slab->memory.narrow(0, static_cast<std::int64_t>(offset), static_cast<std::int64_t>(size));
+}
+
+void KvCache::read(const void* from, void* to, std::size_t size) const {
+  if (device_.is_cpu()) {
+    std::memcpy(to, from, size);
+    return;
+  }
+  const at::Tensor here = bytes_at(from, size).to(at::kCPU);
+  std::memcpy(to, here.const_data_ptr(), size);
+}
+
+void KvCache::write(const void* from, const void* to, std::size_t size) {
+  if (device_.is_cpu()) {
+    std::memcpy(const_cast<void*>(to), from, size);
+    return;
+  }
+  const at::Tensor here = empty_tensor({static_cast<std::int64_t>(size)}, at::kByte);
+  std::memcpy(here.mutable_data_ptr(), from, size);
+  bytes_at(to, size).copy_(here);
+}
+
 std::size_t KvCache::bytes() const { return slabs_.size() * (half(false).slab_bytes + half(true).slab_bytes); }
 
 std::size_t KvCache::bytes_per_token() const {

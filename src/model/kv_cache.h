@@ -73,6 +73,10 @@ class KvCache {
   std::size_t table_of(std::int64_t layer) const { return places_[static_cast<std::size_t>(layer)].table; }
   std::int64_t page_offset(std::int64_t layer) const { return places_[static_cast<std::size_t>(layer)].offset; }
 
+  /// Bytes at an address that `pages` tells, with an offset: read to the host, or written from it.
+  void read(const void* from, void* to, std::size_t size) const;
+  void write(const void* from, const void* to, std::size_t size);
+
   /// The first `length` tokens as contiguous tensors [length, num_key_value_heads, head_dim] of `type`.
   struct KeyValue {
     at::Tensor key, value;
@@ -117,6 +121,7 @@ class KvCache {
   const Sequence& at(std::int64_t sequence) const;
   void fill(const Sequence& sequence, std::size_t table, Pages& out) const;
   void check_device_heads() const;
+  at::Tensor bytes_at(const void* address, std::size_t size) const;  // on the device
   void find_page_parts();
   void add_slab();
   std::int32_t take_page() noexcept;  // one that is free

@@ -96,11 +96,6 @@ struct Session::Impl {
   }
   // The same for sequences of which some have outgrown their regime: those are computed from their first token.
   at::Tensor run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel);
-  void check_on_cpu(const char* what) const {
-    if (cache.device().is_cpu()) return;
-    throw Error(ErrorKind::unsupported, std::string(what) + " is not built for devices",
-                {.field = "device", .expected = "cpu", .found = cache.device().str()});
-  }
   void drop(SequenceId sequence) {
     cache.remove(sequence);
     records.remove(sequence);
@@ -291,13 +286,11 @@ std::int64_t Session::keep_prefix(SequenceId sequence, std::span<const std::int6
 void Session::save(SequenceId sequence, const std::string& path) const {
   tokens(sequence);
   impl_->virtual_tokens.check_none("saving a sequence");
-  impl_->check_on_cpu("saving a sequence");
   guarded([&] { save_sequence(path, impl_->model, impl_->cache, sequence, impl_->records.at(sequence)); });
 }
 
 SequenceId Session::restore(const std::string& path) {
   impl_->virtual_tokens.check_none("restoring a sequence");
-  impl_->check_on_cpu("restoring a sequence");
   return guarded([&] { return restore_sequence(path, impl_->model, impl_->cache, impl_->records); });
 }
 

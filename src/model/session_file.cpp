@@ -105,7 +105,8 @@ std::string type_of(const KvCache& cache) {
 // What else than the model decides a cache's bits.
 std::string arithmetic_of(const CausalLM& model) {
   std::string text(to_string(model.numerics()));
-  return text.append(" ").append(to_string(model.dtype())).append(" ").append(cpu::kernels().name);
+  const bool here = model.device().kind == DeviceKind::cpu;
+  return text.append(" ").append(to_string(model.dtype())).append(" ").append(here ? cpu::kernels().name : "cuda");
 }
 
 // Of what the metadata say and of all bytes.
@@ -194,8 +195,15 @@ void save_sequence(const std::string& path, const CausalLM& model, const KvCache
   const auto visit = [&](const Part& part, const auto& sink) {
     if (part.layer < 0) {
       sink(record.tokens.data(), part.bytes);
-    } else {
+    } else if (cache.device().is_cpu()) {
       visit_pages(cache, part.layer, sequence, length, part.value, sink);
+    } else {
+      std::vector<char> here;
+      visit_pages(cache, part.layer, sequence, length, part.value, [&](const char* page, std::size_t size) {
+        here.resize(size);
+        cache.read(page, here.data(), size);
+        sink(here.data(), size);
+      });
     }
   };
   const std::string arithmetic = arithmetic_of(model);
@@ -254,7 +262,7 @@ std::int64_t restore_sequence(const std::string& path, const CausalLM& model, Kv
     for (std::size_t i = 1; i < parts.size(); ++i) {
       const std::byte* from = views[i]->data;
       visit_pages(cache, parts[i].layer, sequence, length, parts[i].value, [&](const char* page, std::size_t size) {
-        std::memcpy(const_cast<char*>(page), from, size);  // pages of our own, just reserved
+        cache.write(from, page, size);  // pages of our own, just reserved
         from += size;
       });
     }

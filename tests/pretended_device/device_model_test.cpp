@@ -9,6 +9,7 @@
 #include "powerhouse/session.h"
 #include "powerhouse/token_batch.h"
 #include "powerhouse/token_scores.h"
+#include "temporary_folder.h"
 
 namespace powerhouse::pretended_device {
 namespace {
@@ -222,14 +223,50 @@ TEST_F(DeviceModel, BlocksStayBlocks) {
   EXPECT_LT(far.memory().weights, dense);
 }
 
+TEST_F(DeviceModel, SavesAndRestoresSequences) {
+  const testing::TemporaryFolder folder;
+  for (const Case& c : {kCases[0], kCases[1], kCases[3]}) {
+    for (const KvType type : {KvType::automatic, KvType::q8_0}) {
+      SCOPED_TRACE(std::string(c.name) + " " + std::string(to_string(type)));
+      const CausalLM far = load_there(c.name, c.dtype);
+      const std::string path = folder.file("sequence");
+      Session session(far, {.kv_type = type, .page_tokens = 4});
+      session.forward(session.create(), some(5, 8));  // whose pages lie before
+      const SequenceId sequence = session.create();
+      session.forward(sequence, some(21, 1));
+      session.save(sequence, path);
+      Session other(far, {.kv_type = type, .page_tokens = 8});
+      const SequenceId restored = other.restore(path), again = session.restore(path);
+      EXPECT_EQ(other.length(restored), 21);
+      const at::Tensor expected = session.forward(sequence, some(3, 2), LogitsOf::all);
+      EXPECT_TRUE(other.forward(restored, some(3, 2), LogitsOf::all).equal(expected));
+      EXPECT_TRUE(session.forward(again, some(3, 2), LogitsOf::all).equal(expected));
+      const CausalLM changed = load_there(c.name == kCases[1].name ? kCases[2].name : c.name, c.dtype);
+      if (c.name != kCases[1].name) changed.parameter("model.layers.1.mlp.down_proj.weight").mul_(2);
+      Session stranger(changed, {.kv_type = type});
+      testing::expect_error(ErrorKind::usage, "another model", [&] { stranger.restore(path); });
+    }
+  }
+}
+
+TEST_F(DeviceModel, SequencesCrossFromTheCpuAndBack) {
+  const testing::TemporaryFolder folder;
+  const CausalLM here = load_here("tiny_bf16"), far = load_there("tiny_bf16");
+  for (const bool to_device : {false, true}) {
+    Session from(to_device ? here : far, {.kv_type = KvType::bf16}),
+        to(to_device ? far : here, {.kv_type = KvType::bf16});
+    const SequenceId sequence = from.create();
+    from.forward(sequence, some(19, 1));
+    from.save(sequence, folder.file("crossing"));
+    const SequenceId restored = to.restore(folder.file("crossing"));
+    EXPECT_LT(error_of(to.forward(restored, some(2, 2)), from.forward(sequence, some(2, 2))), 3e-2);
+  }
+}
+
 TEST_F(DeviceModel, SaysWhatDevicesDoNot) {
   testing::expect_error(ErrorKind::unsupported, "numerics", [] {
     CausalLM::from_pretrained(fixture("tiny_bf16"), {.device = parse_device("cuda"), .numerics = Numerics::exact});
   });
-  const CausalLM far = load_there("tiny_gqa");
-  Session session(far);
-  const SequenceId sequence = session.create();
-  testing::expect_error(ErrorKind::unsupported, "saving a sequence", [&] { session.save(sequence, "/nowhere"); });
 }
 
 }  // namespace
