@@ -12,6 +12,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "powerhouse/causal_lm.h"
 
@@ -48,6 +49,10 @@ struct SessionOptions {
   /// Rows a pass, single tokens of other sequences aside. Longer inputs go through in pieces of this size, so that
   /// memory stays bounded; the pieces of a sequence are the same alone and in a batch.
   std::int64_t prefill_chunk = 512;
+  /// On a device steps of decoding, one new token of each sequence, are recorded as CUDA graphs and replayed, but with
+  /// hooks, mixtures of experts, DoRA and trained tokens, or a cache in another float type than the model's. The same
+  /// tokens without. POWERHOUSE_CUDA_GRAPHS=0 in the environment turns them off everywhere.
+  bool cuda_graphs = true;
 };
 
 using SequenceId = std::int64_t;
@@ -60,6 +65,17 @@ struct SequenceInput {
   SequenceId sequence = 0;
   std::span<const std::int64_t> ids;  ///< new tokens, at least one
   LogitsOf logits = LogitsOf::last;
+};
+
+/// How the token behind a row of logits is drawn, as GenerationOptions has it. Its random number is that of `counter`,
+/// the token's place behind the prompt.
+struct TokenDraw {
+  float temperature = 0.0f;  ///< 0 is greedy
+  std::int64_t top_k = 0;    ///< 0 is off
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  std::uint64_t seed = 0;
+  std::uint64_t counter = 0;
 };
 
 /// Owns sequences and cache, and keeps the model and its hooks alive. One session is used by one thread at a time;
@@ -113,6 +129,15 @@ class POWERHOUSE_API Session {
                      const std::stop_token& cancel = {});
   /// The same for several sequences in one pass; rows of the result follow the order of `batch`.
   at::Tensor forward(std::span<const SequenceInput> batch, const std::stop_token& cancel = {});
+
+  /// As `forward`, but a token is drawn behind the last of each sequence where its logits are, so that token ids alone
+  /// come back from a device; `draws` has a rule for each of `batch`. Sums over a row are in float32 there: with a
+  /// temperature, a number that falls between two tokens' shares can draw the other than on the CPU. Error{unsupported}
+  /// where `can_draw` is false, Error{numeric} also where every token is forbidden.
+  std::vector<std::int64_t> draw(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+                                 const std::stop_token& cancel = {});
+  /// Whether the model is on a device that draws.
+  bool can_draw() const;
 
   /// Bytes of the cache's pages, used and spare.
   std::size_t cache_bytes() const;

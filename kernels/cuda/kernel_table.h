@@ -13,6 +13,7 @@
 #include "kernels/cuda/flash_attention/backward_params.h"
 #include "kernels/cuda/flash_attention/params.h"
 #include "kernels/cuda/gptq_product_params.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/lora_gather_params.h"
 #include "kernels/cuda/paged_attention_params.h"
 #include "kernels/cuda/quantized_product_params.h"
@@ -46,6 +47,12 @@ struct KernelTable {
   const char* (*device_properties)(int index, DeviceProperties& properties) = nullptr;
   /// What kept the last launch of this thread from being queued, which is forgotten; null: nothing.
   const char* (*take_error)() = nullptr;
+
+  // kernels/cuda/graph.h
+  const char* (*graph_begin)(int device, Graph*& graph) = nullptr;
+  const char* (*graph_end)(Graph* graph) = nullptr;
+  const char* (*graph_replay)(Graph* graph) = nullptr;
+  void (*graph_drop)(Graph* graph) = nullptr;
 
   // kernels/cuda/row_kernels.h
   bool (*rms_norm)(const cpu::RmsNormParams&, std::int64_t items, Stream) = nullptr;

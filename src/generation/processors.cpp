@@ -137,6 +137,10 @@ void apply_penalties(std::span<float> logits, const GenerationOptions& options, 
   if (!options.processors.empty() || options.repetition_penalty != 1.0f) check_numbers(logits);
 }
 
+bool draws_by_warpers_alone(const GenerationOptions& options) {
+  return options.processors.empty() && options.repetition_penalty == 1.0f;
+}
+
 void apply_warpers(std::span<float> logits, const GenerationOptions& options) {
   apply_temperature(logits, options.temperature);
   apply_top_k(logits, options.top_k);

@@ -29,6 +29,9 @@ void check_options(const GenerationOptions& options);
 /// NaN or infinity.
 void apply_penalties(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context);
 
+/// Whether a token is drawn by temperature, top_k, top_p and min_p alone, which a device can do.
+bool draws_by_warpers_alone(const GenerationOptions& options);
+
 /// Temperature (not 0), top_k, top_p, min_p.
 void apply_warpers(std::span<float> logits, const GenerationOptions& options);
 

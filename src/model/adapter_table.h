@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -58,6 +59,33 @@ class AdapterTable {
   /// Rows that stand before each sequence, whichever of the two they are.
   std::int64_t virtual_tokens() const {
     return prompt.defined() ? prompt.size(0) : prefix.defined() ? prefix.size(0) : 0;
+  }
+  /// Whether a pass does more than queue work on a device: tokens that train are looked for on the host, and norms of
+  /// DoRA are made anew where something was written.
+  bool asks_host() const {
+    return std::any_of(modules_.begin(), modules_.end(), [](const std::shared_ptr<ModuleAdapters>& module) {
+      return module && (module->rows.defined() || std::any_of(module->terms.begin(), module->terms.end(),
+                                                              [](const ModuleTerm& term) { return bool(term.norm); }));
+    });
+  }
+  /// visit(tensor) for each that is defined, of modules.
+  template <typename Visit>
+  void visit_tensors(const Visit& visit) const {
+    const auto one = [&](const at::Tensor& tensor) {
+      if (tensor.defined()) visit(tensor);
+    };
+    for (const std::shared_ptr<ModuleAdapters>& module : modules_) {
+      if (!module) continue;
+      for (const at::Tensor* const tensor : {&module->weight, &module->bias, &module->rows, &module->new_rows,
+                                             &module->input_scale, &module->output_scale}) {
+        one(*tensor);
+      }
+      for (const ModuleTerm& term : module->terms) {
+        for (const at::Tensor* const tensor : {&term.low_rank.a, &term.low_rank.b, &term.bias, &term.magnitude}) {
+          one(*tensor);
+        }
+      }
+    }
   }
   /// Leaves of the active adapters that require gradients, under PEFT's names with the adapter's in them
   /// ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.alpaca.weight").

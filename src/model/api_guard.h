@@ -15,6 +15,8 @@ template <typename Body>
 auto guarded(Body&& body) {
   try {
     return body();
+  } catch (const c10::OutOfMemoryError&) {  // a device's
+    throw Error(ErrorKind::memory, "out of memory");
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     const bool memory = text.find("not enough memory") != std::string::npos ||  // the two that c10's allocator has

@@ -8,7 +8,6 @@
 
 #include "formats/bitsandbytes.h"
 #include "formats/checkpoint.h"
-#include "kernels/cpu/kernels.h"
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
 #include "model/gguf_saver.h"
@@ -16,6 +15,7 @@
 #include "model/loader.h"
 #include "model/numeric_check.h"
 #include "model/saver.h"
+#include "ops/device_sampling.h"
 #include "ops/rope.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -43,19 +43,6 @@ std::size_t block_bytes(const Weight& weight) {
   if (weight.stored() == nullptr || weight.dense_bytes() > 0) return bytes;
   for (const TensorView& view : weight.stored()->views) bytes += view.bytes;
   return bytes;
-}
-
-void check_kernels() {
-  if (cpu::selected_kernels() != nullptr) return;
-  std::string names;
-  for (const char* const* name = cpu::kernel_names(); *name != nullptr; ++name) {
-    if (cpu::find_kernels(*name) == nullptr) continue;
-    if (!names.empty()) names += ", ";
-    names += *name;
-  }
-  const char* wanted = std::getenv("POWERHOUSE_ISA");
-  throw Error(ErrorKind::usage, "this processor can't run the wanted kernels",
-              {.field = "POWERHOUSE_ISA", .expected = "one of " + names, .found = wanted == nullptr ? "" : wanted});
 }
 
 // What `options` ask for as a type of the weights.
@@ -142,7 +129,7 @@ void check_lengths(const ModelConfig& config, std::span<const std::int64_t> cu_s
   }
 }
 
-at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) const {
+at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache, const DevicePass& on_device) const {
   check_vocabulary_head(model->config);
   const ModelGate::Reading reading_hooks(gate);
   const ModelGate::Reading reading_model(model->gate);
@@ -160,7 +147,12 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache) con
     const PackedBatch longer = prompted ? with_virtual_tokens(batch, *adapters) : PackedBatch();
     const PackedBatch& rows = prompted ? longer : batch;
     at::Tensor logits = planned ? model->plan->forward(rows, *cache, terms.get())
-                                : model->decoder.forward(rows, cache, hooks, arithmetic());
+                                : model->decoder.forward(rows, cache, hooks, arithmetic(), on_device.graphs);
+    if (logits.defined() && !on_device.draws.empty()) {
+      const std::vector<std::int64_t> drawn = ops::draw_on_device(logits, on_device.draws);
+      if (std::find(drawn.begin(), drawn.end(), -1) == drawn.end()) return index_tensor(drawn);
+      if (all_finite(logits)) throw Error(ErrorKind::numeric, "every token is forbidden", {.field = "logits"});
+    }
     if (logits.defined() && cache != nullptr) logits = logits.to(at::kCPU);  // whoever draws from them is there
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
       report_not_finite(*model, rows, cache, hooks, arithmetic(), planned, terms.get());

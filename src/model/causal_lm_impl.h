@@ -11,6 +11,7 @@
 #include "model/plan_adapters.h"
 #include "model/tokenizer_files.h"
 #include "powerhouse/causal_lm.h"
+#include "powerhouse/session.h"
 
 namespace powerhouse {
 
@@ -48,6 +49,12 @@ struct Model {
   at::Device device() const { return weights.outside().weight(Role::embed_tokens).device(); }
 };
 
+/// What a session's pass wants of a device.
+struct DevicePass {
+  DecodeGraphs* graphs = nullptr;
+  std::span<const TokenDraw> draws{};  ///< of each row: token ids, int64 [rows], come back instead of logits
+};
+
 struct CausalLM::Impl {
   std::shared_ptr<Model> model;
   HookTable hooks;
@@ -67,7 +74,7 @@ struct CausalLM::Impl {
 
   /// One pass, with hooks still and errors of LibTorch made ours. Logits that are not finite are Error{numeric} naming
   /// where they begin, unless autograd looks on: a trainer sees its own loss. With a cache they come to the CPU.
-  at::Tensor forward(const PackedBatch& batch, KvCache* cache) const;
+  at::Tensor forward(const PackedBatch& batch, KvCache* cache, const DevicePass& on_device = {}) const;
 };
 
 /// What CausalLM::from_pretrained makes, whatever the head. `adjust` sees what was loaded before weights are.
@@ -76,6 +83,8 @@ std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOpt
 
 /// Where a model will lie. Error{device}, and Error{unsupported} for exact numerics on a device.
 at::Device device_of(const LoadOptions& options);
+/// Error{usage} where POWERHOUSE_ISA names kernels that this processor can't run.
+void check_kernels();
 /// Throws Error{usage} where the model's head is one over sequences.
 void check_vocabulary_head(const ModelConfig& config);
 /// Throws Error{range} for an id outside the vocabulary.

@@ -1,6 +1,9 @@
 #include <ATen/ops/embedding_ops.h>
 
+#include <algorithm>
+
 #include "model/decoder_pass.h"
+#include "ops/attention.h"
 #include "ops/checkpoint.h"
 #include "ops/tensors.h"
 
@@ -32,27 +35,18 @@ Decoder::Decoder(const ModelConfig& config, const DecoderWeights& weights) : con
       if (!ops::depends_on_length(block.rope)) ropes_.back().frequencies = ops::rope_frequencies(block.rope, 0);
     }
     rope_of_.push_back(index);
+    if (block.position == PositionKind::alibi) {
+      const std::vector<float> slopes = ops::alibi_slopes(block.alibi, block.attention.num_heads, score_scale(block));
+      const auto known = std::find(slopes_.begin(), slopes_.end(), slopes);
+      slopes_of_.push_back(static_cast<std::size_t>(known - slopes_.begin()));
+      if (known == slopes_.end()) slopes_.push_back(slopes);
+    } else {
+      slopes_of_.push_back(0);
+    }
   }
 }
 
-void Decoder::make_rope_tables(Pass& pass) const {
-  const PackedBatch& batch = pass.batch;
-  for (const auto& [rope, frequencies] : ropes_) {
-    ops::RopeTable table = ops::empty_rope_table(*rope, static_cast<std::int64_t>(batch.ids.size()));
-    if (!frequencies.empty()) {
-      ops::fill_rope_table(table, 0, *rope, frequencies, batch.position_ids);
-    } else {
-      for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-        const auto first = static_cast<std::size_t>(batch.cu_seqlens[i]);
-        const auto rows = static_cast<std::size_t>(batch.cu_seqlens[i + 1]) - first;
-        ops::fill_rope_table(table, batch.cu_seqlens[i], *rope, ops::rope_frequencies(*rope, batch.rope_lengths[i]),
-                             std::span(batch.position_ids).subspan(first, rows));
-      }
-    }
-    if (!pass.device.is_cpu()) table = {table.cos.to(pass.device), table.sin.to(pass.device)};
-    pass.rope_tables.push_back(std::move(table));
-  }
-}
+at::Device Decoder::device() const { return weights_.outside().weight(Role::embed_tokens).device(); }
 
 at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor& ids) const {
   const Weight& weight = weights_.outside().weight(role);
@@ -67,8 +61,7 @@ at::Tensor Decoder::embedding_rows(const Pass& pass, Role role, const at::Tensor
 }
 
 at::Tensor Decoder::embed(const Pass& pass) const {
-  at::Tensor x = scaled(embedding_rows(pass, Role::embed_tokens, index_tensor(pass.batch.ids, pass.device)),
-                        config_.embedding_scale);
+  at::Tensor x = scaled(embedding_rows(pass, Role::embed_tokens, pass.ids), config_.embedding_scale);
   if (const auto& rows = pass.batch.prompt_rows; !rows.empty()) {
     at::Tensor prompt = pass.arithmetic.adapters->prompt.to(x.scalar_type());
     if (!config_.scaled_lookup) prompt = scaled(prompt, config_.embedding_scale);
@@ -77,8 +70,7 @@ at::Tensor Decoder::embed(const Pass& pass) const {
   }
   if (config_.embedding_size > 0) x = linear(pass, -1, Role::project_in, x);
   if (config_.learned_positions > 0) {
-    const at::Tensor positions = index_tensor(pass.batch.position_ids, pass.device).add(config_.position_offset);
-    x = x.add(embedding_rows(pass, Role::position_embeddings, positions));
+    x = x.add(embedding_rows(pass, Role::position_embeddings, pass.positions.add(config_.position_offset)));
   }
   if (config_.embedding_norm) x = norm(pass, -1, Role::embedding_norm, *config_.embedding_norm, x);
   return pass.hook(HookPoint::embeddings, -1, std::move(x));
@@ -86,40 +78,34 @@ at::Tensor Decoder::embed(const Pass& pass) const {
 
 at::Tensor Decoder::final_hidden(Pass& pass, at::Tensor x) const {
   const PackedBatch& batch = pass.batch;
-  if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, index_tensor(batch.logits_rows, pass.device));
+  if (batch.logits_rows.size() < batch.ids.size()) x = x.index_select(0, pass.logits_rows);
   if (config_.final_norm) x = norm(pass, -1, Role::final_norm, *config_.final_norm, x);
   x = pass.hook(HookPoint::final_norm, -1, std::move(x));
   return config_.embedding_size > 0 ? linear(pass, -1, Role::project_out, x) : x;
 }
 
 at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
-                            const Arithmetic& arithmetic) const {
-  Pass pass{batch, cache, hooks, arithmetic};
+                            const Arithmetic& arithmetic, DecodeGraphs* graphs) const {
+  Pass pass{batch, cache, hooks, arithmetic, device()};
+  if (graphs != nullptr && may_replay(pass, *graphs)) return replayed(pass, *graphs);
+  prepare(pass);
+  return computed(pass);
+}
+
+at::Tensor Decoder::computed(Pass& pass) const {
   at::Tensor x = layers(pass);
-  if (batch.logits_rows.empty()) return {};
-  return pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), arithmetic));
+  if (pass.batch.logits_rows.empty()) return {};
+  return pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), pass.arithmetic));
 }
 
 at::Tensor Decoder::hidden_states(const PackedBatch& batch, const HookTable& hooks, const Arithmetic& arithmetic,
                                   const TrainingPass& training) const {
-  Pass pass{batch, nullptr, hooks, arithmetic, &training};
+  Pass pass{batch, nullptr, hooks, arithmetic, device(), &training};
+  prepare(pass);
   return final_hidden(pass, layers(pass));
 }
 
-// What attention reads of a pass on a device, uploaded once for all layers.
-void Decoder::prepare(Pass& pass) const {
-  pass.device = weights_.outside().weight(Role::embed_tokens).device();
-  make_rope_tables(pass);
-  if (pass.device.is_cpu()) return;
-  if (pass.cache != nullptr) {
-    pass.pages = std::make_shared<const DevicePages>(*pass.cache, pass.batch.sequences, pass.batch.cu_seqlens);
-  } else {
-    pass.documents = ops::device_documents(pass.batch.cu_seqlens, pass.batch.prefixes, pass.device);
-  }
-}
-
 at::Tensor Decoder::layers(Pass& pass) const {
-  prepare(pass);
   at::Tensor x = embed(pass);
   const bool may_checkpoint = pass.training != nullptr && pass.hooks.empty();
   std::shared_ptr<KeptPass> kept;  // the backward pass comes when this one is over

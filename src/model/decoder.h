@@ -18,6 +18,7 @@
 #include "model/weights.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/moe.h"
+#include "ops/rope.h"
 #include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
@@ -41,6 +42,7 @@ struct PackedBatch {
 /// The same where an adapter's virtual tokens stand before each sequence: rows of a prompt, positions of a prefix.
 PackedBatch with_virtual_tokens(const PackedBatch& batch, const AdapterTable& adapters);
 
+class DecodeGraphs;
 class Plan;
 
 /// How a pass computes. With a plan in exact numerics, products are those by its matrices. A module with adapters
@@ -67,9 +69,10 @@ class Decoder {
   Decoder(const ModelConfig& config, const DecoderWeights& weights);
 
   /// Logits [logits_rows, vocabulary] in float32 (float64 for float64 weights); undefined where none are wanted. With a
-  /// cache, keys and values are written into room that the caller has reserved; the caller commits.
+  /// cache, keys and values are written into room that the caller has reserved; the caller commits. With graphs, steps
+  /// of decoding that they take are run by them, and the next one overwrites what is returned.
   at::Tensor forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
-                     const Arithmetic& arithmetic = {}) const;
+                     const Arithmetic& arithmetic = {}, DecodeGraphs* graphs = nullptr) const;
 
   /// What the head reads, [logits_rows, hidden]: behind the final norm and projection. Frozen weights of blocks are
   /// made dense for each product alone.
@@ -88,9 +91,16 @@ class Decoder {
   friend class LayerwisePass;
   struct Pass;
   struct KeptPass;
+  struct Gathered;
   at::Tensor embed(const Pass& pass) const;
   at::Tensor embedding_rows(const Pass& pass, Role role, const at::Tensor& ids) const;
+  at::Device device() const;
+  Gathered gather(const Pass& pass, std::int64_t least_pages) const;
+  static void read(Pass& pass, const Gathered& all);
   void prepare(Pass& pass) const;
+  bool may_replay(const Pass& pass, DecodeGraphs& graphs) const;
+  at::Tensor replayed(Pass& pass, DecodeGraphs& graphs) const;
+  at::Tensor computed(Pass& pass) const;
   at::Tensor layers(Pass& pass) const;
   at::Tensor final_hidden(Pass& pass, at::Tensor x) const;
   at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;
@@ -100,25 +110,25 @@ class Decoder {
   QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
-  static at::Tensor slopes_on_device(Pass& pass, const Block& block, float scale);
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                     const at::Tensor& value) const;
   at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   ops::Experts experts_of(const Pass& pass, std::int64_t layer) const;
   ops::Experts observed_experts(const Pass& pass, std::int64_t layer) const;
   at::Tensor mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
-  void make_rope_tables(Pass& pass) const;
-
   // A RoPE that some layers share. Where it depends on the length, frequencies are computed for each sequence.
   struct DistinctRope {
     const Rope* rope;
     std::vector<float> frequencies;
   };
+  ops::RopeTable rope_table(const DistinctRope& distinct, const PackedBatch& batch) const;
 
   const ModelConfig& config_;
   const DecoderWeights& weights_;
   std::vector<DistinctRope> ropes_;
-  std::vector<std::size_t> rope_of_;  // layer -> index into ropes_
+  std::vector<std::size_t> rope_of_;        // layer -> index into ropes_
+  std::vector<std::vector<float>> slopes_;  // of ALiBi, that some layers share
+  std::vector<std::size_t> slopes_of_;      // layer -> index into slopes_
 };
 
 }  // namespace powerhouse

@@ -70,17 +70,6 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
   return linear(pass, layer, Role::o_proj, pass.hook(HookPoint::attention_context, layer, context));
 }
 
-at::Tensor Decoder::slopes_on_device(Pass& pass, const Block& block, float scale) {
-  const Block* const last = pass.slopes_of;
-  const bool same = last != nullptr && last->alibi == block.alibi && last->attention == block.attention;
-  if (!same) {
-    const std::vector<float> slopes = ops::alibi_slopes(block.alibi, block.attention.num_heads, scale);
-    pass.slopes = float_tensor(slopes, pass.device);
-    pass.slopes_of = &block;
-  }
-  return pass.slopes;
-}
-
 at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                            const at::Tensor& value) const {
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
@@ -88,13 +77,14 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
   const auto& cu_seqlens = pass.batch.cu_seqlens;
   const std::size_t count = cu_seqlens.size() - 1;
   ops::AttentionRule rule{
-      .scale = choice.scale.value_or(1.0f / std::sqrt(static_cast<float>(choice.head_dim))),
+      .scale = score_scale(block),
       .window = choice.sliding_window.value_or(0),
       .softcap = choice.softcap.value_or(0.0f),
       .alibi = block.position == PositionKind::alibi ? std::optional(block.alibi) : std::nullopt,
       .sinks = choice.sinks ? weights_.layer(layer)[Role::sinks] : at::Tensor(),
   };
-  if (rule.alibi && !pass.device.is_cpu()) rule.device_slopes = slopes_on_device(pass, block, rule.scale);
+  if (rule.alibi && !pass.device.is_cpu())
+    rule.device_slopes = pass.slopes[slopes_of_[static_cast<std::size_t>(layer)]];
   const bool exact = pass.arithmetic.numerics == Numerics::exact;
   const at::Tensor prefix =
       pass.cache == nullptr && pass.arithmetic.adapters != nullptr ? pass.arithmetic.adapters->prefix : at::Tensor();

@@ -1,6 +1,7 @@
 // What the files of Decoder share: the state of one pass.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -20,14 +21,14 @@ struct Decoder::Pass {
   KvCache* cache;
   const HookTable& hooks;
   const Arithmetic arithmetic;
+  const at::Device device;
   const TrainingPass* training = nullptr;
-  std::vector<ops::RopeTable> rope_tables{};  // one for each distinct RoPE
-  at::Device device = at::kCPU;
+  // What the host makes, where the model is (decoder_inputs.cpp).
+  std::vector<ops::RopeTable> rope_tables{};   // one for each distinct RoPE
+  std::vector<at::Tensor> slopes{};            // and ALiBi, on a device
   ops::DeviceDocuments documents{};            // where attention is a device's, without a cache
   std::shared_ptr<const DevicePages> pages{};  // and with one
-  // ALiBi's slopes of the last layer that was asked for them: as a rule those of all.
-  at::Tensor slopes{};
-  const Block* slopes_of = nullptr;
+  at::Tensor ids{}, positions{}, logits_rows{};
   bool layerwise = false;  // a LayerwisePass, which never has the whole model in memory
   const LinearObserver* observer = nullptr;
 
@@ -55,8 +56,14 @@ struct Decoder::KeptPass {
   Pass pass;
 
   explicit KeptPass(const Pass& from)
-      : batch(from.batch), training(*from.training), pass{batch,     nullptr,          no_hooks,    from.arithmetic,
-                                                          &training, from.rope_tables, from.device, from.documents} {}
+      : batch(from.batch), training(*from.training), pass{batch,         nullptr,   no_hooks,         from.arithmetic,
+                                                          from.device,   &training, from.rope_tables, from.slopes,
+                                                          from.documents} {}
 };
+
+/// What scores are multiplied by.
+inline float score_scale(const Block& block) {
+  return block.attention.scale.value_or(1.0f / std::sqrt(static_cast<float>(block.attention.head_dim)));
+}
 
 }  // namespace powerhouse

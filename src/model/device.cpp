@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <charconv>
+#include <cstdlib>
 
 #include "kernels/cpu/kernels.h"
 #include "model/causal_lm_impl.h"
@@ -93,6 +94,19 @@ at::Device device_of(const LoadOptions& options) {
                 {.field = "numerics", .expected = "fast", .found = "exact"});
   }
   return device;
+}
+
+void check_kernels() {
+  if (cpu::selected_kernels() != nullptr) return;
+  std::string names;
+  for (const char* const* name = cpu::kernel_names(); *name != nullptr; ++name) {
+    if (cpu::find_kernels(*name) == nullptr) continue;
+    if (!names.empty()) names += ", ";
+    names += *name;
+  }
+  const char* wanted = std::getenv("POWERHOUSE_ISA");
+  throw Error(ErrorKind::usage, "this processor can't run the wanted kernels",
+              {.field = "POWERHOUSE_ISA", .expected = "one of " + names, .found = wanted == nullptr ? "" : wanted});
 }
 
 void set_threads(int count) {

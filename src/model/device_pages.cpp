@@ -7,9 +7,8 @@
 namespace powerhouse {
 
 DevicePages::DevicePages(const KvCache& cache, std::span<const std::int64_t> sequences,
-                         std::span<const std::int64_t> row_starts)
+                         std::span<const std::int64_t> row_starts, ops::DeviceBundle& inputs, std::int64_t least_pages)
     : cache_(cache), row_starts_(row_starts.begin(), row_starts.end()), key_starts_{0} {
-  const at::Device device = cache.device();
   std::vector<std::vector<KvCache::Pages>> pages(sequences.size());
   std::vector<std::int64_t> lengths;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
@@ -22,6 +21,8 @@ DevicePages::DevicePages(const KvCache& cache, std::span<const std::int64_t> seq
     most_length_ = std::max(most_length_, lengths.back());
     stride_ = std::max(stride_, std::ssize(pages[i].front().keys));
   }
+  stride_ = std::max(stride_, least_pages);
+  most_length_ = std::max(most_length_, least_pages * cache.page_tokens());
   const std::size_t tables = pages.empty() ? 0 : pages.front().size();
   std::vector<std::int64_t> addresses(tables * 2 * sequences.size() * static_cast<std::size_t>(stride_));
   auto row = addresses.begin();
@@ -35,12 +36,25 @@ DevicePages::DevicePages(const KvCache& cache, std::span<const std::int64_t> seq
       }
     }
   }
-  addresses_ = index_tensor(addresses, device);
-  lengths_ = int_tensor(lengths, device);
-  documents_ = {.queries = int_tensor(row_starts_, device),
-                .keys = int_tensor(key_starts_, device),
+  parts_ = {.addresses = inputs.add_indices(addresses),
+            .lengths = inputs.add_ints(lengths),
+            .row_starts = inputs.add_ints(row_starts_),
+            .key_starts = inputs.add_ints(key_starts_)};
+}
+
+void DevicePages::read(const ops::DeviceBundle& inputs) {
+  addresses_ = inputs[parts_.addresses];
+  lengths_ = inputs[parts_.lengths];
+  documents_ = {.queries = inputs[parts_.row_starts],
+                .keys = inputs[parts_.key_starts],
                 .most_queries = most_rows_,
                 .most_keys = most_length_};
+}
+
+bool DevicePages::in_place(const KvCache& cache, at::ScalarType query, std::int64_t most_rows) {
+  const BlockFormat type = cache.formats().keys;
+  const bool blocks = type == BlockFormat::q8_0 || type == BlockFormat::q4_0;
+  return most_rows <= cuda::kMostPagedRows && (query == at::kFloat || blocks || type == to_block_format(query));
 }
 
 cuda::PagedCache DevicePages::cache_of(std::int64_t layer) const {
@@ -74,12 +88,8 @@ ops::GatheredPages DevicePages::gather(std::int64_t layer, at::ScalarType type) 
 at::Tensor DevicePages::attend(std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                                const at::Tensor& value, const ops::AttentionRule& rule) const {
   const auto type = query.scalar_type();
-  const BlockFormat format = cache_.formats().keys;
-  const bool of_cache = format == to_block_format(type);
-  const bool blocks = format == BlockFormat::q8_0 || format == BlockFormat::q4_0;
-  if (most_rows_ <= cuda::kMostPagedRows && (type == at::kFloat || of_cache || blocks)) {
-    return ops::paged_attention_on_device(query, cache_of(layer), rule);
-  }
+  if (in_place(cache_, type, most_rows_)) return ops::paged_attention_on_device(query, cache_of(layer), rule);
+  const bool of_cache = cache_.formats().keys == to_block_format(type);
   // What a cache of another type holds is not what the rows were.
   const ops::GatheredPages all = fresh_ && of_cache ? ops::GatheredPages{key, value} : gather(layer, type);
   return ops::attention_over(query, all, documents_, row_starts_, key_starts_, rule);

@@ -167,14 +167,22 @@ void KvCache::rollback(std::int64_t sequence) {
   }
 }
 
+DevicePages KvCache::device_pages(std::int64_t sequence, std::int64_t rows) const {
+  const std::int64_t new_rows[] = {0, rows};
+  ops::DeviceBundle inputs;
+  DevicePages pages(*this, {&sequence, 1}, new_rows, inputs);
+  inputs.send(device_);
+  pages.read(inputs);
+  return pages;
+}
+
 void KvCache::write(std::int64_t layer, std::int64_t sequence, const at::Tensor& key, const at::Tensor& value) {
   const Sequence& state = at(sequence);
   const LayerShape shape = layers_[static_cast<std::size_t>(layer)];
   const std::int64_t width = shape.num_key_value_heads * shape.head_dim;
   const std::int64_t rows = key.size(0);
   if (!device_.is_cpu()) {
-    const std::int64_t new_rows[] = {0, rows};
-    return DevicePages(*this, {&sequence, 1}, new_rows).write(layer, key, value);
+    return device_pages(sequence, rows).write(layer, key, value);
   }
   for (const bool is_value : {false, true}) {
     const at::Tensor& given = is_value ? value : key;
@@ -224,8 +232,7 @@ KvCache::KeyValue KvCache::gather(std::int64_t layer, std::int64_t sequence, std
   const std::int64_t width = shape.num_key_value_heads * shape.head_dim;
   KeyValue out;
   if (!device_.is_cpu()) {
-    const std::int64_t new_rows[] = {0, length - state.length};
-    const ops::GatheredPages all = DevicePages(*this, {&sequence, 1}, new_rows).gather(layer, type);
+    const ops::GatheredPages all = device_pages(sequence, length - state.length).gather(layer, type);
     return {all.key, all.value};
   }
   for (const bool is_value : {false, true}) {

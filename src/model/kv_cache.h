@@ -23,6 +23,8 @@
 
 namespace powerhouse {
 
+class DevicePages;  // model/device_pages.h
+
 class KvCache {
  public:
   struct LayerShape {
@@ -70,6 +72,8 @@ class KvCache {
   Pages pages(std::int64_t layer, std::int64_t sequence) const;
   /// Those of all layers; a layer's are out[table_of(layer)].
   void pages(std::int64_t sequence, std::vector<Pages>& out) const;
+  /// How many there are of each.
+  std::int64_t page_count(std::int64_t sequence) const { return std::ssize(at(sequence).table); }
   std::size_t table_of(std::int64_t layer) const { return places_[static_cast<std::size_t>(layer)].table; }
   std::int64_t page_offset(std::int64_t layer) const { return places_[static_cast<std::size_t>(layer)].offset; }
 
@@ -121,7 +125,8 @@ class KvCache {
   const Sequence& at(std::int64_t sequence) const;
   void fill(const Sequence& sequence, std::size_t table, Pages& out) const;
   void check_device_heads() const;
-  at::Tensor bytes_at(const void* address, std::size_t size) const;  // on the device
+  at::Tensor bytes_at(const void* address, std::size_t size) const;          // on the device
+  DevicePages device_pages(std::int64_t sequence, std::int64_t rows) const;  // of one sequence, on the device
   void find_page_parts();
   void add_slab();
   std::int32_t take_page() noexcept;  // one that is free

@@ -13,7 +13,7 @@ struct LayerwisePass::State {
   Decoder::Pass pass;
 
   State(const Decoder& decoder_, PackedBatch batch_)
-      : decoder(decoder_), batch(std::move(batch_)), pass{batch, nullptr, no_hooks, {}} {
+      : decoder(decoder_), batch(std::move(batch_)), pass{batch, nullptr, no_hooks, {}, at::kCPU} {
     pass.layerwise = true;
     decoder.prepare(pass);
   }

@@ -6,11 +6,14 @@
 #include <algorithm>
 
 #include "model/api_guard.h"
+#include "model/cache_reservation.h"
 #include "model/causal_lm_impl.h"
+#include "model/decode_graphs.h"
 #include "model/kv_cache.h"
 #include "model/sequence_records.h"
 #include "model/session_file.h"
 #include "model/virtual_tokens.h"
+#include "ops/device_sampling.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 
@@ -50,29 +53,6 @@ KvCache::Formats cache_formats(const SessionOptions& options, const CausalLM& mo
   return {cache_format(options.kv_type, model), cache_format(options.value_type.value_or(options.kv_type), model)};
 }
 
-// Room in the cache for one pass; given back unless the pass succeeded.
-class Reservation {
- public:
-  explicit Reservation(KvCache& cache) : cache_(cache) {}
-  Reservation(const Reservation&) = delete;
-  Reservation& operator=(const Reservation&) = delete;
-  ~Reservation() {
-    for (const auto& [sequence, tokens] : taken_) cache_.rollback(sequence);
-  }
-  void take(SequenceId sequence, std::int64_t tokens) {
-    taken_.emplace_back(sequence, tokens);
-    cache_.reserve(sequence, tokens);
-  }
-  void commit() {
-    for (const auto& [sequence, tokens] : taken_) cache_.commit(sequence, tokens);
-    taken_.clear();
-  }
-
- private:
-  KvCache& cache_;
-  std::vector<std::pair<SequenceId, std::int64_t>> taken_;
-};
-
 }  // namespace
 
 struct Session::Impl {
@@ -80,22 +60,27 @@ struct Session::Impl {
   SessionOptions options;
   KvCache cache;
   SequenceRecords records;
-  VirtualTokens virtual_tokens;  // of the model's adapter, in the cache before each sequence
+  VirtualTokens virtual_tokens;          // of the model's adapter, in the cache before each sequence
+  std::unique_ptr<DecodeGraphs> graphs;  // on a device; null: none are wanted
 
   ModelGate::Reading reading() const { return ModelGate::Reading(model.impl().gate); }
   void check(std::span<const SequenceInput> batch) const;
   // The next pieces of inputs, in the batch's order: each of prefill_chunk rows, or what is left of the input.
   at::Tensor pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
-                  std::span<const std::int64_t> rope_lengths);
+                  std::span<const std::int64_t> rope_lengths, std::span<const TokenDraw> draws);
   // All passes, for sequences whose cache is of the regime they need; `rope_lengths` says of which.
   at::Tensor run(std::span<const SequenceInput> batch, std::span<const std::int64_t> rope_lengths,
-                 const std::stop_token& cancel);
+                 std::span<const TokenDraw> draws, const std::stop_token& cancel);
   std::int64_t rope_length(const SequenceInput& input) const {
     const std::int64_t total = cache.length(input.sequence) + static_cast<std::int64_t>(input.ids.size());
     return records.wanted(input.sequence, total);
   }
   // The same for sequences of which some have outgrown their regime: those are computed from their first token.
-  at::Tensor run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel);
+  at::Tensor run_again(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+                       const std::stop_token& cancel);
+  // `draws` has one for each of the batch, or none: then logits are what is wanted.
+  at::Tensor forward(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+                     const std::stop_token& cancel);
   void drop(SequenceId sequence) {
     cache.remove(sequence);
     records.remove(sequence);
@@ -120,9 +105,10 @@ void Session::Impl::check(std::span<const SequenceInput> batch) const {
 }
 
 at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
-                               std::span<const std::int64_t> rope_lengths) {
+                               std::span<const std::int64_t> rope_lengths, std::span<const TokenDraw> draws) {
   PackedBatch packed;
-  Reservation reservation(cache);
+  std::vector<TokenDraw> drawn;  // of the rows of logits
+  CacheReservation reservation(cache);
   const auto chunk = static_cast<std::size_t>(options.prefill_chunk);
   std::size_t room = chunk;
   bool whole = true;  // all inputs before are done, so that rows of logits keep the batch's order
@@ -143,19 +129,23 @@ at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector
     done[i] += rows;
     whole = done[i] == input.ids.size();
     const auto last = static_cast<std::int64_t>(packed.ids.size()) - 1;
-    if (input.logits == LogitsOf::all) {
+    if (!draws.empty()) {
+      if (!whole) continue;
+      packed.logits_rows.push_back(last);
+      drawn.push_back(draws[i]);
+    } else if (input.logits == LogitsOf::all) {
       for (std::int64_t row = first; row <= last; ++row) packed.logits_rows.push_back(row);
     } else if (input.logits == LogitsOf::last && whole) {
       packed.logits_rows.push_back(last);
     }
   }
-  at::Tensor logits = model.impl().forward(packed, &cache);
+  at::Tensor logits = model.impl().forward(packed, &cache, {.graphs = graphs.get(), .draws = drawn});
   reservation.commit();
   return logits;
 }
 
 at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<const std::int64_t> rope_lengths,
-                              const std::stop_token& cancel) {
+                              std::span<const TokenDraw> draws, const std::stop_token& cancel) {
   std::vector<std::int64_t> before;
   for (const SequenceInput& input : batch) before.push_back(cache.length(input.sequence));
   try {
@@ -169,7 +159,8 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
     };
     while (unfinished()) {
       if (cancel.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled between passes");
-      if (at::Tensor logits = pass(batch, done, rope_lengths); logits.defined()) parts.push_back(std::move(logits));
+      if (at::Tensor logits = pass(batch, done, rope_lengths, draws); logits.defined())
+        parts.push_back(std::move(logits));
     }
     for (std::size_t i = 0; i < batch.size(); ++i) records.append(batch[i].sequence, batch[i].ids, rope_lengths[i]);
     if (parts.empty()) return {};
@@ -183,7 +174,8 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
   }
 }
 
-at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
+at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+                                    const std::stop_token& cancel) {
   virtual_tokens.check_none("RoPE that depends on the length");
   std::vector<SequenceInput> inputs(batch.begin(), batch.end());
   std::vector<std::pair<SequenceId, SequenceId>> replaced;  // old, and computed anew
@@ -201,8 +193,8 @@ at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const 
       again.push_back({.sequence = inputs[i].sequence, .ids = pasts[i], .logits = LogitsOf::none});
       lengths_again.push_back(lengths.back());
     }
-    run(again, lengths_again, cancel);
-    at::Tensor logits = run(inputs, lengths, cancel);
+    run(again, lengths_again, {}, cancel);
+    at::Tensor logits = run(inputs, lengths, draws, cancel);
     for (const auto& [old, fresh] : replaced) {
       cache.swap(old, fresh);
       records.swap(old, fresh);
@@ -225,10 +217,12 @@ Session::Session(const CausalLM& model, const SessionOptions& options) {
     throw Error(ErrorKind::range, "a pass needs rows",
                 {.field = "prefill_chunk", .expected = "at least 1", .found = std::to_string(options.prefill_chunk)});
   }
-  impl_ = std::make_unique<Impl>(Impl{CausalLM(model.impl_), options,
-                                      KvCache(cache_layers(model.config()), cache_formats(options, model),
-                                              options.page_tokens, model.impl().model->device()),
-                                      SequenceRecords(model.config()), VirtualTokens(model.impl())});
+  const at::Device device = model.impl().model->device();
+  impl_ = std::make_unique<Impl>(
+      Impl{CausalLM(model.impl_), options,
+           KvCache(cache_layers(model.config()), cache_formats(options, model), options.page_tokens, device),
+           SequenceRecords(model.config()), VirtualTokens(model.impl()),
+           options.cuda_graphs && DecodeGraphs::wanted(device) ? std::make_unique<DecodeGraphs>(device) : nullptr});
 }
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -300,21 +294,44 @@ at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> i
   return forward(std::span(&input, 1), cancel);
 }
 
-at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
-  const auto reading = impl_->reading();  // over all passes: they must see the same adapters
-  impl_->check(batch);
+at::Tensor Session::Impl::forward(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+                                  const std::stop_token& cancel) {
+  const auto reading_model = reading();  // over all passes: they must see the same adapters
+  check(batch);
   if (batch.empty()) return {};
   const c10::AutoGradMode no_grad(false);
   return guarded([&] {
     std::vector<std::int64_t> lengths;
     bool again = false;
     for (const SequenceInput& input : batch) {
-      lengths.push_back(impl_->rope_length(input));
-      again = again || impl_->records.outgrown(input.sequence, lengths.back());
+      lengths.push_back(rope_length(input));
+      again = again || records.outgrown(input.sequence, lengths.back());
     }
-    return again ? impl_->run_again(batch, cancel) : impl_->run(batch, lengths, cancel);
+    return again ? run_again(batch, draws, cancel) : run(batch, lengths, draws, cancel);
   });
 }
+
+at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
+  return impl_->forward(batch, {}, cancel);
+}
+
+std::vector<std::int64_t> Session::draw(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+                                        const std::stop_token& cancel) {
+  if (!can_draw()) {
+    throw Error(ErrorKind::unsupported, "tokens are drawn from logits on the CPU",
+                {.field = "device", .found = impl_->cache.device().str()});
+  }
+  if (draws.size() != batch.size()) {
+    throw Error(ErrorKind::usage, "each sequence needs a rule for its draw",
+                {.field = "draws", .expected = std::to_string(batch.size()), .found = std::to_string(draws.size())});
+  }
+  const at::Tensor tokens = impl_->forward(batch, draws, cancel);
+  if (!tokens.defined()) return {};
+  const auto* const begin = tokens.const_data_ptr<std::int64_t>();
+  return {begin, begin + tokens.numel()};
+}
+
+bool Session::can_draw() const { return ops::device_draws(impl_->cache.device(), impl_->model.config().vocab_size); }
 
 std::size_t Session::cache_bytes() const { return impl_->cache.bytes(); }
 std::size_t Session::cache_bytes_per_token() const { return impl_->cache.bytes_per_token(); }

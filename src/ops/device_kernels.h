@@ -45,6 +45,7 @@ class DeviceKernels {
     return table_.*kernel != nullptr;
   }
   std::int64_t multiprocessors() const;
+  const cuda::KernelTable& table() const { return table_; }
 
   /// The same where an op has made sure that there is one; Error{unsupported} in the name of the op if not.
   template <typename Member, typename... Given>

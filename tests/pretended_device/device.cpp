@@ -4,6 +4,8 @@
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
+#include "pretended_device/graph.h"
+
 namespace powerhouse::pretended_device {
 namespace {
 
@@ -25,7 +27,8 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   void block(void*, const c10::Stream&) const override {}
   bool queryEvent(void*) const override { return true; }
   bool queryStream(const c10::Stream&) const override { return true; }
-  void synchronizeStream(const c10::Stream&) const override {}
+  void synchronizeStream(const c10::Stream&) const override { refuse_while_capturing("a stream is waited for"); }
+  void synchronizeDevice(const c10::DeviceIndex) const override { refuse_while_capturing("the device is waited for"); }
 
  private:
   static c10::Stream stream() { return c10::Stream(c10::Stream::DEFAULT, device()); }

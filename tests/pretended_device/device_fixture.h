@@ -10,6 +10,7 @@
 
 #include "ops/device_kernels.h"
 #include "pretended_device/device.h"
+#include "pretended_device/graph.h"
 #include "pretended_device/kernels.h"
 #include "random_tensor.h"
 
@@ -20,6 +21,11 @@ using Tensors = std::vector<at::Tensor>;
 class OnDevice : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { ops::pretend_cuda(device().type(), kernels()); }
+};
+
+class WithGraphs : public OnDevice {
+ protected:
+  void TearDown() override { EXPECT_EQ(outlived(), 0) << "something made while recording was kept"; }
 };
 
 inline at::Tensor there(const at::Tensor& x) { return x.defined() ? x.to(device()) : x; }

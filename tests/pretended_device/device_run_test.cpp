@@ -2,6 +2,8 @@
 #include <limits>
 
 #include "device_fixture.h"
+#include "expect_error.h"
+#include "generation/row_sampler.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/log.h"
 #include "powerhouse/session.h"
@@ -59,6 +61,80 @@ TEST_F(DeviceRun, GeneratesTheSameTokens) {
     EXPECT_EQ(found.ids, generate(here, tokenizer, "a0a1a2 b", options).ids);
     EXPECT_EQ(found.ids.size(), 24u);
   }
+}
+
+// Without a processor tokens are drawn where the logits are: the CPU's, unless a number falls where shares meet.
+TEST_F(DeviceRun, DrawsTheSameTokens) {
+  const CausalLM here = model("cpu"), far = model("cuda");
+  const std::vector<std::int64_t> prompt{5, 9, 2, 11, 3};
+  for (const TokenDraw& draw :
+       {TokenDraw{}, TokenDraw{.temperature = 0.9f, .seed = 3},
+        TokenDraw{.temperature = 1.3f, .top_k = 12, .top_p = 0.9f, .min_p = 0.02f, .seed = 4}}) {
+    const GenerationOptions options{
+        .temperature = draw.temperature, .top_k = draw.top_k, .top_p = draw.top_p, .min_p = draw.min_p};
+    Session session(far), plain(here);
+    const SequenceId a = session.create(), b = session.create(), on_cpu = plain.create();
+    std::vector<std::int64_t> ids = prompt;
+    for (std::uint64_t place = 0; place < 12; ++place) {
+      const std::vector<std::int64_t> last{ids.back()};
+      const auto rest = place == 0 ? std::span<const std::int64_t>(ids) : std::span<const std::int64_t>(last);
+      TokenDraw own = draw, other = draw;
+      own.counter = place;
+      other.seed += 100;
+      const SequenceInput both[] = {{b, rest}, {a, rest}};
+      const TokenDraw draws[] = {other, own};
+      const std::vector<std::int64_t> found = session.draw(both, draws);
+      ASSERT_EQ(found.size(), 2u);
+      at::Tensor row = plain.forward(on_cpu, rest).contiguous();
+      const LogitsContext context{.ids = ids, .prompt_length = std::ssize(prompt)};
+      const Random random(draw.seed, RandomStream::sampling);
+      const std::int64_t expected =
+          choose_token({row.data_ptr<float>(), static_cast<std::size_t>(row.numel())}, options, context, random);
+      EXPECT_EQ(found[1], expected) << "temperature " << draw.temperature << ", place " << place;
+      ids.push_back(expected);
+    }
+  }
+}
+
+TEST_F(DeviceRun, DrawsSayWhatIsWrong) {
+  CausalLM far = model("cuda");
+  Session session(far), plain(model("cpu"));
+  const std::vector<std::int64_t> ids{1, 2};
+  const SequenceInput input{session.create(), ids}, here{plain.create(), ids};
+  const TokenDraw draw{};
+  EXPECT_FALSE(plain.can_draw());
+  testing::expect_error(ErrorKind::unsupported, "device", [&] { plain.draw({&here, 1}, {&draw, 1}); });
+  testing::expect_error(ErrorKind::usage, "draws", [&] { session.draw({&input, 1}, {}); });
+  {
+    const c10::AutoGradMode off(false);
+    far.parameter("model.norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
+  }
+  testing::expect_error(ErrorKind::numeric, "final_norm", [&] { session.draw({&input, 1}, {&draw, 1}); });
+  EXPECT_EQ(session.length(input.sequence), 0);
+}
+
+TEST_F(DeviceRun, GeneratesWithoutLogitsOnTheHost) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(path_);
+  const CausalLM here = model("cpu"), far = model("cuda");
+  std::vector<std::int64_t> prompt{5, 9, 2, 11, 3};
+  int compared = 0;
+  for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    const GenerationOptions options{
+        .max_new_tokens = 6, .temperature = 0.8f, .top_k = 20, .seed = seed, .ignore_eos = true};
+    const auto run = [&](const CausalLM& model) {
+      Session session(model);
+      return generate(session, session.create(), tokenizer, prompt, options).ids;
+    };
+    std::vector<std::int64_t> expected;
+    try {
+      expected = run(here);
+    } catch (const Error&) {  // the model has more ids than the tokenizer
+      continue;
+    }
+    EXPECT_EQ(run(far), expected) << seed;
+    ++compared;
+  }
+  EXPECT_GT(compared, 2);
 }
 
 TEST_F(DeviceRun, TrainsAsTheCpuDoes) {

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "kernels/cuda_rows/kernels_on_host.h"
+#include "pretended_device/graph.h"
 #include "pretended_device/instances_on_host.h"
 #include "pretended_device/memory.h"
 
@@ -32,26 +33,29 @@ struct Member;
 
 template <typename Params, bool (*kLaunch)(const Params&, const HostLauncher&)>
 struct Member<kLaunch> {
-  static bool launch(const Params& params, Stream) {
+  static bool launch(const Params& params, Stream stream) {
     bool taken = false;
     run([&](const HostLauncher& launcher) { taken = kLaunch(params, launcher); });
+    if (taken) note([params, stream] { launch(params, stream); });
     return taken;
   }
 };
 
 template <typename Params, bool (*kLaunch)(const Params&, std::int64_t, const HostLauncher&)>
 struct Member<kLaunch> {
-  static bool launch(const Params& params, std::int64_t items, Stream) {
+  static bool launch(const Params& params, std::int64_t items, Stream stream) {
     bool taken = false;
     run([&](const HostLauncher& launcher) { taken = kLaunch(params, items, launcher); });
+    if (taken) note([params, items, stream] { launch(params, items, stream); });
     return taken;
   }
 };
 
 template <typename Params, void (*kLaunch)(const Params&, std::int64_t, const HostLauncher&)>
 struct Member<kLaunch> {
-  static void launch(const Params& params, std::int64_t items, Stream) {
+  static void launch(const Params& params, std::int64_t items, Stream stream) {
     run([&](const HostLauncher& launcher) { kLaunch(params, items, launcher); });
+    note([params, items, stream] { launch(params, items, stream); });
   }
 };
 
@@ -66,6 +70,10 @@ constexpr cuda::KernelTable kTable{
       return nullptr;
     },
     .take_error = []() -> const char* { return nullptr; },
+    .graph_begin = graph_begin,
+    .graph_end = graph_end,
+    .graph_replay = graph_replay,
+    .graph_drop = graph_drop,
     .rms_norm = Member<testing::rms_norm_on_host>::launch,
     .layer_norm = Member<testing::layer_norm_on_host>::launch,
     .norm_gradient = Member<testing::norm_gradient_on_host>::launch,

@@ -10,6 +10,7 @@ namespace powerhouse::pretended_device {
 namespace {
 
 constexpr std::size_t kUnit = 512;
+constexpr int kSpoiled = 0xFF;
 
 }  // namespace
 
@@ -25,34 +26,60 @@ Memory::Memory()
   free_[begin_] = kBytes;
 }
 
+std::byte* Memory::find(Blocks& blocks, std::size_t size, bool split) const {
+  for (auto& [at, room] : blocks) {
+    if (room < size) continue;
+    std::byte* const place = at;
+    const std::size_t left = room - size;
+    if (!split && left > 0) continue;
+    blocks.erase(at);
+    if (left > 0) blocks[place + size] = left;
+    return place;
+  }
+  return nullptr;
+}
+
 void* Memory::take(std::size_t bytes) {
   const std::size_t size = (bytes + kUnit - 1) / kUnit * kUnit;
   if (size == 0) return nullptr;
   std::byte* place = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    for (auto& [at, room] : free_) {
-      if (room < size) continue;
-      place = at;
-      const std::size_t left = room - size;
-      free_.erase(at);
-      if (left > 0) free_[place + size] = left;
-      break;
-    }
+    Pool* const pool = recorder_ == std::this_thread::get_id() ? current_ : nullptr;
+    if (pool != nullptr) place = find(pool->free, size, /*split=*/false);
+    if (place == nullptr) place = find(free_, size, /*split=*/true);
     if (place == nullptr) throw std::bad_alloc();
-    taken_[place] = size;
+    (pool != nullptr ? pool->taken : taken_)[place] = size;
   }
   const HostAccess access;
-  std::memset(place, 0xFF, size);
+  std::memset(place, kSpoiled, size);
   return place;
 }
 
 void Memory::give(void* address) {
   if (address == nullptr) return;
-  const std::lock_guard lock(mutex_);
-  const auto taken = taken_.find(static_cast<std::byte*>(address));
-  auto [place, size] = *taken;
-  taken_.erase(taken);
+  auto* const place = static_cast<std::byte*>(address);
+  std::size_t size = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (Pool* const pool : pools_) {
+      const auto own = pool->taken.find(place);
+      if (own == pool->taken.end()) continue;
+      pool->free[place] = own->second;
+      pool->taken.erase(own);
+      return;
+    }
+    const auto taken = taken_.find(place);
+    size = taken->second;
+    taken_.erase(taken);
+    if (pools_.empty()) return release(place, size);
+    spoiled_[place] = size;
+  }
+  const HostAccess access;
+  std::memset(place, kSpoiled, size);
+}
+
+void Memory::release(std::byte* place, std::size_t size) {
   const auto next = free_.lower_bound(place);
   if (next != free_.end() && next->first == place + size) {
     size += next->second;
@@ -67,6 +94,56 @@ void Memory::give(void* address) {
     }
   }
   free_[place] = size;
+}
+
+void Memory::begin_pool(Pool& pool) {
+  const std::lock_guard lock(mutex_);
+  pools_.insert(&pool);
+  current_ = &pool;
+  recorder_ = std::this_thread::get_id();
+}
+
+void Memory::end_pool() {
+  const std::lock_guard lock(mutex_);
+  current_ = nullptr;
+  recorder_ = {};
+}
+
+void Memory::spoil(const Pool& pool) {
+  const HostAccess access;
+  for (const Blocks* const blocks : {&pool.taken, &pool.free}) {
+    for (const auto& [place, size] : *blocks) std::memset(place, kSpoiled, size);
+  }
+}
+
+int Memory::drop_pool(Pool& pool) {
+  const std::lock_guard lock(mutex_);
+  if (current_ == &pool) current_ = nullptr;
+  pools_.erase(&pool);
+  const auto outlived = static_cast<int>(pool.taken.size());
+  taken_.merge(pool.taken);
+  for (const auto& [place, size] : pool.free) release(place, size);
+  if (pools_.empty()) {
+    for (const auto& [place, size] : spoiled_) release(place, size);
+    spoiled_.clear();
+  }
+  return outlived;
+}
+
+Memory::Contents Memory::contents() {
+  const HostAccess access;
+  const std::lock_guard lock(mutex_);
+  Contents all;
+  for (const auto& [place, size] : taken_) all.emplace_back(place, std::vector<std::byte>(place, place + size));
+  return all;
+}
+
+void Memory::restore(const Contents& contents) {
+  const HostAccess access;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [place, bytes] : contents) {
+    if (taken_.contains(place)) std::memcpy(place, bytes.data(), bytes.size());
+  }
 }
 
 bool Memory::holds(const void* address) const {

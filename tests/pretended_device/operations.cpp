@@ -11,7 +11,12 @@
 #include <ATen/ops/view_native.h>
 #include <torch/library.h>
 
+#include <functional>
+#include <utility>
+#include <vector>
+
 #include "pretended_device/device.h"
+#include "pretended_device/graph.h"
 #include "pretended_device/memory.h"
 
 namespace powerhouse::pretended_device {
@@ -24,8 +29,11 @@ struct Allocator final : c10::Allocator {
   }
   c10::DeleterFnPtr raw_deleter() const override { return &drop; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
-    const HostAccess access;
-    default_copy_data(to, from, bytes);
+    {
+      const HostAccess access;
+      default_copy_data(to, from, bytes);
+    }
+    note([this, to, from, bytes] { copy_data(to, from, bytes); });
   }
   static void drop(void* place) { Memory::get().give(place); }
 };
@@ -67,14 +75,21 @@ at::Tensor on_host(const at::Tensor& x) {
 }
 
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
-  const HostAccess access;
-  on_host(to).copy_(on_host(from));
+  if (from.is_cpu() || to.is_cpu()) refuse_while_capturing("a copy between host and device");
+  const at::Tensor here = on_host(to), source = on_host(from);
+  const auto copy = [here, source] {
+    const HostAccess access;
+    here.copy_(source);
+  };
+  copy();
+  note(copy);
   return to;
 }
 
 at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) { return copy_from(from, to, false); }
 
 at::Scalar local_scalar(const at::Tensor& x) {
+  refuse_while_capturing("a number is read");
   const HostAccess access;
   return at::_ops::_local_scalar_dense::call(on_host(x));
 }
@@ -111,7 +126,26 @@ class Arguments {
     }
   }
 
-  void move_to_device(c10::IValue& value) const {
+  /// The same operation on the same addresses, with nothing that keeps what lies there. `inputs` as the CPU takes them.
+  std::function<void()> again(std::vector<c10::IValue> inputs) const {
+    return [op = op_, inputs = std::move(inputs), results = results_] {
+      const HostAccess access;
+      torch::jit::Stack stack(inputs);
+      op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &stack);
+      std::size_t next = 0;
+      const auto take = [&](const at::Tensor& found) {
+        const at::Tensor& place = results[next++];
+        if (place.defined()) place.copy_(found);
+      };
+      for (const c10::IValue& value : stack) {
+        if (value.isTensor() && value.toTensor().defined()) take(value.toTensor());
+        if (!value.isTensorList()) continue;
+        for (const at::Tensor& one : value.toTensorVector()) take(one);
+      }
+    };
+  }
+
+  void move_to_device(c10::IValue& value) {
     if (value.isTensor() && value.toTensor().defined()) {
       value = returned(value.toTensor());
     } else if (value.isTensorList()) {
@@ -131,15 +165,20 @@ class Arguments {
     return aliases_.back();
   }
 
-  at::Tensor returned(const at::Tensor& y) const {
+  at::Tensor returned(const at::Tensor& y) {
+    at::Tensor& result = results_.emplace_back();  // where it has to be copied to
     for (std::size_t i = 0; i < aliases_.size(); ++i) {
       if (!y.is_same(aliases_[i])) continue;
-      if (y.numel() > 0 && !Memory::get().holds(y.const_data_ptr())) grow(originals_[i], y);
+      if (y.numel() > 0 && !Memory::get().holds(y.const_data_ptr())) {
+        grow(originals_[i], y);
+        result = on_host(originals_[i]);
+      }
       return originals_[i];
     }
     if (y.numel() > 0 && Memory::get().holds(y.const_data_ptr())) return view_of(y);
     at::Tensor copy = at::detail::empty_strided_generic(y.sizes(), y.strides(), &allocator, kKeys, y.scalar_type());
-    on_host(copy).copy_(y);
+    result = on_host(copy);
+    result.copy_(y);
     return copy;
   }
 
@@ -163,7 +202,7 @@ class Arguments {
   }
 
   const c10::OperatorHandle& op_;
-  std::vector<at::Tensor> originals_{}, aliases_{};
+  std::vector<at::Tensor> originals_{}, aliases_{}, results_{};
 };
 
 void by_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
@@ -174,6 +213,9 @@ void by_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     argument.is_out() ? arguments.give_room(*value) : arguments.move_to_host(*value);
     ++value;
   }
+  std::vector<c10::IValue> inputs;
+  if (capturing())
+    inputs.assign(stack->end() - static_cast<std::ptrdiff_t>(op.schema().arguments().size()), stack->end());
   try {
     op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
   } catch (c10::Error& error) {
@@ -184,6 +226,7 @@ void by_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
        ++value) {
     arguments.move_to_device(*value);
   }
+  if (capturing()) note(arguments.again(std::move(inputs)));
 }
 
 }  // namespace
