@@ -5,6 +5,7 @@
 
 #include "model/decoder.h"
 #include "model/dora.h"
+#include "ops/block_product.h"
 #include "ops/linear.h"
 #include "ops/tensors.h"
 
@@ -111,10 +112,27 @@ at::Tensor with_rows(const at::Tensor& y, const at::Tensor& x, const ModuleAdapt
   return y.index_copy(1, places, own.to(y.scalar_type()));
 }
 
+// A few rows by blocks on a device as they lie, plain terms added by a kernel; undefined where that is not so.
+at::Tensor by_device_blocks(const at::Tensor& x, const BaseModule& base, const ModuleAdapters& adapters,
+                            const at::Tensor& bias, const AdaptedPass& pass) {
+  if (!base.weight.device_blocks().defined() || adapters.weight.defined() || !is_plain(adapters)) return {};
+  const ops::LinearPart terms{.bias = bias, .terms = all_drawn(adapters, pass)};
+  if (learns(x, terms) || !std::all_of(terms.terms.begin(), terms.terms.end(),
+                                       [&](const ops::LowRankTerm& term) { return ops::DeviceTerm::takes(x, term); })) {
+    return {};
+  }
+  at::Tensor y = ops::block_product(x, base.weight, bias);
+  for (std::size_t i = 0; i < terms.terms.size(); ++i) adapters.terms[i].on_device->add(y, x, terms.terms[i]);
+  return y;
+}
+
 at::Tensor product(const at::Tensor& input, const BaseModule& base, const ModuleAdapters& adapters,
                    const AdaptedPass& pass, bool in_f32) {
   const at::Tensor x = adapters.input_scale.defined() ? input.mul(adapters.input_scale).to(input.scalar_type()) : input;
   const at::Tensor bias = bias_of(base, adapters, x.scalar_type());
+  if (!in_f32) {
+    if (at::Tensor y = by_device_blocks(x, base, adapters, bias, pass); y.defined()) return y;
+  }
   ops::LinearPart part = base_part(base, adapters, bias, pass);
   if (is_plain(adapters)) {
     part.terms = all_drawn(adapters, pass);

@@ -13,6 +13,7 @@
 
 #include "model/architecture.h"
 #include "ops/adapted_linear.h"
+#include "ops/device_low_rank.h"
 
 namespace powerhouse {
 
@@ -24,6 +25,7 @@ struct ModuleTerm {
   at::Tensor bias{};                 ///< [out], added before the scale; usually undefined
   at::Tensor magnitude{};            ///< DoRA's, [out]; undefined: plain LoRA
   std::shared_ptr<DoraNorm> norm{};  ///< beside a magnitude: what it is over, kept from pass to pass
+  std::shared_ptr<ops::DeviceTerm> on_device = std::make_shared<ops::DeviceTerm>();
 };
 
 /// All that is done to one module, in this order.

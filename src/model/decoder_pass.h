@@ -37,7 +37,9 @@ struct Decoder::Pass {
   }
 
   AdaptedPass adapted() const {
-    return {.numerics = arithmetic.numerics, .dropout_key = arithmetic.dropout_key, .keep_blocks = training != nullptr};
+    return {.numerics = arithmetic.numerics,
+            .dropout_key = arithmetic.dropout_key,
+            .keep_blocks = training != nullptr || !device.is_cpu()};
   }
 
   at::Tensor hook(HookPoint point, std::int64_t layer, at::Tensor activation) const {

@@ -70,7 +70,7 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
                                  {.numerics = arithmetic.numerics,
                                   .dropout_key = arithmetic.dropout_key,
                                   .first_row = first_row.value_or(0),
-                                  .keep_blocks = first_row.has_value()});
+                                  .keep_blocks = first_row.has_value() || !hidden.is_cpu()});
   } else if (arithmetic.planned()) {
     logits = ops::differentiable_as(multiply_rows(*arithmetic.plan->matrix(-1, Role::lm_head), hidden),
                                     needs_autograd(hidden),

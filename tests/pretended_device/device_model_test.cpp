@@ -217,10 +217,35 @@ TEST_F(DeviceModel, EveryFamilyIsTheSame) {
 }
 
 TEST_F(DeviceModel, BlocksStayBlocks) {
-  const CausalLM far = load_there("tiny_blocks_q4_0.gguf");
+  CausalLM far = load_there("tiny_blocks_q4_0.gguf");
+  const std::size_t loaded = far.memory().weights;
   far.forward(index_tensor(some(5, 1)).view({1, 5}));
   const std::size_t dense = load_there("tiny_blocks_q4_0.gguf", Dtype::bf16).memory().weights;
   EXPECT_LT(far.memory().weights, dense);
+  far.add_adapter("a", LoraConfig{.rank = 4, .seed = 7});
+  Session session(far);
+  const SequenceId sequence = session.create();
+  for (const std::int64_t rows : {20, 1, 1, 1}) session.forward(sequence, some(rows, 2));
+  EXPECT_EQ(far.memory().weights, loaded) << "with adapters too";
+}
+
+TEST_F(DeviceModel, AdaptersOverBlocksAreTheSame) {
+  const Case& c = kCases[2];
+  CausalLM here = load_here(c.name, dtype_here(c)), far = load_there(c.name, c.dtype);
+  for (CausalLM* const model : {&here, &far}) {
+    for (const char* name : {"a", "b"}) {
+      model->add_adapter(name, LoraConfig{.rank = name[0] == 'a' ? 4 : 3, .alpha = 8, .seed = 7});
+      const c10::AutoGradMode off(false);
+      for (const auto& [parameter, tensor] : model->trainable_parameters()) {
+        at::Tensor(tensor).copy_(testing::random_tensor(tensor.sizes(), tensor.scalar_type(), 3).mul(0.1));
+      }
+    }
+    const AdapterWeight both[] = {{.name = "a"}, {.name = "b", .weight = 0.5}};
+    set_adapters(*model, both);
+  }
+  const Tensors expected = logits_of_a_session(here, KvType::automatic),
+                found = logits_of_a_session(far, KvType::automatic);
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_LT(error_of(found[i], expected[i]), 2 * c.tolerance) << i;
 }
 
 TEST_F(DeviceModel, SavesAndRestoresSequences) {

@@ -4,6 +4,7 @@
 #include "device_fixture.h"
 #include "ops/activation.h"
 #include "ops/adapted_linear.h"
+#include "ops/device_low_rank.h"
 #include "ops/dropout.h"
 #include "ops/flash_attention.h"
 #include "ops/linear_cross_entropy.h"
@@ -156,7 +157,48 @@ TEST_F(DeviceOps, LowRankTerms) {
         const ops::LowRankTerm term{.a = t[3], .b = t[4], .scale = 0.5f, .dropout = {.rate = rate, .seed = 5}};
         return ops::adapted_linear(t[0], t[1], t[2], {&term, 1});
       };
-      expect_same(map, inputs, 0);
+      expect_same(map, inputs, rate > 0.0f ? 1 : 0);
+    }
+  }
+}
+
+TEST_F(DeviceOps, LowRankTermsInPlace) {
+  for (const at::ScalarType type : kTypes) {
+    for (const at::ScalarType matrices : {at::kFloat, at::kBFloat16}) {
+      for (const std::int64_t inputs : {16, 13}) {
+        ops::LowRankTerm here_term{.a = random_tensor({4, inputs}, matrices, 1),
+                                   .b = random_tensor({24, 4}, matrices, 2)};
+        ops::DeviceTerm kept;
+        for (const float scale : {0.5f, 2.0f}) {  // the second changes what was uploaded
+          here_term.scale = scale;
+          ops::LowRankTerm far = here_term;
+          far.a = there(far.a);
+          far.b = there(far.b);
+          const at::Tensor x = random_tensor({9, inputs}, type, 3), y = random_tensor({9, 24}, type, 4);
+          const at::Tensor far_x = there(x), far_y = there(y);
+          ASSERT_TRUE(ops::DeviceTerm::takes(far_x, far));
+          kept.add(far_y, far_x, far);
+          const at::Tensor low = x.to(at::kDouble).mm(here_term.a.to(at::kDouble).t());
+          const at::Tensor expected = y.to(at::kDouble).add(low.mm(here_term.b.to(at::kDouble).t()), scale);
+          EXPECT_LT(error_of(far_y, expected), tolerance_of(type)) << type << " " << inputs;
+          EXPECT_FALSE(ops::DeviceTerm::takes(x, here_term));
+          far.dropout.rate = 0.1f;
+          EXPECT_FALSE(ops::DeviceTerm::takes(far_x, far));
+        }
+      }
+    }
+  }
+}
+
+TEST_F(DeviceOps, DropoutHasTheBitsOfTheCpu) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble}) {
+    for (const std::int64_t columns : {16, 13}) {
+      const at::Tensor x = random_tensor({5, columns}, type, 3);
+      const ops::Dropout dropout{.rate = 0.4f, .seed = 9, .lane = 2, .counter = 100};
+      const int before = launches();
+      EXPECT_TRUE(here(ops::dropped(there(x), dropout)).equal(ops::dropped(x, dropout)));
+      EXPECT_EQ(launches() - before, type == at::kDouble ? 0 : 1);
+      EXPECT_TRUE(here(ops::dropped(there(x).t(), dropout)).equal(ops::dropped(x.t(), dropout)));
     }
   }
 }
