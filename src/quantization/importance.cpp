@@ -151,7 +151,7 @@ void write_importance(const std::string& path, const ImportanceMatrix& matrix) {
     const auto columns = static_cast<std::int64_t>(entry.sums.size()) / experts;
     const auto add = [&](const char* suffix, const std::vector<float>& values, std::int64_t width) {
       tensors.push_back({.name = entry.weight + suffix,
-                         .shape = {experts, width},
+                         .shape = experts > 1 ? std::vector<std::int64_t>{experts, width} : std::vector{width},
                          .bytes = values.size() * sizeof(float),
                          .write = [&values](const auto& sink) { sink(values.data(), values.size() * sizeof(float)); }});
     };

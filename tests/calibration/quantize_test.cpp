@@ -12,6 +12,7 @@
 #include "calibration/gguf_budget.h"
 #include "calibration/importance_collector.h"
 #include "formats/gguf_reader.h"
+#include "formats/gguf_writer.h"
 #include "model/fixture.h"
 #include "quantization/rows.h"
 #include "tests/expect_error.h"
@@ -88,7 +89,6 @@ TEST(Quantize, RefusesWhatItDoesNotKnowAndWhatNeedsImportance) {
     return [&folder, options] { quantize(fixture("tiny_blocks"), folder.file("out.gguf"), options); };
   };
   expect_error(ErrorKind::usage, "Q4_K_M", with({.type = "Q4_K_XL"}));
-  expect_error(ErrorKind::usage, "importance", with({.type = "IQ2_XXS", .gguf = {.pure = true}}));
   expect_error(ErrorKind::usage, "output_tensor_type", with({.type = "Q8_0", .gguf = {.output_tensor_type = "Q9"}}));
   expect_error(ErrorKind::usage, "regular expression",
                with({.type = "Q8_0", .gguf = {.tensor_types = {{"(", "q8_0"}}}}));
@@ -98,6 +98,25 @@ TEST(Quantize, RefusesWhatItDoesNotKnowAndWhatNeedsImportance) {
   expect_error(ErrorKind::io, "out.gguf",
                [] { quantize(fixture("tiny_blocks"), "/nowhere/out.gguf", {.type = "Q8_0"}); });
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(Quantize, RefusesTypesThatAreOfNoUseWithoutImportance) {
+  const TemporaryFolder folder;
+  const std::vector<float> values(512, 0.5f);
+  write_gguf(folder.file("in.gguf"), std::vector<GgufEntry>{{"general.architecture", std::string("llama")}},
+             std::vector<TensorSource>{
+                 {.name = "blk.0.ffn_up.weight",
+                  .shape = {2, 256},
+                  .bytes = values.size() * sizeof(float),
+                  .write = [&](const auto& sink) { sink(values.data(), values.size() * sizeof(float)); }}});
+  for (const char* type : {"IQ1_S", "IQ2_XXS", "IQ3_XXS", "Q2_K_S"}) {
+    expect_error(ErrorKind::usage, "blk.0.ffn_up.weight",
+                 [&] { quantize(folder.file("in.gguf"), folder.file("out.gguf"), {.type = type}); });
+  }
+  const QuantizationSummary dry =
+      quantize(folder.file("in.gguf"), folder.file("out.gguf"), {.type = "IQ2_XXS", .dry_run = true});
+  EXPECT_EQ(dry.tensors.front().to, "IQ2_XXS");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
 TokenSequences some_sequences(const ModelConfig& config) {

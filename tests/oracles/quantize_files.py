@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/quantization/files.json: what llama-quantize makes of a small model, in every mix, with an
+"""Writes tests/fixtures/quantization/files.json: what llama-quantize makes of a small model, in most mixes, with an
 importance matrix and without.
 
     python tests/oracles/quantize_files.py LLAMA_QUANTIZE
@@ -19,10 +19,8 @@ import numpy
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "quantization" / "files.json"
 MIXES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q2_K_S", "Q3_K_S", "Q3_K_M", "Q3_K_L",
-         "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M",
-         "IQ3_XXS", "IQ3_XS", "IQ3_M", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4_MOE"]
-# IQ3_S is left out: llama.cpp writes blocks behind 32 zeros to the wrong place (docs/quantization.md); none are here, but
-# IQ3_M and IQ3_XS hold the same blocks already.
+         "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "IQ2_XS", "IQ3_XXS", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0",
+         "MXFP4_MOE"]  # blocks of the other i-quants stand in quantize.json
 FLAGS = {"pure": ["--pure"], "patterns": ["--tensor-type", "attn_v=q8_0", "--tensor-type", r"blk\.1\.ffn=q5_k",
                                           "--token-embedding-type", "q6_k", "--output-tensor-type", "q5_1"],
          "leave": ["--leave-output-tensor"]}

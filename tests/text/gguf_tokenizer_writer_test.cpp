@@ -37,6 +37,8 @@ Json as_json(const GgufEntry::Value& value) {
         using Held = std::decay_t<decltype(held)>;
         if constexpr (std::is_same_v<Held, std::string> || std::is_same_v<Held, bool>) {
           return Json(held);
+        } else if constexpr (std::is_same_v<Held, GgufVerbatim>) {
+          return Json(held.bytes);
         } else if constexpr (std::is_arithmetic_v<Held>) {
           return std::is_floating_point_v<Held> ? Json(static_cast<double>(held))
                                                 : Json(static_cast<std::int64_t>(held));
