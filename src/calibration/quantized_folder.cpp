@@ -110,6 +110,7 @@ std::vector<TensorSource> plain_sources(const Model& model, std::int64_t layer,
 
 QuantizedFolder::QuantizedFolder(std::string output, Json run) : output_(std::move(output)), run_(std::move(run)) {
   while (output_.size() > 1 && output_.back() == '/') output_.pop_back();
+  if (output_.empty()) throw Error(ErrorKind::usage, "no output folder", {.field = "output"});
   partial_ = output_ + ".partial";
   std::error_code code;
   if (fs::exists(output_, code) && !(fs::is_directory(output_, code) && fs::is_empty(output_, code))) {
