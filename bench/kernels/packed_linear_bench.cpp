@@ -55,8 +55,10 @@ void packed_linear(benchmark::State& state) {
 }
 
 void shapes(benchmark::internal::Benchmark* benchmark) {
-  for (const BlockFormat format : {BlockFormat::q4_0, BlockFormat::q4_1, BlockFormat::q5_0, BlockFormat::q8_0,
-                                   BlockFormat::q4_k, BlockFormat::q6_k, BlockFormat::iq4_xs}) {
+  for (const BlockFormat format :
+       {BlockFormat::q4_0, BlockFormat::q4_1, BlockFormat::q5_0, BlockFormat::q8_0, BlockFormat::q4_k,
+        BlockFormat::q6_k, BlockFormat::iq4_xs, BlockFormat::affine4_32, BlockFormat::affine4_64,
+        BlockFormat::affine4_128, BlockFormat::affine6_128, BlockFormat::affine8_128}) {
     for (const std::int64_t rows : {1, 8, 512}) {
       for (const std::int64_t bits : {8, 15}) {
         benchmark->Args({static_cast<std::int64_t>(format), rows, 2048, 2048, bits});

@@ -4,7 +4,8 @@
 //
 // A panel is a run of units of `unit` elements of its sixteen rows. A unit of one level is
 //     f16 d[16], f16 m[16] where has_min, codes of 32 elements
-// and value = d * (code - offset) + m. A unit of two levels is
+// and value = d * (code - offset) + m, or with zero_point d * (code - m), in which case a unit may also have 64 or 128
+// elements with their codes one 32 behind the other. A unit of two levels is
 //     f16 d[16], f16 m[16] where has_min, then for each 32 elements:
 //     i8 scale[32 / group][16], u8 min[32 / group][16] where has_min, codes
 // and value = d * scale * (code - offset) + m * min (m as in the file, its sign turned).
@@ -27,8 +28,9 @@ struct PackedLayout {
   std::int32_t unit = 32;              ///< elements that share d
   std::int32_t group = 32;             ///< 16 or 32: elements that share a scale
   bool has_min = false;
+  bool zero_point = false;  ///< with has_min: m is subtracted from codes
 
-  constexpr bool two_levels() const { return unit > 32; }
+  constexpr bool two_levels() const { return unit > 32 && !zero_point; }
   constexpr std::int64_t code_bytes() const { return std::int64_t{64} * code_bits; }  // of 32 elements of a panel
   constexpr std::int64_t head_bytes() const { return has_min ? 64 : 32; }
   constexpr std::int64_t scale_bytes() const {  // of 32 elements

@@ -234,6 +234,23 @@ void int8_rows(const u8* block, float* out) {
   for (int i = 0; i < 64; ++i) out[i] = static_cast<float>(static_cast<i8>(block[4 + i])) * scale * kInt8Step;
 }
 
+// --- whole numbers with a scale and a zero ---
+
+template <int kBits, int kElements>
+void affine(const u8* block, float* out) {
+  const float d = half(block);
+  const float m = d * half(block + 2);
+  const u8* from = block + 4;
+  for (int k = 0; k < kElements; k += 32, from += 4 * kBits) {
+    for (int i = 0; i < 32; ++i) {
+      int code = from[i % 16] >> (i / 16 * 4) & 15;
+      if constexpr (kBits == 6) code |= (from[16 + i / 16 * 4 + i % 4] >> (i % 16 / 4 * 2) & 3) << 4;
+      if constexpr (kBits == 8) code = static_cast<i8>(from[i]);
+      out[k + i] = d * static_cast<float>(code) - m;
+    }
+  }
+}
+
 template <void (*kBlock)(const u8*, float*), int kElements, int kBytes>
 void blocks(const u8* source, float* out, std::int64_t elements) {
   for (std::int64_t block = 0; block < elements / kElements; ++block) {
@@ -277,6 +294,15 @@ constexpr RowFunction row_function(BlockFormat format) {
     case BlockFormat::nf4_32: return blocks<four_bit<kNf4Levels, 32>, 32, 20>;
     case BlockFormat::fp4_32: return blocks<four_bit<kFp4Levels, 32>, 32, 20>;
     case BlockFormat::int8_rows: return blocks<int8_rows, 64, 68>;
+    case BlockFormat::affine4_32: return blocks<affine<4, 32>, 32, 20>;
+    case BlockFormat::affine4_64: return blocks<affine<4, 64>, 64, 36>;
+    case BlockFormat::affine4_128: return blocks<affine<4, 128>, 128, 68>;
+    case BlockFormat::affine6_32: return blocks<affine<6, 32>, 32, 28>;
+    case BlockFormat::affine6_64: return blocks<affine<6, 64>, 64, 52>;
+    case BlockFormat::affine6_128: return blocks<affine<6, 128>, 128, 100>;
+    case BlockFormat::affine8_32: return blocks<affine<8, 32>, 32, 36>;
+    case BlockFormat::affine8_64: return blocks<affine<8, 64>, 64, 68>;
+    case BlockFormat::affine8_128: return blocks<affine<8, 128>, 128, 132>;
     default: return nullptr;
   }
 }

@@ -27,6 +27,20 @@ constexpr PackedLayout kLayouts[] = {
     {.format = BlockFormat::q5_k, .code_bits = 5, .unit = 256, .has_min = true},
     {.format = BlockFormat::q6_k, .code_bits = 6, .offset = 32, .unit = 256, .group = 16},
     {.format = BlockFormat::iq4_xs, .code_bits = 4, .table = kIq4Levels, .unit = 256},
+    {.format = BlockFormat::affine4_32, .code_bits = 4, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine4_64, .code_bits = 4, .unit = 64, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine4_128, .code_bits = 4, .unit = 128, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine6_32, .code_bits = 6, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine6_64, .code_bits = 6, .unit = 64, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine6_128, .code_bits = 6, .unit = 128, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine8_32, .code_bits = 8, .offset = 128, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine8_64, .code_bits = 8, .offset = 128, .unit = 64, .has_min = true, .zero_point = true},
+    {.format = BlockFormat::affine8_128,
+     .code_bits = 8,
+     .offset = 128,
+     .unit = 128,
+     .has_min = true,
+     .zero_point = true},
 };
 
 // Codes of 32 elements of one row into their places among sixteen rows, a quad at a time.
@@ -100,7 +114,8 @@ void unpack_row(const PackedLayout& layout, const void* panel, std::int64_t row,
   const u8* unit = static_cast<const u8*>(panel);
   for (std::int64_t k = 0; k < inputs; k += layout.unit, unit += layout.unit_bytes()) {
     const float d = half(unit + 2 * row);
-    const float m = layout.has_min ? half(unit + 32 + 2 * row) : 0.0f;
+    float m = layout.has_min ? half(unit + 32 + 2 * row) : 0.0f;
+    if (layout.zero_point) m = -(d * m);
     const u8* at = unit + layout.head_bytes();
     for (int part = 0; part < layout.unit / 32; ++part) {
       const u8* const scales = at;

@@ -36,6 +36,33 @@ void put_bytes(const u8* from, u8* to) {
   for (int quad = 0; quad < 8; ++quad) store_word(to + kVector * quad, load_word(from + 4 * quad) ^ 0x80808080u);
 }
 
+// Whole numbers with a scale and a zero.
+template <int kBits>
+void pack_affine(const void* const* rows, std::int64_t inputs, std::int64_t unit_elements, u8* panel) {
+  static constexpr u8 kZeros[4 * kBits] = {};
+  for (std::int64_t row = 0; row < kPanelRows; ++row) {
+    const bool there = rows[row] != nullptr;
+    const u8* from = there ? static_cast<const u8*>(rows[row]) : kZeros;
+    u8* unit = panel;
+    for (std::int64_t k = 0; k < inputs; k += unit_elements) {
+      std::memcpy(unit + 2 * row, from, 2);
+      std::memcpy(unit + 32 + 2 * row, from + 2, 2);
+      from += there ? 4 : 0;
+      unit += 64;
+      for (std::int64_t part = 0; part < unit_elements; part += 32, unit += kVector * kBits) {
+        u8* const to = unit + 4 * row;
+        if constexpr (kBits == 8) {
+          put_bytes(from, to);
+        } else {
+          put_nibbles(from, to);
+          for (int i = 0; kBits == 6 && i < 2; ++i) store_word(to + kVector * (4 + i), load_word(from + 16 + 4 * i));
+        }
+        from += there ? 4 * kBits : 0;
+      }
+    }
+  }
+}
+
 // Rows are taken one behind the other, as they lie in the file: twice as fast as a block of each of the sixteen. kBits
 // and kMin are the layout's, known here, so that a block is a few dozen instructions without a branch.
 template <int kBits, bool kMin>
@@ -66,6 +93,13 @@ void pack(const void* const* rows, std::int64_t inputs, u8* panel) {
 
 void pack_words(const PackedLayout& layout, const void* const* rows, std::int64_t inputs, void* panel) noexcept {
   u8* const to = static_cast<u8*>(panel);
+  if (layout.zero_point) {
+    switch (layout.code_bits) {
+      case 4: return pack_affine<4>(rows, inputs, layout.unit, to);
+      case 6: return pack_affine<6>(rows, inputs, layout.unit, to);
+      default: return pack_affine<8>(rows, inputs, layout.unit, to);
+    }
+  }
   switch (layout.code_bits) {
     case 4: return layout.has_min ? pack<4, true>(rows, inputs, to) : pack<4, false>(rows, inputs, to);
     case 5: return layout.has_min ? pack<5, true>(rows, inputs, to) : pack<5, false>(rows, inputs, to);

@@ -12,11 +12,16 @@
 namespace powerhouse::testing {
 
 inline constexpr BlockFormat kPackedFormats[] = {
-    BlockFormat::q4_0, BlockFormat::q4_1, BlockFormat::q5_0, BlockFormat::q5_1, BlockFormat::q8_0, BlockFormat::iq4_nl,
-    BlockFormat::q2_k, BlockFormat::q3_k, BlockFormat::q4_k, BlockFormat::q5_k, BlockFormat::q6_k, BlockFormat::iq4_xs};
+    BlockFormat::q4_0,       BlockFormat::q4_1,        BlockFormat::q5_0,        BlockFormat::q5_1,
+    BlockFormat::q8_0,       BlockFormat::iq4_nl,      BlockFormat::q2_k,        BlockFormat::q3_k,
+    BlockFormat::q4_k,       BlockFormat::q5_k,        BlockFormat::q6_k,        BlockFormat::iq4_xs,
+    BlockFormat::affine4_32, BlockFormat::affine4_64,  BlockFormat::affine4_128, BlockFormat::affine6_32,
+    BlockFormat::affine6_64, BlockFormat::affine6_128, BlockFormat::affine8_32,  BlockFormat::affine8_64,
+    BlockFormat::affine8_128};
 
 /// Where the f16 scale and minimum of a block stand; -1: none.
 inline std::pair<int, int> scale_places(BlockFormat format) {
+  if (is_affine(format)) return {0, 2};
   switch (format) {
     case BlockFormat::q4_1:
     case BlockFormat::q5_1:
@@ -38,7 +43,8 @@ inline std::vector<std::uint8_t> random_blocks(BlockFormat format, std::int64_t 
   for (std::size_t block = 0; block < bytes.size(); block += static_cast<std::size_t>(info.block_bytes)) {
     for (const int place : {scale, min}) {
       if (place < 0 || place + 2 > info.block_bytes) continue;
-      const auto value = rounded<float16>(uniform(engine));
+      const bool zero = is_affine(format) && place == min;
+      const auto value = rounded<float16>(zero ? static_cast<float>(engine() % 17) : uniform(engine));
       std::memcpy(bytes.data() + block + place, &value, 2);
     }
   }

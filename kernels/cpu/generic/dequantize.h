@@ -49,6 +49,20 @@ inline void one_level(const std::uint8_t* block, T* out) {
   }
 }
 
+/// A scale and a zero a block.
+template <typename F, typename T>
+inline void dequantize_affine(const std::uint8_t* source, T* out, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t at = begin; at < end; ++at) {
+    const std::uint8_t* const block = source + at * F::kBytes;
+    T* const to = out + at * F::kElements;
+    alignas(64) std::int8_t codes[F::kElements];
+    F::codes(block, codes);
+    const Vec scale = vec_f16(block);
+    const Vec min = mul(scale, vec_f16(block + 2));
+    for (int i = 0; i < F::kElements; i += kWidth) store(to + i, sub(mul(scale, widen_codes(codes + i)), min));
+  }
+}
+
 /// Scales of groups, themselves quantized.
 template <typename F, typename T>
 inline void two_levels(const std::uint8_t* block, T* out) {
@@ -144,6 +158,15 @@ void dequantize_to(BlockFormat format, const std::uint8_t* source, T* out, std::
     case BlockFormat::nf4_32: return dequantize_levels<32>(kNf4Levels, source, out, begin, end);
     case BlockFormat::fp4_32: return dequantize_levels<32>(kFp4Levels, source, out, begin, end);
     case BlockFormat::int8_rows: return dequantize_int8(source, out, begin, end);
+    case BlockFormat::affine4_32: return dequantize_affine<Affine<4, 32>>(source, out, begin, end);
+    case BlockFormat::affine4_64: return dequantize_affine<Affine<4, 64>>(source, out, begin, end);
+    case BlockFormat::affine4_128: return dequantize_affine<Affine<4, 128>>(source, out, begin, end);
+    case BlockFormat::affine6_32: return dequantize_affine<Affine<6, 32>>(source, out, begin, end);
+    case BlockFormat::affine6_64: return dequantize_affine<Affine<6, 64>>(source, out, begin, end);
+    case BlockFormat::affine6_128: return dequantize_affine<Affine<6, 128>>(source, out, begin, end);
+    case BlockFormat::affine8_32: return dequantize_affine<Affine<8, 32>>(source, out, begin, end);
+    case BlockFormat::affine8_64: return dequantize_affine<Affine<8, 64>>(source, out, begin, end);
+    case BlockFormat::affine8_128: return dequantize_affine<Affine<8, 128>>(source, out, begin, end);
     default: return dequantize_plainly(format, source, out, begin, end);
   }
 }

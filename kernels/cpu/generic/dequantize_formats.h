@@ -76,6 +76,25 @@ struct Iq4Nl : OneLevel<18, false> {
   static void codes(const u8* block, i8* to) { iq4_codes(block + 2, to); }
 };
 
+/// Whole numbers with a scale and a zero a block.
+template <int kBits, int kElementsOfBlock>
+struct Affine {
+  static constexpr int kElements = kElementsOfBlock, kBytes = 4 + kElements / 8 * kBits;
+  static void codes(const u8* block, i8* to) {
+    const u8* from = block + 4;
+    for (int k = 0; k < kElements; k += 32, from += 4 * kBits, to += 32) {
+      if constexpr (kBits == 8) {
+        std::memcpy(to, from, 32);
+      } else {
+        nibble_codes(from, 0, to);
+        for (int i = 0; kBits == 6 && i < 32; ++i) {
+          to[i] = static_cast<i8>(to[i] | (from[16 + i / 16 * 4 + i % 4] >> (i % 16 / 4 * 2) & 3) << 4);
+        }
+      }
+    }
+  }
+};
+
 template <int kBytesOfBlock, int kGroupElements, int kPlace, bool kHasMin>
 struct TwoLevels {
   static constexpr bool kTwoLevels = true, kMin = kHasMin;

@@ -36,12 +36,13 @@ inline void unpack_panel(const PackedLayout& layout, const std::uint8_t* panel, 
   const Lanes offset = lanes_of(P::kWide ? 0.0f : static_cast<float>(-layout.offset));
   Bytes levels{};
   if constexpr (P::kTable) levels = load_levels(layout.table);
-  for (std::int64_t unit_k = 0; unit_k < depth; unit_k += P::kUnit) {
+  const std::int64_t unit = unit_of<P>(layout);
+  for (std::int64_t unit_k = 0; unit_k < depth; unit_k += unit) {
     const Lanes d = lanes_f16(panel);
     Lanes m{};
-    if constexpr (P::kMin) m = lanes_f16(panel + 32);
+    if constexpr (P::kMin) m = lowest_of<P>(panel, d);
     panel += P::kHeadBytes;
-    for (int part = 0; part < P::kUnit; part += 32) {
+    for (std::int64_t part = 0; part < unit; part += 32) {
       Lanes scale[P::kParts] = {};
       Lanes min[P::kParts] = {};
       for (int g = 0; g < P::kParts; ++g) {

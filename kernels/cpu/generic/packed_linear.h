@@ -14,13 +14,14 @@ namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
 /// What the compiler must know of a layout.
-template <int kBits_, int kGroup_, bool kTwoLevels_, bool kMin_, bool kTable_>
+template <int kBits_, int kGroup_, bool kTwoLevels_, bool kMin_, bool kTable_, bool kZero_ = false>
 struct Packing {
   static constexpr int kBits = kBits_;
   static constexpr int kGroup = kGroup_;
   static constexpr bool kTwoLevels = kTwoLevels_;
   static constexpr bool kMin = kMin_;
   static constexpr bool kTable = kTable_;
+  static constexpr bool kZero = kZero_;  // units of as many elements as the layout says
   static constexpr bool kWide = kBits == 8 || kTable;
   static constexpr int kUnit = kTwoLevels ? 256 : 32;
   static constexpr int kParts = 32 / kGroup;
@@ -28,6 +29,19 @@ struct Packing {
   static constexpr int kHeadBytes = kMin ? 64 : 32;
   static constexpr int kScaleBytes = kTwoLevels ? kParts * (kMin ? 32 : 16) : 0;
 };
+
+/// Elements of a unit.
+template <typename P>
+inline std::int64_t unit_of(const PackedLayout& layout) {
+  return P::kZero ? std::int64_t{layout.unit} : std::int64_t{P::kUnit};
+}
+
+/// What is added to the scaled codes of a unit.
+template <typename P>
+inline Lanes lowest_of(const std::uint8_t* unit, Lanes d) {
+  const Lanes m = lanes_f16(unit + 32);
+  return P::kZero ? lanes_mul(lanes_mul(d, lanes_of(-1.0f)), m) : m;
+}
 
 /// The eight quads of 32 elements.
 template <typename P>
@@ -81,16 +95,17 @@ inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* pa
   if constexpr (P::kTable) levels = load_levels(params.layout->table);
 
   for (int r = 0; r < kRows; ++r) total[r] = lanes_of(0.0f);
-  for (std::int64_t unit_k = 0; unit_k < params.inputs; unit_k += P::kUnit) {
+  const std::int64_t unit = unit_of<P>(*params.layout);
+  for (std::int64_t unit_k = 0; unit_k < params.inputs; unit_k += unit) {
     const Lanes d = lanes_f16(panel);
     Lanes m_of{};
-    if constexpr (P::kMin) m_of = lanes_f16(panel + 32);
+    if constexpr (P::kMin) m_of = lowest_of<P>(panel, d);
     panel += P::kHeadBytes;
     Lanes scaled[kRows];
     Lanes lowest[kRows];
     for (int r = 0; r < kRows; ++r) scaled[r] = lowest[r] = lanes_of(0.0f);
 
-    for (std::int64_t k = unit_k; k < unit_k + P::kUnit; k += 32) {
+    for (std::int64_t k = unit_k; k < unit_k + unit; k += 32) {
       Lanes scale[P::kParts];
       Lanes min[P::kParts];
       if constexpr (P::kTwoLevels) {
@@ -155,8 +170,8 @@ template <typename P, int kRows, bool kRests>
 inline void packed_block(const PackedLinearParams& params, std::int64_t panel, std::int64_t m) {
   const std::int64_t n = panel * kPanelRows;
   const auto count = static_cast<int>(smaller(params.outputs - n, kPanelRows));
-  const std::int64_t bytes =
-      params.inputs / P::kUnit * (P::kHeadBytes + P::kUnit / 32 * (P::kScaleBytes + P::kCodeBytes));
+  const std::int64_t unit = unit_of<P>(*params.layout);
+  const std::int64_t bytes = params.inputs / unit * (P::kHeadBytes + unit / 32 * (P::kScaleBytes + P::kCodeBytes));
   Lanes total[kRows];
   packed_rows<P, kRows, kRests>(params, static_cast<const std::uint8_t*>(params.panels) + panel * bytes, m, total);
   for (int r = 0; r < kRows; ++r) {
@@ -183,6 +198,13 @@ inline void packed_panels(const PackedLinearParams& params, std::int64_t begin, 
 /// Calls op(Tag<Packing>) with what the compiler must know of a layout.
 template <typename Op>
 inline void visit_packing(const PackedLayout& layout, Op op) {
+  if (layout.zero_point) {
+    switch (layout.code_bits) {
+      case 4: return op(Tag<Packing<4, 32, false, true, false, true>>{});
+      case 6: return op(Tag<Packing<6, 32, false, true, false, true>>{});
+      default: return op(Tag<Packing<8, 32, false, true, false, true>>{});
+    }
+  }
   const int kind = layout.code_bits * 16 + (layout.group == 16 ? 8 : 0) + (layout.two_levels() ? 4 : 0) +
                    (layout.has_min ? 2 : 0) + (layout.table != nullptr ? 1 : 0);
   switch (kind) {
