@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "formats/bitsandbytes.h"
+#include "formats/quantized_folder.h"
 #include "formats/safetensors.h"
 #include "formats/torch_file.h"
 #include "powerhouse/error.h"
@@ -41,9 +42,14 @@ Checkpoint open(const std::string& path, bool with_tensors, bool complete) {
   }
   if (!with_tensors) return checkpoint;
   checkpoint.tensors = folder_tensors(path, missing);
-  const Json* quantization = checkpoint.config.get("quantization_config");
-  if (quantization != nullptr && quantization->string_or("quant_method", "") == "bitsandbytes") {
+  const Json quantization = quantization_of(checkpoint.config, path);
+  if (quantization.string_or("quant_method", "") == "bitsandbytes") {
     checkpoint.tensors = join_bitsandbytes(std::move(checkpoint.tensors));
+  } else if (quantization.is_object()) {
+    QuantizedFolder folder =
+        join_quantized(std::move(checkpoint.tensors), quantization, path, checkpoint.missing.empty());
+    checkpoint.tensors = std::move(folder.tensors);
+    checkpoint.quantization = std::move(folder.config);
   }
   return checkpoint;
 }

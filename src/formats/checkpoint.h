@@ -17,6 +17,7 @@ struct Checkpoint {
   std::string path;
   std::shared_ptr<const GgufFile> gguf;  // kind gguf
   Json config;                           // kind hugging_face: config.json
+  Json quantization;                     // of a folder with packed weights that are read; else null
   Json generation_config;                // generation_config.json, null where absent
   std::vector<TensorView> tensors;       // empty unless asked for
   std::vector<std::string> missing;      // files of weights that are not there, by their names

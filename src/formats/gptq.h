@@ -36,6 +36,9 @@ struct GptqConfig {
 /// of 32. g_idx is written always. Error{usage} for what does not fit, v1 for a zero of 0.
 std::vector<PackedTensor> pack_gptq(const GroupedCodes& matrix, const std::string& module, GptqFormat format);
 
+/// GPTQModel's and vLLM's word, a key of `dynamic`, for a module that is not quantized.
+std::string gptq_dense_pattern(const std::string& module);
+
 /// config.json's `quantization_config`.
 Json gptq_config(const GptqConfig& config);
 

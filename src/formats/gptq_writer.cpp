@@ -45,6 +45,12 @@ std::vector<PackedTensor> pack_gptq(const GroupedCodes& matrix, const std::strin
   return tensors;
 }
 
+std::string gptq_dense_pattern(const std::string& module) {
+  std::string pattern = "-:^";
+  for (const char letter : module) pattern += letter == '.' ? std::string("\\.") : std::string(1, letter);
+  return pattern + "$";
+}
+
 Json gptq_config(const GptqConfig& config) {
   JsonObject out;
   out["quant_method"] = "gptq";
@@ -57,13 +63,9 @@ Json gptq_config(const GptqConfig& config) {
   out["damp_percent"] = config.damp_percent;
   out["checkpoint_format"] = config.checkpoint_format == GptqFormat::v1 ? "gptq" : "gptq_v2";
   out["lm_head"] = false;
-  if (!config.dense_modules.empty()) {  // GPTQModel's and vLLM's word for modules that are not quantized
+  if (!config.dense_modules.empty()) {
     JsonObject dynamic;
-    for (const std::string& module : config.dense_modules) {
-      std::string pattern = "-:^";
-      for (const char letter : module) pattern += letter == '.' ? std::string("\\.") : std::string(1, letter);
-      dynamic[pattern + "$"] = JsonObject();
-    }
+    for (const std::string& module : config.dense_modules) dynamic[gptq_dense_pattern(module)] = JsonObject();
     out["dynamic"] = std::move(dynamic);
   }
   return Json(std::move(out));
