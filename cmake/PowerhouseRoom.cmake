@@ -53,7 +53,7 @@ function(powerhouse_room name)
     target_compile_definitions(powerhouse_${name} PRIVATE AT_PER_OPERATOR_HEADERS TORCH_ASSERT_ONLY_METHOD_OPERATORS)
     target_link_libraries(powerhouse_${name} PUBLIC LibTorch::cpu)
     target_precompile_headers(powerhouse_${name} REUSE_FROM powerhouse_pch)
-  elseif(NOT name MATCHES "^kernels")  # whose files have flags of their own
+  elseif(NOT name MATCHES "^(kernels|support$)")  # which have flags of their own
     target_precompile_headers(powerhouse_${name} REUSE_FROM powerhouse_standard_pch)
   endif()
   set_property(GLOBAL APPEND PROPERTY POWERHOUSE_ROOMS powerhouse_${name})
