@@ -14,6 +14,7 @@
 #include "model/load_in_4bit.h"
 #include "model/loader.h"
 #include "model/numeric_check.h"
+#include "model/packed_saver.h"
 #include "model/saver.h"
 #include "ops/device_sampling.h"
 #include "ops/rope.h"
@@ -187,6 +188,7 @@ std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOpt
     impl->model = std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type,
                                           path, options.numerics);
     Model& model = *impl->model;
+    model.packed = packed_origin(checkpoint);
     if (options.dtype == Dtype::automatic && !classifier && device.is_cpu()) {
       model.plan = Plan::compile(model.config, model.weights, options.numerics);
     }

@@ -12,12 +12,19 @@
 #include "model/tokenizer_files.h"
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/session.h"
+#include "support/json.h"
 
 namespace powerhouse {
 
 struct AdapterRegistry;  // of room `adapters`
 struct Checkpoint;
 struct LoadedConfig;
+
+/// What a folder of packed weights (formats/quantized_folder.h) said of them.
+struct PackedOrigin {
+  Json config{};                       // config.json's `quantization_config`; null: none were packed
+  std::vector<std::string> modules{};  // that were packed, by full names
+};
 
 /// A model's config and weights; handles made by CausalLM::share have it in common.
 struct Model {
@@ -40,6 +47,7 @@ struct Model {
   std::string origin;  // the path it was loaded from, for errors
   Numerics numerics;
   Decoder decoder;                       // reads config and weights
+  PackedOrigin packed{};                 // of weights that a folder had packed
   std::vector<RoleToken> role_tokens{};  // of a tokenizer that was told others than its files; saved with the model
   /// For sessions, while the weights are those of the file; may be null.
   std::unique_ptr<const Plan> plan{};

@@ -35,7 +35,12 @@ struct Codes {
 
 at::Tensor multiply_rows(const PlanMatrix& matrix, const at::Tensor& x) {
   ops::check_exact({x});
-  const at::Tensor rows = x.detach().contiguous();
+  at::Tensor rows = x.detach();
+  if (matrix.order) {
+    const std::vector<std::int64_t> order(matrix.order->begin(), matrix.order->end());
+    rows = rows.index_select(1, index_tensor(order));
+  }
+  rows = rows.contiguous();
   at::Tensor y = empty_tensor({rows.size(0), matrix.outputs}, at::kFloat);
   auto* const to = y.mutable_data_ptr<float>();
   const Codes codes(rows, matrix.packed.has_value());

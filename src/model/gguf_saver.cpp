@@ -6,6 +6,7 @@
 #include "model/gguf_config.h"
 #include "model/gguf_description.h"
 #include "model/saver.h"
+#include "ops/dequantize.h"
 #include "ops/tensors.h"
 
 namespace powerhouse {
@@ -30,16 +31,18 @@ std::vector<TensorSource> tensor_sources(const Model& model) {
     std::size_t bytes = c10::elementSize(type);
     for (const std::int64_t size : shape) bytes *= static_cast<std::size_t>(size);
     for (std::size_t part = 0; part < assembly.names.size(); ++part) {
-      sources.push_back(
-          {.name = assembly.names[part],
-           .format = to_block_format(type),
-           .shape = shape,
-           .bytes = bytes,
-           .write = [matrix = model.weights.weight(spec).matrix().detach(), &assembly, part, type](const auto& sink) {
-             at::Tensor tensor = stored_part(matrix, assembly, static_cast<std::int64_t>(part)).to(type);
-             if (assembly.offset != 0.0f) tensor = tensor.add(assembly.offset);
-             sink(tensor.const_data_ptr(), tensor.nbytes());
-           }});
+      sources.push_back({.name = assembly.names[part],
+                         .format = to_block_format(type),
+                         .shape = shape,
+                         .bytes = bytes,
+                         .write = [&weight = model.weights.weight(spec), &assembly, part, type](const auto& sink) {
+                           // Blocks become numbers for the time of writing them.
+                           const at::Tensor matrix =
+                               is_quantized(weight) ? dequantized(weight, type) : weight.matrix().detach();
+                           at::Tensor tensor = stored_part(matrix, assembly, static_cast<std::int64_t>(part)).to(type);
+                           if (assembly.offset != 0.0f) tensor = tensor.add(assembly.offset);
+                           sink(tensor.const_data_ptr(), tensor.nbytes());
+                         }});
     }
   }
   return sources;

@@ -133,7 +133,8 @@ double matrix_bytes(const ParameterSpec& spec, const FoundWeight& found, std::si
   double elements = 1;
   for (const std::int64_t size : spec.shape) elements *= static_cast<double>(size);
   const BlockFormat format = found.views.empty() ? BlockFormat::f32 : found.views.front()->format;
-  const bool as_it_lies = found.assembly != nullptr && !found.assembly->transposed && found.assembly->offset == 0.0f;
+  const bool in_rows = found.assembly != nullptr && (!found.assembly->transposed || found.views.front()->rows);
+  const bool as_it_lies = in_rows && found.assembly->offset == 0.0f;
   const bool plain = format == BlockFormat::f32 || format == BlockFormat::f16 || format == BlockFormat::bf16;
   const PackedLayout* layout = packed_layout(format);
   if (!as_it_lies || (layout == nullptr && !plain)) return elements * static_cast<double>(compute_bytes);
@@ -206,6 +207,8 @@ ModelReport inspect(const std::string& path) {
   report.path = path;
   report.format = checkpoint.kind == CheckpointKind::gguf ? "GGUF v" + std::to_string(checkpoint.gguf->version())
                                                           : "Hugging Face folder";
+  if (checkpoint.quantization.is_object())
+    report.format += ", " + checkpoint.quantization.string_or("quant_method", "");
   for (const TensorView& view : checkpoint.tensors) {
     report.tensors.push_back(
         {.name = view.name, .type = block_info(view.format).name, .shape = view.shape, .bytes = view.bytes});

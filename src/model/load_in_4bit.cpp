@@ -76,7 +76,7 @@ void load_in_4bit(DecoderWeights& weights, const BitsAndBytesConfig& config, at:
   for (const ParameterSpec& spec : weights.specs()) {
     Weight& weight = weights.weight(spec);
     if (spec.is_bias || !is_linear(spec.role) || is_skipped(spec.name, config.llm_int8_skip_modules) ||
-        is_bitsandbytes(weight.format())) {
+        is_bitsandbytes(weight.format()) || (weight.stored() != nullptr && weight.stored()->rows_are_made())) {
       continue;
     }
     const at::Tensor matrix = dequantized(weight, type);

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "formats/bitsandbytes.h"
+#include "formats/quantized_folder.h"
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "support/shape_text.h"
@@ -28,6 +29,9 @@ bool is_ignored(const Architecture& architecture, std::string_view name) {
   }
   return false;
 }
+
+// bitsandbytes and packings have rows of outputs where the family has [in, out].
+bool has_rows_of_outputs(const TensorView& view) { return view.rows != nullptr || is_bitsandbytes(view.format); }
 
 // [1, n] and [n] are the same vector.
 std::vector<std::int64_t> without_leading_ones(std::vector<std::int64_t> shape) {
@@ -86,8 +90,7 @@ class Finder {
 
   static void check_shape(const TensorView& view, const Assembly& assembly) {
     std::vector<std::int64_t> shape = assembly.shape;
-    // bitsandbytes keeps rows of outputs where the family has [in, out].
-    if (assembly.transposed && is_bitsandbytes(view.format)) std::swap(shape[shape.size() - 2], shape.back());
+    if (assembly.transposed && has_rows_of_outputs(view)) std::swap(shape[shape.size() - 2], shape.back());
     if (without_leading_ones(view.shape) == without_leading_ones(shape)) return;
     throw Error(ErrorKind::format, "wrong shape",
                 {.file = view.file->path(),
@@ -144,6 +147,7 @@ bool has_own_head(const Checkpoint& checkpoint, const Architecture& architecture
   const TensorView* head = find_matrix(checkpoint, architecture, Role::lm_head);
   const TensorView* embedding = find_matrix(checkpoint, architecture, Role::embed_tokens);
   if (head == nullptr || embedding == nullptr) return false;
+  if (head->rows || embedding->rows) return true;
   const bool same = head->format == embedding->format && head->bytes == embedding->bytes &&
                     std::equal(head->data, head->data + head->bytes, embedding->data);
   head->file->release(head->data, head->bytes);
@@ -228,12 +232,15 @@ void part(DecoderWeights& weights, const TensorMatch& match) {
 TensorMatch match_all(const Checkpoint& checkpoint, const LoadedConfig& loaded,
                       const std::vector<ParameterSpec>& specs) {
   // Codes (FP8, INT8 ...) whose scales stand beside them under names of their own: as plain numbers they are noise.
-  const Json* quantization = checkpoint.config.get("quantization_config");
-  if (quantization != nullptr && quantization->string_or("quant_method", "") != "bitsandbytes") {
-    throw Error(ErrorKind::unsupported, "quantized folders are not read",
+  const Json quantization =
+      checkpoint.kind == CheckpointKind::gguf ? Json() : quantization_of(checkpoint.config, checkpoint.path);
+  const std::string method = quantization.string_or("quant_method", "");
+  if (quantization.is_object() && checkpoint.quantization.is_null() && method != "bitsandbytes") {
+    throw Error(ErrorKind::unsupported, "folders of this quantization are not read",
                 {.file = checkpoint.path + "/config.json",
-                 .field = "quantization_config",
-                 .found = quantization->string_or("quant_method", "")});
+                 .field = "quantization_config.quant_method",
+                 .expected = "bitsandbytes, gptq, awq, compressed-tensors or exl2",
+                 .found = method});
   }
   TensorMatch match = match_tensors(checkpoint, loaded, specs);
   if (!match.missing.empty()) {
@@ -247,7 +254,7 @@ TensorMatch match_all(const Checkpoint& checkpoint, const LoadedConfig& loaded,
 StoredWeight stored_weight(const ParameterSpec& spec, const FoundWeight& found) {
   StoredWeight stored{.shape = spec.shape,
                       .place = found.assembly->place,
-                      .transposed = found.assembly->transposed && !is_bitsandbytes(found.views.front()->format),
+                      .transposed = found.assembly->transposed && !has_rows_of_outputs(*found.views.front()),
                       .offset = found.assembly->offset,
                       .by_element = found.assembly->by_element};
   if (spec.transposed) std::swap(stored.shape[stored.shape.size() - 2], stored.shape.back());

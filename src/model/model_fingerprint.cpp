@@ -46,7 +46,12 @@ std::string model_fingerprint(const Model& model) {
     for (const std::int64_t size : spec.shape) text += ' ' + std::to_string(size);
     text += ' ';
     if (const StoredWeight* stored = weight.stored()) {
-      for (const TensorView& view : stored->views) add_sample(text, view.data, view.bytes);
+      for (const TensorView& view : stored->views) {
+        if (!view.rows) add_sample(text, view.data, view.bytes);
+        for (std::size_t i = 0; view.rows && i < view.rows->parts().size(); ++i) {
+          add_sample(text, view.rows->parts()[i].data, view.rows->parts()[i].bytes);
+        }
+      }
     } else {
       add_sample(text, weight.matrix());
     }

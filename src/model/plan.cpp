@@ -15,76 +15,6 @@
 namespace powerhouse {
 namespace {
 
-// Rows that stand together are a view, others are copied.
-at::Tensor rows_of(const at::Tensor& whole, std::int64_t count, const RowOrder& rows) {
-  std::int64_t run = 1;
-  while (run < count && rows(run) == rows(0) + run) ++run;
-  if (run == count) return whole.detach().narrow(0, rows(0), count);
-  at::Tensor index = empty_tensor({count}, at::kLong);
-  for (std::int64_t i = 0; i < count; ++i) index.data_ptr<std::int64_t>()[i] = rows(i);
-  return whole.detach().index_select(0, index);
-}
-
-// Blocks without panels, where they can be read by rows.
-bool read_blocks(const Weight& weight, std::int64_t outputs, const RowOrder& order, PlanMatrix& matrix) {
-  const StoredWeight* const stored = weight.stored();
-  if (stored == nullptr || stored->transposed || stored->offset != 0.0f || stored->shape.size() < 2) return false;
-  if (block_info(weight.format()).block_elements == 1) return false;
-  auto rows = std::make_shared<std::vector<const std::byte*>>();
-  for (std::int64_t i = 0; i < outputs; ++i) rows->push_back(stored->row(order(i)));
-  const bool in_memory = stored->views.front().file->is_in_memory();
-  (in_memory ? matrix.own_bytes : matrix.file_bytes) = static_cast<std::size_t>(outputs * stored->row_bytes());
-  matrix.blocks = BlockRows{.format = weight.format(), .rows = std::move(rows)};
-  return true;
-}
-
-}  // namespace
-
-PlanMatrix matrix_of(PanelPacker& packer, const Weight& weight, const Weight& bias, std::int64_t outputs,
-                     const RowOrder& order) {
-  const RowOrder rows = order ? order : [](std::int64_t row) { return row; };
-  PlanMatrix matrix{.packed = PackedMatrix::pack(weight, outputs, rows, packer), .outputs = outputs};
-  if (!matrix.packed) matrix.bf16 = PackedBf16::pack(weight, outputs, rows, packer);
-  if (matrix.packed) {
-    matrix.inputs = weight.stored()->shape.back();
-  } else if (matrix.bf16) {
-    matrix.inputs = matrix.bf16->inputs();
-  } else if (read_blocks(weight, outputs, rows, matrix)) {
-    matrix.inputs = weight.stored()->shape.back();
-  } else {
-    matrix.dense = weight.stored_rows(outputs, rows);
-    if (matrix.dense.defined()) {
-      const bool in_place = matrix.dense.const_data_ptr() == weight.file_rows().row(rows(0));
-      (in_place ? matrix.file_bytes : matrix.own_bytes) = matrix.dense.nbytes();
-    } else {
-      const at::Tensor whole = weight.matrix().flatten(0, -2);
-      matrix.dense = rows_of(whole, outputs, rows);
-      if (!matrix.dense.is_alias_of(whole)) matrix.own_bytes = matrix.dense.nbytes();
-    }
-    matrix.type = to_element(matrix.dense.scalar_type());
-    matrix.inputs = matrix.dense.size(1);
-  }
-  if (bias.defined()) {
-    const std::vector<float> values = bias.floats();
-    for (std::int64_t row = 0; row < outputs; ++row) {
-      matrix.bias.push_back(values[static_cast<std::size_t>(rows(row))]);
-    }
-  }
-  return matrix;
-}
-
-std::size_t bytes_of(const PlanProduct& product) {
-  std::size_t bytes = 0;
-  for (const PlanMatrix& matrix : product.matrices) {
-    if (matrix.packed) bytes += matrix.packed->bytes();
-    if (matrix.bf16) bytes += matrix.bf16->bytes();
-    bytes += matrix.own_bytes + matrix.bias.size() * sizeof(float);
-  }
-  return bytes;
-}
-
-namespace {
-
 std::optional<PlanNorm> norm_of(const Norm& choice, const LayerWeights& weights, Role role) {
   PlanNorm norm{.choice = choice};
   const Weight& weight = weights.weight(role);
@@ -109,7 +39,7 @@ PlanProduct qkv_of(PanelPacker& packer, const Attention& attention, const LayerW
   for (int part = 0; part < 3; ++part) {
     const Role role = attention.qkv == QkvLayout::separate ? roles[part] : Role::qkv_proj;
     product.matrices.push_back(
-        matrix_of(packer, weights.weight(role), weights.bias_weight(role), sizes[part],
+        matrix_of(packer, product, weights.weight(role), weights.bias_weight(role), sizes[part],
                   [&attention, part](std::int64_t row) { return fused_row(attention, part, row); }));
   }
   return product;
@@ -117,7 +47,7 @@ PlanProduct qkv_of(PanelPacker& packer, const Attention& attention, const LayerW
 
 PlanProduct one(PanelPacker& packer, const LayerWeights& weights, Role role, std::int64_t outputs) {
   PlanProduct product;
-  product.matrices.push_back(matrix_of(packer, weights.weight(role), weights.bias_weight(role), outputs));
+  product.matrices.push_back(matrix_of(packer, product, weights.weight(role), weights.bias_weight(role), outputs));
   return product;
 }
 
@@ -125,14 +55,9 @@ PlanProduct up_of(PanelPacker& packer, const Mlp& mlp, const LayerWeights& weigh
   if (mlp.fused_gate_up) return one(packer, weights, Role::gate_up_proj, 2 * mlp.intermediate_size);
   PlanProduct product;
   if (mlp.gated) product = one(packer, weights, Role::gate_proj, mlp.intermediate_size);
-  product.matrices.push_back(
-      matrix_of(packer, weights.weight(Role::up_proj), weights.bias_weight(Role::up_proj), mlp.intermediate_size));
+  product.matrices.push_back(matrix_of(packer, product, weights.weight(Role::up_proj),
+                                       weights.bias_weight(Role::up_proj), mlp.intermediate_size));
   return product;
-}
-
-bool any_packed(const PlanProduct& product) {
-  return std::any_of(product.matrices.begin(), product.matrices.end(),
-                     [](const PlanMatrix& matrix) { return matrix.packed.has_value(); });
 }
 
 std::size_t file_bytes_of(const PlanProduct& product) {
@@ -146,18 +71,6 @@ std::size_t bytes_of(const std::optional<PlanNorm>& norm) {
 }
 
 }  // namespace
-
-std::int64_t PlanProduct::width() const {
-  std::int64_t total = 0;
-  for (const PlanMatrix& matrix : matrices) total += matrix.outputs;
-  return total;
-}
-
-bool PlanProduct::reads_codes() const { return any_packed(*this); }
-
-bool PlanProduct::reads_bf16() const {
-  return std::any_of(matrices.begin(), matrices.end(), [](const PlanMatrix& matrix) { return matrix.takes_bf16(); });
-}
 
 bool Plan::has_steps(const ModelConfig& config) {
   return std::all_of(config.layers.begin(), config.layers.end(), [](const Block& block) {
@@ -237,7 +150,7 @@ void Plan::compile_layers() {
   }
   const Role head = config_.tie_word_embeddings ? Role::embed_tokens : Role::lm_head;
   head_.matrices.push_back(
-      matrix_of(packer, outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
+      matrix_of(packer, head_, outside.weight(head), outside.bias_weight(Role::lm_head), config_.vocab_size));
   project_in_.place = product_of(-1, Role::project_in);
   project_out_.place = product_of(-1, Role::project_out);
   head_.place = product_of(-1, Role::lm_head);

@@ -25,6 +25,8 @@ struct PlanInput {
   std::vector<float> scales{};
   std::vector<std::int32_t> sums{};
   std::vector<std::uint16_t> bf16{};
+  std::vector<float> ordered{};  // floats and bf16 with columns in the product's order, in which codes always are
+  std::vector<std::uint16_t> ordered_bf16{};
   std::vector<char> many{};  // of each row: it is multiplied as a row of many, not by codes
   std::int64_t width = 0;
   std::int64_t stride = 0;  // PlanRowSize::stride(width)

@@ -13,9 +13,10 @@ namespace powerhouse {
 using RowOrder = std::function<std::int64_t(std::int64_t)>;
 
 /// Some rows of a weight with their biases, in panels (which the packer's run fills) where it is of blocks or of bf16.
-/// A tensor of experts' matrices counts as their rows one behind the other. `bias` may be undefined.
-PlanMatrix matrix_of(PanelPacker& packer, const Weight& weight, const Weight& bias, std::int64_t outputs,
-                     const RowOrder& order = {});
+/// A tensor of experts' matrices counts as their rows one behind the other. `bias` may be undefined. `product` is what
+/// it will stand in: packed matrices there all read x's columns in one order; others' blocks stay blocks.
+PlanMatrix matrix_of(PanelPacker& packer, const PlanProduct& product, const Weight& weight, const Weight& bias,
+                     std::int64_t outputs, const RowOrder& order = {});
 
 PlanMoe moe_of(PanelPacker& packer, const ModelConfig& config, const Mlp& mlp, const LayerWeights& weights);
 

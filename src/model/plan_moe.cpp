@@ -17,19 +17,23 @@ namespace {
 constexpr std::int64_t kPanelCost = 4;
 
 // The router decides: its numbers stay float32 whatever the others are computed in.
-PlanMatrix in_float32(PanelPacker& packer, const Weight& weight, const Weight& bias, std::int64_t outputs) {
+PlanMatrix in_float32(PanelPacker& packer, const PlanProduct& product, const Weight& weight, const Weight& bias,
+                      std::int64_t outputs) {
   const std::vector<float> values = weight.floats();
   at::Tensor dense = empty_tensor({outputs, static_cast<std::int64_t>(values.size()) / outputs}, at::kFloat);
   std::copy(values.begin(), values.end(), dense.data_ptr<float>());
-  return matrix_of(packer, Weight::dense(weight.name(), std::move(dense)), bias, outputs);
+  return matrix_of(packer, product, Weight::dense(weight.name(), std::move(dense)), bias, outputs);
 }
 
 // Rows of one expert within all experts', its own beginning at a panel.
 PlanMatrix part_of(const PlanMatrix& all, std::int64_t first, std::int64_t count) {
-  PlanMatrix part{.type = all.type, .inputs = all.inputs, .outputs = count};
+  PlanMatrix part{.type = all.type, .order = all.order, .inputs = all.inputs, .outputs = count};
   if (all.packed) part.packed = all.packed->part(first, count);
   if (all.bf16) part.bf16 = all.bf16->part(first, count);
-  if (all.blocks) part.blocks = BlockRows{all.blocks->format, all.blocks->rows, all.blocks->first + first};
+  if (all.blocks) {
+    part.blocks = all.blocks;
+    part.blocks->first += first;
+  }
   if (all.dense.defined()) part.dense = all.dense.narrow(0, first, count);
   if (!all.bias.empty()) part.bias.assign(all.bias.begin() + first, all.bias.begin() + first + count);
   return part;
@@ -40,7 +44,7 @@ void add_experts(PanelPacker& packer, const Weight& weight, const Weight& bias, 
                  const RowOrder& order, PlanProduct& all, std::vector<PlanMatrix>& parts) {
   const std::int64_t padded = panel_count(rows) * kPanelRows;
   // The padding repeats an expert's last row; nobody reads what comes of it.
-  PlanMatrix whole = matrix_of(packer, weight, bias, experts * padded, [=](std::int64_t row) {
+  PlanMatrix whole = matrix_of(packer, all, weight, bias, experts * padded, [=](std::int64_t row) {
     return row / padded * rows + order(std::min(row % padded, rows - 1));
   });
   for (std::int64_t expert = 0; expert < experts; ++expert) parts.push_back(part_of(whole, expert * padded, rows));
@@ -107,8 +111,8 @@ PlanMoe moe_of(PanelPacker& packer, const ModelConfig& config, const Mlp& mlp, c
   const Moe& choice = *mlp.moe;
   const std::int64_t inner = choice.intermediate_size;
   PlanMoe moe;
-  moe.router.matrices.push_back(
-      in_float32(packer, weights.weight(Role::router), weights.bias_weight(Role::router), choice.num_experts));
+  moe.router.matrices.push_back(in_float32(packer, moe.router, weights.weight(Role::router),
+                                           weights.bias_weight(Role::router), choice.num_experts));
   const auto gate_up_row = [&choice, inner](std::int64_t row) {
     return choice.interleaved_gate_up ? row % inner * 2 + row / inner : row;
   };
@@ -118,13 +122,13 @@ PlanMoe moe_of(PanelPacker& packer, const ModelConfig& config, const Mlp& mlp, c
       packer, weights.weight(Role::experts_down), weights.bias_weight(Role::experts_down), choice.num_experts,
       config.hidden_size, [](std::int64_t row) { return row; }, moe.down, moe.downs);
   if (const std::int64_t shared = choice.shared_intermediate_size; shared > 0) {
-    const auto matrix = [&](Role role, std::int64_t outputs) {
-      return matrix_of(packer, weights.weight(role), {}, outputs);
+    const auto add = [&](PlanProduct& product, Role role, std::int64_t outputs) {
+      product.matrices.push_back(matrix_of(packer, product, weights.weight(role), {}, outputs));
     };
-    moe.router.matrices.push_back(in_float32(packer, weights.weight(Role::shared_expert_gate), {}, 1));
-    moe.router.matrices.push_back(matrix(Role::shared_gate_proj, shared));
-    moe.router.matrices.push_back(matrix(Role::shared_up_proj, shared));
-    moe.shared_down.matrices.push_back(matrix(Role::shared_down_proj, config.hidden_size));
+    moe.router.matrices.push_back(in_float32(packer, moe.router, weights.weight(Role::shared_expert_gate), {}, 1));
+    add(moe.router, Role::shared_gate_proj, shared);
+    add(moe.router, Role::shared_up_proj, shared);
+    add(moe.shared_down, Role::shared_down_proj, config.hidden_size);
   }
   return moe;
 }

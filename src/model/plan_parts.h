@@ -19,6 +19,8 @@ struct BlockRows {
   BlockFormat format = BlockFormat::f32;
   std::shared_ptr<const std::vector<const std::byte*>> rows{};  // where each begins
   std::int64_t first = 0;                                       // of this matrix among them
+  std::shared_ptr<const void> made{};                           // where they lie, if not in a file
+  std::vector<ColumnOrder> orders{};                            // of each; empty: all in order
 
   /// Rows [begin, begin + count) of `inputs` elements, one behind the other.
   void read(const cpu::CpuKernels& kernels, std::int64_t begin, std::int64_t count, std::int64_t inputs, Element type,
@@ -35,6 +37,7 @@ struct PlanMatrix {
   std::size_t own_bytes = 0;   // of `dense`, where it is a copy; 0 where it is a weight's tensor. Of `blocks` in memory
   std::size_t file_bytes = 0;  // of `dense` and `blocks`, where they lie in the file
   std::vector<float> bias{};
+  ColumnOrder order{};  // of `packed`: it meets the columns of x in this order
   std::int64_t inputs = 0;
   std::int64_t outputs = 0;
 
@@ -52,6 +55,8 @@ struct PlanProduct {
   /// Whether some matrix reads few rows in codes; many in bf16.
   bool reads_codes() const;
   bool reads_bf16() const;
+  /// The order of x's columns that all packed matrices read; null: x's own.
+  ColumnOrder order() const;
 };
 
 /// A router and its experts. All experts' rows are packed one behind the other; each expert is a part of that.
@@ -88,7 +93,8 @@ struct PlanLayer {
 /// Elements that a row takes as products read it, in floats, in codes and in bf16.
 struct PlanRowSize {
   std::int64_t floats = 0, codes = 0, bf16 = 0;
-  std::int64_t tile = 0;  // floats of a worker: rows of blocks as numbers
+  std::int64_t ordered = 0, ordered_bf16 = 0;  // with columns in a product's order
+  std::int64_t tile = 0;                       // floats of a worker: rows of blocks as numbers
 
   /// A row with zeros up to a multiple of kGemmPad behind it. Rows that lie a multiple of 4096 bytes apart would take
   /// each other's place in the first-level cache: a step more.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/plan_pass.h"
+#include "ops/dequantize.h"
 
 namespace powerhouse {
 namespace {
@@ -69,18 +70,28 @@ void PlanPass::prepare_row(PlanInput& input, const PlanProduct& product, std::in
   } else {
     std::copy(from, from + input.width, floats);
   }
+  const ColumnOrder order = product.order();
+  float* const ordered = order ? input.ordered.data() + row * input.stride : floats;
+  if (order) {
+    const std::int32_t* const places = order->data();
+    for (std::int64_t i = 0; i < input.width; ++i) ordered[i] = floats[places[i]];
+  }
   if (!source.many) {
     if (!product.reads_codes()) return;
-    kernels_.quantize(
-        {.x = input.floats.data(), .size = input.width, .x_stride = input.stride, .out = input.quantized()}, row,
-        row + 1);
+    const float* const rows = order ? input.ordered.data() : input.floats.data();
+    kernels_.quantize({.x = rows, .size = input.width, .x_stride = input.stride, .out = input.quantized()}, row,
+                      row + 1);
     return;
   }
-  std::fill(floats + input.width, floats + input.stride, 0.0f);
-  if (!product.reads_bf16()) return;
-  kernels_.convert(
-      {.destination_type = Element::bf16, .source = floats, .destination = input.bf16.data() + row * input.stride}, 0,
-      input.stride);
+  const auto finish = [&](float* values, std::vector<std::uint16_t>& bf16) {
+    std::fill(values + input.width, values + input.stride, 0.0f);
+    if (!product.reads_bf16()) return;
+    kernels_.convert(
+        {.destination_type = Element::bf16, .source = values, .destination = bf16.data() + row * input.stride}, 0,
+        input.stride);
+  };
+  finish(floats, input.bf16);
+  if (order) finish(ordered, input.ordered_bf16);
 }
 
 PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, const std::vector<char>& many,
@@ -110,13 +121,25 @@ cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row) {
 
 void BlockRows::read(const cpu::CpuKernels& kernels, std::int64_t begin, std::int64_t count, std::int64_t inputs,
                      Element type, void* out) const noexcept {
-  const std::int64_t blocks = inputs / block_info(format).block_elements;
+  const std::int64_t elements = block_info(format).block_elements;
+  const std::int64_t blocks = inputs / elements;
   for (std::int64_t i = 0; i < count; ++i) {
-    kernels.dequantize({.format = format,
-                        .type = type,
-                        .source = (*rows)[static_cast<std::size_t>(first + begin + i)],
-                        .destination = static_cast<std::byte*>(out) + i * inputs * element_bytes(type)},
-                       0, blocks);
+    const auto row = static_cast<std::size_t>(first + begin + i);
+    std::byte* const to = static_cast<std::byte*>(out) + i * inputs * element_bytes(type);
+    const std::int32_t* const order = orders.empty() || !orders[row] ? nullptr : orders[row]->data();
+    cpu::DequantizeParams params{.format = format, .type = type, .source = (*rows)[row], .destination = to};
+    if (order == nullptr) {
+      kernels.dequantize(params, 0, blocks);
+      continue;
+    }
+    for (std::int64_t block = 0; block < blocks; ++block) {
+      alignas(64) float values[256];  // the largest block
+      const auto* const source = static_cast<const std::byte*>((*rows)[row]);
+      params.source = source + block * block_info(format).block_bytes;
+      params.destination = values;
+      kernels.dequantize(params, 0, 1);
+      put_in_order(values, order + block * elements, elements, type, to);
+    }
   }
 }
 
@@ -203,8 +226,9 @@ void multiply_few(const cpu::CpuKernels& kernels, const PlanMatrix& matrix, cons
 void PlanPass::multiply_many(const Worker& worker, const PlanMatrix& matrix, const PlanInput& input, Range rows,
                              Range panels, float* y, std::int64_t y_stride) const {
   const bool in_bf16 = matrix.takes_bf16();
-  const void* x = input.floats.data() + rows.begin * input.stride;
-  if (in_bf16) x = input.bf16.data() + rows.begin * input.stride;
+  const std::int64_t first_row = rows.begin * input.stride;
+  const void* x = (matrix.order ? input.ordered : input.floats).data() + first_row;
+  if (in_bf16) x = (matrix.order ? input.ordered_bf16 : input.bf16).data() + first_row;
   if (matrix.blocks) {  // as many panels as the kernel takes at once, made numbers of the rows' type
     const Element type = in_bf16 ? Element::bf16 : Element::f32;
     for (std::int64_t first = panels.begin; first < panels.end; first += cpu::kGemmMaxPanels) {

@@ -11,6 +11,10 @@ void PlanRowSize::include(const PlanProduct& product) {
   floats = std::max(floats, size);
   if (product.reads_codes()) codes = std::max(codes, size);
   if (product.reads_bf16()) bf16 = std::max(bf16, size);
+  if (product.order()) {
+    ordered = std::max(ordered, size);
+    if (product.reads_bf16()) ordered_bf16 = std::max(ordered_bf16, size);
+  }
   for (const PlanMatrix& matrix : product.matrices) {
     if (matrix.blocks) tile = std::max(tile, cpu::kGemmMaxPanels * kPanelRows * matrix.inputs);
   }
@@ -46,11 +50,14 @@ void PlanInput::reserve(std::int64_t rows, const PlanRowSize& size) {
   grow(scales, rows * size.codes / 32);
   grow(sums, rows * size.codes / 16);
   grow(bf16, rows * size.bf16);
+  grow(ordered, rows * size.ordered);
+  grow(ordered_bf16, rows * size.ordered_bf16);
 }
 
 std::size_t PlanInput::bytes() const {
   return floats.size() * sizeof(float) + codes.size() + rests.size() + scales.size() * sizeof(float) +
-         sums.size() * sizeof(std::int32_t) + bf16.size() * sizeof(std::uint16_t);
+         sums.size() * sizeof(std::int32_t) + (bf16.size() + ordered_bf16.size()) * sizeof(std::uint16_t) +
+         ordered.size() * sizeof(float);
 }
 
 std::size_t PlanBuffers::bytes() const {

@@ -5,6 +5,7 @@
 #include "formats/safetensors.h"
 #include "model/bitsandbytes_saver.h"
 #include "model/llama3_factors.h"
+#include "model/packed_saver.h"
 #include "model/tokenizer_files.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
@@ -105,8 +106,8 @@ Json folder_config(const Model& model) {
 
 void save_folder(const Model& model, const std::string& folder, const SaveOptions& options) {
   Json config = folder_config(model);
-  if (Json quantization = bitsandbytes_config(model); quantization.is_object()) {
-    config.as_object()["quantization_config"] = std::move(quantization);
+  for (Json quantization : {bitsandbytes_config(model), packed_config(model)}) {
+    if (quantization.is_object()) config.as_object()["quantization_config"] = std::move(quantization);
   }
 
   std::error_code failure;
@@ -132,6 +133,7 @@ void save_folder(const Model& model, const std::string& folder, const SaveOption
   for (const ParameterSpec& spec : model.weights.specs()) {
     const Weight& weight = model.weights.weight(spec);
     if (add_bitsandbytes(sources, weight, spec.hf.front(), model.type)) continue;
+    if (add_packed(sources, weight, spec.hf.front())) continue;
     add_sources(sources, weight.matrix(), spec.hf.front());
   }
   write_safetensors_folder(folder, sources, options.max_shard_bytes);

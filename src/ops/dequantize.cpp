@@ -34,6 +34,35 @@ void take_offset(const StoredWeight& stored, const std::byte* source, std::int64
   }
 }
 
+// Blocks that are made of something else, and columns in an order of theirs: some rows at a time.
+void dequantize_made(const StoredWeight& stored, std::int64_t first, std::int64_t count, Element type, std::byte* out) {
+  const std::int64_t columns = stored.columns();
+  const std::int64_t row_bytes = stored.row_bytes();
+  const std::int64_t size = element_bytes(type);
+  const BlockInfo info = block_info(stored.format());
+  const auto dequantize = cpu::kernels().dequantize;
+  constexpr std::int64_t kRows = RowSource::kRows;
+  parallel_for((count + kRows - 1) / kRows, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::byte> blocks(static_cast<std::size_t>(kRows * row_bytes));
+    std::vector<std::byte> values(static_cast<std::size_t>(columns * size));
+    for (std::int64_t at = begin * kRows; at < std::min(end * kRows, count); at += kRows) {
+      const std::int64_t rows = std::min(kRows, count - at);
+      std::int64_t wanted[kRows] = {};
+      for (std::int64_t i = 0; i < rows; ++i) wanted[i] = first + at + i;
+      stored.read_rows({wanted, static_cast<std::size_t>(rows)}, blocks.data());
+      for (std::int64_t i = 0; i < rows; ++i) {
+        std::byte* const to = out + (at + i) * columns * size;
+        const std::int32_t* const order = stored.order_of(wanted[i]);
+        std::byte* const ordered = order != nullptr ? values.data() : to;
+        dequantize(
+            {.format = stored.format(), .type = type, .source = blocks.data() + i * row_bytes, .destination = ordered},
+            0, columns / info.block_elements);
+        if (order != nullptr) put_in_order(ordered, order, columns, type, to);
+      }
+    }
+  });
+}
+
 // Matrices [..., in, out] of plain numbers, as rows of outputs.
 at::Tensor transposed(const StoredWeight& stored, at::ScalarType type) {
   StoredWeight as_it_lies = stored;
@@ -46,12 +75,23 @@ at::Tensor transposed(const StoredWeight& stored, at::ScalarType type) {
 
 }  // namespace
 
+void put_in_order(const void* values, const std::int32_t* order, std::int64_t count, Element type, void* out) noexcept {
+  const auto put = [&](const auto* from) {
+    using T = std::remove_cv_t<std::remove_reference_t<decltype(*from)>>;
+    auto* const to = static_cast<T*>(out);
+    for (std::int64_t i = 0; i < count; ++i) to[order[i]] = from[i];
+  };
+  if (type == Element::f32) return put(static_cast<const float*>(values));
+  put(static_cast<const std::uint16_t*>(values));
+}
+
 void dequantize_rows(const StoredWeight& stored, std::int64_t first, std::int64_t count, Element type, std::byte* out) {
   const std::int64_t columns = stored.columns();
   if (columns == 0 || count == 0) return;
   const BlockFormat format = stored.format();
   const std::int64_t blocks = columns / block_info(format).block_elements;
   const auto dequantize = cpu::kernels().dequantize;
+  if (stored.rows_are_made()) return dequantize_made(stored, first, count, type, out);
   parallel_for(count, std::max<std::int64_t>(1, kTileElements / columns), [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> buffer;
     for (std::int64_t row = begin; row < end; ++row) {

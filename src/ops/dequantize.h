@@ -21,6 +21,9 @@ at::Tensor dequantized(const Weight& weight, at::ScalarType type);
 /// Rows [first, first + count) of it, counted over all experts' matrices one behind the other: [count, in].
 at::Tensor dequantized_rows(const Weight& weight, std::int64_t first, std::int64_t count, at::ScalarType type);
 
+/// out[order[i]] = values[i], `count` elements of a type: from the order of blocks' columns to the matrix's own.
+void put_in_order(const void* values, const std::int32_t* order, std::int64_t count, Element type, void* out) noexcept;
+
 /// Whether a device has a decoder for the format.
 bool can_dequantize_on(const at::Device& device, BlockFormat format);
 

@@ -1,5 +1,8 @@
 #include "ops/packed_matrix.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "kernels/reference/packed.h"
 
 namespace powerhouse {
@@ -26,8 +29,16 @@ std::optional<PackedMatrix> PackedMatrix::pack(const Weight& weight, std::int64_
       panel_count(count),
       [stored, rows, count, inputs, stride, layout = matrix.layout_, panels = matrix.panels_](std::int64_t panel) {
         const void* sources[kPanelRows] = {};
-        for (std::int64_t i = 0; i < kPanelRows && panel * kPanelRows + i < count; ++i) {
-          sources[i] = stored->row(rows(panel * kPanelRows + i));
+        const std::int64_t there = std::min(kPanelRows, count - panel * kPanelRows);
+        std::vector<std::byte> made;
+        if (stored->rows_are_made()) {
+          std::int64_t wanted[kPanelRows] = {};
+          for (std::int64_t i = 0; i < there; ++i) wanted[i] = rows(panel * kPanelRows + i);
+          made.resize(static_cast<std::size_t>(there * stored->row_bytes()));
+          stored->read_rows({wanted, static_cast<std::size_t>(there)}, made.data());
+        }
+        for (std::int64_t i = 0; i < there; ++i) {
+          sources[i] = made.empty() ? stored->row(rows(panel * kPanelRows + i)) : made.data() + i * stored->row_bytes();
         }
         pack_panel(*layout, sources, inputs, static_cast<char*>(panels.get()) + panel * stride);
       },

@@ -52,6 +52,40 @@ const std::byte* StoredWeight::row(std::int64_t row) const {
   return views[static_cast<std::size_t>(at.tensor)].data + at.row * row_bytes();
 }
 
+void StoredWeight::read_rows(std::span<const std::int64_t> rows, std::byte* blocks) const noexcept {
+  const auto bytes = static_cast<std::size_t>(row_bytes());
+  const auto at = [&](std::size_t i) { return place ? place(rows[i]) : StoredRow{0, rows[i]}; };
+  for (std::size_t i = 0, end = 0; i < rows.size(); i = end) {
+    const StoredRow first = at(i);
+    const TensorView& view = views[static_cast<std::size_t>(first.tensor)];
+    for (end = i + 1; end < rows.size(); ++end) {
+      const StoredRow next = at(end);
+      if (next.tensor != first.tensor || next.row != first.row + static_cast<std::int64_t>(end - i)) break;
+    }
+    if (view.rows) {
+      view.rows->read(first.row, static_cast<std::int64_t>(end - i), blocks + i * bytes);
+    } else {
+      std::memcpy(blocks + i * bytes, view.data + static_cast<std::size_t>(first.row) * bytes, (end - i) * bytes);
+    }
+  }
+}
+
+const std::int32_t* StoredWeight::order_of(std::int64_t row) const {
+  if (!rows_are_made()) return nullptr;
+  const StoredRow at = place ? place(row) : StoredRow{0, row};
+  const ColumnOrder& order = views[static_cast<std::size_t>(at.tensor)].rows->order();
+  return order ? order->data() : nullptr;
+}
+
+std::optional<ColumnOrder> StoredWeight::column_order() const {
+  const auto of = [](const TensorView& view) { return view.rows ? view.rows->order() : ColumnOrder(); };
+  const ColumnOrder first = of(views.front());
+  for (const TensorView& view : views) {
+    if (!same_order(of(view), first)) return {};
+  }
+  return first;
+}
+
 Weight Weight::dense(std::string name, at::Tensor tensor, bool handed_out_transposed) {
   Weight weight;
   weight.name_ = std::move(name);
@@ -83,6 +117,8 @@ Weight Weight::from_file(std::string name, StoredWeight stored, bool handed_out_
   }
   for (const TensorView& other : stored.views) {
     if (other.format != view.format) unreadable(other, "parts of one weight have different types");
+    if ((other.rows != nullptr) != (view.rows != nullptr))
+      unreadable(other, "parts of one weight are packed differently");
   }
   weight.stored_ = std::move(stored);
   weight.compute_type_ = compute_type;
@@ -105,6 +141,10 @@ std::size_t Weight::dense_bytes() const {
 }
 
 void Weight::read_row(std::int64_t row, float* values) const {
+  if (stored_ && stored_->rows_are_made()) {
+    dequantize_rows(*stored_, row, 1, Element::f32, reinterpret_cast<std::byte*>(values));
+    return;
+  }
   if (stored_ && !stored_->transposed) {
     const std::int64_t columns = stored_->columns();
     const BlockFormat format = stored_->format();
@@ -197,7 +237,13 @@ Weight Weight::expert(std::int64_t expert) const {
 void Weight::release_file() const {
   if (view_) view_->file->release(view_->data, view_->bytes);
   if (!stored_) return;
-  for (const TensorView& view : stored_->views) view.file->release(view.data, view.bytes);
+  for (const TensorView& view : stored_->views) {
+    if (!view.rows) view.file->release(view.data, view.bytes);
+    for (std::size_t i = 0; view.rows && i < view.rows->parts().size(); ++i) {
+      const TensorView& part = view.rows->parts()[i];
+      part.file->release(part.data, part.bytes);
+    }
+  }
 }
 
 std::vector<float> Weight::floats() const {

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,15 @@ struct StoredWeight {
   std::int64_t columns() const { return shape.empty() || is_by_element() ? 1 : shape.back(); }
   std::int64_t rows() const;
   std::int64_t row_bytes() const;
+  /// Where a row lies, unless rows are made of something else.
   const std::byte* row(std::int64_t row) const;
+  bool rows_are_made() const { return views.front().rows != nullptr; }
+  /// Copies of some rows, one behind the other, made or not.
+  void read_rows(std::span<const std::int64_t> rows, std::byte* blocks) const noexcept;
+  /// Of a row: null where its columns stand in order.
+  const std::int32_t* order_of(std::int64_t row) const;
+  /// Of all rows; nothing where they differ.
+  std::optional<ColumnOrder> column_order() const;
 };
 
 class Weight {
