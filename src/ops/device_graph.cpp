@@ -13,7 +13,9 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& why) {
   throw Error(ErrorKind::unsupported, "this work can't be recorded as a CUDA graph",
-              {.field = "cuda_graphs", .expected = "off, by SessionOptions::cuda_graphs or POWERHOUSE_CUDA_GRAPHS=0", .found = why});
+              {.field = "cuda_graphs",
+               .expected = "off, by SessionOptions::cuda_graphs or POWERHOUSE_CUDA_GRAPHS=0",
+               .found = why});
 }
 
 // What a failure says; one of memory goes on as it is.

@@ -123,13 +123,12 @@ TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
                                         {.scale = 0.2f, .window = 7, .softcap = 0.5f, .sinks = sinks}};
     for (const ops::AttentionRule& rule : rules) {
       ASSERT_TRUE(ops::kernels_take(rule));
-      const at::Tensor out = ops::paged_attention(
-          query, std::span(&sequence, 1),
-          {.key_type = to_block_format(GetParam()),
-           .value_type = to_block_format(GetParam()),
-           .num_key_value_heads = kKvHeads,
-           .page_tokens = kPage},
-          rule);
+      const at::Tensor out = ops::paged_attention(query, std::span(&sequence, 1),
+                                                  {.key_type = to_block_format(GetParam()),
+                                                   .value_type = to_block_format(GetParam()),
+                                                   .num_key_value_heads = kKvHeads,
+                                                   .page_tokens = kPage},
+                                                  rule);
       // slope * position, as LibTorch adds it, costs the scores of a long row their last bits.
       const double bar = tolerance(GetParam()) * (rule.alibi && total > 256 ? 10 : 1);
       EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, rule)), bar)

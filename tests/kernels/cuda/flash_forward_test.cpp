@@ -77,23 +77,26 @@ TEST_P(FlashForwardTest, DropsWhatThePlainDefinitionDrops) {
 TEST_P(FlashForwardTest, TrafficIsIdeal) {
   const int rows = cuda::flash_forward_launch(most(), Element::bf16, false).rows;
   const int keys = 192, heads = 2;
-  FlashProblem problem({.heads = heads, .head_dim = most(), .queries = {2 * rows}, .keys = {keys}}, 3, false);
-  const LaunchReport report = problem.run({.traffic_block = 1});
-  ASSERT_FALSE(report.fault) << report.text();
-  EXPECT_GT(report.stores, 0) << "the kernel is compiled without the hooks for plain accesses";
-  for (const InstructionTraffic& row : report.traffic) {
-    EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
-    if (std::string(row.kind) == "st.global" || std::string(row.kind) == "cp.async from global") {
-      EXPECT_EQ(row.size, row.lanes == row.requests * 8 ? 4u : 16u) << "only lse is stored in pieces of 4 bytes";
+  for (const float softcap : {0.0f, 3.0f}) {
+    FlashProblem problem(
+        {.heads = heads, .head_dim = most(), .queries = {2 * rows}, .keys = {keys}, .softcap = softcap}, 3, false);
+    const LaunchReport report = problem.run({.traffic_block = 1});
+    ASSERT_FALSE(report.fault) << report.text();
+    EXPECT_GT(report.stores, 0) << "the kernel is compiled without the hooks for plain accesses";
+    for (const InstructionTraffic& row : report.traffic) {
+      EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
+      if (std::string(row.kind) == "st.global" || std::string(row.kind) == "cp.async from global") {
+        EXPECT_EQ(row.size, row.lanes == row.requests * 8 ? 4u : 16u) << "only lse is stored in pieces of 4 bytes";
+      }
     }
+    const auto bytes = static_cast<std::uint64_t>(most() * 2);
+    const auto blocks = static_cast<std::uint64_t>(2 * heads);
+    EXPECT_EQ(problem.memory().named("q").bytes_read, blocks * static_cast<std::uint64_t>(rows) * bytes);
+    for (const char* name : {"k", "v"}) {
+      EXPECT_EQ(problem.memory().named(name).bytes_read, blocks * keys * bytes) << name;
+    }
+    EXPECT_EQ(problem.memory().named("out").bytes_written, blocks * static_cast<std::uint64_t>(rows) * bytes);
   }
-  const auto bytes = static_cast<std::uint64_t>(most() * 2);
-  const auto blocks = static_cast<std::uint64_t>(2 * heads);
-  EXPECT_EQ(problem.memory().named("q").bytes_read, blocks * static_cast<std::uint64_t>(rows) * bytes);
-  for (const char* name : {"k", "v"}) {
-    EXPECT_EQ(problem.memory().named(name).bytes_read, blocks * keys * bytes) << name;
-  }
-  EXPECT_EQ(problem.memory().named("out").bytes_written, blocks * static_cast<std::uint64_t>(rows) * bytes);
 }
 
 /// Tiles that no row sees are not read: of a causal square half, of a window its width.
