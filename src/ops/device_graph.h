@@ -5,7 +5,6 @@
 #include <c10/core/Device.h>
 
 #include <functional>
-#include <string>
 
 #include "kernels/cuda/kernel_table.h"
 
