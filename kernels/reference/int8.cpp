@@ -12,6 +12,9 @@ constexpr float kProductStep = 6.200124e-05f;  // bitsandbytes' 1 / 127^2
 
 float in_float16(float value) { return round_element(value, Element::f16); }
 
+// PyTorch divides a number by a tensor in these two steps.
+float codes_per_unit(float largest) { return largest > 0 ? 1.0f / largest * 127.0f : 0.0f; }
+
 }  // namespace
 
 bool int8_activation_codes(const float* values, std::int64_t rows, std::int64_t columns, float threshold,
@@ -31,7 +34,7 @@ bool int8_activation_codes(const float* values, std::int64_t rows, std::int64_t 
       }
     }
     absmax[r] = largest;
-    const float scale = largest > 0 ? 127.0f / largest : 0.0f;
+    const float scale = codes_per_unit(largest);
     for (std::int64_t c = 0; c < columns; ++c) {
       const float value = in_float16(row[c]);
       const float code = is_outlier(value) ? 0.0f : std::nearbyint(value * scale);
@@ -56,7 +59,7 @@ bool int8_row_codes(const float* values, std::int64_t rows, std::int64_t columns
       largest = std::fmax(largest, std::fabs(value));
     }
     absmax[r] = largest;
-    const float scale = largest > 0 ? 127.0f / largest : 0.0f;
+    const float scale = codes_per_unit(largest);
     for (std::int64_t c = 0; c < columns; ++c) {
       codes[r * columns + c] = static_cast<std::int8_t>(static_cast<int>(std::nearbyint(in_float16(row[c]) * scale)));
     }

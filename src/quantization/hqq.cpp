@@ -76,7 +76,7 @@ HqqMatrix quantize_hqq(std::span<const float> values, std::int64_t rows, std::in
     const auto [low, high] = std::minmax_element(x.begin(), x.end());
     const float range = *high - *low;
     // Small ranges and large scales would leave float16, in which the package keeps them.
-    const float scale = std::fabs(range) <= 1e-4f ? 1.0f : std::min(highest / range, 2e4f);
+    const float scale = std::fabs(range) <= 1e-4f ? 1.0f : std::min(1.0f / range * highest, 2e4f);
     groups[i] = {x, scale, highest};
     zeros[i] = -*low * scale;
   }

@@ -48,7 +48,7 @@ std::int8_t code_of(float value) { return static_cast<std::int8_t>(static_cast<i
 void by_largest(std::span<const float> x, std::int8_t* codes, float& scale) {
   float largest = 0;
   for (const float value : x) largest = std::max(largest, std::fabs(value));
-  scale = largest > 0 ? 127 / largest : 0.0f;
+  scale = largest > 0 ? 1 / largest * 127 : 0.0f;  // in the two steps that PyTorch divides by a tensor in
   // Numbers so small that the scale overflows are zeros.
   if (!std::isfinite(scale)) scale = 0;
   for (std::size_t i = 0; i < x.size(); ++i) codes[i] = code_of(std::nearbyint(scale * x[i]));
@@ -58,7 +58,7 @@ void by_range(std::span<const float> x, std::int8_t* codes, float& scale, float&
   const auto [low, high] = std::minmax_element(x.begin(), x.end());
   float range = *high - *low;
   if (range == 0) range = 1;
-  scale = 255 / range;
+  scale = 1 / range * 255;
   zero = std::nearbyint(-scale * *low - 128);
   for (std::size_t i = 0; i < x.size(); ++i) {
     codes[i] = code_of(std::clamp(std::nearbyint(x[i] * scale + zero), -128.0f, 127.0f));
