@@ -107,11 +107,14 @@ void print_table(const QuantizationSummary& report) {
   for (const QuantizedTensor& tensor : report.tensors) ++types[tensor.to];
   std::string counts;
   for (const auto& [type, count] : types) counts += (counts.empty() ? "" : ", ") + std::to_string(count) + " " + type;
-  std::snprintf(line, sizeof line, "%s: %.2f MiB to %.2f MiB, %.3f bits a weight, relative error %.5f, %.2f s (%s)\n",
-                report.type.c_str(), static_cast<double>(report.source_bytes) / 1048576.0,
-                static_cast<double>(report.bytes) / 1048576.0, report.bits_per_weight(), report.relative_error,
-                report.seconds, counts.c_str());
+  std::snprintf(line, sizeof line, "%s: %.2f MiB to %.2f MiB, %.3f bits a weight, %.2f s (%s)\n", report.type.c_str(),
+                static_cast<double>(report.source_bytes) / 1048576.0, static_cast<double>(report.bytes) / 1048576.0,
+                report.bits_per_weight(), report.seconds, counts.c_str());
   text += line;
+  if (report.relative_error > 0) {
+    std::snprintf(line, sizeof line, "relative error of all that was quantized: %.5f\n", report.relative_error);
+    text += line;
+  }
   if (report.divergence.tokens > 0) {
     std::snprintf(line, sizeof line, "mean KL divergence %.6f, same top token %.2f %%, over %lld tokens\n",
                   report.divergence.mean, 100 * report.divergence.same_top,

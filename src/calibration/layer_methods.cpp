@@ -1,5 +1,9 @@
 // Rows of quantize()'s table for methods that go layer by layer over a text: their reports in its words.
+#include <map>
+#include <string_view>
+
 #include "calibration/methods.h"
+#include "formats/checkpoint.h"
 #include "powerhouse/awq.h"
 #include "powerhouse/error.h"
 #include "powerhouse/gptq.h"
@@ -7,12 +11,33 @@
 namespace powerhouse {
 namespace {
 
-QuantizationSummary summary_of(const QuantizationReport& report, const std::string& type) {
-  QuantizationSummary summary{.type = type, .seconds = report.seconds};
+std::uint64_t bytes_of(const Checkpoint& checkpoint) {
+  std::uint64_t bytes = 0;
+  for (const TensorView& view : checkpoint.tensors) bytes += view.bytes;
+  return bytes;
+}
+
+QuantizationSummary summary_of(const QuantizationReport& report, const std::string& type, const std::string& source,
+                               const std::string& output) {
+  const Checkpoint written = open_checkpoint(output);
+  QuantizationSummary summary{.type = type,
+                              .source_bytes = bytes_of(open_checkpoint(source)),
+                              .bytes = bytes_of(written),
+                              .seconds = report.seconds};
+  std::map<std::string_view, const TensorView*> views;
+  for (const TensorView& view : written.tensors) {
+    summary.weights += view.elements();
+    views.emplace(view.name, &view);
+  }
   for (const LinearReport& linear : report.linears) {
     summary.tensors.push_back(
         {.name = linear.name, .to = type, .relative_error = linear.weight_error, .seconds = linear.seconds});
-    summary.tensors.back().output_error = linear.output_error;
+    QuantizedTensor& tensor = summary.tensors.back();
+    tensor.output_error = linear.output_error;
+    if (const auto found = views.find(linear.name + ".weight"); found != views.end()) {
+      tensor.shape = found->second->shape;
+      tensor.bytes = found->second->bytes;
+    }
   }
   return summary;
 }
@@ -50,7 +75,7 @@ QuantizationSummary quantize_by_gptq(const std::string& source, const std::strin
   check(options);
   return summary_of(
       quantize_gptq(source, output, options.calibration_text, options.gptq, options.calibration, callbacks_of(options)),
-      "gptq");
+      "gptq", source, output);
 }
 
 QuantizationSummary quantize_by_awq(const std::string& source, const std::string& output,
@@ -58,7 +83,7 @@ QuantizationSummary quantize_by_awq(const std::string& source, const std::string
   check(options);
   return summary_of(
       quantize_awq(source, output, options.calibration_text, options.awq, options.calibration, callbacks_of(options)),
-      "awq");
+      "awq", source, output);
 }
 
 }  // namespace powerhouse
