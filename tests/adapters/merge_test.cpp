@@ -32,7 +32,9 @@ TEST_P(Merge, GivesPeftsWeightsAndTakesThemBack) {
   int compared = 0;
   for (const auto& [name, tensor] : expected.all()) {
     if (!name.starts_with("merged.")) continue;
-    EXPECT_TRUE(close(model.parameter(name.substr(7)).flatten(), tensor.flatten(), 2e-6)) << name;
+    // PiSSA's base is what a decomposition left of the weights, whose last bits depend on the processor.
+    const double bar = std::string_view(GetParam().name) == "pissa" ? 2e-5 : 2e-6;
+    EXPECT_TRUE(close(model.parameter(name.substr(7)).flatten(), tensor.flatten(), bar)) << name;
     ++compared;
   }
   EXPECT_GT(compared, 0);

@@ -218,7 +218,7 @@ expect(0 "numerics: exact" "" benchmark --model ${FIXTURES}/model/tiny_blocks --
   --numerics exact --repetitions 1)
 expect(1 "^$" "exact numerics compute in float32" benchmark --model ${tiny} --numerics exact --dtype bf16)
 expect(2 "^$" "fast or exact" benchmark --model ${tiny} --numerics strict)
-expect(2 "^$" "q8_0 or q4_0" benchmark --model ${tiny} --kv-type q5_0)
+expect(2 "^$" "iq4_nl" benchmark --model ${tiny} --kv-type q3_k)
 expect(0 "^$" "" logits --model ${tiny} --ids "1 2 3" --rows 1 --output o.safetensors)
 expect(2 "" "--rows" logits --model ${tiny} --ids "1 2 3" --rows 0 --output o.safetensors)
 expect(0 "weights_bytes" "" benchmark --model ${tiny} --prompt-tokens 4 --new-tokens 1 --repetitions 1 --no-limits)
