@@ -55,6 +55,9 @@ function(powerhouse_room name)
     target_precompile_headers(powerhouse_${name} REUSE_FROM powerhouse_pch)
   elseif(NOT name MATCHES "^(kernels|support$)")  # which have flags of their own
     target_precompile_headers(powerhouse_${name} REUSE_FROM powerhouse_standard_pch)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+      target_compile_options(powerhouse_${name} PRIVATE -Wno-array-bounds -Wno-stringop-overread)  # that bug again
+    endif()
   endif()
   set_property(GLOBAL APPEND PROPERTY POWERHOUSE_ROOMS powerhouse_${name})
 endfunction()
