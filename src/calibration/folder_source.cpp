@@ -14,15 +14,6 @@
 namespace powerhouse {
 namespace {
 
-std::optional<Element> element_of(BlockFormat format) {
-  switch (format) {
-    case BlockFormat::f32: return Element::f32;
-    case BlockFormat::f16: return Element::f16;
-    case BlockFormat::bf16: return Element::bf16;
-    default: return std::nullopt;
-  }
-}
-
 // A parameter of the folder on its way into a tensor of the file.
 struct Part {
   StoredWeight stored{};
@@ -144,7 +135,7 @@ SourceTensor tensor_of(const ParameterSpec& spec, const FoundWeight& found, cons
     };
   }
   tensor.release = [part] {
-    for (const TensorView& view : part->stored.views) view.file->release(view.data, view.bytes);
+    for (const TensorView& view : part->stored.views) view.release();
   };
   return tensor;
 }

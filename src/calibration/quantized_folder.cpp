@@ -68,7 +68,7 @@ TensorSource source_of(const TensorView& view) {
           .bytes = view.bytes,
           .write = [view](const auto& sink) {
             sink(view.data, view.bytes);
-            view.file->release(view.data, view.bytes);
+            view.release();
           }};
 }
 

@@ -136,7 +136,7 @@ TensorView four_bit(const ByName& tensors, const TensorView& weight, const State
   TensorView view = in_memory(weight, format, state.shape,
                               four_bit_blocks(format, reinterpret_cast<const std::uint8_t*>(weight.data), scales.data(),
                                               state.elements(), state.block_size));
-  weight.file->release(weight.data, weight.bytes);
+  weight.release();
   return view;
 }
 
@@ -156,7 +156,7 @@ TensorView int8(const TensorView& weight, const TensorView& stats) {
     std::memcpy(to, stats.data + i / (columns / block) * 4, 4);
     std::memcpy(to + 4, weight.data + i * block, static_cast<std::size_t>(block));
   }
-  weight.file->release(weight.data, weight.bytes);
+  weight.release();
   return in_memory(weight, BlockFormat::int8_rows, weight.shape, std::move(bytes));
 }
 

@@ -150,7 +150,7 @@ TensorView join_gptq(const PackedParts& parts, const Json& config, std::vector<s
   const int offset = zero_offset(config);
   const std::int64_t half = std::int64_t{1} << (bits - 1);
   const std::int64_t stored = only_zero(*qzeros, static_cast<int>(bits));
-  qzeros->file->release(qzeros->data, qzeros->bytes);
+  qzeros->release();
   if (stored + offset != half && (stored == half || stored == half - 1)) {
     repaired.push_back(parts.module() + ".qzeros: zeros of " + std::to_string(stored) +
                        " are those of checkpoint_format \"" + (offset == 1 ? "gptq_v2" : "gptq") +

@@ -47,6 +47,11 @@ struct TensorView {
     for (const std::int64_t dimension : shape) count *= dimension;  // checked when the file was read
     return count;
   }
+  /// Gives back the pages of the file that it is read from; they are read again where they are needed.
+  void release() const noexcept {
+    if (!rows) return file->release(data, bytes);
+    for (const TensorView& part : rows->parts()) part.release();
+  }
 };
 
 }  // namespace powerhouse

@@ -150,7 +150,7 @@ bool has_own_head(const Checkpoint& checkpoint, const Architecture& architecture
   if (head->rows || embedding->rows) return true;
   const bool same = head->format == embedding->format && head->bytes == embedding->bytes &&
                     std::equal(head->data, head->data + head->bytes, embedding->data);
-  head->file->release(head->data, head->bytes);
+  head->release();
   return !same;
 }
 

@@ -235,15 +235,9 @@ Weight Weight::expert(std::int64_t expert) const {
 }
 
 void Weight::release_file() const {
-  if (view_) view_->file->release(view_->data, view_->bytes);
+  if (view_) view_->release();
   if (!stored_) return;
-  for (const TensorView& view : stored_->views) {
-    if (!view.rows) view.file->release(view.data, view.bytes);
-    for (std::size_t i = 0; view.rows && i < view.rows->parts().size(); ++i) {
-      const TensorView& part = view.rows->parts()[i];
-      part.file->release(part.data, part.bytes);
-    }
-  }
+  for (const TensorView& view : stored_->views) view.release();
 }
 
 std::vector<float> Weight::floats() const {

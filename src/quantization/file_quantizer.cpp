@@ -24,15 +24,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-std::optional<Element> element_of(BlockFormat format) {
-  switch (format) {
-    case BlockFormat::f32: return Element::f32;
-    case BlockFormat::f16: return Element::f16;
-    case BlockFormat::bf16: return Element::bf16;
-    default: return std::nullopt;
-  }
-}
-
 // Rows that are held at once, as float32 and as blocks.
 std::int64_t part_rows(const SourceTensor& tensor, BlockFormat format, std::uint64_t memory) {
   const std::uint64_t row =

@@ -21,15 +21,6 @@ bool is_replaced(std::string_view key) {
          key == "split.no" || key == "split.count" || key == "split.tensors.count";
 }
 
-std::optional<Element> element_of(BlockFormat format) {
-  switch (format) {
-    case BlockFormat::f32: return Element::f32;
-    case BlockFormat::f16: return Element::f16;
-    case BlockFormat::bf16: return Element::bf16;
-    default: return std::nullopt;
-  }
-}
-
 SourceTensor tensor_of(const TensorView& view) {
   SourceTensor tensor{
       .name = view.name, .shape = view.shape, .format = view.format, .bytes = view.data, .file = view.file};
@@ -58,7 +49,7 @@ SourceTensor tensor_of(const TensorView& view) {
                   {.file = path, .field = name, .found = info.name});
     };
   }
-  tensor.release = [file = view.file, data, bytes = view.bytes] { file->release(data, bytes); };
+  tensor.release = [view] { view.release(); };
   return tensor;
 }
 
@@ -78,6 +69,15 @@ MixModel facts_of(const GgufFile& file) {
 }
 
 }  // namespace
+
+std::optional<Element> element_of(BlockFormat format) {
+  switch (format) {
+    case BlockFormat::f32: return Element::f32;
+    case BlockFormat::f16: return Element::f16;
+    case BlockFormat::bf16: return Element::bf16;
+    default: return std::nullopt;
+  }
+}
 
 std::int64_t SourceTensor::row_count() const {
   std::int64_t rows = 1;

@@ -59,6 +59,9 @@ struct SourceModel {
   std::function<void(const std::string& written)> check{};
 };
 
+/// Of formats that are plain numbers.
+std::optional<Element> element_of(BlockFormat format);
+
 /// A GGUF file's: its metadata byte for byte, its tensors as they are.
 SourceModel gguf_source(const std::shared_ptr<const GgufFile>& file);
 
