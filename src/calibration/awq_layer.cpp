@@ -10,6 +10,7 @@
 #include "calibration/hessian.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/seconds_since.h"
 
 namespace powerhouse {
 namespace {
@@ -265,7 +266,7 @@ class LayerScaler {
           std::sqrt(quadratic(error, hessian) / std::max(1e-30, quadratic(originals_[i], hessian)));
     }
     if (inputs == nullptr) done.report.note = "no token reached it";
-    done.report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    done.report.seconds = seconds_since(begin);
     return done;
   }
 

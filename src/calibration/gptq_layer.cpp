@@ -7,6 +7,7 @@
 
 #include "calibration/hessian.h"
 #include "powerhouse/error.h"
+#include "support/seconds_since.h"
 
 namespace powerhouse {
 namespace {
@@ -18,10 +19,6 @@ constexpr std::int64_t kLeastTokens = 32;
 constexpr std::size_t kBytesOfHessians = std::size_t{1} << 30;
 
 using Key = std::pair<Role, std::int64_t>;  // of a map: its role, and its expert
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 // Maps that may be looked at in one pass, because none reads what another makes.
 int step_of(Role role) {

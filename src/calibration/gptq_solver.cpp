@@ -55,7 +55,7 @@ void solve_block(const Problem& p, std::int64_t begin, std::int64_t end, std::in
     std::copy_n(p.weights + i * p.rows + first, count, room + (i - begin) * kRowsAtOnce);
   }
   float values[kRowsAtOnce];
-  float error[kRowsAtOnce];
+  float error[kRowsAtOnce] = {};  // beyond `count` nothing is wrong
   for (std::int64_t i = begin; i < end; ++i) {
     float* const scales = p.scales + p.group_at(i) * p.rows + first;
     float* const zeros = p.zeros + p.group_at(i) * p.rows + first;

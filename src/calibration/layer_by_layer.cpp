@@ -10,6 +10,7 @@
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "powerhouse/pooled_tensors.h"
+#include "support/seconds_since.h"
 #include "support/sha256.h"
 
 namespace powerhouse {
@@ -92,7 +93,7 @@ QuantizationReport quantize(const std::string& path, const std::string& output, 
   if (!method.config.is_null()) config.as_object()["quantization_config"] = method.config;
   folder.finish(*model, config);
   report.linears = folder.reports();
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.seconds = seconds_since(begin);
   return report;
 }
 

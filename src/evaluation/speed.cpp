@@ -7,13 +7,12 @@
 #include <vector>
 
 #include "powerhouse/error.h"
+#include "support/seconds_since.h"
 
 namespace powerhouse {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());

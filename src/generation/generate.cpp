@@ -11,13 +11,12 @@
 #include "generation/text_output.h"
 #include "powerhouse/error.h"
 #include "powerhouse/generation.h"
+#include "support/seconds_since.h"
 
 namespace powerhouse {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 // Tokens of one sequence, chosen from its logits, or on its device where nothing else has to see them.
 class Chooser {

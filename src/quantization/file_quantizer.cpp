@@ -10,6 +10,7 @@
 #include "support/crc32c.h"
 #include "support/json.h"
 #include "support/resumable_file.h"
+#include "support/seconds_since.h"
 #include "support/sha256.h"
 #include "support/thread_team.h"
 
@@ -21,8 +22,6 @@ constexpr std::uint64_t kPartBytes = std::uint64_t{16} << 20;   // of float32 ro
 constexpr std::uint64_t kThreadBytes = std::uint64_t{1} << 20;  // quantize_rows' scratch
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Rows that are held at once, as float32 and as blocks.
 std::int64_t part_rows(const SourceTensor& tensor, BlockFormat format, std::uint64_t memory) {

@@ -13,6 +13,7 @@
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "support/philox.h"
+#include "support/seconds_since.h"
 #include "training/model_state.h"
 
 namespace powerhouse {
@@ -21,8 +22,6 @@ namespace {
 constexpr std::size_t kRecentLosses = 10;
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
 Optimizer make_optimizer(const TrainerParts& parts) {
   OptimizerOptions optimizer = parts.options.optimizer;
   if (const auto rate = parts.options.learning_rate) {
