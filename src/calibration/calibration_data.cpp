@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "powerhouse/error.h"
+#include "text/leading_bos.h"
 
 namespace powerhouse {
 namespace {
@@ -25,12 +26,6 @@ void for_runs(std::span<const std::int64_t> ids, std::size_t length, Body&& body
   }
 }
 
-bool begins_with_bos(const Tokenizer& tokenizer) {
-  const auto bos = tokenizer.bos_token_id();
-  const std::vector<std::int64_t> empty = tokenizer.encode("");
-  return bos && !empty.empty() && empty.front() == *bos;
-}
-
 }  // namespace
 
 std::int64_t shared_runs(std::span<const std::int64_t> ids, std::span<const std::int64_t> other, std::size_t length) {
@@ -46,6 +41,17 @@ std::int64_t shared_runs(std::span<const std::int64_t> ids, std::span<const std:
     });
   });
   return shared;
+}
+
+void check_apart(const Tokenizer& tokenizer, std::span<const std::int64_t> ids, const std::string& evaluation_text,
+                 const char* field) {
+  if (evaluation_text.empty()) return;
+  const std::int64_t shared = shared_runs(ids, tokenizer.encode(evaluation_text), kSharedRun);
+  if (shared == 0) return;
+  throw Error(ErrorKind::usage, "calibration and evaluation text overlap",
+              {.field = field,
+               .expected = "no run of " + std::to_string(kSharedRun) + " tokens in both",
+               .found = std::to_string(shared) + " of " + std::to_string(ids.size())});
 }
 
 CalibrationData calibration_data(const Tokenizer& tokenizer, std::string_view text, std::int64_t longest,
@@ -69,26 +75,18 @@ CalibrationData calibration_data(const Tokenizer& tokenizer, std::string_view te
                  .expected = "at least " + std::to_string(length) + " tokens",
                  .found = std::to_string(ids.size())});
   }
-  if (!options.evaluation_text.empty()) {
-    const std::int64_t shared = shared_runs(ids, tokenizer.encode(options.evaluation_text), kSharedRun);
-    if (shared > 0) {
-      throw Error(ErrorKind::usage, "calibration and evaluation text overlap",
-                  {.field = "calibration",
-                   .expected = "no run of " + std::to_string(kSharedRun) + " tokens in both",
-                   .found = std::to_string(shared) + " of " + std::to_string(ids.size())});
-    }
-  }
+  check_apart(tokenizer, ids, options.evaluation_text, "calibration");
   CalibrationData data;
   const std::int64_t count = std::min(there, options.sequences);
   if (count < options.sequences) {
     data.warnings.push_back("the calibration text has " + std::to_string(count) + " sequences of " +
                             std::to_string(length) + " tokens, not " + std::to_string(options.sequences));
   }
-  const bool bos = begins_with_bos(tokenizer);
+  const std::optional<std::int64_t> bos = leading_bos(tokenizer);
   for (std::int64_t i = 0; i < count; ++i) {
     const auto begin = ids.begin() + i * there / count * length;
     data.sequences.emplace_back(begin, begin + length);
-    if (bos) data.sequences.back().front() = *tokenizer.bos_token_id();
+    if (bos) data.sequences.back().front() = *bos;
   }
   return data;
 }

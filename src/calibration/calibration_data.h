@@ -28,4 +28,9 @@ CalibrationData calibration_data(const Tokenizer& tokenizer, std::string_view te
 /// How many of the runs of `length` tokens in `ids` stand in `other` too.
 std::int64_t shared_runs(std::span<const std::int64_t> ids, std::span<const std::int64_t> other, std::size_t length);
 
+/// Error{usage} naming `field` where `ids` and the text of an evaluation (empty: none) have a run of 32 tokens in
+/// common.
+void check_apart(const Tokenizer& tokenizer, std::span<const std::int64_t> ids, const std::string& evaluation_text,
+                 const char* field);
+
 }  // namespace powerhouse

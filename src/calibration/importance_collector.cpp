@@ -14,13 +14,13 @@
 #include "model/api_guard.h"
 #include "powerhouse/error.h"
 #include "powerhouse/log.h"
+#include "support/seconds_since.h"
+#include "text/leading_bos.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kDefaultMemory = std::size_t{6} << 30;
 constexpr std::int64_t kRowsAtOnce = 4096;  // of squares, which are a copy of the inputs
-constexpr std::size_t kSharedRun = 32;      // tokens that two texts may not have in common
 
 // One entry of the matrix: sums over tokens, for each expert.
 struct Sums {
@@ -130,12 +130,6 @@ std::set<std::string> names_of(const std::string& path) {
   return names;
 }
 
-bool begins_with_bos(const Tokenizer& tokenizer) {
-  const auto bos = tokenizer.bos_token_id();
-  const std::vector<std::int64_t> empty = tokenizer.encode("");
-  return bos && !empty.empty() && empty.front() == *bos;
-}
-
 // Sequences of one turn: what their states take is half of the memory at most.
 std::size_t at_once(const Model& model, const TokenSequences& sequences, std::uint64_t memory) {
   const std::size_t bytes =
@@ -154,7 +148,7 @@ void check_finite(const ImportanceMatrix& matrix) {
 }
 
 void run(Model& model, const TokenSequences& sequences, const ImportanceOptions& options, Collector& collector) {
-  const std::uint64_t memory = options.memory_bytes > 0 ? options.memory_bytes : kDefaultMemory;
+  const std::uint64_t memory = options.memory_bytes > 0 ? options.memory_bytes : kCalibrationMemory;
   const std::size_t together = at_once(model, sequences, memory);
   const std::size_t turns = (sequences.size() + together - 1) / together;
   const auto layers = static_cast<std::int64_t>(model.config.layers.size());
@@ -207,22 +201,14 @@ TokenSequences importance_chunks(const std::string& model, const std::string& te
                  .expected = "at least " + std::to_string(2 * length) + " tokens",
                  .found = std::to_string(ids.size())});
   }
-  if (!options.evaluation_text.empty()) {
-    const std::int64_t shared = shared_runs(ids, tokenizer.encode(options.evaluation_text), kSharedRun);
-    if (shared > 0) {
-      throw Error(ErrorKind::usage, "calibration and evaluation text overlap",
-                  {.field = "text",
-                   .expected = "no run of " + std::to_string(kSharedRun) + " tokens in both",
-                   .found = std::to_string(shared) + " of " + std::to_string(ids.size())});
-    }
-  }
+  check_apart(tokenizer, ids, options.evaluation_text, "text");
   const std::int64_t all = static_cast<std::int64_t>(ids.size()) / length;
   const std::int64_t count = options.chunks > 0 ? std::min(options.chunks, all) : all;
-  const bool bos = begins_with_bos(tokenizer);
+  const std::optional<std::int64_t> bos = leading_bos(tokenizer);
   TokenSequences sequences;
   for (std::int64_t i = 0; i < count; ++i) {
     sequences.emplace_back(ids.begin() + i * length, ids.begin() + (i + 1) * length);
-    if (bos) sequences.back().front() = *tokenizer.bos_token_id();
+    if (bos) sequences.back().front() = *bos;
   }
   return sequences;
 }
@@ -253,7 +239,7 @@ ImportanceReport collect_importance(const std::string& model, const std::string&
                             .tokens = matrix.chunk_count * matrix.chunk_size,
                             .weights = static_cast<std::int64_t>(matrix.entries.size()),
                             .coverage = coverage_of(matrix)};
-    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    report.seconds = seconds_since(start);
     return report;
   });
 }

@@ -11,8 +11,6 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kDefaultMemory = std::size_t{6} << 30;
-
 // Floats that a row of a layer's pass holds at once, attention's and the MLP's together: what is freed early is little.
 std::int64_t floats_of_row(const ModelConfig& config) {
   std::int64_t most = 0;
@@ -73,7 +71,7 @@ LayerwiseRun::LayerwiseRun(const Model& model, const CalibrationData& data, std:
   const auto sequence = row * static_cast<std::size_t>(data.length());
   const auto states = static_cast<std::size_t>(tokens_ * hidden_) * sizeof(float);
   const std::size_t fixed = states + largest_layer_bytes(model) + beside;
-  const std::size_t budget = memory == 0 ? std::max(kDefaultMemory, fixed + sequence) : memory;
+  const std::size_t budget = memory == 0 ? std::max(kCalibrationMemory, fixed + sequence) : memory;
   if (fixed + sequence > budget) {
     throw Error(ErrorKind::memory, "the calibration needs more memory",
                 {.field = "memory",

@@ -16,6 +16,9 @@
 
 namespace powerhouse {
 
+/// What CalibrationOptions::memory is where nothing is said.
+inline constexpr std::size_t kCalibrationMemory = std::size_t{6} << 30;
+
 /// Opens a checkpoint of any kind; weights stay in the file until a DenseLayer reads them, in float32. `Model::type` is
 /// what CausalLM would compute in, for files that are written.
 std::unique_ptr<Model> open_layerwise(const std::string& path);

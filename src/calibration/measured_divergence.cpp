@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "calibration/divergence_sums.h"
 #include "calibration/layerwise.h"
 #include "powerhouse/error.h"
 
@@ -10,7 +11,6 @@ namespace {
 
 constexpr std::int64_t kSequences = 16;
 constexpr std::int64_t kLength = 512;
-constexpr std::int64_t kRowsAtOnce = 64;  // of logits in float64
 
 PackedBatch batch_of(const std::vector<std::int64_t>& sequence) {
   PackedBatch batch;
@@ -49,23 +49,6 @@ at::Tensor last_states(Model& model, const CalibrationData& data, std::size_t me
   return run.states();
 }
 
-struct Sums {
-  double divergence = 0;
-  std::int64_t same = 0;
-  std::int64_t tokens = 0;
-
-  void add(const at::Tensor& reference, const at::Tensor& other) {
-    for (std::int64_t row = 0; row < reference.size(0); row += kRowsAtOnce) {
-      const std::int64_t rows = std::min(kRowsAtOnce, reference.size(0) - row);
-      const at::Tensor p = reference.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
-      const at::Tensor q = other.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
-      divergence += p.exp().mul(p.sub(q)).sum().item<double>();
-      same += p.argmax(-1).eq(q.argmax(-1)).sum().item<std::int64_t>();
-      tokens += rows;
-    }
-  }
-};
-
 }  // namespace
 
 LogitDivergence measured_divergence(const std::string& source, const std::string& quantized, const std::string& text,
@@ -83,7 +66,7 @@ LogitDivergence measured_divergence(const std::string& source, const std::string
   const at::Tensor theirs = last_states(*other, data, memory, cancel);
   const DenseLayer head(reference->weights, -1);
   const DenseLayer other_head(other->weights, -1);
-  Sums sums;
+  DivergenceSums sums;
   for (std::size_t i = 0; i < data.sequences.size(); ++i) {
     const std::int64_t first = static_cast<std::int64_t>(i) * data.length();
     LayerwisePass pass(reference->decoder, batch_of(data.sequences[i]));
@@ -91,10 +74,9 @@ LogitDivergence measured_divergence(const std::string& source, const std::string
     sums.add(pass.logits(ours.narrow(0, first, data.length())),
              other_pass.logits(theirs.narrow(0, first, data.length())));
   }
-  const auto tokens = static_cast<double>(sums.tokens);
   return {.tokens = sums.tokens,
-          .mean = std::max(0.0, sums.divergence / tokens),
-          .same_top = static_cast<double>(sums.same) / tokens};
+          .mean = std::max(0.0, sums.mean()),
+          .same_top = static_cast<double>(sums.same) / static_cast<double>(sums.tokens)};
 }
 
 }  // namespace powerhouse

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "calibration/divergence_sums.h"
 #include "calibration/layerwise.h"
 #include "kernels/cpu/kernels.h"
 #include "ops/tensors.h"
@@ -16,7 +17,6 @@ namespace {
 
 // Coarse enough for an effect far above rounding, fine enough to be quadratic; its blocks divide all that quantizes.
 constexpr BlockFormat kProbe = BlockFormat::q4_0;
-constexpr std::int64_t kRowsAtOnce = 64;  // of logits in float64
 
 bool probes(const ParameterSpec& spec) {
   if (spec.is_bias || spec.gguf.empty()) return false;
@@ -68,17 +68,6 @@ class Coarse {
   QuantizationError error_{};
 };
 
-double mean_divergence(const at::Tensor& reference, const at::Tensor& logits) {
-  double sum = 0;
-  for (std::int64_t row = 0; row < logits.size(0); row += kRowsAtOnce) {
-    const std::int64_t rows = std::min(kRowsAtOnce, logits.size(0) - row);
-    const at::Tensor p = reference.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
-    const at::Tensor q = logits.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
-    sum += p.exp().mul(p.sub(q)).sum().item<double>();
-  }
-  return sum / static_cast<double>(logits.size(0));
-}
-
 PackedBatch batch_of(const TokenSequences& sequences) {
   PackedBatch batch;
   for (const auto& sequence : sequences) batch.add(sequence, 0);
@@ -121,7 +110,12 @@ class Measurement {
   }
 
   void note(const ParameterSpec& spec, double error, const at::Tensor& logits) {
-    const double cost = error > 0 ? mean_divergence(reference_, logits) / error : 0;
+    double cost = 0;
+    if (error > 0) {
+      DivergenceSums sums;
+      sums.add(reference_, logits);
+      cost = sums.mean() / error;
+    }
     for (const std::string& name : spec.gguf.front().names) costs_[name] = std::max(0.0, cost);
   }
 

@@ -2,6 +2,7 @@
 
 #include "model/causal_lm_impl.h"
 #include "powerhouse/error.h"
+#include "text/leading_bos.h"
 
 namespace powerhouse {
 
@@ -19,8 +20,7 @@ TextChunks::TextChunks(const Tokenizer& tokenizer, std::string_view text, std::i
                  .expected = "at least " + std::to_string(2 * context) + " tokens",
                  .found = std::to_string(ids_.size())});
   }
-  const std::vector<std::int64_t> empty = tokenizer.encode("");
-  if (!empty.empty() && tokenizer.bos_token_id() == empty.front()) bos_ = empty.front();
+  bos_ = leading_bos(tokenizer);
 }
 
 std::vector<std::int64_t> TextChunks::at(std::int64_t index) const {
