@@ -15,31 +15,36 @@ float in_float16(float value) { return round_element(value, Element::f16); }
 // PyTorch divides a number by a tensor in these two steps.
 float codes_per_unit(float largest) { return largest > 0 ? 1.0f / largest * 127.0f : 0.0f; }
 
+// Of one row. A magnitude that reaches the threshold (0: none does) gets no code, and its column is marked.
+bool row_codes(const float* row, std::int64_t columns, float threshold, std::int8_t* codes, float& absmax,
+               bool* outliers) {
+  const auto is_outlier = [threshold](float value) { return threshold > 0 && std::fabs(value) >= threshold; };
+  absmax = 0;
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const float value = in_float16(row[c]);
+    if (!std::isfinite(value)) return false;
+    if (is_outlier(value)) {
+      outliers[c] = true;
+    } else {
+      absmax = std::fmax(absmax, std::fabs(value));
+    }
+  }
+  const float scale = codes_per_unit(absmax);
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const float value = in_float16(row[c]);
+    const float code = is_outlier(value) ? 0.0f : std::nearbyint(value * scale);
+    codes[c] = static_cast<std::int8_t>(static_cast<int>(code));
+  }
+  return true;
+}
+
 }  // namespace
 
 bool int8_activation_codes(const float* values, std::int64_t rows, std::int64_t columns, float threshold,
                            std::int8_t* codes, float* absmax, bool* outliers) noexcept {
-  const auto is_outlier = [threshold](float value) { return threshold > 0 && std::fabs(value) >= threshold; };
   for (std::int64_t c = 0; c < columns; ++c) outliers[c] = false;
   for (std::int64_t r = 0; r < rows; ++r) {
-    const float* const row = values + r * columns;
-    float largest = 0;
-    for (std::int64_t c = 0; c < columns; ++c) {
-      const float value = in_float16(row[c]);
-      if (!std::isfinite(value)) return false;
-      if (is_outlier(value)) {
-        outliers[c] = true;
-      } else {
-        largest = std::fmax(largest, std::fabs(value));
-      }
-    }
-    absmax[r] = largest;
-    const float scale = codes_per_unit(largest);
-    for (std::int64_t c = 0; c < columns; ++c) {
-      const float value = in_float16(row[c]);
-      const float code = is_outlier(value) ? 0.0f : std::nearbyint(value * scale);
-      codes[r * columns + c] = static_cast<std::int8_t>(static_cast<int>(code));
-    }
+    if (!row_codes(values + r * columns, columns, threshold, codes + r * columns, absmax[r], outliers)) return false;
   }
   // An outlier of one row takes its column from all.
   for (std::int64_t c = 0; c < columns; ++c) {
@@ -51,18 +56,7 @@ bool int8_activation_codes(const float* values, std::int64_t rows, std::int64_t 
 bool int8_row_codes(const float* values, std::int64_t rows, std::int64_t columns, std::int8_t* codes,
                     float* absmax) noexcept {
   for (std::int64_t r = 0; r < rows; ++r) {
-    const float* const row = values + r * columns;
-    float largest = 0;
-    for (std::int64_t c = 0; c < columns; ++c) {
-      const float value = in_float16(row[c]);
-      if (!std::isfinite(value)) return false;
-      largest = std::fmax(largest, std::fabs(value));
-    }
-    absmax[r] = largest;
-    const float scale = codes_per_unit(largest);
-    for (std::int64_t c = 0; c < columns; ++c) {
-      codes[r * columns + c] = static_cast<std::int8_t>(static_cast<int>(std::nearbyint(in_float16(row[c]) * scale)));
-    }
+    if (!row_codes(values + r * columns, columns, 0, codes + r * columns, absmax[r], nullptr)) return false;
   }
   return true;
 }
