@@ -13,9 +13,8 @@ import pathlib
 import time
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from gptq_model import first_inputs, run_layer
+from gptq_model import first_inputs, opened, run_layer, save
 
 
 def quantizer_of(folder, group):
@@ -86,13 +85,8 @@ def main():
     parser.add_argument("--layers", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     quantizer = quantizer_of(options.peer, options.group)
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
-    model.eval()
-    if options.layers:
-        model.model.layers = model.model.layers[: options.layers]
-    sequences = [[int(id) for id in line.split()] for line in open(options.ids)]
+    model, sequences = opened(options)
     begin = time.time()
     states, arguments = first_inputs(model, sequences)
     x = torch.cat(states)
@@ -100,9 +94,7 @@ def main():
         x = quantize_layer(quantizer, layer, x, arguments)
         print(f"layer {index}: {time.time() - begin:.1f} s", flush=True)
     print(f"total: {time.time() - begin:.1f} s")
-    if not options.layers:
-        model.save_pretrained(options.output)
-        AutoTokenizer.from_pretrained(options.model).save_pretrained(options.output)
+    save(model, options)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,23 @@ def round_scales(weight, scale, zero, g_idx):
     return (codes - zero[:, g]) * scale.half().float()[:, g]
 
 
+def opened(options):
+    """The model, or its first layers, and the sequences."""
+    torch.set_num_threads(options.threads)
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
+    model.eval()
+    if options.layers:
+        model.model.layers = model.model.layers[: options.layers]
+    return model, [[int(id) for id in line.split()] for line in open(options.ids)]
+
+
+def save(model, options):
+    """A whole model; of one cut short only the time is wanted."""
+    if not options.layers:
+        model.save_pretrained(options.output)
+        AutoTokenizer.from_pretrained(options.model).save_pretrained(options.output)
+
+
 @torch.no_grad()
 def main():
     parser = argparse.ArgumentParser()
@@ -95,13 +112,8 @@ def main():
     parser.add_argument("--layers", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     gptq = peer(options.peer)
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
-    model.eval()
-    if options.layers:
-        model.model.layers = model.model.layers[: options.layers]
-    sequences = [[int(id) for id in line.split()] for line in open(options.ids)]
+    model, sequences = opened(options)
     begin = time.time()
     states, arguments = first_inputs(model, sequences)
     for index, layer in enumerate(model.model.layers):
@@ -129,9 +141,7 @@ def main():
         states = [run_layer(layer, x, arguments) for x in states]
         print(f"layer {index}: {time.time() - begin:.1f} s", flush=True)
     print(f"total: {time.time() - begin:.1f} s")
-    if not options.layers:
-        model.save_pretrained(options.output)
-        AutoTokenizer.from_pretrained(options.model).save_pretrained(options.output)
+    save(model, options)
 
 
 if __name__ == "__main__":
