@@ -18,6 +18,7 @@ void check_norms(Report& report, const Machine& machine);
 void check_elementwise(Report& report, const Machine& machine);
 void check_cross_entropy(Report& report, const Machine& machine);
 void check_blocks(Report& report, const Machine& machine);
+void check_repacked(Report& report, const Machine& machine);
 void check_flash_attention(Report& report, const Machine& machine);
 void check_flash_gradients(Report& report, const Machine& machine);
 void check_paged_attention(Report& report, const Machine& machine);
@@ -27,6 +28,7 @@ void check_adapters(Report& report, const Machine& machine);
 void check_model(Report& report, const Machine& machine);
 
 void measure_attention(Report& report, const Machine& machine);
+void measure_paged(Report& report, const Machine& machine);
 void measure_products(Report& report, const Machine& machine);
 void measure_model(Report& report, const Machine& machine);
 

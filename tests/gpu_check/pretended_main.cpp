@@ -56,6 +56,12 @@ const KernelTable& wrong() {
       p.bias = nullptr;
       return right().quantized_product(p, stream);
     };
+    t.repack = [](const cuda::RepackParams&, Stream) { return false; };
+    t.repacked_product = [](const cuda::RepackedProductParams& params, Stream stream) {
+      cuda::RepackedProductParams p = params;
+      p.bias = nullptr;
+      return right().repacked_product(p, stream);
+    };
     t.sample = [](const cuda::SamplingParams& params, std::int64_t rows, Stream stream) {
       cuda::SamplingParams p = params;
       p.vocabulary = (p.vocabulary + 1) / 2;

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "kernels/cuda_products/products_on_host.h"
 #include "kernels/cuda_rows/kernels_on_host.h"
 #include "pretended_device/graph.h"
 #include "pretended_device/instances_on_host.h"
@@ -86,6 +87,9 @@ constexpr cuda::KernelTable kTable{
     .quantized_product = Member<product_on_host>::launch,
     .sample = Member<testing::sampling_on_host>::launch,
     .adamw8 = Member<testing::adamw8_on_host>::launch,
+    .repack = Member<testing::repack_on_host>::launch,
+    .repacked_product = Member<testing::repacked_product_on_host>::launch,
+    .repacked_dequantize = Member<testing::repacked_dequantize_on_host>::launch,
     .flash_forward = Member<flash_forward_on_host>::launch,
     .flash_backward = Member<flash_backward_on_host>::launch,
     .paged_attention = Member<paged_attention_on_host>::launch,

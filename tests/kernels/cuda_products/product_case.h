@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda_products/packed_weight.h"
 #include "kernels/cuda_products/products_on_host.h"
 
 namespace powerhouse::testing {
@@ -71,30 +72,6 @@ class BlocksProblem {
   std::vector<double> weight_;  // rounded to the type
   std::unique_ptr<cuda_on_host::GlobalMemory> memory_;
 };
-
-struct RepackedCase {
-  cuda::PackedLayout layout = cuda::PackedLayout::gptq;
-  int bits = 4;
-  std::int64_t group = 32, inputs = 32, outputs = 8, rows = 1;
-  bool ordered = false, symmetric = false;
-  int zero_offset = 0;
-  Element type = Element::bf16;
-  int multiprocessors = 1;
-  bool bias = false, gaps = true;
-
-  friend std::ostream& operator<<(std::ostream& out, const RepackedCase& one);
-};
-
-/// A weight as a file holds it.
-struct PackedWeight {
-  cuda::PackedLayout layout = cuda::PackedLayout::gptq;
-  int bits = 4, zero_offset = 0;
-  std::int64_t group = 0, inputs = 0, outputs = 0;
-  std::vector<std::int32_t> qweight{}, qzeros{}, g_idx{};
-  std::vector<float16> scales{};
-  std::vector<double> weight{};  ///< [outputs, inputs]: what it means
-};
-PackedWeight random_packed(const RepackedCase& one, std::mt19937& engine);
 
 /// The weight repacked under the shim, and what follows from it. Of a case with a weight of its own type, rows, bias,
 /// gaps and multiprocessors are used.
