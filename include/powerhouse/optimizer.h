@@ -70,7 +70,7 @@ class POWERHOUSE_API Optimizer {
  public:
   /// Makes all states. Throws Error{range} for options out of range; Error{usage} for a name or tensor twice and one
   /// that is no leaf; Error{unsupported} for other dtypes, views with gaps, parameters on several devices, and on a
-  /// device for other methods than AdamW (8-bit or not), paged states and stochastic rounding; Error{io} where the page
+  /// device for Adafactor, Muon, paged states and stochastic rounding; Error{io} where the page
   /// file cannot have its size.
   Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options, OptimizerStorage storage = {});
   Optimizer(Optimizer&&) noexcept;

@@ -31,6 +31,8 @@ constexpr KernelTable kTable{
     .quantized_product = quantized_product,
     .sample = sample,
     .adamw8 = adamw8,
+    .optimizer_update = optimizer_update,
+    .sum_squares = sum_squares,
     .repack = repack,
     .repacked_product = repacked_product,
     .repacked_dequantize = repacked_dequantize,

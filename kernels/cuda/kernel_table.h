@@ -15,6 +15,7 @@
 #include "kernels/cuda/gptq_product_params.h"
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/lora_gather_params.h"
+#include "kernels/cuda/optimizer_params.h"
 #include "kernels/cuda/paged_attention_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
@@ -22,7 +23,7 @@
 
 namespace powerhouse::cuda {
 
-inline constexpr int kTableVersion = 3;
+inline constexpr int kTableVersion = 4;
 
 /// Of one GPU, as the driver reports it.
 struct DeviceProperties {
@@ -67,6 +68,8 @@ struct KernelTable {
   bool (*quantized_product)(const QuantizedProductParams&, Stream) = nullptr;
   void (*sample)(const SamplingParams&, std::int64_t rows, Stream) = nullptr;
   void (*adamw8)(const cpu::UpdateParams&, std::int64_t elements, Stream) = nullptr;
+  void (*optimizer_update)(const UpdateTable&, Stream) = nullptr;
+  void (*sum_squares)(const SumSquaresParams&, Stream) = nullptr;
 
   // kernels/cuda/gptq_product.h
   bool (*repack)(const RepackParams&, Stream) = nullptr;

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cuda/optimizer_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
 #include "kernels/cuda/stream.h"
@@ -45,5 +46,9 @@ void sample(const SamplingParams& params, std::int64_t rows, Stream stream);
 /// UpdateRule::adamw with codes in both states. The StateCodes themselves are the host's, `values` and `bounds` in them
 /// the device's. All arrays begin on 16 bytes.
 void adamw8(const cpu::UpdateParams& params, std::int64_t elements, Stream stream);
+
+/// Any rule, states of numbers.
+void optimizer_update(const UpdateTable& table, Stream stream);
+void sum_squares(const SumSquaresParams& params, Stream stream);
 
 }  // namespace powerhouse::cuda

@@ -1,7 +1,6 @@
 #include "training/device_updates.h"
 
-#include <c10/core/GradMode.h>
-
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <variant>
@@ -35,57 +34,79 @@ cpu::StateCodes codes_on(const at::Device& device, const cpu::StateCodes& codes)
   return there;
 }
 
-void by_kernel(const ParameterSlot& slot, cpu::UpdateParams params) {
-  const at::Device device = slot.parameter.device();
+void update_codes(const at::Device& device, cpu::UpdateParams params, std::int64_t elements) {
   const cpu::StateCodes a = codes_on(device, *params.a.codes), b = codes_on(device, *params.b.codes);
   params.a.codes = &a;
   params.b.codes = &b;
-  ops::DeviceKernels(device).must_launch("adamw8", &cuda::KernelTable::adamw8, params, slot.parameter.numel());
+  ops::DeviceKernels(device).must_launch("adamw8", &cuda::KernelTable::adamw8, params, elements);
 }
 
-// In float32, rounded once where it is stored, as the CPU's kernel has it.
-void by_library(const ParameterSlot& slot, const cpu::UpdateParams& p) {
-  const auto wide = [](const at::Tensor& x) { return x.to(at::kFloat); };
-  at::Tensor w = wide(slot.weights());
-  at::Tensor slope = wide(slot.gradient).mul(p.grad_scale);
-  if (p.l2 != 0.0f) slope = slope.add(w, p.l2);
-  const at::Tensor &first = slot.states[0].tensor, &second = slot.states[1].tensor;
-  const at::Tensor a = wide(first).lerp(slope, p.one_minus_beta1);
-  const at::Tensor b = wide(second).mul(p.beta2).addcmul(slope, slope, p.one_minus_beta2);
-  w = w.mul(p.decay).addcdiv(a, b.sqrt().div(p.correction).add(p.eps), -p.lr);
-  first.copy_(a);
-  second.copy_(b);
-  slot.weights().copy_(w);
-  if (slot.master.defined()) slot.parameter.copy_(w);
+// A table in the device's memory, which has to live until its launches are queued.
+struct TableThere {
+  at::Tensor memory;
+  cuda::UpdateTable table;
+};
+
+TableThere table_on(const at::Device& device, std::vector<cuda::UpdateItem>& items) {
+  std::int64_t chunks = 0;
+  for (cuda::UpdateItem& item : items) {
+    item.first_chunk = chunks;
+    chunks += (item.elements + cuda::kUpdateChunk - 1) / cuda::kUpdateChunk;
+  }
+  const auto bytes = static_cast<std::int64_t>(items.size() * sizeof(cuda::UpdateItem));
+  const at::Tensor host = empty_tensor({bytes}, at::kByte);
+  std::memcpy(host.mutable_data_ptr(), items.data(), static_cast<std::size_t>(bytes));
+  const at::Tensor memory = host.to(device);
+  return {memory,
+          {static_cast<const cuda::UpdateItem*>(memory.const_data_ptr()), static_cast<int>(items.size()), chunks}};
 }
 
 }  // namespace
 
 void check_device_optimizer(const OptimizerOptions& options, const OptimizerStorage& storage) {
-  const bool adamw = std::holds_alternative<AdamWOptions>(options) || std::holds_alternative<AdamW8bitOptions>(options);
-  if (!adamw) refuse("optimizer", "AdamW, with or without 8-bit states", "another");
+  if (std::holds_alternative<AdafactorOptions>(options) || std::holds_alternative<MuonOptions>(options))
+    refuse("optimizer", "a rule of single elements", "one of whole tensors");
   if (storage.paged || storage.paged_above_bytes > 0) refuse("paged", "states on the device", "states in a file");
   if (storage.stochastic_rounding) refuse("stochastic_rounding", "false", "true");
 }
 
 std::vector<double> gradient_squares_on_device(std::span<const ParameterSlot> slots) {
   std::vector<double> result(slots.size());
-  std::vector<at::Tensor> sums;
+  std::vector<cuda::UpdateItem> items;
   std::vector<std::size_t> places;
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (!slots[i].gradient.defined()) continue;
-    sums.push_back(slots[i].gradient.to(at::kDouble).square().sum().view({1}));
+    const at::Tensor& gradient = slots[i].gradient;
+    if (!gradient.defined() || gradient.numel() == 0) continue;
+    items.push_back(
+        {.params = {.type = slots[i].type, .gradient = gradient.const_data_ptr()}, .elements = gradient.numel()});
     places.push_back(i);
   }
-  if (sums.empty()) return result;
-  const at::Tensor all = concatenate(sums, 0).to(at::kCPU);
-  for (std::size_t i = 0; i < places.size(); ++i) result[places[i]] = all.const_data_ptr<double>()[i];
+  if (items.empty()) return result;
+  const at::Device device = slots[places.front()].gradient.device();
+  const auto [memory, table] = table_on(device, items);
+  const at::Tensor parts = empty_tensor({table.chunks}, at::kDouble, device),
+                   sums = empty_tensor({table.count}, at::kDouble, device);
+  ops::DeviceKernels(device).must_launch(
+      "sum_squares", &cuda::KernelTable::sum_squares,
+      cuda::SumSquaresParams{table, parts.mutable_data_ptr<double>(), sums.mutable_data_ptr<double>()});
+  const at::Tensor here = sums.to(at::kCPU);
+  for (std::size_t i = 0; i < places.size(); ++i) result[places[i]] = here.const_data_ptr<double>()[i];
   return result;
 }
 
-void update_on_device(const ParameterSlot& slot, const cpu::UpdateParams& params) {
-  const c10::AutoGradMode no_gradients(false);
-  params.a.codes != nullptr ? by_kernel(slot, params) : by_library(slot, params);
+void run_updates_on_device(const at::Device& device, std::span<const ElementwiseUpdate> updates) {
+  std::vector<cuda::UpdateItem> items;
+  for (const ElementwiseUpdate& update : updates) {
+    if (update.count == 0) continue;
+    if (update.params.a.codes != nullptr) {
+      update_codes(device, update.params, update.count);
+    } else {
+      items.push_back({.params = update.params, .elements = update.count});
+    }
+  }
+  if (items.empty()) return;
+  const auto [memory, table] = table_on(device, items);
+  ops::DeviceKernels(device).must_launch("optimizer_update", &cuda::KernelTable::optimizer_update, table);
 }
 
 }  // namespace powerhouse

@@ -160,15 +160,14 @@ struct Optimizer::Impl {
       if (!slot.states.empty()) params.a = kernel_state(slot.states[0].tensor);
       if (slot.states.size() > 1) params.b = kernel_state(slot.states[1].tensor);
       const bool elementwise = method->rule(slot, rate(slot, lr_multiplier, grad_scale), params);
-      if (on_device) {
-        update_on_device(slot, params);
-      } else if (elementwise) {
+      if (elementwise) {
         updates.push_back({params, slot.parameter.numel(), static_cast<std::uint32_t>(i), slot.step});
       } else {
         whole.push_back(&slot);
       }
       slot.parameter.unsafeGetTensorImpl()->bump_version();
     }
+    if (on_device) return run_updates_on_device(slots.front().parameter.device(), updates);
     run_updates(updates, *memory, {storage.stochastic_rounding, storage.seed});
     const auto update = [&](std::int64_t begin, std::int64_t end) {
       const c10::AutoGradMode no_gradients(false);

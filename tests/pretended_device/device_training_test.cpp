@@ -43,7 +43,7 @@ Tensors stepped(const Tensors& from, const OptimizerOptions& options, const Opti
   return found;
 }
 
-TEST_F(DeviceTraining, StepsOfAdamW) {
+TEST_F(DeviceTraining, Steps) {
   const Tensors bf16{random_tensor({20, 300}, at::kBFloat16, 1), random_tensor({7}, at::kBFloat16, 2)};
   const Tensors wide{bf16[0].to(at::kFloat), bf16[1].to(at::kFloat)};
   const auto compare = [](const Tensors& from, const OptimizerOptions& options, const OptimizerStorage& storage) {
@@ -59,9 +59,17 @@ TEST_F(DeviceTraining, StepsOfAdamW) {
   compare(wide, adamw, {});
   compare(bf16, adamw, {});
   compare(bf16, adamw, {.master_weights = true});
-  const int before = launches();
+  int before = launches();
+  compare(bf16, adamw, {});
+  EXPECT_EQ(launches(), before + 6);  // sums of squares and the update, of all parameters
+  compare(bf16, SgdOptions{.lr = 1e-2, .momentum = 0.9, .weight_decay = 0.1, .nesterov = true}, {});
+  compare(wide, SgdOptions{.lr = 1e-2}, {});
+  compare(bf16, LionOptions{.lr = 1e-3}, {.master_weights = true});
+  compare(wide, AdagradOptions{}, {});
+  compare(wide, RmspropOptions{.lr = 1e-3, .momentum = 0.5}, {});
+  before = launches();
   compare(wide, AdamW8bitOptions{.lr = 1e-2, .min_8bit_size = 1000}, {});
-  EXPECT_EQ(launches(), before + 3);
+  EXPECT_EQ(launches(), before + 9);
 }
 
 TEST_F(DeviceTraining, StatesGoOnWhereTheyWereSaved) {
@@ -99,7 +107,7 @@ TEST_F(DeviceTraining, NormsAreThoseOfAllGradients) {
 TEST_F(DeviceTraining, SaysWhatHasNoStepThere) {
   const at::Tensor leaf = there(random_tensor({30}, at::kFloat, 3)).set_requires_grad(true);
   const std::vector<ParameterGroup> groups{{.parameters = {{"p", leaf}}}};
-  expect_error(ErrorKind::unsupported, "optimizer", [&] { Optimizer(groups, LionOptions{}); });
+  expect_error(ErrorKind::unsupported, "optimizer", [&] { Optimizer(groups, AdafactorOptions{}); });
   expect_error(ErrorKind::unsupported, "paged", [&] { Optimizer(groups, AdamWOptions{}, {.paged = true}); });
 }
 

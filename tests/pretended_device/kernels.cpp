@@ -42,6 +42,14 @@ struct Member<kLaunch> {
   }
 };
 
+template <typename Params, void (*kLaunch)(const Params&, const HostLauncher&)>
+struct Member<kLaunch> {
+  static void launch(const Params& params, Stream stream) {
+    run([&](const HostLauncher& launcher) { kLaunch(params, launcher); });
+    note([params, stream] { launch(params, stream); });
+  }
+};
+
 template <typename Params, bool (*kLaunch)(const Params&, std::int64_t, const HostLauncher&)>
 struct Member<kLaunch> {
   static bool launch(const Params& params, std::int64_t items, Stream stream) {
@@ -87,6 +95,8 @@ constexpr cuda::KernelTable kTable{
     .quantized_product = Member<product_on_host>::launch,
     .sample = Member<testing::sampling_on_host>::launch,
     .adamw8 = Member<testing::adamw8_on_host>::launch,
+    .optimizer_update = Member<testing::optimizer_update_on_host>::launch,
+    .sum_squares = Member<testing::sum_squares_on_host>::launch,
     .repack = Member<testing::repack_on_host>::launch,
     .repacked_product = Member<testing::repacked_product_on_host>::launch,
     .repacked_dequantize = Member<testing::repacked_dequantize_on_host>::launch,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cuda/optimizer_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
 #include "kernels/cuda_rows/on_host.h"
@@ -22,5 +23,7 @@ bool dequantize_on_host(const cpu::DequantizeParams& params, std::int64_t blocks
 bool quantized_product_on_host(const cuda::QuantizedProductParams& params, const HostLauncher& launcher);
 void sampling_on_host(const cuda::SamplingParams& params, std::int64_t rows, const HostLauncher& launcher);
 void adamw8_on_host(const cpu::UpdateParams& params, std::int64_t elements, const HostLauncher& launcher);
+void optimizer_update_on_host(const cuda::UpdateTable& table, const HostLauncher& launcher);
+void sum_squares_on_host(const cuda::SumSquaresParams& params, const HostLauncher& launcher);
 
 }  // namespace powerhouse::testing

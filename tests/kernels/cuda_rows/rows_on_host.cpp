@@ -3,6 +3,7 @@
 #include "kernels/cuda/cross_entropy.cuh"
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/norm_gradient.cuh"
+#include "kernels/cuda/optimizer.cuh"
 #include "kernels/cuda/rope.cuh"
 #include "kernels/cuda/sampling.cuh"
 #include "kernels/cuda_rows/kernels_on_host.h"
@@ -40,6 +41,12 @@ void sampling_on_host(const cuda::SamplingParams& params, std::int64_t rows, con
 }
 void adamw8_on_host(const cpu::UpdateParams& params, std::int64_t elements, const HostLauncher& launcher) {
   cuda::launch_adamw8(launcher, params, elements);
+}
+void optimizer_update_on_host(const cuda::UpdateTable& table, const HostLauncher& launcher) {
+  cuda::launch_optimizer_update(launcher, table);
+}
+void sum_squares_on_host(const cuda::SumSquaresParams& params, const HostLauncher& launcher) {
+  cuda::launch_sum_squares(launcher, params);
 }
 
 }  // namespace powerhouse::testing
