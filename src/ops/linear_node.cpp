@@ -19,6 +19,7 @@ struct Term {
   std::size_t a, b;  // places among the inputs
   float scale;
   Dropout dropout;
+  at::Tensor a_as{}, b_as{};  // a and b in the products' type, where that is another: backward's copies too
 };
 
 // Places among the node's inputs, where x is first; 0: none.
@@ -46,6 +47,17 @@ at::Tensor weight_as(at::TensorList inputs, const Part& part, at::ScalarType typ
   return type == at::kDouble ? dequantized(part.blocks, at::kFloat).to(type) : dequantized(part.blocks, type);
 }
 
+// A and B of a term as the products take them.
+at::Tensor a_of(at::TensorList inputs, const Term& term) { return term.a_as.defined() ? term.a_as : inputs[term.a]; }
+at::Tensor b_of(at::TensorList inputs, const Term& term) { return term.b_as.defined() ? term.b_as : inputs[term.b]; }
+
+void convert_terms(at::TensorList inputs, std::vector<Term>& terms, at::ScalarType type) {
+  for (Term& term : terms) {
+    if (inputs[term.a].scalar_type() != type) term.a_as = inputs[term.a].to(type);
+    if (inputs[term.b].scalar_type() != type) term.b_as = inputs[term.b].to(type);
+  }
+}
+
 // Runs of terms whose products with x can be one: without dropout and of one scale. body(first, end)
 template <typename Body>
 void for_runs(const std::vector<Term>& terms, Body body) {
@@ -59,10 +71,9 @@ void for_runs(const std::vector<Term>& terms, Body body) {
 }
 
 // A of a run's terms below one another, [their ranks, in].
-at::Tensor stacked_a(at::TensorList inputs, const Details& details, std::size_t first, std::size_t end,
-                     at::ScalarType type) {
+at::Tensor stacked_a(at::TensorList inputs, const Details& details, std::size_t first, std::size_t end) {
   std::vector<at::Tensor> all;
-  for (std::size_t i = first; i < end; ++i) all.push_back(inputs[details.terms[i].a].to(type));
+  for (std::size_t i = first; i < end; ++i) all.push_back(a_of(inputs, details.terms[i]));
   return all.size() == 1 ? all[0] : concatenate(all, 0);
 }
 
@@ -71,7 +82,7 @@ variable_list lows_of(const at::Tensor& x, at::TensorList inputs, const Details&
   variable_list lows;
   for_runs(details.terms, [&](std::size_t first, std::size_t end) {
     const Term& term = details.terms[first];
-    const at::Tensor a = stacked_a(inputs, details, first, end, x.scalar_type());
+    const at::Tensor a = stacked_a(inputs, details, first, end);
     const at::Tensor all =
         sum_of_products({{{dropped(x, term.dropout), a.t()}}}, x.scalar_type(), {.scale = term.scale});
     std::int64_t at = 0;
@@ -84,8 +95,9 @@ variable_list lows_of(const at::Tensor& x, at::TensorList inputs, const Details&
   return lows;
 }
 
-variable_list products(at::TensorList inputs, const Details& details, variable_list& lows) {
+variable_list products(at::TensorList inputs, Details& details, variable_list& lows) {
   const auto type = product_type(inputs[0]);
+  convert_terms(inputs, details.terms, type);
   const at::Tensor x = inputs[0].to(type);
   lows = lows_of(x, inputs, details);
   variable_list out;
@@ -95,7 +107,7 @@ variable_list products(at::TensorList inputs, const Details& details, variable_l
     pairs.assign(1, {x, weight_as(inputs, part, type).t()});
     for (std::size_t i = 0; i < lows.size(); ++i) {
       const Term& term = details.terms[i];
-      if (term.part == p) pairs.push_back({lows[i], inputs[term.b].to(type).t()});
+      if (term.part == p) pairs.push_back({lows[i], b_of(inputs, term).t()});
     }
     const at::Tensor bias = part.bias != 0 ? inputs[part.bias] : at::Tensor();
     out.push_back(sum_of_products(pairs, type, {.bias = bias}).to(inputs[0].scalar_type()));
@@ -157,10 +169,17 @@ class Gradients {
       if (any_a || context_.needs_input_grad(0)) dlows_of(first, end, ranks);
       for (std::size_t i = first; i < end; ++i) {
         const Term& term = details_.terms[i];
-        if (wanted(term.b)) out_[term.b] = product(lows_[i].t(), dys_[term.part], term.b).t();
+        if (wanted(term.b)) out_[term.b] = of_b(i);
       }
       if (any_a) of_a(first, end);
     });
+  }
+
+  // The CPU is faster the other way round, and its gradient then lies transposed.
+  at::Tensor of_b(std::size_t i) const {
+    const Term& term = details_.terms[i];
+    const at::Tensor& dy = dys_[term.part];
+    return dy.is_cpu() ? product(lows_[i].t(), dy, term.b).t() : product(dy.t(), lows_[i], term.b);
   }
 
   // scale dy B of each, side by side.
@@ -169,7 +188,7 @@ class Gradients {
     std::int64_t at = 0;
     for (std::size_t i = first; i < end; ++i) {
       const Term& term = details_.terms[i];
-      const at::Tensor b = inputs_[term.b].to(type_);
+      const at::Tensor b = b_of(inputs_, term);
       dlows_[i] = run_.narrow(1, at, b.size(1));
       sum_products(dlows_[i], {{{dys_[term.part], b}}}, {.scale = term.scale});
       at += b.size(1);
@@ -204,7 +223,7 @@ class Gradients {
       pairs.push_back({dys_[p], weight_as(inputs_, details_.parts[p], type_)});
       for (std::size_t i = 0; i < details_.terms.size(); ++i) {
         const Term& term = details_.terms[i];
-        if (term.part == p && term.dropout.rate == 0.0f) pairs.push_back({dlows_[i], inputs_[term.a].to(type_)});
+        if (term.part == p && term.dropout.rate == 0.0f) pairs.push_back({dlows_[i], a_of(inputs_, term)});
       }
       if (details_.parts[p].weight == 0) flush();
     }
@@ -212,7 +231,7 @@ class Gradients {
     for (std::size_t i = 0; i < details_.terms.size(); ++i) {
       const Term& term = details_.terms[i];
       if (term.dropout.rate == 0.0f) continue;
-      dx.add_(dropped(sum_of_products({{{dlows_[i], inputs_[term.a].to(type_)}}}, type_), term.dropout));
+      dx.add_(dropped(sum_of_products({{{dlows_[i], a_of(inputs_, term)}}}, type_), term.dropout));
     }
     return dx;
   }

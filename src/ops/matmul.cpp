@@ -1,5 +1,7 @@
 #include "ops/matmul.h"
 
+#include <ATen/ops/addmm_ops.h>
+
 #include <algorithm>
 #include <array>
 
@@ -81,8 +83,13 @@ void by_kernel(const at::Tensor& y, std::span<const MatrixPair> pairs, const Mat
   });
 }
 
-// Into float32 by ranges of rows: another temporary as large as y could be the peak of a step.
-void widened_product(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b, bool add, float scale) {
+// Into float32. On a device its library sums and stores so; on the CPU by ranges of rows: another temporary as large as
+// y could be the peak of a step.
+void widened_product(at::Tensor y, const at::Tensor& a, const at::Tensor& b, bool add, float scale) {
+  if (!a.is_cpu() && y.scalar_type() == at::kFloat) {
+    at::_ops::addmm_dtype_out::call(y, a, b, at::kFloat, add ? 1 : 0, scale, y);
+    return;
+  }
   constexpr std::int64_t kRange = 8192;
   for (std::int64_t first = 0; first < a.size(0); first += kRange) {
     const std::int64_t count = std::min(kRange, a.size(0) - first);

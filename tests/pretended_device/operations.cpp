@@ -94,6 +94,20 @@ at::Scalar local_scalar(const at::Tensor& x) {
   return at::_ops::_local_scalar_dense::call(on_host(x));
 }
 
+/// CUDA's alone: products of bf16 and f16 that are summed and stored in float32.
+at::Tensor& addmm_wide(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, at::ScalarType type,
+                       const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
+  TORCH_CHECK(type == at::kFloat && out.scalar_type() == type && self.is_same(out) &&
+              a.scalar_type() == b.scalar_type());
+  const auto multiply = [to = on_host(out), a = on_host(a), b = on_host(b), beta, alpha] {
+    const HostAccess access;
+    at::Tensor(to).addmm_(a.to(at::kFloat), b.to(at::kFloat), beta, alpha);
+  };
+  multiply();
+  note(multiply);
+  return out;
+}
+
 // The arguments of one operation, as the CPU takes them.
 class Arguments {
  public:
@@ -242,6 +256,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_copy_from", copy_from);
   library.impl("_copy_from_and_resize", copy_from_and_resize);
   library.impl("_local_scalar_dense", local_scalar);
+  library.impl("addmm.dtype_out", addmm_wide);
 }
 
 }  // namespace powerhouse::pretended_device
