@@ -5,7 +5,9 @@
 #include "cuda_on_host/clocks.h"
 #include "cuda_on_host/copies.h"
 #include "cuda_on_host/scheduler.h"
+#include "cuda_on_host/shared_barriers.h"
 #include "cuda_on_host/warp.h"
+#include "cuda_on_host/warpgroup.h"
 
 namespace powerhouse::cuda_on_host {
 
@@ -13,7 +15,9 @@ struct Machine {
   Scheduler threads;
   Clocks clocks;
   Barriers barriers;
+  SharedBarriers shared_barriers;
   Warps warps;
+  Warpgroups warpgroups;
   Copies copies;
   SharedMemory shared;
   Traffic traffic;
