@@ -33,6 +33,7 @@ bool run_block(const Position& at, std::size_t shared_bytes, const LaunchOptions
   all.warpgroups.reset(warps);
   all.copies.reset(threads);
   all.shared.reset(shared_bytes);
+  all.proxies.reset(shared_bytes, threads);
   all.traffic.start(all.block == options.traffic_block);
   all.threads.start(at, options, (options.seed + all.block) * 0x9E3779B97F4A7C15u);
   const bool ended = all.threads.run(thread_entry);

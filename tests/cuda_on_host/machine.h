@@ -4,6 +4,7 @@
 #include "cuda_on_host/barriers.h"
 #include "cuda_on_host/clocks.h"
 #include "cuda_on_host/copies.h"
+#include "cuda_on_host/proxies.h"
 #include "cuda_on_host/scheduler.h"
 #include "cuda_on_host/shared_barriers.h"
 #include "cuda_on_host/warp.h"
@@ -20,6 +21,7 @@ struct Machine {
   Warpgroups warpgroups;
   Copies copies;
   SharedMemory shared;
+  Proxies proxies;
   Traffic traffic;
   GlobalMemory* global = nullptr;
   LaunchReport* report = nullptr;

@@ -20,6 +20,7 @@ std::uintptr_t swizzled(std::uintptr_t address) { return address ^ (address >> 7
 void SharedBarriers::init(std::uintptr_t address, int arrivals, const void* site) {
   check_access(address, 8, Use::write, nullptr, nullptr, site);
   if (!machine().shared.holds(address)) fail_at(FaultKind::bounds, address, "a barrier outside shared memory");
+  machine().proxies.start();
   Barrier& barrier = barriers_[address];
   barrier = {};
   barrier.expected = barrier.pending = arrivals;
@@ -110,8 +111,13 @@ void SharedBarriers::copy(unsigned char* to, const cuda::TensorTiles& tiles, std
           address_of(tiles.data) + static_cast<std::uintptr_t>((element + from[0] + column) * 2);
       const std::uintptr_t place = swizzled(address_of(to) + static_cast<std::uintptr_t>(row * 128 + column * 2));
       if (exists) check_access(source, 16, Use::read, nullptr, nullptr, site);
-      check_access(place, 16, Use::write, nullptr, nullptr, site);
-      all.shared.shadow.begin_copy(all.shared.offset(place), 16);
+      const std::size_t offset = all.shared.offset(place);
+      if (offset + 16 > all.shared.bytes()) fail_at(FaultKind::bounds, place, "a tile");
+      if (!all.proxies.fenced(offset, 16)) fail_at(FaultKind::unfenced, place, "a tile");
+      if (const auto conflict = all.shared.shadow.touch(offset, 16, Use::write, all.toucher())) {
+        fail_at(conflict->kind, place, "a tile");
+      }
+      all.shared.shadow.begin_copy(offset, 16);
       std::memset(reinterpret_cast<void*>(place), 0xFF, 16);
       copy.pieces.push_back(
           {reinterpret_cast<unsigned char*>(place), exists ? reinterpret_cast<const unsigned char*>(source) : nullptr});

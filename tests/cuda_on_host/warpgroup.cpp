@@ -43,6 +43,9 @@ void read_operands(const Warpgroups::Product& product) {
     if (offset + 16 > all.shared.bytes()) {
       fail_at(FaultKind::bounds, reinterpret_cast<std::uintptr_t>(all.shared.data()) + offset, "a product's operand");
     }
+    if (!all.proxies.fenced(offset, 16)) {
+      fail_at(FaultKind::unfenced, reinterpret_cast<std::uintptr_t>(all.shared.data()) + offset, "a product's operand");
+    }
     if (const auto conflict = all.shared.shadow.touch(offset, 16, Use::read, reader)) {
       fail_at(conflict->kind, reinterpret_cast<std::uintptr_t>(all.shared.data()) + offset, "a product's operand");
     }
@@ -67,6 +70,10 @@ void read_operands(const Warpgroups::Product& product) {
 
 void Warpgroups::issue(Product product) {
   Warp& warp = warps_[position.warp];
+  auto& issued = issued_[position.warp / 4];
+  const Issue own{product.a[0] == nullptr, product.a_operand, product.b_operand, product.columns, product.add};
+  if (warp.issued == issued.size()) issued.push_back(own);
+  if (issued[warp.issued++] != own) fail(FaultKind::divergence, "another product than the warpgroup's other warps");
   read_operands(product);
   Sums& sums = warp.sums[product.d[0]];
   if (sums.products++ == 0) {

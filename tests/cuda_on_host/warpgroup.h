@@ -2,8 +2,8 @@
 //
 // A product happens as late as it may: when its warp waits for its group. Its sums are NaN from its issue on, so that
 // whoever reads them early has wrong numbers, and its operands are read then, so that a stage that was given back too
-// early holds something else. Each warp's quarter is computed by itself: that the four warps of a warpgroup issue the
-// same is not checked.
+// early holds something else. Each warp's quarter is computed by itself; that the four warps of a warpgroup issue the
+// same is checked.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,10 @@ namespace powerhouse::cuda_on_host {
 
 class Warpgroups {
  public:
-  void reset(unsigned warps) { warps_.assign(warps, {}); }
+  void reset(unsigned warps) {
+    warps_.assign(warps, {});
+    issued_.assign(warps / 4 + 1, {});
+  }
 
   struct Product {
     float* d[32];                // of each lane
@@ -41,11 +44,20 @@ class Warpgroups {
     std::vector<std::vector<Product>> groups;
     std::vector<Product> open;
     std::map<float*, Sums> sums;  // by the first lane's
+    std::size_t issued = 0;
+  };
+  struct Issue {
+    bool in_shared;
+    std::uint64_t a_operand, b_operand;
+    unsigned columns;
+    bool add;
+    bool operator==(const Issue&) const = default;
   };
 
   void finish(Warp& warp, const Product& product);
 
   std::vector<Warp> warps_;
+  std::vector<std::vector<Issue>> issued_;  // by warpgroup, by whichever warp came first
 };
 
 /// d = a b, or d += a b where `add`, of `columns` fragments; a null: by its operand.

@@ -206,6 +206,48 @@ TEST_F(WarpgroupTest, OverwritesWhatAProductStillReads) {
   });
 }
 
+/// Threads wait for each other, but their stores and the product go different ways to shared memory.
+TEST_F(WarpgroupTest, MultipliesWhatWasStoredWithoutAFence) {
+  for (const bool fences : {false, true}) {
+    const auto kernel = [&] {
+      begin();
+      for (int i = thread(); i < kBytes / 4; i += 160) reinterpret_cast<std::uint32_t*>(tile(0))[i] = 0;
+      if (fences) cuda::fence_async();
+      cuda::sync_block();
+      if (thread() >= 128) return;
+      float d[8][4] = {};
+      const std::uint64_t a = cuda::operand(tile(0), 0);
+      cuda::multiply_warpgroup(d, a, a, false, bfloat16{});
+      cuda::warpgroup_commit();
+      cuda::warpgroup_wait<0>();
+      store(d);
+    };
+    if (fences) {
+      const LaunchReport report = run(kernel);
+      EXPECT_FALSE(report.fault) << report.text();
+    } else {
+      expect_fault({FaultKind::unfenced}, kernel);
+    }
+  }
+}
+
+TEST_F(WarpgroupTest, WarpsOfAWarpgroupIssueDifferentProducts) {
+  expect_fault({FaultKind::divergence}, [&] {
+    begin();
+    if (thread() == 0) {
+      cuda::barrier_arrive_expecting(barrier(0), kBytes);
+      copy(0, 0, 0, 0, 0);
+    }
+    cuda::barrier_wait(barrier(0), 0);
+    if (thread() >= 128) return;
+    float d[8][4] = {};
+    const std::uint64_t a = cuda::operand(tile(0), 0);
+    cuda::multiply_warpgroup(d, a, cuda::advance(a, thread() / 96 * 32), false, bfloat16{});
+    cuda::warpgroup_commit();
+    cuda::warpgroup_wait<0>();
+  });
+}
+
 TEST_F(WarpgroupTest, BytesThatNobodyAnnounced) {
   expect_fault({FaultKind::deadlock}, [&] {
     begin();

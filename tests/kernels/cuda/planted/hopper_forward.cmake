@@ -29,3 +29,6 @@ plant_hopper(packed_rows_one_late ${params} "(data) - @rows@ * strides.row * 2;"
 plant_hopper(no_swizzle_of_staged_rows ${hopper} "+ @(n % 8 ^ lane / 4)@ * 16" "n % 8" "out of")
 plant_hopper(missing_warp_barrier ${hopper} "@sync_warp();@
   auto* to" "" "race")
+plant_hopper(missing_fence ${hopper} "fence_async();" "" "no fence")
+plant_hopper(warps_multiply_different_keys ${hopper} "Products::score(scores, q.tile() + group * 64 * 128, @k.tile()@);"
+  "k.tile() + thread / 64 * 1024" "another product")

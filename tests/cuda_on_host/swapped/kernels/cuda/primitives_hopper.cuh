@@ -1,9 +1,10 @@
 // kernels/cuda/primitives_hopper.cuh as kernels see it when g++ compiles them for the CPU: the same names, kept by the
-// shim. Registers are not counted; fences order nothing here, since the shim runs one thread at a time.
+// shim. Registers are not counted, and that warpgroup_fence() stands where it has to is not seen.
 #pragma once
 
 #include <type_traits>
 
+#include "cuda_on_host/proxies.h"
 #include "cuda_on_host/shared_barriers.h"
 #include "cuda_on_host/warpgroup.h"
 #include "kernels/cuda/primitives.cuh"
@@ -33,7 +34,7 @@ static __forceinline__ void barrier_arrive_expecting(SharedBarrier* barrier, int
   host::barrier_arrive(barrier, bytes);
 }
 static __forceinline__ void barrier_wait(SharedBarrier* barrier, int parity) { host::barrier_wait(barrier, parity); }
-static __forceinline__ void fence_async() {}
+static __forceinline__ void fence_async() { host::fence_async(); }
 
 static __forceinline__ void copy_tile(void* to, const TensorMap& map, SharedBarrier* barrier, int column, int row,
                                       int head, int outer) {
