@@ -176,4 +176,43 @@ POWERHOUSE_MULTIPLY_WARPGROUP_TYPES(32, "m64n256k16", 128, 129, 130, 131, 132, 1
 #undef POWERHOUSE_MULTIPLY_WARPGROUP_TYPES
 #undef POWERHOUSE_MULTIPLY_WARPGROUP
 
+/// The same of operands in shared memory that both lie the other way: a [16 rows, 64] transposed, b [16 rows, 64].
+#define POWERHOUSE_MULTIPLY_TURNED(Element, type)                                                                     \
+  static __device__ __forceinline__ void multiply_warpgroup_turned(float(&d)[8][4], std::uint64_t a, std::uint64_t b, \
+                                                                   bool add, Element) {                               \
+    asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %34, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32." type     \
+                 "." type " {" POWERHOUSE_NAMES_8 "}, %32, %33, add, 1, 1, 1, 1;\n}"                                  \
+                 : POWERHOUSE_D_8                                                                                     \
+                 : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                                       \
+  }
+POWERHOUSE_MULTIPLY_TURNED(bfloat16, "bf16")
+POWERHOUSE_MULTIPLY_TURNED(float16, "f16")
+#undef POWERHOUSE_MULTIPLY_TURNED
+
+/// The warpgroup of the running thread, which the compiler then knows to be one number for a warp. Read anew at each
+/// call, as read_place().
+static __device__ __forceinline__ int read_warpgroup() { return shuffle(read_place().thread / 128, 0); }
+
+// Turns that blocks take at the same memory: a number in global memory that counts them. A block whose turn it is after
+// others has to be one that starts after them.
+
+/// Waits until `turn` turns have ended. What was done in them is there.
+static __device__ __forceinline__ void wait_for_turn(const int* turns, int turn) {
+  int ended;
+  do {
+    asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(ended) : "l"(__cvta_generic_to_global(turns)) : "memory");
+  } while (ended < turn);
+}
+/// Ends the block's turn, by one thread after a barrier of the block: what the block did before is there before it.
+static __device__ __forceinline__ void end_turn(int* turns) {
+  asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(__cvta_generic_to_global(turns)) : "memory");
+}
+
+/// Adds four numbers side by side, aligned to 16 bytes, each atomic by itself, to global memory.
+static __device__ __forceinline__ void add_four_to_global(float* at, const float (&values)[4]) {
+  asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(at)), "f"(values[0]),
+               "f"(values[1]), "f"(values[2]), "f"(values[3])
+               : "memory");
+}
+
 }  // namespace powerhouse::cuda

@@ -51,7 +51,13 @@ void read_operands(const Warpgroups::Product& product) {
     }
   };
   const Operand b(product.b_operand);
-  if (product.a[0] == nullptr) {
+  if (product.turned) {
+    const Operand a(product.a_operand);
+    for (unsigned k = 0; k < 16; ++k) {
+      for (unsigned row = 0; row < 64; row += 8) read(a.across(row, k));
+      for (unsigned column = 0; column < product.columns * 8; column += 8) read(b.across(column, k));
+    }
+  } else if (product.a[0] == nullptr) {
     const Operand a(product.a_operand);
     for (unsigned row = 0; row < 64; ++row) {
       for (unsigned k = 0; k < 16; k += 8) read(a.inside(row, k));
@@ -105,7 +111,9 @@ void Warpgroups::finish(Warp& warp, const Product& product) {
     const Operand a(product.a_operand);
     for (unsigned row = 0; row < 16; ++row) {
       for (unsigned k = 0; k < 16; ++k) {
-        rows[row][k] = element(shared + a.inside(position.warp % 4 * 16 + row, k), product.bfloat);
+        const unsigned of_group = position.warp % 4 * 16 + row;
+        const std::uintptr_t at = product.turned ? a.across(of_group, k) : a.inside(of_group, k);
+        rows[row][k] = element(shared + at, product.bfloat);
       }
     }
   } else {
@@ -120,7 +128,8 @@ void Warpgroups::finish(Warp& warp, const Product& product) {
   std::vector<float> right(16 * columns * 8);  // [k, column]
   for (unsigned k = 0; k < 16; ++k) {
     for (unsigned n = 0; n < columns * 8; ++n) {
-      const std::uintptr_t at = product.a[0] == nullptr ? b.inside(n, k) : b.across(n, k);
+      const bool inside = product.a[0] == nullptr && !product.turned;
+      const std::uintptr_t at = inside ? b.inside(n, k) : b.across(n, k);
       right[k * columns * 8 + n] = element(shared + at, product.bfloat);
     }
   }
@@ -158,9 +167,9 @@ void Warpgroups::check_finished() const {
 }
 
 void multiply_warpgroup(float* d, unsigned columns, const std::uint32_t* a, std::uint64_t a_operand,
-                        std::uint64_t b_operand, bool add, bool bfloat) {
+                        std::uint64_t b_operand, bool add, bool bfloat, bool turned) {
   const InShim in_shim;
-  Warpgroups::Product own{{d}, {a}, a_operand, b_operand, columns, add, bfloat};
+  Warpgroups::Product own{{d}, {a}, a_operand, b_operand, columns, add, bfloat, turned};
   Machine& all = machine();
   all.warps.together("a warpgroup's product", ~0u, &own, __builtin_return_address(0), [&](void* const* lanes) {
     Warpgroups::Product product = own;

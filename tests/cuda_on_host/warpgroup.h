@@ -27,6 +27,7 @@ class Warpgroups {
     std::uint64_t a_operand, b_operand;
     unsigned columns;  // fragments of 8 columns
     bool add, bfloat;
+    bool turned = false;  // both operands are in shared memory with the k as rows
   };
   void issue(Product product);
   void commit();
@@ -60,9 +61,10 @@ class Warpgroups {
   std::vector<std::vector<Issue>> issued_;  // by warpgroup, by whichever warp came first
 };
 
-/// d = a b, or d += a b where `add`, of `columns` fragments; a null: by its operand.
+/// d = a b, or d += a b where `add`, of `columns` fragments; a null: by its operand. `turned`: both operands have the k
+/// as rows.
 void multiply_warpgroup(float* d, unsigned columns, const std::uint32_t* a, std::uint64_t a_operand,
-                        std::uint64_t b_operand, bool add, bool bfloat);
+                        std::uint64_t b_operand, bool add, bool bfloat, bool turned = false);
 void warpgroup_commit();
 void warpgroup_wait(unsigned pending);
 /// An address in shared memory as operands have it.

@@ -69,4 +69,19 @@ static __forceinline__ void multiply_warpgroup(float (&d)[kColumns][4], const st
   host::multiply_warpgroup(&d[0][0], kColumns, a, 0, b, add, std::is_same_v<Element, bfloat16>);
 }
 
+template <int kColumns, typename Element>
+static __forceinline__ void multiply_warpgroup_turned(float (&d)[kColumns][4], std::uint64_t a, std::uint64_t b,
+                                                      bool add, Element) {
+  host::multiply_warpgroup(&d[0][0], kColumns, nullptr, a, b, add, std::is_same_v<Element, bfloat16>, true);
+}
+
+static __forceinline__ int read_warpgroup() { return shuffle(read_place().thread / 128, 0); }
+
+/// Blocks run one after another, so that a turn that has not come never does.
+static __forceinline__ void wait_for_turn(const int* turns, int turn) { host::wait_for_turn(turns, turn); }
+static __forceinline__ void end_turn(int* turns) { host::atomic_add(turns, 1); }
+static __forceinline__ void add_four_to_global(float* at, const float (&values)[4]) {
+  host::atomic_add_four(at, values);
+}
+
 }  // namespace powerhouse::cuda
