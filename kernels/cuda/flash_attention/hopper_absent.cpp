@@ -7,5 +7,8 @@ bool hopper_forward(Constant<64>, const FlashForwardParams&, const HopperDevice&
 bool hopper_forward(Constant<128>, const FlashForwardParams&, const HopperDevice&, Stream) { return false; }
 bool hopper_forward(Constant<192>, const FlashForwardParams&, const HopperDevice&, Stream) { return false; }
 bool hopper_forward(Constant<256>, const FlashForwardParams&, const HopperDevice&, Stream) { return false; }
+bool hopper_backward(Constant<64>, const FlashBackwardParams&, const HopperDevice&, Stream) { return false; }
+bool hopper_backward(Constant<128>, const FlashBackwardParams&, const HopperDevice&, Stream) { return false; }
+bool hopper_backward(Constant<256>, const FlashBackwardParams&, const HopperDevice&, Stream) { return false; }
 
 }  // namespace powerhouse::cuda

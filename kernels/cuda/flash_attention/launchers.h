@@ -79,4 +79,17 @@ void flash_backward(Constant<128>, const FlashBackwardParams& params, Stream str
 void flash_backward(Constant<192>, const FlashBackwardParams& params, Stream stream);
 void flash_backward(Constant<256>, const FlashBackwardParams& params, Stream stream);
 
+/// Whether Hopper's kernel, kernels/cuda/flash_attention/hopper_backward.cuh, takes it: head sizes of 40 to 64, 104 to
+/// 128 and 200 to 256, and scores without softcap, ALiBi and dropout.
+inline bool hopper_backward_fits(const FlashBackwardParams& params) {
+  const FlashForwardParams& f = params.forward;
+  const bool modified = f.softcap != 0.0f || f.alibi_slopes != nullptr || f.dropout.threshold != 0;
+  const bool tile = (f.head_dim > 32 && f.head_dim <= 64) || (f.head_dim > 96 && f.head_dim <= 128) || f.head_dim > 192;
+  return tile && !modified;
+}
+/// Hopper's. False: this build has no kernels for it.
+bool hopper_backward(Constant<64>, const FlashBackwardParams& params, const HopperDevice& device, Stream stream);
+bool hopper_backward(Constant<128>, const FlashBackwardParams& params, const HopperDevice& device, Stream stream);
+bool hopper_backward(Constant<256>, const FlashBackwardParams& params, const HopperDevice& device, Stream stream);
+
 }  // namespace powerhouse::cuda
