@@ -1,4 +1,4 @@
-// The only file that knows PTX: what kernels ask of the hardware, sm_80 and newer.
+// The only file that knows PTX, but for primitives_hopper.cuh: what kernels ask of the hardware, sm_80 and newer.
 //
 // Tests compile kernels with g++ and another file of this name in front of it, which checks what they do
 // (tests/cuda_on_host). Every wrapper that orders memory, or reads what plain stores wrote, clobbers "memory": that the

@@ -58,6 +58,7 @@ void check_access(std::uintptr_t address, std::size_t bytes, Use use, const char
     if (const auto conflict = all.shared.shadow.touch(offset, bytes, use, all.toucher())) {
       fail_at_conflict(*conflict, "shared");
     }
+    all.proxies.plain(offset, bytes, position.index);
   } else {
     GlobalBuffer* buffer = all.global->holding(address, bytes);
     if (buffer == nullptr) fail_at(FaultKind::bounds, address);

@@ -41,6 +41,23 @@ float atomic_add(float* at, float value) {
   return change<float>(at, __builtin_return_address(0), [value](float before) { return before + value; });
 }
 
+void atomic_add_four(float* at, const float* values) {
+  struct Four {
+    float number[4];
+  };
+  change<Four>(at, __builtin_return_address(0), [values](Four four) {
+    for (int i = 0; i < 4; ++i) four.number[i] += values[i];
+    return four;
+  });
+}
+
+void wait_for_turn(const std::int32_t* turns, std::int32_t turn) {
+  const auto same = [](std::int32_t before) { return before; };
+  auto* const at = const_cast<std::int32_t*>(turns);
+  if (change<std::int32_t>(at, __builtin_return_address(0), same) == turn) return;
+  fail_at(FaultKind::deadlock, reinterpret_cast<std::uintptr_t>(turns), "waits for a turn that does not come");
+}
+
 std::int32_t atomic_add(std::int32_t* at, std::int32_t value) {
   return static_cast<std::int32_t>(
       change<std::uint32_t>(at, __builtin_return_address(0),

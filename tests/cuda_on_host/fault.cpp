@@ -17,6 +17,7 @@ const char* fault_name(FaultKind kind) {
     case FaultKind::mask: return "wrong mask of a warp operation";
     case FaultKind::barrier: return "threads disagree about a named barrier's size";
     case FaultKind::deadlock: return "deadlock";
+    case FaultKind::unfenced: return "copied or multiplied after plain accesses with no fence of theirs between";
   }
   return "unknown";
 }

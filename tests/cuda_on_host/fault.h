@@ -24,6 +24,7 @@ enum class FaultKind {
   mask,              ///< a lane that is not in its mask, or lanes with different masks, or a lane read that is absent
   barrier,           ///< threads disagree about how many a named barrier is for
   deadlock,          ///< every thread waits
+  unfenced,          ///< a tile copy or a warpgroup's product after plain accesses, with no fence between
 };
 
 const char* fault_name(FaultKind kind);

@@ -15,6 +15,7 @@ void thread_entry() {
   (*kernel_of_launch)();
   all.running = false;
   all.copies.check_finished();
+  all.warpgroups.check_finished();
   all.threads.mark_ended();
   all.barriers.thread_ended();
   all.threads.leave_for_good();
@@ -27,13 +28,22 @@ bool run_block(const Position& at, std::size_t shared_bytes, const LaunchOptions
   const unsigned warps = (threads + 31) / 32;
   all.clocks.reset(threads);
   all.barriers.reset(warps);
+  all.shared_barriers.reset();
   all.warps.reset(warps);
+  all.warpgroups.reset(warps);
   all.copies.reset(threads);
   all.shared.reset(shared_bytes);
+  all.proxies.reset(shared_bytes, threads);
   all.traffic.start(all.block == options.traffic_block);
   all.threads.start(at, options, (options.seed + all.block) * 0x9E3779B97F4A7C15u);
   const bool ended = all.threads.run(thread_entry);
   all.running = false;
+  if (ended && !all.report->fault && !all.shared_barriers.finished()) {
+    all.report->fault = Fault{.kind = FaultKind::copy_unfinished,
+                              .block = at.block,
+                              .buffer = "shared",
+                              .detail = "a tile nobody waited for"};
+  }
   if (!ended && !all.report->fault) {
     const std::string who = all.threads.waiting();
     Fault fault{.kind = FaultKind::deadlock, .block = at.block, .detail = who};

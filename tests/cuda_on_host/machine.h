@@ -4,8 +4,11 @@
 #include "cuda_on_host/barriers.h"
 #include "cuda_on_host/clocks.h"
 #include "cuda_on_host/copies.h"
+#include "cuda_on_host/proxies.h"
 #include "cuda_on_host/scheduler.h"
+#include "cuda_on_host/shared_barriers.h"
 #include "cuda_on_host/warp.h"
+#include "cuda_on_host/warpgroup.h"
 
 namespace powerhouse::cuda_on_host {
 
@@ -13,9 +16,12 @@ struct Machine {
   Scheduler threads;
   Clocks clocks;
   Barriers barriers;
+  SharedBarriers shared_barriers;
   Warps warps;
+  Warpgroups warpgroups;
   Copies copies;
   SharedMemory shared;
+  Proxies proxies;
   Traffic traffic;
   GlobalMemory* global = nullptr;
   LaunchReport* report = nullptr;

@@ -1,4 +1,5 @@
-# Compiles a file of CUDA kernels and holds every kernel of it to no stack and no spilled register:
+# Compiles a file of CUDA kernels and holds every kernel of it to no stack, no spilled register, and no product of a
+# warpgroup that the compiler could not leave on its own:
 # cmake -D NVCC=<nvcc> -D ROOT=<repository> -D SOURCE=<file> -D ARCH=80 -D OUT=<cubin> -P spills.cmake
 execute_process(
   COMMAND ${NVCC} -std=c++20 -O3 -arch=sm_${ARCH} -I${ROOT} -Xptxas -v -cubin -o ${OUT} ${ROOT}/${SOURCE}
@@ -14,5 +15,8 @@ endif()
 string(REGEX MATCH "[ \n][1-9][0-9]* bytes (stack frame|spill stores|spill loads)" found "${output}")
 if(found)
   message(FATAL_ERROR "${SOURCE} for sm_${ARCH} spills:\n${output}")
+endif()
+if(output MATCHES "wgmma.mma_async instructions are serialized")
+  message(FATAL_ERROR "${SOURCE} for sm_${ARCH}: products of warpgroups wait for each other:\n${output}")
 endif()
 message(STATUS "${SOURCE} for sm_${ARCH}: ${count} kernels, no stack, no spilled register")

@@ -68,6 +68,18 @@ std::vector<FlashCase> flash_cases(bool small) {
                        .keys = 4097,
                        .left = 1000,
                        .right = 0});
+      // More than a second cache holds: Hopper's kernel takes its tiles in pairs.
+      for (const bool packed : {false, true}) {
+        cases.push_back({.type = type,
+                         .batch = 2,
+                         .heads = 32,
+                         .kv_heads = 16,
+                         .head_dim = 128,
+                         .queries = 2400,
+                         .keys = 2400,
+                         .right = 0,
+                         .packed = packed});
+      }
     }
   }
   return cases;

@@ -20,7 +20,8 @@ struct FlashBackwardParams {
   int packed_queries = 0;      ///< with cu_seqlens_q: rows of all documents; otherwise unused
   /// How many blocks share the keys of a document. 0: one for each tile of keys, and all add to the same sums of dq, in
   /// an order that differs from run to run. Above 0: each has sums of its own, added up in order, so that results are
-  /// the same in each run; the sums need that many times the memory.
+  /// the same in each run; the sums need that many times the memory. Where there is a kernel for Hopper (launchers.h)
+  /// two or more are one for each tile again, which add to the same sums in turn, in the order of keys.
   int slices = 0;
 };
 

@@ -50,6 +50,7 @@ __global__ void __launch_bounds__(FlashBackwardTile<kHeadDim>::kThreads)
       numbers[Tile::kBlockM + in_tile] = sum;
     }
   }
+  if (plan.turns != nullptr && place.thread == 0) space.turns[place.block_x] = 0;
   const int slices = p.slices > 0 ? p.slices : 1;
   for (int slice = 0; slice < slices; ++slice) {
     float* const sums = space.sums + slice * space.slice_stride + place.block_x * std::int64_t{Space::kSums};

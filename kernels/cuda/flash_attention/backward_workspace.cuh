@@ -17,8 +17,9 @@ struct FlashBackwardPlan {
   int window_left, window_right;
   float unit;  // of scores, for exp2
   ScoreChange change;
-  int dropout_blocks;  // of Philox, a row
-  int key_stride = 0;  // from a block's tile of keys to its next
+  int dropout_blocks;    // of Philox, a row
+  int key_stride = 0;    // from a block's tile of keys to its next
+  int* turns = nullptr;  // of each head and tile, where blocks add to sums in turn; begins with zeros
 
   FlashBackwardPlan(const FlashBackwardParams& p, bool modified)
       : params(p),
@@ -43,6 +44,7 @@ struct FlashWorkspace {
   static constexpr int kSums = Tile::kBlockM * Tile::kHeadDim;  // of a tile
 
   float *numbers, *sums;  // of the document's first tile
+  int* turns;             // the same, if there are any
   std::int64_t slice_stride;
 
   __device__ __forceinline__ FlashWorkspace(const FlashBackwardPlan& plan, int head, int document) {
@@ -55,6 +57,7 @@ struct FlashWorkspace {
     }
     numbers = p.workspace + at * kNumbers;
     sums = p.workspace + p.forward.heads * plan.tiles * kNumbers + at * kSums;
+    turns = plan.turns + at;
     slice_stride = p.forward.heads * plan.tiles * kSums;
   }
 };

@@ -3,25 +3,17 @@
 #include <cmath>
 #include <sstream>
 
-#include "kernels/cuda/flash_forward_launch.h"
-
 namespace powerhouse::testing {
 
 using cuda_on_host::Contents;
 using cuda_on_host::GlobalMemory;
 
-cuda_on_host::LaunchReport FlashProblem::run(const cuda_on_host::LaunchOptions& options) {
-  const cuda::FlashForwardParams params = inputs_.params();
+cuda_on_host::LaunchReport FlashProblem::run(const cuda_on_host::LaunchOptions& options, Run kernel) {
   memory_ = std::make_unique<GlobalMemory>();
   inputs_.add_inputs(*memory_);
   memory_->add(inputs_.out.data(), inputs_.out.bytes(), "out", Contents::output);
   memory_->add(inputs_.lse.data(), inputs_.lse.bytes(), "lse", Contents::output);
-  const FlashCase& one = inputs_.one;
-  const cuda::FlashForwardLaunch launch = cuda::flash_forward_launch(one.head_dim, one.type, one.modified());
-  const auto tiles = static_cast<unsigned>((params.queries + launch.rows - 1) / launch.rows);
-  return cuda_on_host::launch({tiles, static_cast<unsigned>(params.heads), static_cast<unsigned>(params.batch)},
-                              {static_cast<unsigned>(launch.threads)}, launch.shared_bytes, *memory_, options,
-                              [&] { launch.kernel(params); });
+  return kernel(inputs_.params(), *memory_, options);
 }
 
 /// A weight w becomes w (1 + d), |d| <= u: half a unit in the last place is 2^-8 of the number in bf16 (8 significant

@@ -14,7 +14,12 @@ class FlashProblem {
  public:
   FlashProblem(const FlashCase& one, std::uint64_t seed, bool gaps = true) : inputs_(one, seed, gaps) {}
 
+  /// Launches a kernel on the problem: the one of flash_forward_launch.h, or another.
+  using Run = cuda_on_host::LaunchReport (*)(const cuda::FlashForwardParams&, cuda_on_host::GlobalMemory&,
+                                             const cuda_on_host::LaunchOptions&);
+  cuda_on_host::LaunchReport run(const cuda_on_host::LaunchOptions& options, Run kernel);
   cuda_on_host::LaunchReport run(const cuda_on_host::LaunchOptions& options);
+  cuda::FlashForwardParams params() { return inputs_.params(); }
   /// What is wrong with the results of the last run; empty where nothing is.
   std::string wrong() const;
   /// Of one document with one-hot values: weights that are kept and should not be, or the other way round.

@@ -1,0 +1,54 @@
+// What the launches of flash attention's backward kernels for Hopper are made of.
+#pragma once
+
+#include "kernels/cuda/flash_attention/backward_rows.cuh"
+#include "kernels/cuda/flash_attention/hopper_backward.cuh"
+#include "kernels/cuda/launch_shape.h"
+
+namespace powerhouse::cuda {
+
+template <int kHeadDim, typename Element, typename Launch>
+void launch_hopper_backward(const Launch& launch, const FlashBackwardParams& p, int multiprocessors) {
+  using Tile = HopperBackwardTile<kHeadDim>;
+  const FlashForwardParams& f = p.forward;
+  const LaunchShape by_rows{.grid_x = divide_up(f.queries, Tile::kRows),
+                            .grid_y = f.heads,
+                            .grid_z = f.batch,
+                            .block_x = Tile::kThreads,
+                            .shared_bytes = Tile::kRows * kHeadDim * 2};
+  // Instead of sums of their own, slices would add to them in order: all blocks can, in turn, and the second of the
+  // slices' sums has room to count the turns.
+  FlashBackwardParams params = p;
+  const bool in_turn = p.slices > 1;
+  if (in_turn) params.slices = 0;
+  HopperBackwardPlan plan(params, false);
+  const std::int64_t sums = f.heads * plan.tiles * Tile::kRows * (2 + kHeadDim);
+  if (in_turn) plan.turns = reinterpret_cast<int*>(p.workspace + sums);
+  const std::int64_t tiles = divide_up(f.keys, Tile::kBlockN);
+  const std::int64_t blocks = params.slices > 0 && params.slices < tiles ? params.slices : tiles;
+  plan.blocks = static_cast<int>(blocks);
+  plan.key_stride = plan.blocks * Tile::kBlockN;
+  // Two blocks for each multiprocessor, so that in the last round the short walks fill what the long ones leave.
+  if (f.window_right >= 0 && blocks > 0) plan.together = static_cast<int>(divide_up(2 * multiprocessors, blocks));
+
+  launch(by_rows, flash_backward_prepare_kernel<kHeadDim, Element>, plan);
+  if (p.dsinks != nullptr) {
+    launch({.grid_x = f.heads, .block_x = Tile::kThreads, .shared_bytes = kRowScratch * 4},
+           flash_backward_sinks_kernel<kHeadDim>, plan);
+  }
+  launch({.grid_x = blocks * f.kv_heads * f.batch, .block_x = Tile::kThreads, .shared_bytes = Tile::kSharedBytes},
+         in_turn ? hopper_backward_kernel<kHeadDim, Element, true> : hopper_backward_kernel<kHeadDim, Element, false>,
+         plan);
+  launch(by_rows, hopper_backward_finish_kernel<kHeadDim, Element>, plan);
+}
+
+template <int kHeadDim, typename Launch>
+void launch_hopper_backward(const Launch& launch, const FlashBackwardParams& p, int multiprocessors) {
+  if (p.forward.type == Element::bf16) {
+    launch_hopper_backward<kHeadDim, bfloat16>(launch, p, multiprocessors);
+  } else {
+    launch_hopper_backward<kHeadDim, float16>(launch, p, multiprocessors);
+  }
+}
+
+}  // namespace powerhouse::cuda
