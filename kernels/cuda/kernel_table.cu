@@ -1,6 +1,7 @@
 #include "kernels/cuda/kernel_table.h"
 
 #include "kernels/cuda/devices.h"
+#include "kernels/cuda/few_rows_product.h"
 #include "kernels/cuda/flash_attention/launchers.h"
 #include "kernels/cuda/gptq_product.h"
 #include "kernels/cuda/lora_gather.h"
@@ -31,6 +32,8 @@ constexpr KernelTable kTable{
     .quantized_product = quantized_product,
     .sample = sample,
     .adamw8 = adamw8,
+    .few_rows_product = few_rows_product,
+    .rope_write = rope_write,
     .repack = repack,
     .repacked_product = repacked_product,
     .repacked_dequantize = repacked_dequantize,

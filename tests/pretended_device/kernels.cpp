@@ -68,6 +68,7 @@ constexpr cuda::KernelTable kTable{
         },
     .device_properties = [](int, cuda::DeviceProperties& properties) -> const char* {
       properties.multiprocessors = 4;
+      properties.shared_bytes = 227 << 10;
       return nullptr;
     },
     .take_error = []() -> const char* { return nullptr; },
@@ -87,6 +88,8 @@ constexpr cuda::KernelTable kTable{
     .quantized_product = Member<product_on_host>::launch,
     .sample = Member<testing::sampling_on_host>::launch,
     .adamw8 = Member<testing::adamw8_on_host>::launch,
+    .few_rows_product = Member<few_rows_product_on_host>::launch,
+    .rope_write = Member<rope_write_on_host>::launch,
     .repack = Member<testing::repack_on_host>::launch,
     .repacked_product = Member<testing::repacked_product_on_host>::launch,
     .repacked_dequantize = Member<testing::repacked_dequantize_on_host>::launch,
