@@ -20,7 +20,21 @@ struct DeviceLauncher {
     const dim3 grid(static_cast<unsigned>(shape.grid_x), static_cast<unsigned>(shape.grid_y),
                     static_cast<unsigned>(shape.grid_z));
     const auto bytes = static_cast<std::size_t>(shape.shared_bytes);
-    kernel<<<grid, dim3(shape.block_x, shape.block_y), bytes, stream>>>(arguments...);
+    if (!shape.early) {
+      kernel<<<grid, dim3(shape.block_x, shape.block_y), bytes, stream>>>(arguments...);
+      return;
+    }
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = dim3(shape.block_x, shape.block_y);
+    config.dynamicSmemBytes = bytes;
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    cudaLaunchKernelEx(&config, kernel, static_cast<Of>(arguments)...);
   }
 };
 

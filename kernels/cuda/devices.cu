@@ -35,6 +35,7 @@ const char* device_properties(int index, DeviceProperties& properties) {
   properties.major = found.major;
   properties.minor = found.minor;
   properties.multiprocessors = found.multiProcessorCount;
+  properties.shared_bytes = static_cast<int>(found.sharedMemPerBlockOptin);
   properties.memory_bytes = found.totalGlobalMem;
   properties.memory_bus_bits = found.memoryBusWidth;
   cudaDeviceGetAttribute(&properties.clock_khz, cudaDevAttrClockRate, index);

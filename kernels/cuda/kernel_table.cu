@@ -1,6 +1,7 @@
 #include "kernels/cuda/kernel_table.h"
 
 #include "kernels/cuda/devices.h"
+#include "kernels/cuda/few_rows_product.h"
 #include "kernels/cuda/flash_attention/launchers.h"
 #include "kernels/cuda/gptq_product.h"
 #include "kernels/cuda/lora_gather.h"
@@ -33,6 +34,8 @@ constexpr KernelTable kTable{
     .adamw8 = adamw8,
     .optimizer_update = optimizer_update,
     .sum_squares = sum_squares,
+    .few_rows_product = few_rows_product,
+    .rope_write = rope_write,
     .repack = repack,
     .repacked_product = repacked_product,
     .repacked_dequantize = repacked_dequantize,

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cuda/few_rows_product_params.h"
 #include "kernels/cuda/flash_attention/backward_params.h"
 #include "kernels/cuda/flash_attention/params.h"
 #include "kernels/cuda/gptq_product_params.h"
@@ -18,12 +19,13 @@
 #include "kernels/cuda/optimizer_params.h"
 #include "kernels/cuda/paged_attention_params.h"
 #include "kernels/cuda/quantized_product_params.h"
+#include "kernels/cuda/rope_write_params.h"
 #include "kernels/cuda/sampling_params.h"
 #include "kernels/cuda/stream.h"
 
 namespace powerhouse::cuda {
 
-inline constexpr int kTableVersion = 4;
+inline constexpr int kTableVersion = 5;
 
 /// Of one GPU, as the driver reports it.
 struct DeviceProperties {
@@ -31,6 +33,7 @@ struct DeviceProperties {
   int major = 0;  ///< compute capability
   int minor = 0;
   int multiprocessors = 0;
+  int shared_bytes = 0;  ///< the most that a block can have
   std::size_t memory_bytes = 0;
   int clock_khz = 0;         ///< the highest of a multiprocessor; 0: not told
   int memory_clock_khz = 0;  ///< 0: not told
@@ -70,6 +73,10 @@ struct KernelTable {
   void (*adamw8)(const cpu::UpdateParams&, std::int64_t elements, Stream) = nullptr;
   void (*optimizer_update)(const UpdateTable&, Stream) = nullptr;
   void (*sum_squares)(const SumSquaresParams&, Stream) = nullptr;
+
+  // kernels/cuda/few_rows_product.h
+  bool (*few_rows_product)(const FewRowsParams&, Stream) = nullptr;
+  bool (*rope_write)(const RopeWriteParams&, Stream) = nullptr;
 
   // kernels/cuda/gptq_product.h
   bool (*repack)(const RepackParams&, Stream) = nullptr;

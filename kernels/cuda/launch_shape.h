@@ -12,6 +12,7 @@ struct LaunchShape {
   std::int64_t grid_x = 1, grid_y = 1, grid_z = 1;
   unsigned block_x = 1, block_y = 1;
   std::int64_t shared_bytes = 0;
+  bool early = false;  ///< may begin while the launch before runs, for which wait_for_launch_before() waits
 
   bool empty() const { return grid_x == 0 || grid_y == 0 || grid_z == 0; }
 };

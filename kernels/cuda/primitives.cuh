@@ -49,6 +49,21 @@ static __device__ __forceinline__ void arrive_named(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+// Launches that overlap (LaunchShape::early). Before sm_90 they do not.
+
+/// From here on the next launch may begin, if it is an early one, once all blocks came by.
+static __device__ __forceinline__ void begin_next_launch() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+/// Until all that was queued before is done and can be read.
+static __device__ __forceinline__ void wait_for_launch_before() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 // Asynchronous copies from global to shared memory.
 
 /// kBytes, 4, 8 or 16, aligned alike; zeros and no access to global memory where it is not valid.

@@ -154,7 +154,7 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache, con
       if (std::find(drawn.begin(), drawn.end(), -1) == drawn.end()) return index_tensor(drawn);
       if (all_finite(logits)) throw Error(ErrorKind::numeric, "every token is forbidden", {.field = "logits"});
     }
-    if (logits.defined() && cache != nullptr) logits = logits.to(at::kCPU);  // whoever draws from them is there
+    if (logits.defined() && cache != nullptr) logits = downloaded(logits);  // whoever draws from them is there
     if (logits.defined() && !logits.requires_grad() && !all_finite(logits)) {
       report_not_finite(*model, rows, cache, hooks, arithmetic(), planned, terms.get());
     }

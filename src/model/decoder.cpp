@@ -87,6 +87,7 @@ at::Tensor Decoder::final_hidden(Pass& pass, at::Tensor x) const {
 at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
                             const Arithmetic& arithmetic, DecodeGraphs* graphs) const {
   Pass pass{batch, cache, hooks, arithmetic, device()};
+  pass.few_rows = takes_few_rows(pass);
   if (graphs != nullptr && may_replay(pass, *graphs)) return replayed(pass, *graphs);
   prepare(pass);
   return computed(pass);
@@ -95,6 +96,7 @@ at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const Hook
 at::Tensor Decoder::computed(Pass& pass) const {
   at::Tensor x = layers(pass);
   if (pass.batch.logits_rows.empty()) return {};
+  if (at::Tensor logits = few_rows_logits(pass, x); logits.defined()) return logits;
   return pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), pass.arithmetic));
 }
 
@@ -123,6 +125,7 @@ at::Tensor Decoder::layers(Pass& pass) const {
 // The wiring of all families.
 at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) const {
   const Block& block = config_.layers[static_cast<std::size_t>(index)];
+  if (pass.few_rows && joins_launches(block)) return few_rows_layer(pass, index, x);
   const bool before = block.norm_place == NormPlace::before || block.norm_place == NormPlace::around;
   const bool behind = block.norm_place == NormPlace::around || block.norm_place == NormPlace::after_branch;
   const auto own_norm = [&](Role role, HookPoint point, const at::Tensor& input) {

@@ -109,9 +109,18 @@ class Decoder {
   at::Tensor norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice, const at::Tensor& x) const;
   QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  bool takes_few_rows(const Pass& pass) const;
+  std::vector<at::Tensor> normed_products(const Pass& pass, std::int64_t layer, Role norm_role,
+                                          std::span<const Role> roles, const at::Tensor& x) const;
+  at::Tensor product_added(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x,
+                           const at::Tensor& residual) const;
+  at::Tensor few_rows_mlp(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor few_rows_layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor few_rows_logits(const Pass& pass, const at::Tensor& x) const;
+  at::Tensor scaled_logits(at::Tensor logits, const Arithmetic& arithmetic) const;
   at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
-                    const at::Tensor& value) const;
+                    const at::Tensor& value, bool written = false) const;
   at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   ops::Experts experts_of(const Pass& pass, std::int64_t layer) const;
   ops::Experts observed_experts(const Pass& pass, std::int64_t layer) const;

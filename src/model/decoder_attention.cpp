@@ -71,7 +71,7 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
 }
 
 at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
-                           const at::Tensor& value) const {
+                           const at::Tensor& value, bool written) const {
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
   const Attention& choice = block.attention;
   const auto& cu_seqlens = pass.batch.cu_seqlens;
@@ -95,7 +95,7 @@ at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& que
     return ops::flash_attention(query, key, value, cu_seqlens, rule, pass.batch.prefixes, pass.documents);
   }
   if (pass.pages != nullptr && !autograd) {
-    pass.pages->write(layer, key, value);
+    if (!written) pass.pages->write(layer, key, value);
     return pass.pages->attend(layer, query, key, value, rule);
   }
   const bool by_kernel = exact || (is_kernel_tensor(query) && !autograd && ops::kernels_take(rule));

@@ -31,6 +31,7 @@ struct Decoder::Pass {
   at::Tensor ids{}, positions{}, logits_rows{};
   bool layerwise = false;  // a LayerwisePass, which never has the whole model in memory
   const LinearObserver* observer = nullptr;
+  bool few_rows = false;  // a step of decoding whose launches may be joined (decoder_few_rows.cpp)
 
   const ModuleAdapters* adapters(std::int64_t layer, Role role) const {
     return arithmetic.adapters == nullptr ? nullptr : arithmetic.adapters->find(layer, role);
@@ -62,6 +63,13 @@ struct Decoder::KeptPass {
                                                           from.device,   &training, from.rope_tables, from.slopes,
                                                           from.documents} {}
 };
+
+/// Whether decoder_few_rows.cpp knows the wiring: a norm in front of each branch, one behind the other.
+inline bool joins_launches(const Block& block) {
+  return block.norm_place == NormPlace::before && block.residual == Residual::sequential && !block.residual_from_norm &&
+         block.residual_multiplier == 1.0f && block.attention.qkv == QkvLayout::separate && !block.attention.clip_qkv &&
+         !block.mlp.moe && !block.mlp.fused_gate_up;
+}
 
 /// What scores are multiplied by.
 inline float score_scale(const Block& block) {

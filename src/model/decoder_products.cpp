@@ -80,6 +80,10 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
   } else {
     logits = ops::linear_f32(hidden, weights_.lm_head(), bias, arithmetic.numerics);
   }
+  return scaled_logits(std::move(logits), arithmetic);
+}
+
+at::Tensor Decoder::scaled_logits(at::Tensor logits, const Arithmetic& arithmetic) const {
   if (config_.final_softcap && arithmetic.numerics == Numerics::exact) {
     logits = ops::exact_softcap(logits, config_.logit_scale, *config_.final_softcap);
   } else {

@@ -25,6 +25,13 @@ class DevicePages {
 
   /// All new rows, [all rows, kv_heads, head_dim], into room that is reserved.
   void write(std::int64_t layer, const at::Tensor& key, const at::Tensor& value) const;
+  /// The same behind RoPE, which turns the query in place, and the key on its way. False, and nothing is done, for a
+  /// cache of another type, and where attention would not read the key there.
+  bool turn_and_write(std::int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                      const ops::RopeTable& table, RopeLayout layout) const {
+    return in_place(cache_, query.scalar_type(), most_rows_) &&
+           ops::turn_and_write_pages(cache_of(layer), query, key, value, table, layout);
+  }
   /// Attention of all new rows, which have been written. `key` and `value` are those rows, of which sequences consist
   /// that had none before.
   at::Tensor attend(std::int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,

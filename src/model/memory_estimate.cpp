@@ -68,7 +68,7 @@ std::size_t bytes(double value) { return static_cast<std::size_t>(std::clamp(val
 double of_training(const ModelConfig& config, std::int64_t tokens) {
   const double logits = 4.0 * static_cast<double>(tokens) * static_cast<double>(config.vocab_size);
   return static_cast<double>(activation_bytes(config, tokens, Dtype::bf16)) +
-         std::min(logits, static_cast<double>(ops::CrossEntropyOptions{}.chunk_bytes));
+         std::min(logits, static_cast<double>(ops::head_chunk(at::kCPU)));
 }
 
 double of_one_pass(const ModelConfig& config, std::int64_t rows, double width) {

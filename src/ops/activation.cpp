@@ -3,8 +3,6 @@
 #include <ATen/ops/gelu_ops.h>
 #include <ATen/ops/silu_ops.h>
 
-#include <optional>
-
 #include "kernels/cpu/kernels.h"
 #include "ops/device_kernels.h"
 #include "ops/exact.h"
@@ -25,18 +23,6 @@ at::Tensor by_library(Activation activation, const at::Tensor& x) {
     case Activation::relu2: return x.relu().square();
   }
   return x;
-}
-
-std::optional<cpu::ActivationKind> kernel_kind(Activation activation) {
-  switch (activation) {
-    case Activation::silu: return cpu::ActivationKind::silu;
-    case Activation::gelu: return cpu::ActivationKind::gelu;
-    case Activation::gelu_tanh: return cpu::ActivationKind::gelu_tanh;
-    case Activation::relu: return cpu::ActivationKind::relu;
-    case Activation::quick_gelu: return cpu::ActivationKind::quick_gelu;
-    case Activation::relu2: return cpu::ActivationKind::relu2;
-  }
-  return std::nullopt;
 }
 
 bool is_rows(const at::Tensor& x) { return x.dim() == 2 && x.stride(1) == 1; }
@@ -125,6 +111,18 @@ at::Tensor by_kernels(cpu::ActivationKind kind, const at::Tensor& gate, const at
 }
 
 }  // namespace
+
+std::optional<cpu::ActivationKind> kernel_kind(Activation activation) {
+  switch (activation) {
+    case Activation::silu: return cpu::ActivationKind::silu;
+    case Activation::gelu: return cpu::ActivationKind::gelu;
+    case Activation::gelu_tanh: return cpu::ActivationKind::gelu_tanh;
+    case Activation::relu: return cpu::ActivationKind::relu;
+    case Activation::quick_gelu: return cpu::ActivationKind::quick_gelu;
+    case Activation::relu2: return cpu::ActivationKind::relu2;
+  }
+  return std::nullopt;
+}
 
 at::Tensor activate(Activation activation, const at::Tensor& x, Numerics numerics) {
   const auto kind = kernel_kind(activation);

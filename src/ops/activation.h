@@ -3,10 +3,16 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
+#include "kernels/cpu/elementwise_params.h"
 #include "powerhouse/device.h"
 #include "powerhouse/model_config.h"
 
 namespace powerhouse::ops {
+
+/// What the kernels call it; nothing where they don't know it.
+std::optional<cpu::ActivationKind> kernel_kind(Activation activation);
 
 /// activation(x), elementwise over [rows, intermediate]. Differentiable.
 at::Tensor activate(Activation activation, const at::Tensor& x, Numerics numerics = Numerics::fast);

@@ -4,6 +4,7 @@
 #include "ops/dequantize.h"
 #include "ops/device_kernels.h"
 #include "ops/linear.h"
+#include "ops/repacked_weight.h"
 #include "ops/tensors.h"
 
 namespace powerhouse::ops {
@@ -44,12 +45,17 @@ at::Tensor by_kernel(const at::Tensor& given, const Weight& weight, const at::Te
 }  // namespace
 
 at::Tensor block_product(const at::Tensor& x, const Weight& weight, const at::Tensor& bias) {
+  if (weight.repacked() != nullptr) {
+    if (at::Tensor y = repacked_product(x, weight, bias); y.defined()) return y;
+    return linear(x, dequantized(weight, x.scalar_type()), bias);
+  }
   if (kernel_takes(x, weight.format()) && weight.stored()->offset == 0.0f) return by_kernel(x, weight, bias);
   return linear(x, dequantized(weight, x.scalar_type()), bias);
 }
 
 at::Tensor block_product_f32(const at::Tensor& x, const Weight& weight, const at::Tensor& bias) {
-  if (x.size(0) <= cuda::kMostPlainRows) return block_product(x.to(at::kFloat), weight, bias);
+  if (x.size(0) <= cuda::kMostPlainRows && weight.repacked() == nullptr)
+    return block_product(x.to(at::kFloat), weight, bias);
   return block_product(x, weight, bias).to(at::kFloat);
 }
 

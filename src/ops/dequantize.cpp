@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/device_kernels.h"
+#include "ops/repacked_weight.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_team.h"
@@ -132,6 +133,7 @@ at::Tensor dequantized(const Weight& weight, at::ScalarType type) {
   if (stored == nullptr || (weight.dense_bytes() != 0 && weight.tensor().scalar_type() == type)) {
     return weight.matrix().detach().to(type);
   }
+  if (weight.repacked() != nullptr) return repacked_numbers(weight, type);
   if (weight.device_blocks().defined()) {
     return dequantized_blocks(weight.device_blocks(), *stored, type).view(stored->shape);
   }
@@ -155,6 +157,7 @@ at::Tensor dequantized_rows(const Weight& weight, std::int64_t first, std::int64
                  .expected = std::to_string(rows) + " rows",
                  .found = std::to_string(first) + " .. " + std::to_string(first + count)});
   }
+  if (weight.repacked() != nullptr) return repacked_numbers(weight, type).narrow(0, first, count);
   if (weight.device_blocks().defined()) {
     return dequantized_blocks(weight.device_blocks().narrow(0, first, count), *stored, type);
   }

@@ -52,7 +52,7 @@ void DeviceBundle::send_to(const at::Tensor& place) {
                 {.expected = std::to_string(place.numel()), .found = std::to_string(bytes_.size())});
   }
   place_ = place;
-  if (!bytes_.empty()) place_.copy_(here());
+  if (!bytes_.empty()) upload_to(place_, here());
 }
 
 at::Tensor DeviceBundle::operator[](std::size_t part) const {

@@ -10,7 +10,7 @@ namespace powerhouse::ops {
 
 DeviceDocuments device_documents(std::span<const std::int64_t> cu_seqlens, std::span<const std::int64_t> prefixes,
                                  const at::Device& device) {
-  DeviceDocuments out{.queries = int_tensor(cu_seqlens, device)};
+  DeviceDocuments out{.queries = uploaded(int_tensor(cu_seqlens, at::kCPU), device)};
   std::vector<std::int64_t> begins{0}, places;
   const auto add = [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t row = first; row < first + count; ++row) places.push_back(row);
@@ -26,8 +26,8 @@ DeviceDocuments device_documents(std::span<const std::int64_t> cu_seqlens, std::
     out.most_queries = std::max(out.most_queries, rows);
     out.most_keys = std::max(out.most_keys, prefix.count + rows);
   }
-  out.keys = continued ? int_tensor(begins, device) : out.queries;
-  if (continued) out.places = index_tensor(places, device);
+  out.keys = continued ? uploaded(int_tensor(begins, at::kCPU), device) : out.queries;
+  if (continued) out.places = uploaded(index_tensor(places), device);
   return out;
 }
 

@@ -1,7 +1,7 @@
 #include "ops/device_kernels.h"
 
+#include <algorithm>
 #include <array>
-#include <atomic>
 
 #include "ops/cuda/library.h"
 #include "ops/tensors.h"
@@ -38,17 +38,18 @@ DeviceKernels::DeviceKernels(const at::Device& device)
       table_(kernels_of(device)),
       stream_(pretended == nullptr ? cuda_stream(device.index()) : nullptr) {}
 
-std::int64_t DeviceKernels::multiprocessors() const {
+const DeviceKernels::Known& DeviceKernels::known() const {
   // The driver takes about as long to answer as a kernel to run.
-  static std::array<std::atomic<int>, 64> known{};
-  const auto index = static_cast<std::size_t>(device_.index());
-  if (index < known.size() && known[index] > 0) return known[index];
+  static std::array<Known, 64> all{};  // as many as LibTorch has
+  Known& one = all.at(static_cast<std::size_t>(std::max<int>(0, device_.index())));
+  if (one.multiprocessors > 0) return one;
   cuda::DeviceProperties properties;
   if (const char* const why = table_.device_properties(device_.index(), properties)) {
     throw Error(ErrorKind::device, "the device does not answer", {.field = "device", .found = why});
   }
-  if (index < known.size()) known[index] = properties.multiprocessors;
-  return properties.multiprocessors;
+  one.shared_bytes = properties.shared_bytes;
+  one.multiprocessors = properties.multiprocessors;
+  return one;
 }
 
 void DeviceKernels::check_launch() const {

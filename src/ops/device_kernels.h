@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/DeviceGuard.h>
 
+#include <atomic>
 #include <type_traits>
 
 #include "kernels/cuda/kernel_table.h"
@@ -44,7 +45,9 @@ class DeviceKernels {
   bool has(Member cuda::KernelTable::*kernel) const {
     return table_.*kernel != nullptr;
   }
-  std::int64_t multiprocessors() const;
+  std::int64_t multiprocessors() const { return known().multiprocessors; }
+  /// The most of shared memory that a block can have.
+  int shared_bytes() const { return known().shared_bytes; }
   const cuda::KernelTable& table() const { return table_; }
 
   /// The same where an op has made sure that there is one; Error{unsupported} in the name of the op if not.
@@ -54,6 +57,10 @@ class DeviceKernels {
   }
 
  private:
+  struct Known {
+    std::atomic<int> multiprocessors{0}, shared_bytes{0};
+  };
+  const Known& known() const;
   void check_launch() const;
   [[noreturn]] static void refuse(const char* op);
 

@@ -72,6 +72,33 @@ void write_pages(const cuda::PagedCache& cache, const at::Tensor& key, const at:
   DeviceKernels(key.device()).must_launch("paged_attention", &cuda::KernelTable::paged_write, params);
 }
 
+bool turn_and_write_pages(const cuda::PagedCache& cache, const at::Tensor& query, const at::Tensor& key,
+                          const at::Tensor& value, const RopeTable& table, RopeLayout layout) {
+  const DeviceKernels device(query.device());
+  if (!device.has(&cuda::KernelTable::rope_write) || query.stride(2) != 1) return false;
+  const at::Tensor keys = aligned_vectors(key), values = aligned_vectors(value);
+  const Element type = to_element(query.scalar_type());
+  const cuda::RopeWriteParams params{.queries = {.type = type,
+                                                 .data = query.mutable_data_ptr(),
+                                                 .cos = table.cos.const_data_ptr<float>(),
+                                                 .sin = table.sin.const_data_ptr<float>(),
+                                                 .heads = query.size(1),
+                                                 .rotary_dim = table.cos.size(1) * 2,
+                                                 .token_stride = query.stride(0),
+                                                 .head_stride = query.stride(1),
+                                                 .table_stride = table.cos.stride(0),
+                                                 .interleaved = layout == RopeLayout::interleaved},
+                                     .write = {.cache = cache,
+                                               .type = type,
+                                               .keys = keys.const_data_ptr(),
+                                               .values = values.const_data_ptr(),
+                                               .key_row_stride = keys.stride(0),
+                                               .key_head_stride = keys.stride(1),
+                                               .value_row_stride = values.stride(0),
+                                               .value_head_stride = values.stride(1)}};
+  return device.launch(&cuda::KernelTable::rope_write, params);
+}
+
 GatheredPages gather_pages(const cuda::PagedCache& cache, std::int64_t positions, const at::Tensor& starts,
                            at::ScalarType type) {
   const at::Device where = starts.device();

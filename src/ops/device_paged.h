@@ -9,6 +9,7 @@
 #include "kernels/cuda/paged_attention_params.h"
 #include "ops/attention.h"
 #include "ops/device_documents.h"
+#include "ops/rope.h"
 
 namespace powerhouse::ops {
 
@@ -20,6 +21,10 @@ bool device_cache_takes(BlockFormat type, std::int64_t head_dim);
 at::Tensor paged_attention_on_device(const at::Tensor& query, const cuda::PagedCache& cache, const AttentionRule& rule);
 
 /// Rows of key and value [all rows, kv_heads, head_dim] become part of the cache.
+/// `query` turned in place, the key on its way into the cache, the value as it is: one launch. False, and nothing is
+/// done, where the cache holds something else than elements of their type.
+bool turn_and_write_pages(const cuda::PagedCache& cache, const at::Tensor& query, const at::Tensor& key,
+                          const at::Tensor& value, const RopeTable& table, RopeLayout layout);
 void write_pages(const cuda::PagedCache& cache, const at::Tensor& key, const at::Tensor& value);
 
 /// All positions of all sequences, one behind the other: [positions, kv_heads, head_dim] of `type`. `starts` is int32

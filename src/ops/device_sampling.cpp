@@ -31,7 +31,7 @@ std::vector<std::int64_t> draw_on_device(const at::Tensor& given, std::span<cons
         .counter = draw.counter};
     std::memcpy(bytes + i * sizeof(row), &row, sizeof(row));
   }
-  const at::Tensor rows = here.to(logits.device());
+  const at::Tensor rows = uploaded(here, logits.device());
   at::Tensor tokens = empty_tensor({count}, at::kLong, logits.device());
   const cuda::SamplingParams params{.logits = logits.const_data_ptr<float>(),
                                     .vocabulary = logits.size(1),
@@ -39,7 +39,7 @@ std::vector<std::int64_t> draw_on_device(const at::Tensor& given, std::span<cons
                                     .options = static_cast<const cuda::SamplingRow*>(rows.const_data_ptr()),
                                     .tokens = tokens.mutable_data_ptr<std::int64_t>()};
   DeviceKernels(logits.device()).must_launch("sampling", &cuda::KernelTable::sample, params, count);
-  const at::Tensor found = tokens.to(at::kCPU);
+  const at::Tensor found = downloaded(tokens);
   const auto* const begin = found.const_data_ptr<std::int64_t>();
   return {begin, begin + count};
 }

@@ -66,15 +66,18 @@ void multiply(const at::Tensor& hidden, const HeadRows& head, const at::Tensor& 
   });
 }
 
-// logits W, summed in float32
-at::Tensor multiply_back(const at::Tensor& logits, const HeadRows& head) {
+// y = logits W. Ranges of the head are summed in float32; a device's products are in any case.
+void multiply_back(at::Tensor y, const at::Tensor& logits, const HeadRows& head) {
+  if (head.is_whole() && !logits.is_cpu()) {
+    return head.visit([&](std::int64_t, const at::Tensor& rows) { sum_products(y, {{{logits, rows}}}); });
+  }
   at::Tensor sum;
   head.visit([&](std::int64_t first, const at::Tensor& rows) {
     const at::Tensor part = head.is_whole() ? logits : logits.narrow(1, first, rows.size(0));
     if (!sum.defined()) sum = empty_tensor({logits.size(0), rows.size(1)}, sum_type(logits), logits.device());
     sum_products(sum, {{{part, rows}}}, {.add = first > 0});
   });
-  return sum;
+  y.copy_(sum);
 }
 
 // Adds logitsᵀ hidden.
@@ -164,7 +167,7 @@ void run_chunks(const at::Tensor& rows, const HeadRows& matrix, const at::Tensor
     body(first, logits);
     if (!gradients.any()) continue;
     const at::Tensor gradient = logits.to(hidden.scalar_type());
-    if (gradients.want_hidden) gradients.hidden.narrow(0, first, hidden.size(0)).copy_(multiply_back(gradient, matrix));
+    if (gradients.want_hidden) multiply_back(gradients.hidden.narrow(0, first, hidden.size(0)), gradient, matrix);
     if (gradients.want_matrix) accumulate_product(gradients.matrix, gradient, hidden, step >= count);
     if (!gradients.want_bias) continue;
     const at::Tensor part = logits.sum(0, false, type == at::kDouble ? type : at::kFloat);
@@ -187,7 +190,7 @@ void finish_gradients(const at::Tensor& hidden, const VocabularyHead& head, Head
 RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& head, const at::Tensor& targets,
                              const RowWeights& weights, const CrossEntropyOptions& options, HeadGradients& gradients) {
   const at::Device device = hidden.device();
-  const at::Tensor places = rows_with_targets(targets.to(at::kCPU)).to(device);
+  const at::Tensor places = uploaded(rows_with_targets(targets.to(at::kCPU)), device);
   const std::int64_t count = places.size(0);
   const bool all = count == hidden.size(0);
   const auto taken = [&](const at::Tensor& x) {
@@ -195,15 +198,16 @@ RowResults pass_through_head(const at::Tensor& hidden, const VocabularyHead& hea
     return all ? x.detach().contiguous() : x.detach().index_select(0, places);
   };
   const auto type = compute_type(hidden);
-  Rows rows{.hidden = taken(hidden).to(type), .targets = taken(targets.to(device))};
+  Rows rows{.hidden = taken(hidden).to(type), .targets = taken(targets.is_cpu() ? uploaded(targets, device) : targets)};
   if (gradients.any()) rows.weights = {taken(weights.loss), taken(weights.entropy)};
   const auto floats = [&](std::int64_t size) { return empty_tensor({size}, at::kFloat, device); };
   rows.results = {floats(count), floats(count), floats(count), empty_tensor({count}, at::kLong, device)};
   if (options.statistics) rows.results.mean_logits = floats(count), rows.results.log_sum_sq_probs = floats(count);
   if (gradients.want_hidden) gradients.hidden = empty_tensor({count, hidden.size(1)}, type, device);
 
-  const HeadRows matrix(head, hidden.size(1), type, options.chunk_bytes);
-  run_chunks(rows.hidden, matrix, head.bias, type, options.chunk_bytes, gradients,
+  const std::int64_t chunk_bytes = options.chunk_bytes > 0 ? options.chunk_bytes : head_chunk(device);
+  const HeadRows matrix(head, hidden.size(1), type, chunk_bytes);
+  run_chunks(rows.hidden, matrix, head.bias, type, chunk_bytes, gradients,
              [&](std::int64_t first, at::Tensor& logits) { run_kernel(rows, first, logits, head, options); });
   finish_gradients(hidden, head, gradients);
   if (all) return rows.results;

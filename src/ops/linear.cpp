@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/exact.h"
+#include "ops/few_rows.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -41,6 +42,16 @@ at::Tensor by_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Te
   return y;
 }
 
+// The same on a device: undefined where there is none.
+at::Tensor by_device_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool to_float) {
+  const FewRows in{x};
+  const DenseMap map{weight, bias};
+  if (!few_rows_take(in, {&map, 1})) return {};
+  if (to_float) return few_rows_f32(in, map, /*early=*/false);
+  const std::vector<at::Tensor> y = few_rows_products(in, {&map, 1}, /*early=*/false);
+  return y.empty() ? at::Tensor() : y[0];
+}
+
 at::Tensor by_library(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   // LibTorch has no fast float16 GEMM on most CPUs, and accumulates in float16 where it has one: float32 does it.
   if (x.scalar_type() == at::kHalf && x.is_cpu()) {
@@ -63,15 +74,19 @@ at::Tensor exactly(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Numerics numerics) {
   if (numerics == Numerics::exact) return exactly(x, weight, bias);
-  if (!needs_autograd(x, weight, bias) && kernel_takes(x, weight)) {
-    return by_kernel(x, weight, bias, x.scalar_type());
+  if (!needs_autograd(x, weight, bias)) {
+    if (kernel_takes(x, weight)) return by_kernel(x, weight, bias, x.scalar_type());
+    if (at::Tensor y = by_device_kernel(x, weight, bias, /*to_float=*/false); y.defined()) return y;
   }
   return by_library(x, weight, bias);
 }
 
 at::Tensor linear_f32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Numerics numerics) {
   if (numerics == Numerics::exact) return exactly(x, weight, bias);
-  if (!needs_autograd(x, weight, bias) && kernel_takes(x, weight)) return by_kernel(x, weight, bias, at::kFloat);
+  if (!needs_autograd(x, weight, bias)) {
+    if (kernel_takes(x, weight)) return by_kernel(x, weight, bias, at::kFloat);
+    if (at::Tensor y = by_device_kernel(x, weight, bias, /*to_float=*/true); y.defined()) return y;
+  }
   const at::Tensor y = by_library(x, weight, bias);
   return y.scalar_type() == at::kDouble ? y : y.to(at::kFloat);
 }

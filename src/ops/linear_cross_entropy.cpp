@@ -150,7 +150,7 @@ void check(const at::Tensor& hidden, const VocabularyHead& head, const at::Tenso
   expect(head.logit_scale > 0 && head.softcap.value_or(1.0f) > 0, "logit_scale and softcap", "above 0",
          ErrorKind::range);
   expect(options.label_smoothing >= 0 && options.label_smoothing <= 1, "label_smoothing", "[0, 1]", ErrorKind::range);
-  expect(options.chunk_bytes > 0, "chunk_bytes", "above 0", ErrorKind::range);
+  expect(options.chunk_bytes >= 0, "chunk_bytes", "at least 0", ErrorKind::range);
   const at::Tensor bad = targets.ne(kIgnoredTarget).logical_and(targets.lt(0).logical_or(targets.ge(shape[0])));
   if (targets.numel() > 0 && bad.any().item<bool>()) {
     throw Error(ErrorKind::range, "a target is not a token of the vocabulary",
@@ -208,7 +208,7 @@ CrossEntropy linear_cross_entropy(const at::Tensor& hidden, const VocabularyHead
   check(hidden, head, targets, options);
   expect(row_weights.defined() && row_weights.sizes() == targets.sizes() && row_weights.scalar_type() == at::kFloat,
          "weights", "float32 [rows]");
-  const at::Tensor weights = row_weights.to(hidden.device());
+  const at::Tensor weights = row_weights.is_cpu() ? uploaded(row_weights, hidden.device()) : row_weights;
   if (!has_kernels(hidden)) {
     const RowResults rows = by_library(hidden, head, targets, options);
     return {rows.loss.dot(weights.to(rows.loss.scalar_type())), {rows.log_probs.detach(), rows.entropy, rows.arg_max}};

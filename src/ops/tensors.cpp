@@ -86,6 +86,27 @@ at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type, const at::De
   return at::_ops::empty_memory_format::call(c10::fromIntArrayRefSlow(sizes), type, {}, device, {}, {});
 }
 
+at::Tensor uploaded(const at::Tensor& here, const at::Device& device) {
+  if (!device.is_cuda()) return here.to(device);
+  at::Tensor there = empty_tensor(here.sizes(), here.scalar_type(), device);
+  upload_to(there, here);
+  return there;
+}
+
+void upload_to(const at::Tensor& place, const at::Tensor& here) {
+  constexpr std::size_t kMostPinned = 64 << 10;  // what a step of decoding sends, and targets of a step of training
+  const bool pinned = place.is_cuda() && here.nbytes() <= kMostPinned;
+  place.copy_(pinned ? here.pin_memory() : here, /*non_blocking=*/pinned);
+}
+
+at::Tensor downloaded(const at::Tensor& there) {
+  constexpr std::size_t kMostPinned = 1 << 20;  // whoever gets it may keep it
+  if (!there.is_cuda() || there.nbytes() > kMostPinned) return there.to(at::kCPU);
+  const at::Tensor here = at::_ops::empty_memory_format::call(
+      c10::fromIntArrayRefSlow(there.sizes()), there.scalar_type(), {}, at::kCPU, /*pin_memory=*/true, {});
+  return here.copy_(there);
+}
+
 at::Tensor empty_tensor_like(const at::Tensor& x) { return empty_tensor(x.sizes(), x.scalar_type(), x.device()); }
 
 namespace {

@@ -34,6 +34,13 @@ at::Tensor int_tensor(std::span<const std::int64_t> values, const at::Device& de
 /// float32 [values].
 at::Tensor float_tensor(std::span<const float> values, const at::Device& device);
 
+/// A tensor of the CPU on a device, and one of a device on the CPU. CUDA's small copies go through pinned memory, so
+/// that an upload is queued like a launch: from other memory it would wait until all that is queued is done. Not while
+/// a graph is recorded: it would read that memory again.
+at::Tensor uploaded(const at::Tensor& here, const at::Device& device);
+void upload_to(const at::Tensor& place, const at::Tensor& here);
+at::Tensor downloaded(const at::Tensor& there);
+
 /// x itself where its last dimension is contiguous and every vector along it begins on 16 bytes; else a copy of which
 /// that holds.
 at::Tensor aligned_vectors(const at::Tensor& x);

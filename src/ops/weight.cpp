@@ -9,6 +9,7 @@
 #include "kernels/reference/dequantize.h"
 #include "ops/dequantize.h"
 #include "ops/device_kernels.h"
+#include "ops/repacked_weight.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "support/thread_team.h"
@@ -161,6 +162,7 @@ void Weight::read_row(std::int64_t row, float* values) const {
 }
 
 at::Tensor Weight::rows(const at::Tensor& rows) const {
+  if (repacked_) return repacked_numbers(*this, at::kFloat).index_select(0, rows.to(device()));
   if (blocks_.defined()) return dequantized_blocks(blocks_.index_select(0, rows.to(device())), *stored_, at::kFloat);
   if (!device().is_cpu()) return tensor().index_select(0, rows.to(device())).to(at::kFloat);
   const std::int64_t columns = stored_ && !stored_->transposed ? stored_->shape.back() : tensor().size(1);
@@ -256,6 +258,7 @@ at::Tensor& Weight::materialize() {
   stored_.reset();
   making_.reset();
   blocks_.reset();
+  repacked_.reset();
   return dense_;
 }
 
@@ -274,6 +277,14 @@ void Weight::move_to(const at::Device& where) {
     blocks_ = copy.to(where);
     release_file();
     return;
+  }
+  if (is_quantized(*this) && repacks(where, *stored_, compute_type_)) {
+    if (auto matrix = powerhouse::repacked(*stored_, where)) {
+      blocks_ = std::move(matrix->codes);
+      repacked_ = std::move(matrix->blocks);
+      release_file();
+      return;
+    }
   }
   const at::Tensor& here = materialize();
   at::Tensor there = here.detach().to(where);

@@ -59,6 +59,14 @@ struct StoredWeight {
   std::optional<ColumnOrder> column_order() const;
 };
 
+/// How a device holds AFFINE blocks that were repacked for it (ops/repacked_weight.h), beside their codes.
+struct RepackedBlocks {
+  at::Tensor levels{};     ///< scales and zeros
+  at::Tensor order{};      ///< int32 [in], the column that each of the codes' meets; undefined: its own
+  std::int64_t group = 0;  ///< columns that share a level
+  int bits = 4;
+};
+
 class Weight {
  public:
   Weight() = default;
@@ -125,8 +133,11 @@ class Weight {
   /// To a device: as blocks where it has a decoder, which can still be read from the file as well, else dense.
   void move_to(const at::Device& device);
   at::Device device() const { return blocks_.defined() ? blocks_.device() : stored_ ? at::kCPU : dense_.device(); }
-  /// Blocks on a device, uint8 [rows, bytes of a row] in canonical order; undefined where there are none.
+  /// Blocks on a device, uint8 [rows, bytes of a row] in canonical order, or the codes of `repacked`; undefined where
+  /// there are none.
   const at::Tensor& device_blocks() const { return blocks_; }
+  /// Null where device_blocks are rows.
+  const RepackedBlocks* repacked() const { return repacked_ ? &*repacked_ : nullptr; }
   /// Whether the canonical form is a tensor that requires gradients.
   bool requires_grad() const { return !stored_ && dense_.defined() && dense_.requires_grad(); }
 
@@ -150,6 +161,7 @@ class Weight {
   bool handed_out_transposed_ = false;
   std::optional<StoredWeight> stored_;  // the canonical blocks, while they are canonical
   at::Tensor blocks_{};                 // of `stored_`, on a device
+  std::optional<RepackedBlocks> repacked_{};
   std::uint64_t replaced_ = 0;
 };
 

@@ -18,6 +18,7 @@ void check_norms(Report& report, const Machine& machine);
 void check_elementwise(Report& report, const Machine& machine);
 void check_cross_entropy(Report& report, const Machine& machine);
 void check_blocks(Report& report, const Machine& machine);
+void check_few_rows(Report& report, const Machine& machine);
 void check_repacked(Report& report, const Machine& machine);
 void check_flash_attention(Report& report, const Machine& machine);
 void check_flash_gradients(Report& report, const Machine& machine);

@@ -62,6 +62,16 @@ const KernelTable& wrong() {
       p.bias = nullptr;
       return right().repacked_product(p, stream);
     };
+    t.few_rows_product = [](const cuda::FewRowsParams& params, Stream stream) {
+      cuda::FewRowsParams p = params;
+      for (cuda::FewRowsPart& part : p.parts) part.bias = nullptr;
+      return right().few_rows_product(p, stream);
+    };
+    t.rope_write = [](const cuda::RopeWriteParams& params, Stream stream) {
+      cuda::RopeWriteParams p = params;
+      p.queries.cos = params.queries.sin;
+      return right().rope_write(p, stream);
+    };
     t.sample = [](const cuda::SamplingParams& params, std::int64_t rows, Stream stream) {
       cuda::SamplingParams p = params;
       p.vocabulary = (p.vocabulary + 1) / 2;

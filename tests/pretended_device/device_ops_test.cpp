@@ -6,7 +6,9 @@
 #include "ops/adapted_linear.h"
 #include "ops/device_low_rank.h"
 #include "ops/dropout.h"
+#include "ops/few_rows.h"
 #include "ops/flash_attention.h"
+#include "ops/linear.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/moe.h"
 #include "ops/norm.h"
@@ -144,6 +146,19 @@ TEST_F(DeviceOps, LinearCrossEntropy) {
           },
           inputs, 2);
     }
+  }
+}
+
+TEST_F(DeviceOps, ProductsOfFewRows) {
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const Tensors inputs{random_tensor({5, 72}, type, 31), random_tensor({20, 72}, type, 32),
+                         random_tensor({20}, type, 33)};
+    expect_same([](const Tensors& t) { return ops::linear(t[0], t[1], t[2]); }, inputs, 1, /*gradients=*/false);
+    expect_same([](const Tensors& t) { return ops::linear_f32(t[0], t[1], t[2]); }, inputs, 1, /*gradients=*/false);
+    const at::Tensor alone = ops::linear(there(inputs[0].narrow(0, 3, 1)), there(inputs[1]), there(inputs[2]));
+    EXPECT_TRUE(
+        here(ops::linear(there(inputs[0]), there(inputs[1]), there(inputs[2])).narrow(0, 3, 1)).equal(here(alone)))
+        << "a row does not depend on others";
   }
 }
 

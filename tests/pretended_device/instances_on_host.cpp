@@ -1,6 +1,7 @@
 #include "pretended_device/instances_on_host.h"
 
 #include "kernels/cuda/blocks_product.cuh"
+#include "kernels/cuda/few_rows_product.cuh"
 #include "kernels/cuda/flash_attention/backward_launch.cuh"
 #include "kernels/cuda/flash_attention/forward_launch.cuh"
 #include "kernels/cuda/flash_attention/launchers.h"
@@ -8,6 +9,7 @@
 #include "kernels/cuda/paged_attention/launch.cuh"
 #include "kernels/cuda/paged_attention/launchers.h"
 #include "kernels/cuda/paged_attention/rows.cuh"
+#include "kernels/cuda/rope_write.cuh"
 #include "kernels/cuda_rows/kernels_on_host.h"
 
 namespace powerhouse::pretended_device {
@@ -49,6 +51,14 @@ bool product_on_host(const cuda::QuantizedProductParams& params, const testing::
 
 bool page_copy_on_host(const cuda::PageCopyParams& params, const testing::HostLauncher& launcher) {
   return cuda::launch_page_copy(launcher, params);
+}
+
+bool few_rows_product_on_host(const cuda::FewRowsParams& params, const testing::HostLauncher& launcher) {
+  return cuda::launch_few_rows_product(launcher, params);
+}
+
+bool rope_write_on_host(const cuda::RopeWriteParams& params, const testing::HostLauncher& launcher) {
+  return cuda::launch_rope_write(launcher, params);
 }
 
 bool lora_gather_on_host(const cuda::LoraGatherParams& params, const testing::HostLauncher& launcher) {

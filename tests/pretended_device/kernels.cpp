@@ -76,6 +76,7 @@ constexpr cuda::KernelTable kTable{
         },
     .device_properties = [](int, cuda::DeviceProperties& properties) -> const char* {
       properties.multiprocessors = 4;
+      properties.shared_bytes = 227 << 10;
       return nullptr;
     },
     .take_error = []() -> const char* { return nullptr; },
@@ -97,6 +98,8 @@ constexpr cuda::KernelTable kTable{
     .adamw8 = Member<testing::adamw8_on_host>::launch,
     .optimizer_update = Member<testing::optimizer_update_on_host>::launch,
     .sum_squares = Member<testing::sum_squares_on_host>::launch,
+    .few_rows_product = Member<few_rows_product_on_host>::launch,
+    .rope_write = Member<rope_write_on_host>::launch,
     .repack = Member<testing::repack_on_host>::launch,
     .repacked_product = Member<testing::repacked_product_on_host>::launch,
     .repacked_dequantize = Member<testing::repacked_dequantize_on_host>::launch,

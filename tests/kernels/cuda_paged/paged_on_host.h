@@ -5,8 +5,10 @@
 #include <map>
 #include <vector>
 
+#include "kernels/cuda/few_rows_product_params.h"
 #include "kernels/cuda/lora_gather_params.h"
 #include "kernels/cuda/paged_attention_params.h"
+#include "kernels/cuda/rope_write_params.h"
 #include "kernels/cuda_rows/on_host.h"
 
 namespace powerhouse::testing {
@@ -47,6 +49,8 @@ bool paged_attention_on_host(const cuda::PagedAttentionParams& params, const Cou
 bool paged_write_on_host(const cuda::PagedWriteParams& params, const CountingLauncher& launcher);
 bool paged_gather_on_host(const cuda::PagedGatherParams& params, const CountingLauncher& launcher);
 bool page_copy_on_host(const cuda::PageCopyParams& params, const CountingLauncher& launcher);
+bool few_rows_product_on_host(const cuda::FewRowsParams& params, const CountingLauncher& launcher);
+bool rope_write_on_host(const cuda::RopeWriteParams& params, const CountingLauncher& launcher);
 bool lora_gather_on_host(const cuda::LoraGatherParams& params, const CountingLauncher& launcher);
 
 }  // namespace powerhouse::testing

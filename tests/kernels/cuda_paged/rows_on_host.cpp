@@ -1,5 +1,7 @@
+#include "kernels/cuda/few_rows_product.cuh"
 #include "kernels/cuda/lora_gather.cuh"
 #include "kernels/cuda/paged_attention/rows.cuh"
+#include "kernels/cuda/rope_write.cuh"
 #include "kernels/cuda_paged/paged_on_host.h"
 
 namespace powerhouse::testing {
@@ -12,6 +14,12 @@ bool paged_gather_on_host(const cuda::PagedGatherParams& params, const CountingL
 }
 bool page_copy_on_host(const cuda::PageCopyParams& params, const CountingLauncher& launcher) {
   return cuda::launch_page_copy(launcher, params);
+}
+bool few_rows_product_on_host(const cuda::FewRowsParams& params, const CountingLauncher& launcher) {
+  return cuda::launch_few_rows_product(launcher, params);
+}
+bool rope_write_on_host(const cuda::RopeWriteParams& params, const CountingLauncher& launcher) {
+  return cuda::launch_rope_write(launcher, params);
 }
 bool lora_gather_on_host(const cuda::LoraGatherParams& params, const CountingLauncher& launcher) {
   return cuda::launch_lora_gather(launcher, params);

@@ -2,6 +2,7 @@
 // each in the way that is expected of it: a report of the shim, a wrong result, or bytes that the CPU's cache does not
 // hold.
 #include "cuda_on_host/planted.h"
+#include "kernels/cuda_paged/few_rows_case.h"
 #include "kernels/cuda_paged/lora_case.h"
 #include "kernels/cuda_paged/paged_case.h"
 
@@ -74,6 +75,24 @@ void try_lora(cuda_on_host::PlantedVerdict& found) {
   }
 }
 
+void try_few_rows(cuda_on_host::PlantedVerdict& found) {
+  for (const FewRowsCase& one : few_rows_edge_cases()) {
+    FewRowsProblem problem(one);
+    for (const Order order : kOrders) {
+      const auto launcher = problem.run(order);
+      const std::string text = launcher->text();
+      found.add(text == "clean" ? problem.wrong() : text);
+    }
+  }
+}
+
+void try_turning(cuda_on_host::PlantedVerdict& found) {
+  const CacheCase cache{.kv_heads = 2, .page_tokens = 4, .rows = {1, 2}, .lengths = {9, 2}};
+  for (const int rotary_dim : {64, 32}) {
+    for (const Order order : kOrders) found.add(wrong_turn({.cache = cache, .rotary_dim = rotary_dim}, order));
+  }
+}
+
 }  // namespace
 }  // namespace powerhouse::testing
 
@@ -82,6 +101,8 @@ int main(int, char** arguments) {
   const std::string of = arguments[3];
   if (of == "attention") powerhouse::testing::try_attention(found);
   if (of == "write") powerhouse::testing::try_writing(found);
+  if (of == "few_rows") powerhouse::testing::try_few_rows(found);
+  if (of == "turning") powerhouse::testing::try_turning(found);
   if (of == "lora") powerhouse::testing::try_lora(found);
   return found.code();
 }

@@ -45,6 +45,10 @@ static __forceinline__ void sync_warp(unsigned mask = kAllLanes) { host::sync_wa
 static __forceinline__ void sync_named(int id, int threads) { host::come_to_barrier(id, threads, true); }
 static __forceinline__ void arrive_named(int id, int threads) { host::come_to_barrier(id, threads, false); }
 
+// Launches run one after the other here.
+static __forceinline__ void begin_next_launch() {}
+static __forceinline__ void wait_for_launch_before() {}
+
 template <int kBytes>
 static __forceinline__ void copy_async(void* to, const void* from, bool valid) {
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);

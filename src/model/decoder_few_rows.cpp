@@ -1,0 +1,119 @@
+// A step of decoding on a device, with launches joined: the norm with the products that read it, gate, up and their
+// activation, a product and what it is added to, RoPE and the way of keys and values into the cache. Six launches a
+// layer, each of which prepares itself while the one before still runs; numbers are those of Decoder::layer, rounded
+// where it rounds. What has no such kernel (weights of blocks among others) is computed step by step in its place.
+#include <c10/core/GradMode.h>
+
+#include <array>
+
+#include "kernels/cuda/few_rows_product_params.h"
+#include "model/decoder_pass.h"
+#include "ops/activation.h"
+#include "ops/few_rows.h"
+
+namespace powerhouse {
+namespace {
+
+// Nothing on this way writes weights, and what did was queued before its first launch.
+constexpr bool kEarly = true;
+
+std::vector<ops::DenseMap> dense_maps(const LayerWeights& weights, std::span<const Role> roles) {
+  std::vector<ops::DenseMap> maps;
+  for (const Role role : roles) {
+    if (weights.weight(role).device_blocks().defined()) return {};
+    maps.push_back({weights.matrix(role), weights.bias(role)});
+  }
+  return maps;
+}
+
+}  // namespace
+
+bool Decoder::takes_few_rows(const Pass& pass) const {
+  return !pass.device.is_cpu() && pass.cache != nullptr && pass.hooks.empty() && pass.training == nullptr &&
+         pass.observer == nullptr && !pass.layerwise && pass.arithmetic.adapters == nullptr &&
+         pass.arithmetic.numerics == Numerics::fast && !c10::GradMode::is_enabled() &&
+         std::ssize(pass.batch.ids) <= cuda::kMostFewRows;
+}
+
+std::vector<at::Tensor> Decoder::normed_products(const Pass& pass, std::int64_t layer, Role norm_role,
+                                                 std::span<const Role> roles, const at::Tensor& x) const {
+  const LayerWeights& weights = weights_.layer(layer);
+  const Norm& choice = config_.layers[static_cast<std::size_t>(layer)].norm;
+  const ops::FewRows in{x, &choice, weights[norm_role]};
+  if (const auto maps = dense_maps(weights, roles); !maps.empty() && ops::few_rows_take(in, maps)) {
+    std::vector<at::Tensor> out = ops::few_rows_products(in, maps, kEarly);
+    if (!out.empty()) return out;
+  }
+  return linears(pass, layer, roles, norm(pass, layer, norm_role, choice, x));
+}
+
+at::Tensor Decoder::product_added(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x,
+                                  const at::Tensor& residual) const {
+  const ops::FewRows in{x};
+  if (const auto maps = dense_maps(weights_.layer(layer), {&role, 1}); !maps.empty() && ops::few_rows_take(in, maps)) {
+    if (at::Tensor y = ops::few_rows_added(in, maps[0], residual, kEarly); y.defined()) return y;
+  }
+  return residual.add(linear(pass, layer, role, x));
+}
+
+// What down_proj reads.
+at::Tensor Decoder::few_rows_mlp(const Pass& pass, std::int64_t layer, const at::Tensor& x) const {
+  constexpr std::array kGateUp = {Role::gate_proj, Role::up_proj};
+  const LayerWeights& weights = weights_.layer(layer);
+  const Block& block = config_.layers[static_cast<std::size_t>(layer)];
+  const Activation activation = block.mlp.activation;
+  if (!block.mlp.gated) {
+    constexpr std::array kUp = {Role::up_proj};
+    return ops::activate(activation, normed_products(pass, layer, Role::mlp_norm, kUp, x)[0]);
+  }
+  const ops::FewRows in{x, &block.norm, weights[Role::mlp_norm]};
+  if (const auto maps = dense_maps(weights, kGateUp); !maps.empty() && ops::few_rows_take(in, maps)) {
+    if (at::Tensor y = ops::few_rows_gated(in, maps[0], maps[1], activation, kEarly); y.defined()) return y;
+  }
+  const std::vector<at::Tensor> both = normed_products(pass, layer, Role::mlp_norm, kGateUp, x);
+  return ops::gated_activation(activation, both[0], both[1]);
+}
+
+at::Tensor Decoder::few_rows_layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
+  constexpr std::array kRoles = {Role::q_proj, Role::k_proj, Role::v_proj};
+  const LayerWeights& weights = weights_.layer(layer);
+  const Block& block = config_.layers[static_cast<std::size_t>(layer)];
+  const std::vector<at::Tensor> all = normed_products(pass, layer, Role::attention_norm, kRoles, x);
+  QueryKeyValue heads = powerhouse::project(block.attention, [&](Role role) {
+    return all[role == Role::q_proj ? 0 : role == Role::k_proj ? 1 : 2];
+  });
+  const auto& qk_norm = block.attention.qk_norm;
+  if (qk_norm && !qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, Numerics::fast);
+  bool written = false;
+  if (block.position == PositionKind::rope) {
+    const ops::RopeTable& table = pass.rope_tables[rope_of_[static_cast<std::size_t>(layer)]];
+    const RopeLayout layout = block.rope.layout;
+    written = pass.pages != nullptr && !(qk_norm && qk_norm->after_rope) &&
+              pass.pages->turn_and_write(layer, heads.query, heads.key, heads.value, table, layout);
+    if (!written) {
+      heads.query = ops::apply_rope(heads.query, table, layout);
+      heads.key = ops::apply_rope(heads.key, table, layout);
+    }
+  }
+  if (qk_norm && qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, Numerics::fast);
+  const at::Tensor context = attend(pass, layer, heads.query, heads.key, heads.value, written);
+  const at::Tensor middle = product_added(pass, layer, Role::o_proj, context, x);
+  return product_added(pass, layer, Role::down_proj, few_rows_mlp(pass, layer, middle), middle);
+}
+
+// The final norm and the head; undefined where they are computed apart.
+at::Tensor Decoder::few_rows_logits(const Pass& pass, const at::Tensor& x) const {
+  const PackedBatch& batch = pass.batch;
+  if (!pass.few_rows || !config_.final_norm || config_.embedding_size > 0) return {};
+  const LayerWeights& outside = weights_.outside();
+  const Weight& head = weights_.lm_head_weight();
+  if (head.device_blocks().defined()) return {};
+  const bool all = batch.logits_rows.size() == batch.ids.size();
+  const ops::FewRows in{all ? x : x.index_select(0, pass.logits_rows), &*config_.final_norm, outside[Role::final_norm]};
+  const ops::DenseMap map{weights_.lm_head(), outside.bias(Role::lm_head)};
+  if (!ops::few_rows_take(in, {&map, 1})) return {};
+  at::Tensor logits = ops::few_rows_f32(in, map, kEarly);
+  return logits.defined() ? scaled_logits(std::move(logits), pass.arithmetic) : logits;
+}
+
+}  // namespace powerhouse

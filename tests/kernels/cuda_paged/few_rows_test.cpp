@@ -1,0 +1,106 @@
+// Products of few rows, and RoPE on the way into the cache, under the shim.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "kernels/cuda_paged/few_rows_case.h"
+#include "kernels/cuda_rows/device_buffers.h"
+
+namespace powerhouse::testing {
+namespace {
+
+using cuda_on_host::GlobalMemory;
+using cuda_on_host::Order;
+
+void expect_right(const FewRowsCase& one) {
+  FewRowsProblem problem(one);
+  for (const Order order : kSchedules) {
+    const auto launcher = problem.run(order);
+    ASSERT_TRUE(launcher) << one;
+    ASSERT_EQ(launcher->text(), "clean") << one;
+    ASSERT_EQ(problem.wrong(), "") << one;
+  }
+}
+
+TEST(FewRowsTest, IsRightWhereShapesGoWrongFirst) {
+  for (const FewRowsCase& one : few_rows_edge_cases()) expect_right(one);
+}
+
+TEST(FewRowsTest, IsRightForManyShapes) {
+  std::mt19937 engine(5);
+  for (int i = 0; i < 60; ++i) {
+    FewRowsCase one;
+    one.type = engine() % 3 == 0 ? Element::f16 : Element::bf16;
+    one.rows = static_cast<int>(engine() % 16 + 1);
+    one.inputs = static_cast<int>(engine() % 120 + 1) * 8;
+    one.bias = engine() % 2 == 0;
+    one.normed = engine() % 2 == 0;
+    one.norm_weight = engine() % 4 != 0;
+    one.unit_offset = engine() % 4 == 0;
+    one.round_once = engine() % 4 == 0;
+    one.gated = one.normed && engine() % 2 == 0;
+    one.multiprocessors = static_cast<int>(engine() % 3 + 1);
+    const int outputs = static_cast<int>(engine() % 60 + 1);
+    one.outputs.assign(one.gated ? 2 : engine() % 3 + 1, outputs);
+    if (!one.gated && one.outputs.size() > 1) one.outputs[1] += 13;
+    one.residual = one.outputs.size() == 1 && engine() % 2 == 0;
+    one.to_float = !one.gated && !one.residual && engine() % 4 == 0;
+    expect_right(one);
+  }
+}
+
+TEST(FewRowsTest, NoBitFollowsFromOtherRowsOrTheDevice) {
+  for (const bool gated : {false, true}) {
+    FewRowsCase all{.rows = 13, .inputs = 712, .outputs = {40, 40}, .normed = true, .gated = gated};
+    FewRowsProblem problem(all);
+    ASSERT_TRUE(problem.run(Order::random));
+    for (const int row : {0, 6, 8, 12}) {
+      FewRowsCase alone = all;
+      alone.rows = 1, alone.first_row = row, alone.multiprocessors = 1;
+      FewRowsProblem other(alone);
+      ASSERT_TRUE(other.run(Order::forward));
+      EXPECT_TRUE(problem.row_bits(row) == other.row_bits(0)) << row;
+    }
+  }
+}
+
+TEST(FewRowsTest, RefusesWhatHasNoKernel) {
+  EXPECT_FALSE(FewRowsProblem({.rows = 17}).run(Order::forward));
+  EXPECT_FALSE(FewRowsProblem({.type = Element::f32}).run(Order::forward));
+  EXPECT_FALSE(FewRowsProblem({.outputs = {16, 16}, .gated = true}).run(Order::forward));
+  EXPECT_FALSE(FewRowsProblem({.rows = 16, .inputs = 16384, .normed = true}).run(Order::forward));
+}
+
+TEST(RopeWriteTest, GivesTheBitsOfRopeAndOfWriting) {
+  const std::vector<int> rows{1, 3, 1, 0}, lengths{21, 3, 16, 4};
+  for (const Element type : kElements) {
+    const BlockFormat cache = type == Element::f32    ? BlockFormat::f32
+                              : type == Element::bf16 ? BlockFormat::bf16
+                                                      : BlockFormat::f16;
+    for (const bool interleaved : {false, true}) {
+      for (const auto& [dim, rotary] : {std::pair{64, 64}, {64, 32}, {80, 40}, {128, 128}, {8, 2}}) {
+        const TurnedCase one{
+            .cache = {.cache = cache, .kv_heads = 2, .head_dim = dim, .rows = rows, .lengths = lengths},
+            .type = type,
+            .heads = 6,
+            .rotary_dim = rotary,
+            .interleaved = interleaved};
+        for (const Order order : kSchedules) {
+          ASSERT_EQ(wrong_turn(one, order), "") << dim << ' ' << rotary << ' ' << interleaved;
+        }
+      }
+    }
+  }
+}
+
+TEST(RopeWriteTest, RefusesACacheOfAnotherType) {
+  GlobalMemory memory;
+  const CountingLauncher launcher(memory, Order::forward, 1, {});
+  for (const BlockFormat type : {BlockFormat::f32, BlockFormat::q8_0}) {
+    const cuda::PagedCache cache{.type = type, .sequences = 1, .head_dim = 64};
+    EXPECT_FALSE(rope_write_on_host({.queries = {.type = Element::bf16}, .write = {.cache = cache}}, launcher));
+  }
+}
+
+}  // namespace
+}  // namespace powerhouse::testing
