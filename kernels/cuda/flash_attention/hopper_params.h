@@ -51,7 +51,8 @@ HopperForwardParams hopper_params(const FlashForwardParams& p, const HopperDevic
   HopperForwardParams params{};
   params.flash = p;
   params.row_tiles = static_cast<int>(divide_up(p.queries, Tile::kBlockM));
-  params.pairs = params.row_tiles * heads >= 2 * device.multiprocessors && (documents || bytes > device.cached_bytes);
+  params.pairs = params.row_tiles > 1 && params.row_tiles * heads >= 2 * device.multiprocessors &&
+                 (documents || bytes > device.cached_bytes);
   return params;
 }
 inline std::int64_t hopper_blocks(const HopperForwardParams& params, const HopperDevice& device) {

@@ -6,6 +6,9 @@ namespace powerhouse::cuda {
 
 namespace {
 
+/// Whether Hopper's kernel is worth its beginning: measured, smaller blocks are done sooner with so few keys.
+bool hopper_pays(const FlashForwardParams& params) { return params.keys >= (params.head_dim <= 64 ? 384 : 96); }
+
 /// The current device where it is a Hopper; one without multiprocessors elsewhere.
 HopperDevice hopper_device() {
   int device = 0, major = 0, minor = 0, multiprocessors = 0, cache = 0;
@@ -22,7 +25,7 @@ HopperDevice hopper_device() {
 
 bool flash_forward(const FlashForwardParams& params, Stream stream) {
   if (!flash_fits(params)) return false;
-  const HopperDevice device = hopper_fits(params) ? hopper_device() : HopperDevice{};
+  const HopperDevice device = hopper_fits(params) && hopper_pays(params) ? hopper_device() : HopperDevice{};
   if (device.multiprocessors > 0) {
     bool taken = false;
     visit_hopper_tile(params.head_dim, [&](auto tile) { taken = hopper_forward(tile, params, device, stream); });
