@@ -36,8 +36,9 @@ inline constexpr int kMostPagedRows = 8;
 
 /// Softmax attention of the last rows of each sequence over what the cache holds of it: row i of n stands at position
 /// length - n + i and sees the positions up to its own, with a window the last `window` of them. Rows that see none
-/// give zeros. Scores, softmax and sums are float32; products with bf16 or f16 queries round keys, weights and values
-/// to that type, those with float32 queries nothing. A row's bits follow from its own position, heads and cache, not
+/// give zeros. Scores, softmax and sums are float32; products with bf16 or f16 queries round weights to that type,
+/// those with float32 queries nothing. Codes of blocks are multiplied as they are, a key's scale in float32; a value's
+/// multiplies the weight, which is rounded to f16 then. A row's bits follow from its own position, heads and cache, not
 /// from other rows and sequences of the launch.
 struct PagedAttentionParams {
   PagedCache cache{};

@@ -101,6 +101,12 @@ static __device__ __forceinline__ void load_matrix_x4_transposed(std::uint32_t (
                : "r"(shared_address(row))
                : "memory");
 }
+/// Of one such matrix with its rows in the lanes as load_matrix leaves them: rows become columns.
+static __device__ __forceinline__ std::uint32_t transpose_matrix(std::uint32_t rows) {
+  std::uint32_t columns;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(columns) : "r"(rows));
+  return columns;
+}
 /// Needs sm_90.
 static __device__ __forceinline__ void store_matrix_x4(const std::uint32_t (&r)[4], void* row) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(shared_address(row)), "r"(r[0]),
@@ -254,6 +260,12 @@ static __device__ __forceinline__ std::uint32_t multiply_add_pair(std::uint32_t 
 static __device__ __forceinline__ std::uint32_t masked_or(std::uint32_t a, std::uint32_t mask, std::uint32_t bits) {
   std::uint32_t out;
   asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(out) : "r"(a), "r"(mask), "r"(bits));
+  return out;
+}
+/// (a & mask) ^ bits, one instruction likewise.
+static __device__ __forceinline__ std::uint32_t masked_xor(std::uint32_t a, std::uint32_t mask, std::uint32_t bits) {
+  std::uint32_t out;
+  asm("lop3.b32 %0, %1, %2, %3, 0x6A;" : "=r"(out) : "r"(a), "r"(mask), "r"(bits));
   return out;
 }
 /// Four of the bytes of a (0 to 3) and b (4 to 7), by the nibbles of the selector, the lowest byte first.

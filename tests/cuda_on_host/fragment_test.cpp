@@ -131,7 +131,7 @@ TEST_F(FragmentTest, Tf32ReadsTenBitsOfMantissa) {
   EXPECT_EQ(results[0][0], 8 * (1.0f + 0x1p-10f));
 }
 
-// ldmatrix and stmatrix: an 8 x 8 matrix by its rows in memory.
+// ldmatrix, movmatrix and stmatrix: an 8 x 8 matrix by its rows in memory.
 const Layout kMatrix{2 * kColumn, kRow, {kColumn}};
 const Layout kTransposed{2 * kRow, kColumn, {kRow}};
 
@@ -174,6 +174,19 @@ TEST_F(MatrixTest, Loads) {
   for (const InstructionTraffic& row : report.traffic)
     cycles += row.kind == std::string("ldmatrix") ? row.cost.paid : 0;
   EXPECT_EQ(cycles, 8);  // two loads of four phases, rows side by side
+}
+
+TEST_F(MatrixTest, TransposesInRegisters) {
+  std::uint32_t found[32] = {}, rows[32];
+  for (int lane = 0; lane < 32; ++lane) rows[lane] = expected(kMatrix, lane, 0);
+  GlobalMemory memory;
+  memory.add(found, sizeof found, "found", Contents::output);
+  const LaunchReport report = launch({1}, {32}, 0, memory, {}, [&] {
+    const std::uint32_t own = rows[thread()];
+    found[thread()] = cuda::transpose_matrix(own);
+  });
+  ASSERT_FALSE(report.fault) << report.text();
+  for (int lane = 0; lane < 32; ++lane) EXPECT_EQ(found[lane], expected(kTransposed, lane, 0));
 }
 
 TEST_F(MatrixTest, Stores) {

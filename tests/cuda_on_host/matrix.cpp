@@ -156,6 +156,20 @@ void store_matrix(const std::uint32_t* registers, void* row, unsigned count, boo
   });
 }
 
+std::uint32_t transpose_matrix(std::uint32_t rows) {
+  const InShim in_shim;
+  std::uint32_t own[2] = {rows, 0};
+  machine().warps.together("movmatrix", ~0u, own, __builtin_return_address(0), [](void* const* lanes) {
+    std::uint16_t matrix[8][8];
+    for (unsigned lane = 0; lane < 32; ++lane) std::memcpy(&matrix[lane / 4][lane % 4 * 2], lanes[lane], 4);
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      const std::uint16_t halves[2] = {matrix[lane % 4 * 2][lane / 4], matrix[lane % 4 * 2 + 1][lane / 4]};
+      std::memcpy(static_cast<std::uint32_t*>(lanes[lane]) + 1, halves, 4);
+    }
+  });
+  return own[1];
+}
+
 void multiply_16816(float* d, const std::uint32_t* a, const std::uint32_t* b, bfloat16) {
   const InShim in_shim;
   multiply<float, float, 16, 2>(d, a, b, __builtin_return_address(0), [](std::uint32_t word, unsigned i) {

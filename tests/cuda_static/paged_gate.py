@@ -17,18 +17,17 @@ HEADER = "kernels/cuda/paged_attention/tile.h"
 
 
 def shapes_of(arguments, kernel, folder):
-    """Threads and bytes of shared memory of the smallest and of the widest block; None: of the combining launch."""
-    match = re.match(r"paged_attention_kernel<(\w+), (\d+), (\w+)>", kernel)
+    """Threads and bytes of shared memory of the smallest and of the widest block; of the combining launch."""
+    match = re.match(r"paged_attention_kernel<(\w+), (\d+), (\w+), (\d+)>", kernel)
     if not match:
-        return [(128, 0), (128, 0)]
-    element, head_dim, converted = match.groups()
+        return [(256, 256 * 16)] * 2
+    element, head_dim, cells, columns = match.groups()
     element = element if element == "float" else f"powerhouse::{element}"
-    tile = f"powerhouse::cuda::PagedTile<{element}, {head_dim}>"
-    strips, most, before, row = sass.constants(
+    tile = f"powerhouse::cuda::PagedTile<{element}, {head_dim}, powerhouse::cuda::{cells}, {columns}>"
+    strips, most, before, vector = sass.constants(
         arguments.cxx, arguments.root, HEADER,
-        [f"{tile}::kStrips", f"{tile}::kMostVectorTiles", f"{tile}::kQueriesAt<{converted}>",
-         f"{tile}::kVectors * {tile}::kBytesOfRow"], folder)
-    return [(strips * 32 * tiles, before + tiles * row) for tiles in (1, most)]
+        [f"{tile}::kStrips", f"{tile}::kMostVectorTiles", f"{tile}::kQueriesAt", f"{tile}::kQueryBytes"], folder)
+    return [(strips * 32 * tiles, before + tiles * int(columns) * 8 * vector) for tiles in (1, most)]
 
 
 def measure(arguments, source, arch, folder):

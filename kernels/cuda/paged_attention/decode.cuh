@@ -1,14 +1,30 @@
 // Attention of a few new rows of each sequence over a paged cache, split over its length (flash-decoding, Dao et al.
-// 2023). A block takes query vectors that read one key-value head and a run of parts of 256 positions. While a tile of
-// keys and values is used the next one is on its way; addresses of its rows come from the tables a tile earlier still.
+// 2023). A block takes query vectors that read one key-value head and a run of parts of 256 positions, its strips every
+// fourth 16 of them. While a strip's tile of keys and values is used the next ones are on their way; addresses of their
+// rows come from the tables a tile earlier still.
 //
 // Every part is summed by itself and by positions alone, so that a row's bits follow from nothing else of a launch.
 #pragma once
 
+#include "kernels/cuda/paged_attention/block_products.cuh"
+#include "kernels/cuda/paged_attention/lane_products.cuh"
 #include "kernels/cuda/paged_attention/part_sums.cuh"
-#include "kernels/cuda/paged_attention/products.cuh"
+#include "kernels/cuda/paged_attention/strip_ring.cuh"
 
 namespace powerhouse::cuda {
+
+template <typename T, int kHeadDim, typename Cells, int kColumns>
+struct ProductsOf {
+  using Type = BlockProducts<T, kHeadDim, Cells, kColumns>;
+};
+template <typename T, int kHeadDim, int kColumns>
+struct ProductsOf<T, kHeadDim, OwnCells, kColumns> {
+  using Type = OwnProducts<T, kHeadDim, OwnCells, kColumns>;
+};
+template <int kHeadDim, int kColumns>
+struct ProductsOf<float, kHeadDim, AnyCells, kColumns> {
+  using Type = LaneProducts<kHeadDim, kColumns>;
+};
 
 /// What all threads of a block know, in shared memory: the output leaves no registers for it.
 struct PagedKept {
@@ -17,170 +33,173 @@ struct PagedKept {
 };
 
 /// Shared memory of a block.
-template <typename T, int kHeadDim, bool kConverted>
+template <typename Tile>
 struct PagedRoom {
-  using Tile = PagedTile<T, kHeadDim>;
   unsigned char* base;
 
-  /// Keys, or values, of a tile as the products read them: two tiles by turns where copies come there.
-  __device__ __forceinline__ unsigned char* tile(int turn, int value) const {
-    return base + ((kConverted ? 0 : turn % 2) * 2 + value) * Tile::kTileBytes;
+  __device__ __forceinline__ unsigned char* ring(int strip) const {
+    return base + strip * Tile::kStages * Tile::kStageBytes;
   }
-  __device__ __forceinline__ unsigned char* raw(int turn, int value) const {
-    return base + 2 * Tile::kTileBytes + (turn % 2 * 2 + value) * Tile::kRawTileBytes;
-  }
-  __device__ __forceinline__ std::uint64_t* addresses(int turn, int value) const {
-    return reinterpret_cast<std::uint64_t*>(base + Tile::template kCopyBytes<kConverted>) +
-           (turn % Tile::kAddressTiles * 2 + value) * Tile::kKeys;
-  }
-  __device__ __forceinline__ Stat* stats() const {
-    return reinterpret_cast<Stat*>(base + Tile::template kCopyBytes<kConverted> + Tile::kAddressBytes);
-  }
+  __device__ __forceinline__ Stat* stats() const { return reinterpret_cast<Stat*>(base + Tile::kRingBytes); }
   __device__ __forceinline__ ScoredVector* scored() const {
-    return reinterpret_cast<ScoredVector*>(stats() + Tile::kStatBytes / sizeof(Stat));
+    return reinterpret_cast<ScoredVector*>(base + Tile::kRingBytes + Tile::kStatBytes);
   }
   __device__ __forceinline__ PagedKept& kept() const {
-    return *reinterpret_cast<PagedKept*>(scored() + Tile::kMostVectors);
+    static_assert(sizeof(PagedKept) <= Tile::kKeptBytes);
+    return *reinterpret_cast<PagedKept*>(base + Tile::kSumsAt - Tile::kKeptBytes);
   }
-  __device__ __forceinline__ unsigned char* queries() const { return base + Tile::template kQueriesAt<kConverted>; }
+  __device__ __forceinline__ float* sums(int tile) const {
+    const int in_ring = tile % Tile::kStages * Tile::kStageBytes;
+    return reinterpret_cast<float*>(base + (Tile::kSumsInRing ? in_ring : Tile::kSumsAt));
+  }
+  __device__ __forceinline__ unsigned char* queries() const { return base + Tile::kQueriesAt; }
 };
 
-/// The block's tiles of keys and values on their way.
-template <typename T, int kHeadDim, bool kConverted>
-struct PagedTiles {
-  using Tile = PagedTile<T, kHeadDim>;
-  static_assert(Tile::kStrips * 32 >= 2 * Tile::kKeys);
+/// Which strip's keys a warp takes, and which of the block's vectors.
+template <typename Tile>
+struct PagedWarp {
+  int lane, strip, vector_tile;
 
-  const PagedCache& cache;
-  const PagedBytes& bytes;
-  PagedRoom<T, kHeadDim, kConverted> room;
+  __device__ __forceinline__ explicit PagedWarp(int thread)
+      : lane(thread % 32), strip(thread / 32 % Tile::kStrips), vector_tile(thread / 32 / Tile::kStrips) {}
 
-  /// Address of the row that this thread looks up for a tile: a key's, or a value's. Zero where nobody sees it.
-  __device__ __forceinline__ std::uint64_t address(int tile) const {
-    const int thread = static_cast<int>(threadIdx.x), position = tile * Tile::kKeys + thread % Tile::kKeys;
-    const PagedKept& kept = room.kept();
-    if (thread >= 2 * Tile::kKeys || position < kept.begin || position >= kept.end) return 0;
-    void* const* const pages =
-        (thread < Tile::kKeys ? cache.key_pages : cache.value_pages) + blockIdx.z * cache.table_stride;
-    return reinterpret_cast<std::uint64_t>(paged_row(cache, bytes, pages, position, kept.vectors.kv_head));
-  }
-  __device__ __forceinline__ void keep_address(int tile, std::uint64_t address) const {
-    const int thread = static_cast<int>(threadIdx.x);
-    if (thread < 2 * Tile::kKeys) room.addresses(tile, thread / Tile::kKeys)[thread % Tile::kKeys] = address;
-  }
-  /// Also commits, where there is nothing to copy too: waits count.
-  __device__ __forceinline__ void start(int tile, int end_tile) const {
-    for (int value = 0; value < 2 && tile < end_tile; ++value) {
-      const std::uint64_t* const rows = room.addresses(tile, value);
-      if constexpr (kConverted) {
-        start_raw_rows<T, kHeadDim>(room.raw(tile, value), rows, bytes);
-      } else {
-        start_rows<T, kHeadDim>(room.tile(tile, value), rows, cache.head_dim);
-      }
-    }
-    copy_async_commit();
-  }
-  /// The first tile, and the addresses of the next.
-  __device__ __forceinline__ void start_first(int tile, int end_tile) const {
-    keep_address(tile, address(tile));
-    keep_address(tile + 1, address(tile + 1));
-    sync_block();
-    start(tile, end_tile);
-  }
-  /// Waits for a tile behind which one more was started.
-  __device__ __forceinline__ void wait(int tile) const {
-    copy_async_wait<1>();
-    sync_block();
-    if constexpr (kConverted) {
-      for (int value = 0; value < 2; ++value) {
-        convert_rows<T, kHeadDim>(room.tile(tile, value), room.raw(tile, value), room.addresses(tile, value),
-                                  cache.type, cache.head_dim);
-      }
-      sync_block();
-    }
+  template <typename Cells>
+  __device__ __forceinline__ StripRing<Tile, Cells> ring(const PagedAttentionParams& p, const PagedPlan& plan,
+                                                         const PagedRoom<Tile>& room, const PagedKept& kept) const {
+    return {.cache = p.cache,
+            .bytes = plan.bytes,
+            .kv_head = kept.vectors.kv_head,
+            .begin = kept.begin,
+            .end = kept.end,
+            .lane = lane,
+            .strip = strip,
+            .warp = vector_tile,
+            .warps = Tile::kMostVectorTiles == 1 ? 1 : plan.vector_tiles,
+            .ring = room.ring(strip)};
   }
 };
 
-/// The block's query vectors; zeros behind head_dim and where there are none.
-template <typename T, int kHeadDim>
-static __device__ __forceinline__ void start_queries(const PagedAttentionParams& p, const PagedVectors& vectors,
-                                                     unsigned char* queries, int rows) {
-  using Lay = PagedSwizzle<T, kHeadDim>;
-  constexpr int kChunks = kHeadDim * static_cast<int>(sizeof(T)) / 16;
-  for (int i = static_cast<int>(threadIdx.x); i < rows * kChunks; i += static_cast<int>(blockDim.x)) {
-    const int vector = i / kChunks, chunk = i % kChunks;
-    const bool valid = vector < vectors.count && chunk * kWidest<T> < p.cache.head_dim;
-    const T* from = static_cast<const T*>(p.q);
-    if (valid) {
-      from += (vectors.sequence.first_row + vectors.row(vector)) * p.q_row_stride +
-              vectors.head(vector) * p.q_head_stride + chunk * kWidest<T>;
+/// One element of a query vector as it lies there; zero behind head_dim and where there is no vector.
+template <typename T>
+static __device__ __forceinline__ T query_at(const PagedAttentionParams& p, const PagedVectors& vectors, int vector,
+                                             int d) {
+  if (vector >= vectors.count || d >= p.cache.head_dim) return T{};
+  return static_cast<const T*>(p.q)[(vectors.sequence.first_row + vectors.row(vector)) * p.q_row_stride +
+                                    vectors.head(vector) * p.q_head_stride + d];
+}
+
+/// The block's query vectors, in the order in which lanes read them as the second operand of products.
+template <typename T, int kHeadDim, typename Products, int kColumns>
+static __device__ __forceinline__ void load_queries(const PagedAttentionParams& p, const PagedVectors& vectors,
+                                                    unsigned char* queries, int count) {
+  if constexpr (sizeof(T) == 4) {
+    constexpr int kPitch = Products::Tile::kQueryPitch;
+    for (int i = static_cast<int>(threadIdx.x); i < count * kHeadDim; i += static_cast<int>(blockDim.x)) {
+      const int vector = i / kHeadDim, d = i % kHeadDim;
+      reinterpret_cast<float*>(queries)[vector * kPitch + d] = query_at<float>(p, vectors, vector, d);
     }
-    copy_async<16>(queries + vector * kHeadDim * static_cast<int>(sizeof(T)) + Lay::chunk(chunk, Lay::of_row(vector)),
-                   from, valid);
+  } else {
+    constexpr int kBlocks = kHeadDim / 32;
+    for (int i = static_cast<int>(threadIdx.x); i < count * kBlocks * 4; i += static_cast<int>(blockDim.x)) {
+      const int lane = i % 32, column = i / 32 % kColumns, block = i / (32 * kColumns) % kBlocks;
+      const int vector = (i / (32 * kColumns * kBlocks) * kColumns + column) * 8 + lane / 4;
+      Words words;
+#pragma unroll
+      for (int word = 0; word < 4; ++word) {
+        std::uint32_t pair[2];
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          pair[half] =
+              query_at<T>(p, vectors, vector, block * 32 + Products::query_element(block, lane % 4, word, half)).bits;
+        }
+        words.word[word] = pair[0] | pair[1] << 16;
+      }
+      store_words(queries + i * 16, words);
+    }
   }
 }
 
-/// Grid: blocks that share the parts of a sequence; blocks of vectors times key-value heads; sequences.
-template <typename T, int kHeadDim, bool kConverted>
-__global__ void __launch_bounds__(PagedTile<T, kHeadDim>::kMostThreads)
+/// Grid: key-value heads times blocks of vectors; blocks that share the parts of a sequence; sequences.
+template <typename T, int kHeadDim, typename Cells, int kColumns>
+__global__ void __launch_bounds__(PagedTile<T, kHeadDim, Cells, kColumns>::kMostThreads,
+                                  PagedTile<T, kHeadDim, Cells, kColumns>::kLeastBlocks)
     paged_attention_kernel(const PagedAttentionParams p, const PagedPlan plan) {
-  using Tile = PagedTile<T, kHeadDim>;
+  using Tile = PagedTile<T, kHeadDim, Cells, kColumns>;
+  using Products = typename ProductsOf<T, kHeadDim, Cells, kColumns>::Type;
   constexpr int kTilesOfPart = kPagedPart / Tile::kKeys;
   const PagedVectors vectors(p, plan);
   if (vectors.count <= 0) return;
-  if (blockIdx.x == 0) store_nothing<T>(p, vectors);
+  if (blockIdx.y == 0) store_nothing<T>(p, vectors);
   const SeenPositions seen = vectors.all_seen(p.window);
-  const int first_part = seen.first_part() + static_cast<int>(blockIdx.x) * plan.run;
+  const int first_part = seen.first_part() + static_cast<int>(blockIdx.y) * plan.run;
   const int begin = larger(seen.begin, first_part * kPagedPart);
   const int end = smaller(seen.end, (first_part + plan.run) * kPagedPart);
   if (begin >= end) return;
 
-  const PagedRoom<T, kHeadDim, kConverted> room{shared_memory()};
-  const PagedTiles<T, kHeadDim, kConverted> tiles{p.cache, plan.bytes, room};
-  const int thread = static_cast<int>(threadIdx.x);
-  const int end_tile = (end + Tile::kKeys - 1) / Tile::kKeys;
+  const PagedRoom<Tile> room{shared_memory()};
   int tile = begin / Tile::kKeys;
-  if (thread == 0) room.kept() = {vectors, begin, end};
-  if (thread < plan.vector_tiles * Tile::kVectors) ScoredVector(p, vectors, thread).keep(room.scored() + thread);
-  start_queries<T, kHeadDim>(p, vectors, room.queries(), plan.vector_tiles * Tile::kVectors);
+  {
+    const PagedWarp<Tile> warp(static_cast<int>(threadIdx.x));
+    const auto ring = warp.template ring<Cells>(p, plan, room, {vectors, begin, end});
+    std::uint64_t pages[Tile::kStages];
+#pragma unroll
+    for (int i = 0; i < Tile::kStages; ++i) pages[i] = ring.page(tile + i);
+    ring.clear();
+#pragma unroll
+    for (int i = 0; i < Tile::kStages; ++i) ring.start(tile + i, pages[i]);
+  }
+  if (threadIdx.x == 0) room.kept() = {vectors, begin, end};
+  if (static_cast<int>(threadIdx.x) < plan.vectors()) {
+    ScoredVector(p, vectors, static_cast<int>(threadIdx.x)).keep(room.scored() + threadIdx.x);
+  }
+  load_queries<T, kHeadDim, Products, kColumns>(p, vectors, room.queries(), plan.vectors());
   sync_block();
-  tiles.start_first(tile, end_tile);
 
-  float out[Tile::kOutColumns][4] = {};
-  StripSoftmax softmax;
-  for (; tile < end_tile; ++tile) {
-    const std::uint64_t address = tiles.address(tile + 2);
-    tiles.start(tile + 1, end_tile);
-    tiles.wait(tile);
-    // Its own number, though the compiler cannot know that: what follows from it is computed again for each tile,
-    // instead of holding registers through the loop.
-    const int own = shuffle_xor(thread, 0), lane = own % 32, warp = own / 32;
-    const int strip = warp % Tile::kStrips, vector = warp / Tile::kStrips * Tile::kVectors + lane / 4;
-    const StripProducts<T, kHeadDim> products{
-        lane, room.queries() + warp / Tile::kStrips * Tile::kVectors * Tile::kBytesOfRow};
-    const int first_row = strip * 16 * Tile::kBytesOfRow;
-    float scores[Tile::kScoreColumns][4] = {};
-    products.score(room.tile(tile, 0) + first_row, scores);
-    const int position = tile * Tile::kKeys + strip * 16 + lane % 4 * 2;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      ScoredVector(room.scored() + vector + half * 8).score(p, scores, half, position);
+  float out[Tile::kOutTiles][kColumns][4] = {};
+  StripSoftmax<kColumns> softmax;
+  for (; tile * Tile::kKeys < room.kept().end; ++tile) {
+    // Read anew for each tile, so that what follows from it holds no registers through the loop.
+    const PagedWarp<Tile> warp(read_place().thread);
+    const auto ring = warp.template ring<Cells>(p, plan, room, room.kept());
+    // With many vectors no registers are left to keep it while the tile is used.
+    std::uint64_t page = kColumns == 1 ? ring.page(tile + Tile::kStages) : 0;
+    ring.wait(tile);
+    const int vector = warp.vector_tile * kColumns * 8 + warp.lane % 4 * 2;
+    if (ring.sees(tile)) {
+      const unsigned char* const rows = ring.stage(tile);
+      Products products;
+      products.lane = warp.lane;
+      products.queries = room.queries() + warp.vector_tile * kColumns * 8 * Tile::kQueryBytes;
+      if constexpr (sizeof(T) == 4) {
+        products.type = p.cache.type;
+        products.head_dim = p.cache.head_dim;
+      }
+      float scores[kColumns][4] = {};
+      products.score(rows, scores);
+      score_vectors<kColumns>(p, plan, room.scored() + vector, scores, ring.first_of(tile) + warp.lane / 4);
+      softmax.add(scores, out);
+      products.weigh(rows + 16 * Tile::kPitch, scores, out);
     }
-    softmax.add(scores, out);
-    products.weigh(room.tile(tile, 1) + first_row, scores, out);
-    tiles.keep_address(tile + 2, address);
-    sync_block();  // no warp reads this tile any more
-    if ((tile + 1) % kTilesOfPart != 0 && tile + 1 != end_tile) continue;
-    const PartSums<T, kHeadDim> sums{reinterpret_cast<float*>(room.tile(tile, 0)), room.stats()};
-    sums.add(softmax, out, strip, vector, lane);
-    sums.store(p, plan, room.kept().vectors, tile / kTilesOfPart);
-    sync_block();  // the next copies go where the sums stand
-    softmax = {};
+    if (kColumns != 1) page = ring.page(tile + Tile::kStages);
+    ring.sync();  // no warp of the strip reads this tile any more
+    if constexpr (!Tile::kSumsInRing) ring.start(tile + Tile::kStages, page);
+    if ((tile + 1) % kTilesOfPart == 0 || (tile + 1) * Tile::kKeys >= ring.end) {
+      const PartSums<Products, Tile, kColumns> sums{room.sums(tile), room.stats()};
+      sums.add(softmax, out, warp.strip, vector, warp.lane);
+      sums.template store<T>(p, plan, room.kept().vectors, tile / kTilesOfPart);
+      // The next part's stats and sums are written behind a barrier that all pass when they have stored.
+      softmax = StripSoftmax<kColumns>();
 #pragma unroll
-    for (int n = 0; n < Tile::kOutColumns; ++n) {
+      for (int m = 0; m < Tile::kOutTiles; ++m) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) out[n][e] = 0.0f;
+        for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) out[m][n][i] = 0.0f;
+        }
+      }
+      if constexpr (Tile::kSumsInRing) sync_block();  // the next copies go where the sums stand
     }
+    if constexpr (Tile::kSumsInRing) ring.start(tile + Tile::kStages, page);
   }
   copy_async_wait<0>();
 }

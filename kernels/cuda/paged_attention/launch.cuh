@@ -8,43 +8,53 @@
 namespace powerhouse::cuda {
 
 /// T: the type of queries and output.
-template <typename T, int kHeadDim, typename Launch>
-void launch_parts(const Launch& launch, const PagedAttentionParams& p, const PagedPlan& plan, bool converted) {
-  using Tile = PagedTile<T, kHeadDim>;
-  const int before_queries = converted ? Tile::template kQueriesAt<true> : Tile::template kQueriesAt<false>;
-  const LaunchShape shape{.grid_x = plan.blocks,
-                          .grid_y = static_cast<std::int64_t>(p.cache.kv_heads) * plan.vector_blocks,
+template <typename T, int kHeadDim, typename Cells, int kColumns, typename Launch>
+void launch_parts(const Launch& launch, const PagedAttentionParams& p, const PagedPlan& plan) {
+  using Tile = PagedTile<T, kHeadDim, Cells, kColumns>;
+  const LaunchShape shape{.grid_x = static_cast<std::int64_t>(p.cache.kv_heads) * plan.vector_blocks,
+                          .grid_y = plan.blocks,
                           .grid_z = p.cache.sequences,
                           .block_x = static_cast<unsigned>(Tile::kStrips * plan.vector_tiles * 32),
-                          .shared_bytes = before_queries + plan.vector_tiles * Tile::kVectors * Tile::kBytesOfRow};
-  launch(shape, converted ? paged_attention_kernel<T, kHeadDim, true> : paged_attention_kernel<T, kHeadDim, false>, p,
-         plan);
+                          .shared_bytes = Tile::kQueriesAt + plan.vectors() * Tile::kQueryBytes};
+  launch(shape, paged_attention_kernel<T, kHeadDim, Cells, kColumns>, p, plan);
 }
 
-template <typename T, typename Launch>
+template <typename T, int kHeadDim, typename Launch>
 void launch_combine(const Launch& launch, const PagedAttentionParams& p, const PagedPlan& plan) {
-  launch(LaunchShape{.grid_x = divide_up(p.heads, kCombineWarps),
+  launch(LaunchShape{.grid_x = p.heads,
                      .grid_y = p.cache.rows,
                      .grid_z = p.cache.sequences,
-                     .block_x = 32,
-                     .block_y = kCombineWarps},
-         paged_combine_kernel<T>, p, plan);
+                     .block_x = kCombineThreads,
+                     .shared_bytes = kCombineThreads * 4 * 4},
+         paged_combine_kernel<T, kHeadDim>, p, plan);
 }
 
 /// One behind the other on the stream: that is the order between parts and what puts them together.
+template <typename T, int kHeadDim, typename Cells, typename Launch>
+void launch_paged_cells(const Launch& launch, const PagedAttentionParams& p) {
+  const PagedPlan plan = plan_paged_attention(p, PagedTile<T, kHeadDim, Cells, 2>::kMostVectorTiles);
+  if (plan.columns == 1) launch_parts<T, kHeadDim, Cells, 1>(launch, p, plan);
+  if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);
+  if (plan.parts > 1) launch_combine<T, kHeadDim>(launch, p, plan);
+}
+
 template <typename T, int kHeadDim, typename Launch>
-void launch_paged_tile(const Launch& launch, const PagedAttentionParams& p, BlockFormat own) {
-  const PagedPlan plan = plan_paged_attention(p, PagedTile<T, kHeadDim>::kMostVectorTiles);
-  launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);
-  if (plan.parts > 1) launch_combine<T>(launch, p, plan);
+void launch_paged_tile(const Launch& launch, const PagedAttentionParams& p) {
+  if constexpr (sizeof(T) == 4) {
+    launch_paged_cells<T, kHeadDim, AnyCells>(launch, p);
+  } else {
+    if (p.cache.type == BlockFormat::q8_0) return launch_paged_cells<T, kHeadDim, Q8Cells>(launch, p);
+    if (p.cache.type == BlockFormat::q4_0) return launch_paged_cells<T, kHeadDim, Q4Cells>(launch, p);
+    launch_paged_cells<T, kHeadDim, OwnCells>(launch, p);
+  }
 }
 
 /// The smallest tile that holds the head.
 template <typename T, typename Launch>
-void launch_paged_attention_of(const Launch& launch, const PagedAttentionParams& p, BlockFormat own) {
-  if (p.cache.head_dim <= 64) return launch_paged_tile<T, 64>(launch, p, own);
-  if (p.cache.head_dim <= 128) return launch_paged_tile<T, 128>(launch, p, own);
-  return launch_paged_tile<T, 256>(launch, p, own);
+void launch_paged_attention_of(const Launch& launch, const PagedAttentionParams& p) {
+  if (p.cache.head_dim <= 64) return launch_paged_tile<T, 64>(launch, p);
+  if (p.cache.head_dim <= 128) return launch_paged_tile<T, 128>(launch, p);
+  return launch_paged_tile<T, 256>(launch, p);
 }
 
 /// Of any type, for launches that compile all of them in one file.
@@ -52,9 +62,9 @@ template <typename Launch>
 bool launch_paged_attention(const Launch& launch, const PagedAttentionParams& p) {
   if (!paged_attention_fits(p)) return false;
   switch (p.type) {
-    case Element::bf16: launch_paged_attention_of<bfloat16>(launch, p, BlockFormat::bf16); break;
-    case Element::f16: launch_paged_attention_of<float16>(launch, p, BlockFormat::f16); break;
-    case Element::f32: launch_paged_attention_of<float>(launch, p, BlockFormat::f32); break;
+    case Element::bf16: launch_paged_attention_of<bfloat16>(launch, p); break;
+    case Element::f16: launch_paged_attention_of<float16>(launch, p); break;
+    case Element::f32: launch_paged_attention_of<float>(launch, p); break;
   }
   return true;
 }

@@ -35,12 +35,23 @@ struct SeenPositions {
   __device__ __forceinline__ int parts() const { return none() ? 0 : (end - 1) / kPagedPart - first_part() + 1; }
 };
 
+static __device__ __forceinline__ int page_of(const PagedCache& cache, const PagedBytes& bytes, int position) {
+  return bytes.page_shift >= 0 ? position >> bytes.page_shift : position / cache.page_tokens;
+}
+
+/// Bytes from a page's address to a head's keys (or values) at a position of it.
+static __device__ __forceinline__ std::int64_t place_in_page(const PagedCache& cache, const PagedBytes& bytes,
+                                                             int position, int kv_head) {
+  const int token = bytes.page_shift >= 0 ? position & (cache.page_tokens - 1)
+                                          : position - position / cache.page_tokens * cache.page_tokens;
+  return bytes.page_offset + static_cast<std::int64_t>(token * cache.kv_heads + kv_head) * bytes.row;
+}
+
 /// A head's keys (or values) at a position; `pages` are the sequence's.
 static __device__ __forceinline__ std::uint8_t* paged_row(const PagedCache& cache, const PagedBytes& bytes,
                                                           void* const* pages, int position, int kv_head) {
-  const int page = position / cache.page_tokens;
-  const std::int64_t row = static_cast<std::int64_t>(position - page * cache.page_tokens) * cache.kv_heads + kv_head;
-  return static_cast<std::uint8_t*>(pages[page]) + bytes.page_offset + row * bytes.row;
+  return static_cast<std::uint8_t*>(pages[page_of(cache, bytes, position)]) +
+         place_in_page(cache, bytes, position, kv_head);
 }
 
 }  // namespace powerhouse::cuda

@@ -48,92 +48,115 @@ static __device__ __forceinline__ void store_nothing(const PagedAttentionParams&
   }
 }
 
-template <typename T, int kHeadDim>
+template <typename Products, typename Tile, int kColumns>
 struct PartSums {
-  using Tile = PagedTile<T, kHeadDim>;
-  using Out = float[Tile::kOutColumns][4];
+  using Out = float[Tile::kOutTiles][kColumns][4];
 
-  float* sums;  // [vectors, kHeadDim], eights of columns exclusive-ored with the row's number
+  float* sums;  // rows of kSumsPitch, those of sixteen vectors kSumsTile further than the sixteen before
   Stat* stats;  // [kStrips + 1, kMostVectors]: the last are those of the part
 
-  static __device__ __forceinline__ int place(int vector, int eight) {
-    return vector * kHeadDim + eight / 8 * 64 + (eight % 8 ^ vector % 8) * 8;
-  }
-
-  /// By all threads, behind a barrier; `vector` is the first that the lane holds. Afterwards sums and stats stand.
-  __device__ __forceinline__ void add(const StripSoftmax& softmax, Out& out, int strip, int vector, int lane) const {
-    const Stat own[2] = {softmax.stat(0), softmax.stat(1)};
+  /// By all threads, after which sums and stats stand; `vector` is the first that the lane holds.
+  __device__ __forceinline__ void add(const StripSoftmax<kColumns>& softmax, Out& out, int strip, int vector,
+                                      int lane) const {
+    Stat own[kColumns][2];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      if (lane % 4 == 0) stats[strip * Tile::kMostVectors + vector + half * 8] = own[half];
+    for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        own[n][e] = softmax.stat(n, e);
+        if (lane < 4) stats[strip * Tile::kMostVectors + vector + n * 8 + e] = own[n][e];
+      }
     }
     sync_block();
-    float factor[2];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const Stat* const of_vector = stats + vector + half * 8;
-      Stat all{kMinusInfinity, 0.0f};
+    for (int n = 0; n < kColumns; ++n) {
+      float factor[2];
 #pragma unroll
-      for (int s = 0; s < Tile::kStrips; ++s)
-        all.largest = maximum(all.largest, of_vector[s * Tile::kMostVectors].largest);
+      for (int e = 0; e < 2; ++e) {
+        const Stat* const of_vector = stats + vector + n * 8 + e;
+        Stat all{kMinusInfinity, 0.0f};
 #pragma unroll
-      for (int s = 0; s < Tile::kStrips; ++s) {
-        const Stat strip_stat = of_vector[s * Tile::kMostVectors];
-        all.sum += strip_stat.sum * weight_of(strip_stat.largest, all.largest);
+        for (int s = 0; s < Tile::kStrips; ++s)
+          all.largest = maximum(all.largest, of_vector[s * Tile::kMostVectors].largest);
+#pragma unroll
+        for (int s = 0; s < Tile::kStrips; ++s) {
+          const Stat strip_stat = of_vector[s * Tile::kMostVectors];
+          all.sum += strip_stat.sum * weight_of(strip_stat.largest, all.largest);
+        }
+        factor[e] = weight_of(own[n][e].largest, all.largest);
+        if (Products::kOutUnit != 1.0f) factor[e] *= Products::kOutUnit;
+        if (strip == 0 && lane < 4) stats[Tile::kStrips * Tile::kMostVectors + vector + n * 8 + e] = all;
       }
-      factor[half] = weight_of(own[half].largest, all.largest);
-      if (strip == 0 && lane % 4 == 0) stats[Tile::kStrips * Tile::kMostVectors + vector + half * 8] = all;
-    }
 #pragma unroll
-    for (int n = 0; n < Tile::kOutColumns; ++n) {
+      for (int m = 0; m < Tile::kOutTiles; ++m) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) out[n][e] *= factor[e / 2];
+        for (int i = 0; i < 4; ++i) out[m][n][i] *= factor[i % 2];
+      }
     }
     for (int turn = 0; turn < Tile::kStrips; ++turn) {
       if (strip == turn) add_strip(out, turn == 0, vector, lane);
       sync_block();
     }
   }
+  __device__ __forceinline__ float* sums_of(int vector) const {
+    return sums + vector / 16 * Tile::kSumsTile + vector % 16 * Tile::kSumsPitch;
+  }
 
   __device__ __forceinline__ void add_strip(const Out& out, bool first, int vector, int lane) const {
 #pragma unroll
-    for (int n = 0; n < Tile::kOutColumns; ++n) {
+    for (int m = 0; m < Tile::kOutTiles; ++m) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float* const at = sums + place(vector, n) + half * 8 * kHeadDim + lane % 4 * 2;
-        float pair[2] = {};
-        if (!first) load_elements(at, pair);
-        pair[0] += out[n][half * 2];
-        pair[1] += out[n][half * 2 + 1];
-        store_elements(at, pair);
+      for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          float* const of_vector = sums_of(vector + n * 8 + e);
+          if constexpr (Products::kPairs) {
+            float* const at = of_vector + Products::out_slot(m, lane / 4, 0);
+            float pair[2] = {};
+            if (!first) load_elements(at, pair);
+            pair[0] += out[m][n][e];
+            pair[1] += out[m][n][e + 2];
+            store_elements(at, pair);
+          } else {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+              float* const at = of_vector + Products::out_slot(m, lane / 4, half);
+              *at = (first ? 0.0f : *at) + out[m][n][half * 2 + e];
+            }
+          }
+        }
       }
     }
   }
 
   /// Of a vector four elements a thread: 16 bytes of float32.
+  template <typename T>
   __device__ __forceinline__ void store(const PagedAttentionParams& p, const PagedPlan& plan,
                                         const PagedVectors& vectors, int part) const {
     const int fours = p.cache.head_dim / 4;
     for (int i = static_cast<int>(threadIdx.x); i < vectors.count * fours; i += static_cast<int>(blockDim.x)) {
-      const int vector = i / fours, four = i % fours;
+      const int vector = i / fours, at = i % fours * 4;
       const SeenPositions seen = vectors.seen(vector, p.window);
       const int place_of_part = part - seen.first_part();
       if (place_of_part < 0 || place_of_part >= seen.parts()) continue;
       const int row = vectors.sequence.first_row + vectors.row(vector), head = vectors.head(vector);
       const Stat stat = stats[Tile::kStrips * Tile::kMostVectors + vector];
-      float x[4];
-      load_elements(sums + place(vector, four / 2) + four % 2 * 4, x);
+      const float* const of_vector = sums_of(vector);
+      float pairs[2][2];
+      load_elements(of_vector + Products::slot_of(at), pairs[0]);
+      load_elements(of_vector + Products::slot_of(at + 2), pairs[1]);
+      float x[4] = {pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1]};
       if (seen.parts() == 1) {
         const float factor = normalizer(p, head, stat);
 #pragma unroll
         for (int e = 0; e < 4; ++e) x[e] *= factor;
-        store_elements(paged_out<T>(p, row, head) + four * 4, x);
+        store_elements(paged_out<T>(p, row, head) + at, x);
         continue;
       }
       const PagedWorkspace to(p, plan, row, head, place_of_part);
-      store_elements(to.sums + four * 4, x);
+      store_elements(to.sums + at, x);
       const float pair[2] = {stat.largest, stat.sum};
-      if (four == 0) store_elements(to.stat, pair);
+      if (at == 0) store_elements(to.stat, pair);
     }
   }
 };

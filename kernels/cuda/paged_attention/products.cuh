@@ -1,116 +1,75 @@
-// A warp's products of 16 query vectors with a strip of 16 keys and values in shared memory, by tensor cores; of
-// float32 by lanes, in the same fragments: lane 4 g + t holds columns 2 t and 2 t + 1 of rows g and g + 8.
+// A warp's products of 16 keys and values of the queries' two-byte type, as they lie in shared memory, with columns of
+// eight query vectors, by tensor cores. Fragments: lane 4 g + t holds rows g and g + 8 of columns 2 t and 2 t + 1.
 #pragma once
 
-#include "kernels/cuda/paged_attention/tile_copy.cuh"
+#include "kernels/cuda/flash_attention/swizzle.cuh"
+#include "kernels/cuda/paged_attention/tile.h"
 
 namespace powerhouse::cuda {
 
-template <typename T, int kHeadDim>
-struct StripProducts {
-  using Tile = PagedTile<T, kHeadDim>;
-  using Lay = PagedSwizzle<T, kHeadDim>;
-  using Scores = float[Tile::kScoreColumns][4];
-  using Out = float[Tile::kOutColumns][4];
+/// Two products share a lane's four words of queries.
+static __device__ __forceinline__ Words query_words(const unsigned char* queries, int block, int columns, int column,
+                                                    int lane) {
+  return load_words(queries + ((block * columns + column) * 32 + lane) * 16);
+}
+
+template <typename T, int kHeadDim, typename Cells, int kColumns>
+struct OwnProducts {
+  using Tile = PagedTile<T, kHeadDim, Cells, kColumns>;
+  using Lay = Swizzle<kHeadDim>;
+  using Scores = float[kColumns][4];
+  using Out = float[Tile::kOutTiles][kColumns][4];
+
+  static constexpr float kOutUnit = 1.0f;  // what sums of values are multiplied by at last
+  static constexpr bool kPairs = false;    // whether rows g and g + 8 of a fragment of output are neighbors
 
   int lane;
-  const unsigned char* queries;  // the warp's 16 rows
+  const unsigned char* queries;  // the warp's, in the order in which lanes read them
 
-  /// scores = q k^T
+  /// Element of a query's 32 that is half `half` of word `word` of lane 4 g + t.
+  static __device__ __forceinline__ int query_element(int /*block*/, int t, int word, int half) {
+    return word * 8 + t * 2 + half;
+  }
+  /// Where rows of a fragment of output, and elements, lie among a vector's sums.
+  static __device__ __forceinline__ int out_slot(int tile, int g, int half) { return tile * 16 + half * 8 + g; }
+  static __device__ __forceinline__ int slot_of(int d) { return d; }
+
+  /// scores = k q^T
   __device__ __forceinline__ void score(const unsigned char* keys, Scores& scores) const {
-    const int row = Lay::of_row(lane % 8);
-    const unsigned char* const q_row = queries + lane % 16 * Tile::kBytesOfRow;
-    const unsigned char* const k_row = keys + (lane % 8 + lane / 16 * 8) * Tile::kBytesOfRow;
+    const unsigned char* const row = keys + lane % 16 * Tile::kPitch;
+    const int bits = Lay::of_row(lane % 8) ^ lane / 16;
 #pragma unroll
-    for (int step = 0; step < kHeadDim / 16; ++step) {
-      std::uint32_t q[4], k[4];
-      load_matrix_x4(q, q_row + Lay::chunk(step * 2, lane / 16 ^ row));
-      load_matrix_x4(k, k_row + Lay::chunk(step * 2, lane / 8 % 2 ^ row));
-      multiply_16816(scores[0], q, k[0], k[1], T{});
-      multiply_16816(scores[1], q, k[2], k[3], T{});
+    for (int block = 0; block < kHeadDim / 32; ++block) {
+      std::uint32_t k[2][4];
+      load_matrix_x4(k[0], row + Lay::chunk(block * 4, bits));
+      load_matrix_x4(k[1], row + Lay::chunk(block * 4 + 2, bits));
+#pragma unroll
+      for (int n = 0; n < kColumns; ++n) {
+        const Words q = query_words(queries, block, kColumns, n, lane);
+        multiply_16816(scores[n], k[0], q.word[0], q.word[1], T{});
+        multiply_16816(scores[n], k[1], q.word[2], q.word[3], T{});
+      }
     }
   }
 
-  /// out += weights v
+  /// out += v^T weights
   __device__ __forceinline__ void weigh(const unsigned char* values, const Scores& weights, Out& out) const {
-    const int row = Lay::of_row(lane % 8);
-    const unsigned char* const v_row = values + lane % 16 * Tile::kBytesOfRow;
-    std::uint32_t w[4];
+    const unsigned char* const row = values + (lane / 16 * 8 + lane % 8) * Tile::kPitch;
+    const int bits = Lay::of_row(lane % 8) ^ lane / 8 % 2;
+    std::uint32_t w[kColumns][2];
 #pragma unroll
-    for (int part = 0; part < 4; ++part) {
-      const float(&pair)[4] = weights[part / 2];
-      w[part] = pack(pair[part % 2 * 2], pair[part % 2 * 2 + 1], T{});
+    for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        w[n][half] = transpose_matrix(pack(weights[n][half * 2], weights[n][half * 2 + 1], T{}));
+      }
     }
 #pragma unroll
-    for (int n = 0; n < Tile::kOutColumns / 2; ++n) {
+    for (int m = 0; m < Tile::kOutTiles; ++m) {
       std::uint32_t v[4];
-      load_matrix_x4_transposed(v, v_row + Lay::chunk(n * 2, lane / 16 ^ row));
-      multiply_16816(out[2 * n], w, v[0], v[1], T{});
-      multiply_16816(out[2 * n + 1], w, v[2], v[3], T{});
-    }
-  }
-};
-
-template <int kHeadDim>
-struct StripProducts<float, kHeadDim> {
-  using Tile = PagedTile<float, kHeadDim>;
-  using Lay = PagedSwizzle<float, kHeadDim>;
-  using Scores = float[Tile::kScoreColumns][4];
-  using Out = float[Tile::kOutColumns][4];
-
-  int lane;
-  const unsigned char* queries;
-
-  static __device__ __forceinline__ void load_four(const unsigned char* rows, int row, int four, float (&x)[4]) {
-    load_elements(reinterpret_cast<const float*>(rows + row * Tile::kBytesOfRow + Lay::chunk(four, Lay::of_row(row))),
-                  x);
-  }
-
-  __device__ __forceinline__ void score(const unsigned char* keys, Scores& scores) const {
-#pragma unroll 1
-    for (int four = 0; four < kHeadDim / 4; ++four) {
-      float q[2][4];
-      load_four(queries, lane / 4, four, q[0]);
-      load_four(queries, lane / 4 + 8, four, q[1]);
+      load_matrix_x4_transposed(v, row + Lay::chunk(m * 2, bits));
 #pragma unroll
-      for (int column = 0; column < 4; ++column) {
-        float k[4];
-        load_four(keys, column / 2 * 8 + lane % 4 * 2 + column % 2, four, k);
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          float& sum = scores[column / 2][half * 2 + column % 2];
-#pragma unroll
-          for (int i = 0; i < 4; ++i) sum += q[half][i] * k[i];
-        }
-      }
-    }
-  }
-
-  /// Weight of the lane's column of four, for row g or g + 8.
-  static __device__ __forceinline__ float weight_at(const Scores& weights, int column, int half) {
-    const float even = column < 2 ? weights[0][half * 2] : weights[1][half * 2];
-    const float odd = column < 2 ? weights[0][half * 2 + 1] : weights[1][half * 2 + 1];
-    return column % 2 == 0 ? even : odd;
-  }
-
-  __device__ __forceinline__ void weigh(const unsigned char* values, const Scores& weights, Out& out) const {
-#pragma unroll 1
-    for (int i = 0; i < 16; ++i) {  // keys in the order in which a row's four lanes hold their weights
-      const int column = i % 4, holder = i / 4, from = lane / 4 * 4 + holder;
-      const int key = column / 2 * 8 + holder * 2 + column % 2;
-      const float upper = shuffle(weight_at(weights, column, 0), from);
-      const float lower = shuffle(weight_at(weights, column, 1), from);
-      const unsigned char* const row = values + key * Tile::kBytesOfRow;
-#pragma unroll
-      for (int n = 0; n < Tile::kOutColumns; ++n) {
-        float v[2];
-        load_elements(
-            reinterpret_cast<const float*>(row + Lay::chunk(n * 2 + lane % 4 / 2, Lay::of_row(key)) + lane % 2 * 8), v);
-        out[n][0] += upper * v[0];
-        out[n][1] += upper * v[1];
-        out[n][2] += lower * v[0];
-        out[n][3] += lower * v[1];
-      }
+      for (int n = 0; n < kColumns; ++n) multiply_16816(out[m][n], v, w[n][0], w[n][1], T{});
     }
   }
 };

@@ -11,7 +11,8 @@ static constexpr float kLog2OfE = 1.4426950408889634f;
 
 /// exp(largest - of_all); zero where nothing was seen.
 static __device__ __forceinline__ float weight_of(float largest, float of_all) {
-  return largest == kMinusInfinity ? 0.0f : largest == of_all ? 1.0f : exp2_approximate((largest - of_all) * kLog2OfE);
+  const float weight = exp2_approximate((largest - of_all) * kLog2OfE);  // selected from, so that nothing branches
+  return largest == kMinusInfinity ? 0.0f : largest == of_all ? 1.0f : weight;
 }
 
 /// Of scores that were seen: the largest, and the sum of exp(score - largest).
@@ -19,54 +20,65 @@ struct alignas(8) Stat {
   float largest, sum;
 };
 
-/// Rows g and g + 8 of a strip, the sums of this lane's columns alone.
+/// Fragments of scores have keys as rows: lane 4 g + t holds keys g and g + 8 of vectors 2 t and 2 t + 1 of each
+/// column. Largest scores are those of the strip, sums those of this lane's keys alone.
+template <int kColumns>
 struct StripSoftmax {
-  float largest[2] = {kMinusInfinity, kMinusInfinity};
-  float sum[2] = {};
+  float largest[kColumns][2];
+  float sum[kColumns][2];
 
-  /// Scores become weights; what was summed before is brought to the new largest.
-  template <int kScoreColumns, int kOutColumns>
-  __device__ __forceinline__ void add(float (&scores)[kScoreColumns][4], float (&out)[kOutColumns][4]) {
-    float before[2];
-    bool raised = false;
+  __device__ __forceinline__ StripSoftmax() {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float top = kMinusInfinity;
+    for (int n = 0; n < kColumns; ++n) {
 #pragma unroll
-      for (int n = 0; n < kScoreColumns; ++n) top = maximum(top, maximum(scores[n][half * 2], scores[n][half * 2 + 1]));
-      top = maximum(top, shuffle_xor(top, 1));
-      top = maximum(top, shuffle_xor(top, 2));
-      before[half] = 1.0f;
-      if (top > largest[half]) {
-        before[half] = weight_of(largest[half], top);
-        largest[half] = top;
-        raised = true;
+      for (int e = 0; e < 2; ++e) {
+        largest[n][e] = kMinusInfinity;
+        sum[n][e] = 0.0f;
       }
-      float added = 0.0f;
-      const float base = largest[half] == kMinusInfinity ? 0.0f : largest[half];
-#pragma unroll
-      for (int n = 0; n < kScoreColumns; ++n) {
-#pragma unroll
-        for (int e = half * 2; e < half * 2 + 2; ++e) {
-          scores[n][e] = exp2_approximate((scores[n][e] - base) * kLog2OfE);
-          added += scores[n][e];
-        }
-      }
-      sum[half] = sum[half] * before[half] + added;
-    }
-    if (!any_lane(raised)) return;
-#pragma unroll
-    for (int n = 0; n < kOutColumns; ++n) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) out[n][e] *= before[e / 2];
     }
   }
 
-  /// Of the whole row, the same in its four lanes.
-  __device__ __forceinline__ Stat stat(int half) const {
-    float total = sum[half] + shuffle_xor(sum[half], 1);
-    total += shuffle_xor(total, 2);
-    return {largest[half], total};
+  /// Scores become weights; what was summed before is brought to the new largest.
+  template <int kOutTiles>
+  __device__ __forceinline__ void add(float (&scores)[kColumns][4], float (&out)[kOutTiles][kColumns][4]) {
+    float before[kColumns][2];
+    bool raised = false;
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        float top = maximum(scores[n][e], scores[n][e + 2]);
+        top = maximum(top, shuffle_xor(top, 4));
+        top = maximum(top, shuffle_xor(top, 8));
+        top = maximum(top, shuffle_xor(top, 16));
+        const bool higher = top > largest[n][e];
+        const float weight = exp2_approximate((largest[n][e] - top) * kLog2OfE);  // zero where nothing was before
+        before[n][e] = higher ? weight : 1.0f;
+        largest[n][e] = higher ? top : largest[n][e];
+        raised = raised || higher;
+        const float base = largest[n][e] == kMinusInfinity ? 0.0f : largest[n][e];
+        scores[n][e] = exp2_approximate((scores[n][e] - base) * kLog2OfE);
+        scores[n][e + 2] = exp2_approximate((scores[n][e + 2] - base) * kLog2OfE);
+        sum[n][e] = sum[n][e] * before[n][e] + (scores[n][e] + scores[n][e + 2]);
+      }
+    }
+    if (!any_lane(raised)) return;
+#pragma unroll
+    for (int m = 0; m < kOutTiles; ++m) {
+#pragma unroll
+      for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) out[m][n][i] *= before[n][i % 2];
+      }
+    }
+  }
+
+  /// Of the whole strip, the same in a vector's eight lanes.
+  __device__ __forceinline__ Stat stat(int column, int e) const {
+    float total = sum[column][e] + shuffle_xor(sum[column][e], 4);
+    total += shuffle_xor(total, 8);
+    total += shuffle_xor(total, 16);
+    return {largest[column][e], total};
   }
 };
 

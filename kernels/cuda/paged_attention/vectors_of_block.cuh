@@ -15,10 +15,10 @@ struct PagedVectors {
 
   __device__ __forceinline__ PagedVectors(const PagedAttentionParams& p, const PagedPlan& plan)
       : sequence(p.cache, static_cast<int>(blockIdx.z)) {
-    kv_head = static_cast<int>(blockIdx.y) % p.cache.kv_heads;
+    kv_head = static_cast<int>(blockIdx.x) % p.cache.kv_heads;
     group = p.heads / p.cache.kv_heads;
-    first = static_cast<int>(blockIdx.y) / p.cache.kv_heads * plan.vector_tiles * 16;
-    count = smaller(plan.vector_tiles * 16, sequence.rows * group - first);
+    first = static_cast<int>(blockIdx.x) / p.cache.kv_heads * plan.vectors();
+    count = smaller(plan.vectors(), sequence.rows * group - first);
   }
   __device__ __forceinline__ int row(int vector) const { return (first + vector) / group; }
   __device__ __forceinline__ int head(int vector) const { return kv_head * group + (first + vector) % group; }
@@ -62,31 +62,40 @@ struct alignas(16) ScoredVector {
   }
 
   /// Softcap and ALiBi of a score with the key at `position`, scaled already.
-  __device__ __forceinline__ float modify(const PagedAttentionParams& p, float score, int position) const {
-    if (p.softcap > 0.0f) score = p.softcap * tanh_of(score / p.softcap);
+  __device__ __forceinline__ float modify(const PagedAttentionParams& p, const PagedPlan& plan, float score,
+                                          int position) const {
+    if (p.softcap > 0.0f) score = p.softcap * tanh_of(score * plan.per_softcap);
     if (p.alibi_slopes == nullptr) return score;
     if (p.alibi_in_bf16) return score + (rounded_bias(position) - rounded_bias(end - 1)) * p.scale;
     return score + slope * static_cast<float>(position - (end - 1));
   }
+  __device__ __forceinline__ bool sees(int position) const { return position >= begin && position < end; }
+};
 
-  /// Products q.k become scores in natural units, minus infinity where a key is not seen: of row g or g + 8 of a
-  /// fragment whose first column of this lane is the key at `position`.
-  template <int kScoreColumns>
-  __device__ __forceinline__ void score(const PagedAttentionParams& p, float (&scores)[kScoreColumns][4], int half,
-                                        int position) const {
-    const bool modified = p.softcap > 0.0f || p.alibi_slopes != nullptr;
+/// Products q.k become scores in natural units, minus infinity where a key is not seen: of the keys at `position` and 8
+/// further, of two vectors of each column.
+template <int kColumns>
+static __device__ __forceinline__ void score_vectors(const PagedAttentionParams& p, const PagedPlan& plan,
+                                                     const ScoredVector* vectors, float (&scores)[kColumns][4],
+                                                     int position) {
+  const bool modified = p.softcap > 0.0f || p.alibi_slopes != nullptr;
 #pragma unroll
-    for (int n = 0; n < kScoreColumns; ++n) {
+  for (int n = 0; n < kColumns; ++n) {
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        float& score = scores[n][half * 2 + e];
-        const int at = position + n * 8 + e;
-        score *= p.scale;
-        if (modified) score = modify(p, score, at);
-        if (at < begin || at >= end) score = kMinusInfinity;
+    for (int i = 0; i < 4; ++i) scores[n][i] *= p.scale;
+    if (modified) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        scores[n][i] = ScoredVector(vectors + n * 8 + i % 2).modify(p, plan, scores[n][i], position + i / 2 * 8);
       }
     }
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const ScoredVector vector(vectors + n * 8 + e);
+      if (!vector.sees(position)) scores[n][e] = kMinusInfinity;
+      if (!vector.sees(position + 8)) scores[n][e + 2] = kMinusInfinity;
+    }
   }
-};
+}
 
 }  // namespace powerhouse::cuda

@@ -83,7 +83,8 @@ CacheOnHost::CacheOnHost(const CacheCase& one, bool filled, bool row_starts)
 
 float CacheOnHost::given(int sequence, int position, int kv_head, int d, bool value) const {
   const bool shared = position / case_.page_tokens < case_.shared_pages;
-  return number_at(value ? 1 : 2, shared ? 77 : case_.name(sequence), position, kv_head, d) * (value ? 1.0f : 2.0f);
+  return number_at(value ? 1 : 2, shared ? 77 : case_.name(sequence), position, kv_head, d) *
+         (value ? case_.largest_value : 2.0f);
 }
 
 void CacheOnHost::fill(int sequence, int position) {

@@ -73,9 +73,13 @@ INSTANTIATE_TEST_SUITE_P(, PagedAttentionShapes, ::testing::Range(0, 8));
 
 // A row's own length, sequences beside it, rows of its sequence and blocks that share it: nothing changes its bits.
 TEST(PagedAttentionTest, NoBitFollowsFromTheBatch) {
-  for (const Element type : {Element::bf16, Element::f32}) {
+  struct Types {
+    Element type;
+    BlockFormat cache;
+  };
+  for (const auto& [type, cache] : {Types{Element::bf16, BlockFormat::bf16}, Types{Element::bf16, BlockFormat::q8_0},
+                                    Types{Element::f16, BlockFormat::q4_0}, Types{Element::f32, BlockFormat::q8_0}}) {
     for (const int window : {0, 40, 290}) {
-      const BlockFormat cache = type == Element::f32 ? BlockFormat::q8_0 : BlockFormat::bf16;
       const PagedCase batch{.cache = {.cache = cache, .kv_heads = 2, .rows = {8, 1, 5}, .lengths = {530, 260, 261}},
                             .type = type,
                             .heads = 10,
@@ -151,19 +155,21 @@ cuda::PagedPlan plan(int rows, int length, int sequences, int multiprocessors, i
   return cuda::plan_paged_attention(p, 4);
 }
 
-TEST(PagedPlanTest, SplitsLongSequencesUntilEveryMultiprocessorHasEightBlocks) {
+TEST(PagedPlanTest, SplitsLongSequencesUntilEveryMultiprocessorHasSixteenBlocks) {
   EXPECT_EQ(plan(1, 100, 1, 108).blocks, 1);
   EXPECT_EQ(plan(1, 4096, 1, 108).blocks, 16);  // 128 blocks of one part
-  EXPECT_EQ(plan(1, 4096, 64, 108).run, 9);     // 8,192 parts for 864 blocks
-  EXPECT_EQ(plan(1, 4096, 64, 108).blocks, 2);
+  EXPECT_EQ(plan(1, 4096, 64, 108).run, 4);     // 8,192 parts for 1,728 blocks
+  EXPECT_EQ(plan(1, 4096, 64, 108).blocks, 4);
   EXPECT_EQ(plan(1, 32768, 1, 108).blocks, 128);  // 1,024 parts: nearly what is wanted
-  EXPECT_EQ(plan(1, 131072, 1, 108).run, 4);
+  EXPECT_EQ(plan(1, 131072, 1, 108).run, 2);
   EXPECT_EQ(plan(1, 131072, 1, 108, 1024).blocks, 5);  // a window's parts alone
   EXPECT_EQ(plan(1, 0, 3, 108).blocks, 1);             // for the zeros
 }
 
 TEST(PagedPlanTest, GivesABlockAllVectorsThatFit) {
   EXPECT_EQ(plan(1, 100, 1, 108).vector_tiles, 1);  // 4 heads of a group
+  EXPECT_EQ(plan(2, 100, 1, 108).columns, 1);
+  EXPECT_EQ(plan(3, 100, 1, 108).columns, 2);  // a warp with 16 vectors
   EXPECT_EQ(plan(5, 100, 1, 108).vector_tiles, 2);
   EXPECT_EQ(plan(16, 100, 1, 108).vector_tiles, 4);
   EXPECT_EQ(plan(16, 100, 1, 108).vector_blocks, 1);

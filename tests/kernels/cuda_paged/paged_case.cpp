@@ -59,6 +59,9 @@ std::vector<PagedCase> paged_edge_cases() {
        .heads = 3},
       {.cache = {.cache = BlockFormat::f32, .head_dim = 40, .rows = {2, 1}, .lengths = {30, 280}},
        .type = Element::f32},
+      {.cache = {.cache = BlockFormat::q8_0, .rows = {2}, .lengths = {70}}, .type = Element::f32, .heads = 2},
+      {.cache = {.cache = BlockFormat::q8_0, .rows = {2, 5}, .lengths = {70, 300}, .largest_value = 600},
+       .heads = 2},  // scales of values above two
       {.cache = {.kv_heads = 3, .rows = {1, 1}, .lengths = {770, 500}},
        .heads = 3,
        .multiprocessors = 1},  // runs of parts
@@ -131,6 +134,12 @@ CountingLauncher PagedProblem::run(cuda_on_host::Order order, std::int64_t traff
   return launcher;
 }
 
+/// Numbers are rounded to the type of queries, codes of blocks are exact in it.
+double PagedProblem::as_multiplied(double cell) const {
+  const bool blocks = case_.cache.cache == BlockFormat::q8_0 || case_.cache.cache == BlockFormat::q4_0;
+  return blocks ? cell : static_cast<double>(round_element(static_cast<float>(cell), case_.type));
+}
+
 double PagedProblem::score(int sequence, int row, int head, int key) {
   const cuda::PagedAttentionParams p = params();
   const int kv_head = head / (case_.heads / case_.cache.kv_heads);
@@ -139,8 +148,7 @@ double PagedProblem::score(int sequence, int row, int head, int key) {
   double score = 0;
   for (int d = 0; d < case_.cache.head_dim; ++d) {
     const double k = cache_.cell(sequence, key, kv_head, d, false);
-    score += static_cast<double>(read_element(q_.data(), case_.type, q + d)) *
-             static_cast<double>(round_element(static_cast<float>(k), case_.type));
+    score += static_cast<double>(read_element(q_.data(), case_.type, q + d)) * as_multiplied(k);
   }
   score *= static_cast<double>(p.scale);
   if (case_.softcap > 0) {
@@ -174,10 +182,9 @@ PagedProblem::Expected PagedProblem::expected(int sequence, int row, int head) {
     const double weight = std::exp(scores[static_cast<std::size_t>(key - begin)] - best) / total;
     for (int d = 0; d < case_.cache.head_dim; ++d) {
       const double v = cache_.cell(sequence, key, kv_head, d, true);
-      found.out[static_cast<std::size_t>(d)] +=
-          weight * static_cast<double>(round_element(static_cast<float>(v), case_.type));
+      found.out[static_cast<std::size_t>(d)] += weight * as_multiplied(v);
     }
-    found.spread += weight;  // values are at most 1
+    found.spread += weight * static_cast<double>(case_.cache.largest_value);
   }
   return found;
 }
@@ -191,9 +198,10 @@ std::string PagedProblem::wrong() {
     for (int row = 0; row < case_.cache.rows[static_cast<std::size_t>(s)]; ++row) {
       for (int head = 0; head < case_.heads; ++head) {
         const Expected right = expected(s, row, head);
-        const double bound = right.none ? 0
-                                        : rounding * right.spread * 1.01 + (case_.type == Element::f16 ? 2e-5 : 0) +
-                                              4e-6 * (1 + right.largest);
+        const double bound = right.none
+                                 ? 0
+                                 : rounding * right.spread * 1.01 + (case_.type == Element::f16 ? 2e-5 : 0) +
+                                       4e-6 * (1 + right.largest) * static_cast<double>(case_.cache.largest_value);
         for (int d = 0; d < case_.cache.head_dim; ++d) {
           const double found = static_cast<double>(
               read_element(out_.data(), case_.type, out_at(case_.cache.first_row(s) + row, head) + d));

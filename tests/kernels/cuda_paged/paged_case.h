@@ -20,6 +20,7 @@ struct CacheCase {
   std::vector<int> rows{1}, lengths{40};  ///< by sequence; the new rows are the last positions
   std::vector<std::uint64_t> names{};     ///< of sequences; empty: 0, 1, ...
   int shared_pages = 0;                   ///< first pages that all sequences have in common
+  float largest_value = 1;
 
   int sequences() const { return static_cast<int>(lengths.size()); }
   int all_rows() const;
@@ -103,6 +104,7 @@ class PagedProblem {
     bool none = true;
   };
   Expected expected(int sequence, int row, int head);
+  double as_multiplied(double cell) const;
   double score(int sequence, int row, int head, int key);
   cuda::PagedAttentionParams params();
   std::int64_t out_at(int row, int head) const { return row * out_row_stride_ + head * out_head_stride_; }

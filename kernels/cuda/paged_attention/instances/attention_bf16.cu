@@ -5,7 +5,7 @@
 namespace powerhouse::cuda {
 
 void paged_attention_bf16(const PagedAttentionParams& params, Stream stream) {
-  launch_paged_attention_of<bfloat16>(DeviceLauncher{stream}, params, BlockFormat::bf16);
+  launch_paged_attention_of<bfloat16>(DeviceLauncher{stream}, params);
 }
 
 }  // namespace powerhouse::cuda

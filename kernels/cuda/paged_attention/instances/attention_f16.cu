@@ -5,7 +5,7 @@
 namespace powerhouse::cuda {
 
 void paged_attention_f16(const PagedAttentionParams& params, Stream stream) {
-  launch_paged_attention_of<float16>(DeviceLauncher{stream}, params, BlockFormat::f16);
+  launch_paged_attention_of<float16>(DeviceLauncher{stream}, params);
 }
 
 }  // namespace powerhouse::cuda

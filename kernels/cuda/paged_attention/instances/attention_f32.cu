@@ -5,7 +5,7 @@
 namespace powerhouse::cuda {
 
 void paged_attention_f32(const PagedAttentionParams& params, Stream stream) {
-  launch_paged_attention_of<float>(DeviceLauncher{stream}, params, BlockFormat::f32);
+  launch_paged_attention_of<float>(DeviceLauncher{stream}, params);
 }
 
 }  // namespace powerhouse::cuda

@@ -3,37 +3,51 @@
 set(paged kernels/cuda/paged_attention)
 
 plant_paged(combined_before_the_parts attention ${paged}/launch.cuh
-  "launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);\n  if (plan.parts > 1) launch_combine<T>(launch, p, plan);"
-  "if (plan.parts > 1) launch_combine<T>(launch, p, plan); launch_parts<T, kHeadDim>(launch, p, plan, p.cache.type != own);"
+  "if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);\n  if (plan.parts > 1) launch_combine<T, kHeadDim>(launch, p, plan);"
+  "if (plan.parts > 1) launch_combine<T, kHeadDim>(launch, p, plan); if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);"
   "read before")
-plant_paged(parts_not_weighed attention ${paged}/combine.cuh "weight_of(first.stat[part * 2], all.largest) * factor" "factor" "out of")
+plant_paged(parts_not_weighed attention ${paged}/combine.cuh "weight = @weight_of(first.stat[part * 2], all.largest)@;" "1.0f" "out of")
 plant_paged(sums_of_parts_not_weighed attention ${paged}/combine.cuh "part * 2 + 1] * @weight_of(first.stat[part * 2], all.largest)@;"
   "1.0f" "out of")
-plant_paged(strips_not_weighed attention ${paged}/part_sums.cuh "factor[half] = @weight_of(own[half].largest, all.largest)@;"
+plant_paged(groups_of_parts_read_too_early attention ${paged}/combine.cuh "@sync_block();@" "" "read before")
+plant_paged(strips_not_weighed attention ${paged}/part_sums.cuh "factor[e] = @weight_of(own[n][e].largest, all.largest)@;"
   "1.0f" "out of")
 plant_paged(one_strip_short attention ${paged}/part_sums.cuh "turn < @Tile::kStrips@" "Tile::kStrips - 1" "out of")
-plant_paged(stats_read_too_early attention ${paged}/part_sums.cuh "own[half];\n    }\n    @sync_block();@" "" "read before")
+plant_paged(strips_added_at_once attention ${paged}/part_sums.cuh "turn == 0, vector, lane);\n      @sync_block();@" "" "shared")
+plant_paged(stats_read_too_early attention ${paged}/part_sums.cuh "own[n][e];\n      }\n    }\n    @sync_block();@" "" "read before")
 plant_paged(part_counted_from_zero attention ${paged}/part_sums.cuh "part - @seen.first_part()@;" "0" "read before")
 plant_paged(sink_counted_twice attention ${paged}/part_sums.cuh "+ @weight_of(sink, most)@);" "2.0f * weight_of(sink, most)" "out of")
-plant_paged(no_zeros_where_nothing_is_seen attention ${paged}/decode.cuh "if (blockIdx.x == 0) @store_nothing<T>(p, vectors);@" "" "out of")
-plant_paged(page_read_past_its_end attention ${paged}/decode.cuh "position >= kept.end" "position > kept.end" "out of")
-plant_paged(wrong_page attention ${paged}/pages.cuh "pages[@page@]" "page ^ (page > 1 ? 1 : 0)" "out of")
-plant_paged(values_by_the_keys_table attention ${paged}/decode.cuh "cache.key_pages : @cache.value_pages@" "cache.key_pages" "out of")
-plant_paged(wrong_sequence attention ${paged}/decode.cuh "@blockIdx.z@ * cache.table_stride" "blockIdx.z / 2" "out of")
-plant_paged(mask_one_position_late attention ${paged}/vectors_of_block.cuh "at >= end" "at > end" "out of")
+plant_paged(no_zeros_where_nothing_is_seen attention ${paged}/decode.cuh "if (blockIdx.y == 0) @store_nothing<T>(p, vectors);@" "" "out of")
+plant_paged(page_read_past_its_end attention ${paged}/strip_ring.cuh "position < begin || @position >= end@" "position > end" "out of")
+plant_paged(wrong_page attention ${paged}/pages.cuh ">= 0 ? @position >> bytes.page_shift@ :"
+  "(position >> bytes.page_shift) ^ (position >> bytes.page_shift > 1 ? 1 : 0)" "out of")
+plant_paged(values_by_the_keys_table attention ${paged}/strip_ring.cuh "cache.key_pages : @cache.value_pages@" "cache.key_pages" "out of")
+plant_paged(wrong_sequence attention ${paged}/strip_ring.cuh "@blockIdx.z@ * cache.table_stride" "blockIdx.z / 2" "out of")
+plant_paged(mask_one_position_late attention ${paged}/vectors_of_block.cuh "position >= begin && @position < end@" "position <= end" "out of")
 plant_paged(window_one_position_long attention ${paged}/pages.cuh "? @end - window@ : 0" "end - window - 1" "out of")
 plant_paged(all_rows_see_what_the_first_does attention ${paged}/vectors_of_block.cuh
   "return {sequence.position(@row(vector)@), window};" "row(vector) * 0" "out of")
 plant_paged(slope_of_the_groups_first_head attention ${paged}/vectors_of_block.cuh "p.alibi_slopes[vectors.head(@vector@)]" "0" "out of")
 plant_paged(block_of_q8_0_of_its_neighbor attention ${paged}/cells.cuh "decode_q8_0(row + @at / 32@ * 34," "at / 64" "out of")
-plant_paged(even_rows_without_skew attention ${paged}/tile_copy.cuh "return static_cast<int>(@row % 4@);" "row % 1" "misaligned")
-plant_paged(wait_one_tile_late attention ${paged}/decode.cuh "copy_async_wait<1>();" "copy_async_wait<2>();" "cp.async")
-plant_paged(tile_overwritten_while_read attention ${paged}/decode.cuh "@sync_block();@  // no warp reads this tile any more" "" "shared")
-plant_paged(sums_overwritten_by_copies attention ${paged}/decode.cuh "@sync_block();@  // the next copies go where the sums stand" ""
+plant_paged(codes_without_sign attention ${paged}/block_products.cuh "@masked_or(bytes, 0x00800080u, 0xC300C300u)@" "0xC300C300u" "out of")
+plant_paged(scale_of_the_first_of_two_blocks attention ${paged}/block_products.cuh "(at + @second@ * kBlockBytes" "0 * second" "out of")
+plant_paged(word_of_one_end attention ${paged}/block_products.cuh "kCodeWords - 1 ? @0x7610u@" "0x3210u" "out of")
+plant_paged(values_without_scale attention ${paged}/block_products.cuh "weighed[n][half * 2 + 1] * @scale@" "1.0f" "out of")
+plant_paged(large_scales_by_the_unit_of_small_ones attention ${paged}/block_products.cuh "(large ? @kLargeUnit@ : kWeightUnit)" "kWeightUnit" "out of")
+plant_paged(queries_not_turned attention ${paged}/block_products.cuh "at + (@block % 2@ == 0 ? 2 : 0)" "1" "out of")
+plant_paged(output_not_turned_back attention ${paged}/block_products.cuh "back = @block % 2@ == 0 ? 2 : 0" "1" "out of")
+plant_paged(weights_of_one_vector attention ${paged}/products.cuh "pack(weights[n][half * 2], weights[n][@half * 2 + 1@]" "half * 2" "out of")
+plant_paged(even_rows_without_skew attention ${paged}/strip_ring.cuh "static_cast<std::uint32_t>(@address % 4@)" "address % 1" "out of")
+plant_paged(nothing_behind_small_heads attention ${paged}/decode.cuh "@ring.clear();@" "" "read before")
+plant_paged(wait_one_tile_late attention ${paged}/strip_ring.cuh "copy_async_wait<Tile::kStages - 1>();" "copy_async_wait<Tile::kStages>();" "cp.async")
+plant_paged(tile_overwritten_while_read attention ${paged}/decode.cuh "@ring.sync();@  // no warp of the strip reads this tile any more" ""
   "shared")
-plant_paged(addresses_of_one_tile attention ${paged}/decode.cuh "(turn % @Tile::kAddressTiles@ * 2" "1" "out of")
-plant_paged(largest_of_half_a_strip attention ${paged}/strip_softmax.cuh "top = maximum(top, shuffle_xor(top, 2));" "" "out of")
-plant_paged(output_not_rescaled attention ${paged}/strip_softmax.cuh "out[n][e] *= before[e / 2];" "" "out of")
+plant_paged(rows_into_the_stage_before attention ${paged}/decode.cuh "(!Tile::kSumsInRing) ring.start(tile + @Tile::kStages@, page);" "Tile::kStages - 1"
+  "cp.async")
+plant_paged(sums_overwritten_by_copies attention ${paged}/decode.cuh
+  "if constexpr (Tile::kSumsInRing) @sync_block();@  // the next copies go where the sums stand" "" "shared")
+plant_paged(largest_of_half_a_strip attention ${paged}/strip_softmax.cuh "top = maximum(top, shuffle_xor(top, 16));" "" "out of")
+plant_paged(output_not_rescaled attention ${paged}/strip_softmax.cuh "out[m][n][i] *= before[n][i % 2];" "" "out of")
 
 plant_paged(written_one_position_late write ${paged}/pages.cuh "return @length - rows + row@;" "length - rows + row + 1" "bytes of the cache")
 plant_paged(wrong_scale_of_q8_0 write ${paged}/cells.cuh "/ @127.0f@" "128.0f" "bytes of the cache")

@@ -16,7 +16,7 @@ using cuda_on_host::kOrders;
 
 void try_attention(cuda_on_host::PlantedVerdict& found) {
   for (const PagedCase& one : paged_edge_cases()) {
-    if (one.cache.head_dim > 64 || one.type != Element::bf16) continue;
+    if (one.cache.head_dim > 64 || one.type == Element::f16) continue;
     PagedProblem problem(one);
     for (const Order order : kOrders) {
       const CountingLauncher launcher = problem.run(order);

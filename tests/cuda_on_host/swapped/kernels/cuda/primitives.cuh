@@ -66,6 +66,7 @@ static __forceinline__ void load_matrix_x4(std::uint32_t (&r)[4], const void* ro
 static __forceinline__ void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row) {
   host::load_matrix(r, row, 4, true);
 }
+static __forceinline__ std::uint32_t transpose_matrix(std::uint32_t rows) { return host::transpose_matrix(rows); }
 static __forceinline__ void store_matrix_x4(const std::uint32_t (&r)[4], void* row) {
   host::store_matrix(r, row, 4, false);
 }
@@ -165,6 +166,9 @@ static __forceinline__ std::uint32_t multiply_add_pair(std::uint32_t a, std::uin
 }
 static __forceinline__ std::uint32_t masked_or(std::uint32_t a, std::uint32_t mask, std::uint32_t bits) {
   return (a & mask) | bits;
+}
+static __forceinline__ std::uint32_t masked_xor(std::uint32_t a, std::uint32_t mask, std::uint32_t bits) {
+  return (a & mask) ^ bits;
 }
 static __forceinline__ std::uint32_t choose_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
   const std::uint64_t bytes = static_cast<std::uint64_t>(b) << 32 | a;
