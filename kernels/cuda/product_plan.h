@@ -83,18 +83,10 @@ inline constexpr std::int64_t workspace_floats(const RepackedProductParams& p) {
   return reordered + split_floats(plan_of(p), p.rows, p.weight.outputs);
 }
 
-/// Rows above which a weight is better dequantized for a dense product, by bytes that move, since the products are the
-/// same: ours reads b bytes a weight again for every 64 rows, the dense one reads them once and then writes and reads 2
-/// bytes. They are equal where b rows / 64 = b + 4. At most 512, since decoding is repeated as well.
-inline constexpr std::int64_t most_product_rows(std::int64_t elements, std::int64_t bytes) {
-  const std::int64_t rows = kRowsOfTile + 4 * kRowsOfTile * elements / bytes;
-  return rows < 512 ? rows : 512;
-}
-inline constexpr std::int64_t most_product_rows(BlockFormat format) {
-  return most_product_rows(block_info(format).block_elements, block_info(format).block_bytes);
-}
-inline constexpr std::int64_t most_product_rows(const RepackedWeight& weight) {
-  return most_product_rows(8 * weight.group, weight.bits * weight.group + 32);
-}
+/// Rows above which a weight is better dequantized for a dense product: a block of threads takes up to 64, and the next
+/// decodes the weight again, which costs more than writing it once and reading it as bf16. Codes of GPTQ and AWQ cost
+/// half as much.
+inline constexpr std::int64_t most_product_rows(BlockFormat) { return kRowsOfTile; }
+inline constexpr std::int64_t most_product_rows(const RepackedWeight&) { return 2 * kRowsOfTile; }
 
 }  // namespace powerhouse::cuda

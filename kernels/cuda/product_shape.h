@@ -2,6 +2,7 @@
 // on machine code are computed from them too.
 #pragma once
 
+#include "kernels/cuda/code_traits.h"
 #include "kernels/cuda/product_plan.h"
 
 namespace powerhouse::cuda {
@@ -51,5 +52,37 @@ template <int kBits, int kRowTiles>
 using StripShape =
     ProductShape<kRowTiles, repacked_tile(kRowTiles).output_warps, repacked_tile(kRowTiles).input_warps,
                  strip_stages(kBits, kRowTiles), strip_stages(kBits, kRowTiles) * kStripStepBytes<kBits>>;
+
+/// Of products of few rows: a block of threads takes 16 outputs at a time, and its warps take turns at chunks of 256
+/// inputs.
+inline constexpr int kFewOutputs = 16, kFewChunk = 256;
+static_assert(kMostPlainRows == 8, "the rows of a fragment");
+
+/// Warps of a block, and blocks of a multiprocessor that registers are to be enough for. Four warps leave little to
+/// wait for; a table of levels costs more than that.
+template <BlockFormat kFormat>
+inline constexpr int kFewWarps = CodeTraits<kFormat>::kTable&& CodeTraits<kFormat>::kPlanes == 1 ? 8 : 4;
+template <BlockFormat kFormat>
+inline constexpr int kFewResident = CodeTraits<kFormat>::kTable || kFormat == BlockFormat::tq1_0 ? 2 : 4;
+
+template <BlockFormat kFormat, int kWarps_ = kFewWarps<kFormat>, int kResident_ = kFewResident<kFormat>>
+struct FewBlockRowsShape {
+  static constexpr int kWarps = kWarps_, kThreads = 32 * kWarps;
+  static constexpr int kResident = kResident_;
+  static constexpr int kChunkBytes = kFewChunk / block_info(kFormat).block_elements * block_info(kFormat).block_bytes;
+  /// Pieces of 16 bytes of the sectors that a chunk may lie in, the first of which begins up to 31 bytes before it.
+  static constexpr int kPieces = (kChunkBytes + 31 + 31) / 32 * 2;
+  /// Of a row: an odd number of pieces, so that rows lie in different banks.
+  static constexpr int kRoom = 16 * (kPieces | 1);
+  static constexpr int kStageBytes = kFewOutputs * kRoom;
+  static constexpr int kPreparedBytes = (kFewOutputs * kPreparedFloats<kFormat> * 4 + 15) / 16 * 16;
+  static constexpr int kWarpBytes = 2 * kStageBytes + kPreparedBytes;
+  static constexpr int kTableBytes = CodeTraits<kFormat>::kTable ? CodeTraits<kFormat>::kPlanes * kLevelTableBytes : 0;
+  /// Of a row of sums: lanes' sums of four pairs of rows lie in different banks.
+  static constexpr int kSumsOfRow = kFewOutputs + 4;
+  static constexpr int kSumFloats = kSumsOfRow * static_cast<int>(kMostPlainRows);  ///< of a warp
+  /// The table of levels, each warp's chunks and scales, two turns of sums.
+  static constexpr int kSharedBytes = kTableBytes + kWarps * kWarpBytes + 2 * kWarps * kSumFloats * 4;
+};
 
 }  // namespace powerhouse::cuda

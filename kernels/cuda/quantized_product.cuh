@@ -1,10 +1,10 @@
-// Products of one to eight rows with a weight of blocks: its bytes are read once, 16 a lane, and become numbers only in
-// registers. A warp takes a row of the weight, in chunks of 1,024 elements: while it multiplies one, the next is on its
-// way into shared memory. Rows of some formats begin anywhere on two bytes, so a chunk's copy begins with the sector of
-// 32 bytes around its first one.
+// Products of one to eight rows of float32 with a weight of blocks: its bytes are read once, 16 a lane, and become
+// numbers only in registers. A warp takes a row of the weight, in chunks of 1,024 elements: while it multiplies one,
+// the next is on its way into shared memory. Rows of some formats begin anywhere on two bytes, so a chunk's copy begins
+// with the sector of 32 bytes around its first one.
 #pragma once
 
-#include "kernels/cuda/block_formats.cuh"
+#include "kernels/cuda/few_block_rows.cuh"
 #include "kernels/cuda/launch_shape.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/row_sums.cuh"
@@ -33,21 +33,6 @@ static __device__ __forceinline__ void start_chunk(unsigned char* to, const std:
   copy_async_commit();
 }
 
-static __device__ __forceinline__ void load_eight(const QuantizedProductParams& params, std::int64_t at, Eight& x) {
-  switch (params.type) {
-    case Element::f32: return load_elements(static_cast<const float*>(params.x) + at, x);
-    case Element::bf16: return load_elements(static_cast<const bfloat16*>(params.x) + at, x);
-    case Element::f16: return load_elements(static_cast<const float16*>(params.x) + at, x);
-  }
-}
-
-template <typename T>
-static __device__ __forceinline__ void store_product(const QuantizedProductParams& params, std::int64_t row,
-                                                     std::int64_t output, float sum) {
-  if (params.bias != nullptr) sum += widen(static_cast<const T*>(params.bias)[output]);
-  static_cast<T*>(params.y)[row * params.y_stride + output] = narrow<T>(sum);
-}
-
 /// What a warp's elements of a chunk add to the sums of all rows.
 template <BlockFormat kFormat, int kRows>
 static __device__ __forceinline__ void multiply_chunk(const QuantizedProductParams& params, const unsigned char* blocks,
@@ -60,7 +45,7 @@ static __device__ __forceinline__ void multiply_chunk(const QuantizedProductPara
     for (int row = 0; row < kRows; ++row) {
       if (row >= params.rows) break;
       Eight x;
-      load_eight(params, row * params.x_stride + first + at, x);
+      load_elements(static_cast<const float*>(params.x) + row * params.x_stride + first + at, x);
 #pragma unroll
       for (int i = 0; i < 8; ++i) sums[row] += weights[i] * x[i];
     }
@@ -95,17 +80,15 @@ __global__ void __launch_bounds__(32 * kProductWarps, 1) quantized_product_kerne
   for (int row = 0; row < kRows; ++row) {
     const float sum = warp_sum(sums[row]);
     if (static_cast<int>(threadIdx.x) != row || row >= params.rows) continue;
-    switch (params.type) {
-      case Element::f32: store_product<float>(params, row, output, sum); break;
-      case Element::bf16: store_product<bfloat16>(params, row, output, sum); break;
-      case Element::f16: store_product<float16>(params, row, output, sum); break;
-    }
+    const float bias = params.bias != nullptr ? static_cast<const float*>(params.bias)[output] : 0.0f;
+    static_cast<float*>(params.y)[row * params.y_stride + output] = sum + bias;
   }
 }
 
-/// For formats of one family (block_formats.cuh); false for another format.
+/// Of one to eight rows of any type. For formats of one family (block_formats.cuh); false for another format.
 template <typename Family, typename Launch>
 bool launch_plain_product(Family family, const Launch& launch, const QuantizedProductParams& p) {
+  if (p.type != Element::f32) return launch_few_block_rows(family, launch, p);
   return visit_family(family, p.format, [&](auto tag) {
     constexpr BlockFormat kFormat = decltype(tag)::kValue;
     const LaunchShape shape{.grid_x = p.rows == 0 ? 0 : divide_up(p.outputs, kProductWarps),

@@ -8,9 +8,13 @@
 
 namespace powerhouse::cuda {
 
-/// Rows that the product by multiplications and additions in float32 takes; above, tensor cores multiply the weight
-/// rounded to the type of x.
+/// Up to so many rows each number of a weight is multiplied as it is: with x of float32 in float32, with others on
+/// tensor cores, where a code is a whole number and exact, and what is not, as levels of NF4, is the sum of two
+/// elements, which are its first 16 bits (bf16) or 22 (fp16); scales are float32. Above, the weight is rounded to the
+/// type of x.
 inline constexpr std::int64_t kMostPlainRows = 8;
+/// The same for bf16 and fp16, where eight rows twice are still less work than rounding the weight for a tile of rows.
+inline constexpr std::int64_t kMostExactRows = 2 * kMostPlainRows;
 
 /// y = x weight^T + bias, summed in float32 and rounded once. The weight begins on 32 bytes, x, its rows and the
 /// workspace on 16; the memory behind the weight up to a multiple of 32 bytes may be read, as every allocator gives it.

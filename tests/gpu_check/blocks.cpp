@@ -42,10 +42,10 @@ void check_dequantize(Report& report, const Machine& machine) {
 }
 
 void check_product(Report& report, const Machine& machine) {
-  Checked few(report, machine, "quantized_product, up to 8 rows"),
+  Checked few(report, machine, "quantized_product, up to 16 rows"),
       many(report, machine, "quantized_product, more rows");
-  const std::vector<std::int64_t> counts =
-      machine.small ? std::vector<std::int64_t>{1, 3, 8, 17} : std::vector<std::int64_t>{1, 2, 5, 8, 9, 33, 64, 200};
+  const std::vector<std::int64_t> counts = machine.small ? std::vector<std::int64_t>{1, 3, 8, 17}
+                                                         : std::vector<std::int64_t>{1, 2, 5, 8, 9, 16, 17, 64, 200};
   for (const BlockFormat format : kFormats) {
     const std::int64_t inputs = machine.small ? 512 : 2048, outputs = machine.small ? 40 : 1000;
     const Blocks blocks = some_blocks(format, outputs, inputs);
@@ -54,7 +54,8 @@ void check_product(Report& report, const Machine& machine) {
       for (const std::int64_t rows : counts) {
         if (rows > cuda::kMostPlainRows && type == at::kFloat) continue;  // a library's product
         if (rows > cuda::kMostPlainRows && machine.small && format > BlockFormat::q8_0) continue;  // not compiled
-        Checked& checked = rows > cuda::kMostPlainRows ? many : few;
+        const bool exact = rows <= (type == at::kFloat ? cuda::kMostPlainRows : cuda::kMostExactRows);
+        Checked& checked = exact ? few : many;
         const std::string name =
             std::string(block_info(format).name) + " " + at::toString(type) + " rows " + std::to_string(rows);
         const at::Tensor x = noise({rows, inputs}, type, 1), bias = noise({outputs}, type, 2);
@@ -77,7 +78,7 @@ void check_product(Report& report, const Machine& machine) {
         const ops::DeviceKernels kernels(machine.device);
         checked.launched(name, kernels.launch(&cuda::KernelTable::quantized_product, params));
         // Tensor cores multiply the weight rounded to the type of x.
-        const at::Tensor weight = rows > cuda::kMostPlainRows ? blocks.values.to(type) : blocks.values;
+        const at::Tensor weight = exact ? blocks.values : blocks.values.to(type);
         checked.tensor(name, y, allowed(type, 1.25) + 1e-5, [&](at::ScalarType to) {
           return at::linear(wide(machine, x, to), wide(machine, weight, to), wide(machine, bias, to));
         });

@@ -115,9 +115,8 @@ TEST(ProductPlanTest, SplitsUntilThereIsWork) {
 }
 
 TEST(ProductPlanTest, DenseProductsAboveSomeRows) {
-  EXPECT_EQ(cuda::most_product_rows(BlockFormat::q4_k), 512);  // 0.5625 bytes a weight
-  EXPECT_EQ(cuda::most_product_rows(BlockFormat::q8_0), 64 + 256 * 32 / 34);
-  EXPECT_EQ(cuda::most_product_rows(cuda::RepackedWeight{.group = 128, .bits = 8}), 64 + 256 * 1024 / 1056);
+  EXPECT_EQ(cuda::most_product_rows(BlockFormat::q4_k), 64);  // a second block of rows would decode it again
+  EXPECT_EQ(cuda::most_product_rows(cuda::RepackedWeight{.group = 128, .bits = 8}), 128);
 }
 
 }  // namespace

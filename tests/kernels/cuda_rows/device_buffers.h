@@ -44,14 +44,17 @@ class DeviceBuffer {
 inline constexpr cuda_on_host::Order kSchedules[] = {cuda_on_host::Order::forward, cuda_on_host::Order::backward,
                                                      cuda_on_host::Order::random};
 
-/// Accesses of 16 bytes move no sector and take no cycle of shared memory more than their words need.
-inline void expect_ideal_accesses(const HostLauncher& launcher, const std::string& what) {
+/// Accesses of 16 bytes move no sector and take no cycle of shared memory more than their words need, or `most` times
+/// the cycles.
+inline void expect_ideal_accesses(const HostLauncher& launcher, const std::string& what, double most = 1) {
   int seen = 0;
   for (const auto& report : launcher.reports) {
     for (const auto& row : report.traffic) {
       if (row.size != 16) continue;
       ++seen;
-      EXPECT_EQ(row.cost.paid, row.cost.ideal) << what << "\n" << cuda_on_host::traffic_table(report.traffic);
+      EXPECT_LE(static_cast<double>(row.cost.paid), (row.shared ? most : 1) * static_cast<double>(row.cost.ideal))
+          << what << "\n"
+          << cuda_on_host::traffic_table(report.traffic);
     }
   }
   EXPECT_GT(seen, 0) << what << ": no access of 16 bytes";

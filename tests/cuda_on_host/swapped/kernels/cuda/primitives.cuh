@@ -77,6 +77,13 @@ static __forceinline__ void multiply_16816(float (&d)[4], const std::uint32_t (&
   const std::uint32_t b[2] = {b0, b1};
   host::multiply_16816(d, a, b, type);
 }
+template <typename Element>
+static __forceinline__ void multiply_16816(float (&d)[4], const float (&c)[4], const std::uint32_t (&a)[4],
+                                           std::uint32_t b0, std::uint32_t b1, Element type) {
+  float sums[4] = {c[0], c[1], c[2], c[3]};  // d may be c
+  multiply_16816(sums, a, b0, b1, type);
+  for (int i = 0; i < 4; ++i) d[i] = sums[i];
+}
 static __forceinline__ void multiply_16832_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                                 std::uint32_t b1) {
   const std::uint32_t b[2] = {b0, b1};
