@@ -1,6 +1,6 @@
-// Products of one to eight rows with a weight of blocks, on tensor cores: the weight is the left operand, 16 outputs, x
-// the right one, eight rows of it, so that as many rows cost as little as one. Codes are multiplied exactly
-// (block_codes.cuh), the sums of a group of inputs by its scale in float32.
+// Products of up to 16 rows, eight at a time, with a weight of blocks, on tensor cores: the weight is the left operand,
+// 16 outputs, x the right one, eight rows of it, so that as many rows cost as little as one. Codes are multiplied
+// exactly (block_codes.cuh), the sums of a group of inputs by its scale in float32.
 //
 // A block of threads takes 16 outputs, its warps take turns at chunks of 256 inputs. A warp brings its chunks into
 // shared memory by itself and waits for no other until its sums are added to the others', in order. What is to be read

@@ -30,7 +30,7 @@ struct QuantizedProductParams {
   std::int64_t outputs = 0;
   std::int64_t x_stride = 0;
   std::int64_t y_stride = 0;
-  float* workspace = nullptr;  ///< workspace_floats(...) of product_plan.h; unused up to kMostPlainRows
+  float* workspace = nullptr;  ///< workspace_floats(...) of product_plan.h; unused up to kMostExactRows
   int multiprocessors = 108;   ///< of the device: the product is split over inputs until there is work for them
 };
 

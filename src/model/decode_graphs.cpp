@@ -70,6 +70,10 @@ std::uint64_t addresses_of(const DecoderWeights& weights, const AdapterTable* ad
   for (const ParameterSpec& spec : weights.specs()) {
     const Weight& weight = weights.weight(spec);
     mix(weight.device_blocks());
+    if (const auto* const repacked = weight.repacked()) {
+      mix(repacked->levels);
+      mix(repacked->order);
+    }
     if (weight.dense_bytes() > 0) mix(weight.tensor());
   }
   if (adapters != nullptr) adapters->visit_tensors(mix);

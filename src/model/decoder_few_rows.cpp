@@ -1,12 +1,12 @@
 // A step of decoding on a device, with launches joined: the norm with the products that read it, gate, up and their
 // activation, a product and what it is added to, RoPE and the way of keys and values into the cache. Six launches a
 // layer, each of which prepares itself while the one before still runs; numbers are those of Decoder::layer, rounded
-// where it rounds. What has no such kernel (weights of blocks among others) is computed step by step in its place.
+// where it rounds; sums have another order. What has no such kernel (weights of blocks among others) is computed step by
+// step in its place.
 #include <c10/core/GradMode.h>
 
 #include <array>
 
-#include "kernels/cuda/few_rows_product_params.h"
 #include "model/decoder_pass.h"
 #include "ops/activation.h"
 #include "ops/few_rows.h"
@@ -32,7 +32,7 @@ bool Decoder::takes_few_rows(const Pass& pass) const {
   return !pass.device.is_cpu() && pass.cache != nullptr && pass.hooks.empty() && pass.training == nullptr &&
          pass.observer == nullptr && !pass.layerwise && pass.arithmetic.adapters == nullptr &&
          pass.arithmetic.numerics == Numerics::fast && !c10::GradMode::is_enabled() &&
-         std::ssize(pass.batch.ids) <= cuda::kMostFewRows;
+         std::ssize(pass.batch.ids) <= ops::kMostFewRows;
 }
 
 std::vector<at::Tensor> Decoder::normed_products(const Pass& pass, std::int64_t layer, Role norm_role,

@@ -1,5 +1,6 @@
 // Flash attention over packed documents by a device's kernels. A document that continues another sees rows of both: its
 // keys are laid out side by side for the kernel, and what backward says of them is added up in the order of documents.
+#include "kernels/cuda/flash_attention/launchers.h"
 #include "ops/device_kernels.h"
 #include "ops/documents.h"
 #include "ops/flash_parts.h"
@@ -52,14 +53,16 @@ cuda::FlashForwardParams describe(const FlashInputs& in, const Seen& seen, const
 }
 
 // Blocks that share the keys of a document, each with sums of its own that are added up in order: as few as fill the
-// device. Sums that all blocks add to would differ from run to run. Two at least: a Hopper takes that for leave to have
-// a block for each tile of keys, all of which add to the same sums in turn (FlashBackwardParams).
+// device. Sums that all blocks add to would differ from run to run. A Hopper's kernel takes two for leave to have a block
+// for each tile of keys, all of which add to the same sums in turn (FlashBackwardParams).
 int slices_for(const DeviceKernels& device, const cuda::FlashForwardParams& params) {
   constexpr std::int64_t kMost = 8, kKeys = 128;
+  constexpr int kHopper = 90;
   const std::int64_t blocks = std::int64_t{params.heads} * params.batch;
   const std::int64_t wanted = (2 * device.multiprocessors() + blocks - 1) / std::max<std::int64_t>(1, blocks);
   const std::int64_t tiles = (params.keys + kKeys - 1) / kKeys;
-  return static_cast<int>(std::min(std::clamp<std::int64_t>(wanted, 2, kMost), std::max<std::int64_t>(1, tiles)));
+  const bool in_turn = device.compute() == kHopper && cuda::hopper_backward_fits({.forward = params});
+  return static_cast<int>(std::clamp<std::int64_t>(std::min(in_turn ? 2 : wanted, tiles), 1, kMost));
 }
 
 // Gradients of keys side by side as gradients of rows, summed in float32.

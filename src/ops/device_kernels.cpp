@@ -48,6 +48,7 @@ const DeviceKernels::Known& DeviceKernels::known() const {
     throw Error(ErrorKind::device, "the device does not answer", {.field = "device", .found = why});
   }
   one.shared_bytes = properties.shared_bytes;
+  one.compute = 10 * properties.major + properties.minor;
   one.multiprocessors = properties.multiprocessors;
   return one;
 }

@@ -48,6 +48,8 @@ class DeviceKernels {
   std::int64_t multiprocessors() const { return known().multiprocessors; }
   /// The most of shared memory that a block can have.
   int shared_bytes() const { return known().shared_bytes; }
+  /// Ten times the compute capability.
+  int compute() const { return known().compute; }
   const cuda::KernelTable& table() const { return table_; }
 
   /// The same where an op has made sure that there is one; Error{unsupported} in the name of the op if not.
@@ -58,7 +60,7 @@ class DeviceKernels {
 
  private:
   struct Known {
-    std::atomic<int> multiprocessors{0}, shared_bytes{0};
+    std::atomic<int> multiprocessors{0}, shared_bytes{0}, compute{0};
   };
   const Known& known() const;
   void check_launch() const;

@@ -21,11 +21,12 @@ bool device_cache_takes(BlockFormat type, std::int64_t head_dim);
 at::Tensor paged_attention_on_device(const at::Tensor& query, const cuda::PagedCache& cache, const AttentionRule& rule);
 
 /// Rows of key and value [all rows, kv_heads, head_dim] become part of the cache.
+void write_pages(const cuda::PagedCache& cache, const at::Tensor& key, const at::Tensor& value);
+
 /// `query` turned in place, the key on its way into the cache, the value as it is: one launch. False, and nothing is
 /// done, where the cache holds something else than elements of their type.
 bool turn_and_write_pages(const cuda::PagedCache& cache, const at::Tensor& query, const at::Tensor& key,
                           const at::Tensor& value, const RopeTable& table, RopeLayout layout);
-void write_pages(const cuda::PagedCache& cache, const at::Tensor& key, const at::Tensor& value);
 
 /// All positions of all sequences, one behind the other: [positions, kv_heads, head_dim] of `type`. `starts` is int32
 /// [sequences + 1] on the device.

@@ -62,10 +62,11 @@ class Launch {
 
 bool few_rows_take(const FewRows& in, std::span<const DenseMap> maps) {
   const at::Tensor& x = in.x;
-  if (x.is_cpu() || x.dim() != 2 || x.size(0) > cuda::kMostFewRows || !has_kernels(x)) return false;
+  static_assert(kMostFewRows == cuda::kMostFewRows);
+  if (x.is_cpu() || x.dim() != 2 || x.size(0) > kMostFewRows || !has_kernels(x)) return false;
   const at::ScalarType type = x.scalar_type();
   if (type != at::kBFloat16 && type != at::kHalf) return false;
-  if (x.stride(1) != 1 || x.stride(0) % 8 != 0 || x.size(1) % 8 != 0 || !on_sixteen(x)) return false;
+  if (x.stride(1) != 1 || x.stride(0) % 8 != 0 || x.size(1) % 8 != 0 || x.size(1) == 0 || !on_sixteen(x)) return false;
   if (maps.size() > cuda::kFewRowsParts || !DeviceKernels(x.device()).has(&cuda::KernelTable::few_rows_product)) {
     return false;
   }
@@ -91,7 +92,7 @@ std::vector<at::Tensor> few_rows_products(const FewRows& in, std::span<const Den
 at::Tensor few_rows_gated(const FewRows& in, const DenseMap& gate, const DenseMap& up, Activation activation,
                           bool early) {
   const auto kind = kernel_kind(activation);
-  if (!kind) return {};
+  if (!kind || gate.weight.size(0) != up.weight.size(0)) return {};
   Launch launch(in, early);
   at::Tensor y = launch.add(gate, in.x.scalar_type());
   launch.add(up, in.x.scalar_type(), /*with_room=*/false);
@@ -101,6 +102,9 @@ at::Tensor few_rows_gated(const FewRows& in, const DenseMap& gate, const DenseMa
 }
 
 at::Tensor few_rows_added(const FewRows& in, const DenseMap& map, const at::Tensor& given, bool early) {
+  const bool fits = given.scalar_type() == in.x.scalar_type() && given.device() == in.x.device() && given.dim() == 2 &&
+                    given.size(0) == in.x.size(0) && given.size(1) == map.weight.size(0);
+  if (!fits) return {};
   const at::Tensor residual = given.stride(1) == 1 ? given : given.contiguous();
   Launch launch(in, early);
   at::Tensor y = launch.add(map, in.x.scalar_type());

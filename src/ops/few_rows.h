@@ -11,6 +11,9 @@
 
 namespace powerhouse::ops {
 
+/// The most rows that the kernel takes.
+inline constexpr std::int64_t kMostFewRows = 16;
+
 /// Rows [rows, in], and the RMSNorm in front of them, if any.
 struct FewRows {
   at::Tensor x;
@@ -22,11 +25,12 @@ struct DenseMap {
   at::Tensor bias{};
 };
 
-/// Whether there is a kernel for such rows and maps: on a device that has it, bf16 or f16, up to 16 rows.
+/// Whether there is a kernel for such rows and maps: on a device that has it, bf16 or f16, up to kMostFewRows.
 bool few_rows_take(const FewRows& in, std::span<const DenseMap> maps);
 
 /// Each returns nothing where a multiprocessor has no room for so many rows. `early`: weights may be read while
 /// what was queued last still runs, and nothing that is queued still writes them.
+///
 /// y of up to three maps.
 std::vector<at::Tensor> few_rows_products(const FewRows& in, std::span<const DenseMap> maps, bool early);
 /// activation(gate) * up.

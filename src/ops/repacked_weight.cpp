@@ -156,10 +156,8 @@ at::Tensor repacked_numbers(const Weight& weight, at::ScalarType type) {
 }
 
 at::Tensor repacked_product(const at::Tensor& given, const Weight& weight, const at::Tensor& given_bias) {
-  // Measured on an H100: as fast as making numbers for LibTorch's product at 64 rows, a third as fast at 256.
-  constexpr std::int64_t kMostRows = 64;
   const at::ScalarType type = given.scalar_type();
-  if ((type != at::kBFloat16 && type != at::kHalf) || given.size(0) > kMostRows) return {};
+  if ((type != at::kBFloat16 && type != at::kHalf) || given.size(0) > cuda::most_product_rows(describe(weight))) return {};
   const at::Tensor x = aligned_vectors(given);
   const at::Tensor bias = given_bias.defined() ? given_bias.to(type).contiguous() : given_bias;
   const ops::DeviceKernels device(x.device());

@@ -87,7 +87,7 @@ at::Tensor empty_tensor(at::IntArrayRef sizes, at::ScalarType type, const at::De
 }
 
 at::Tensor uploaded(const at::Tensor& here, const at::Device& device) {
-  if (!device.is_cuda()) return here.to(device);
+  if (!here.is_cpu() || !device.is_cuda()) return here.to(device);
   at::Tensor there = empty_tensor(here.sizes(), here.scalar_type(), device);
   upload_to(there, here);
   return there;
@@ -95,8 +95,9 @@ at::Tensor uploaded(const at::Tensor& here, const at::Device& device) {
 
 void upload_to(const at::Tensor& place, const at::Tensor& here) {
   constexpr std::size_t kMostPinned = 64 << 10;  // what a step of decoding sends, and targets of a step of training
-  const bool pinned = place.is_cuda() && here.nbytes() <= kMostPinned;
-  place.copy_(pinned ? here.pin_memory() : here, /*non_blocking=*/pinned);
+  // Memory that is pinned already is its owner's to write again.
+  const bool staged = place.is_cuda() && here.nbytes() <= kMostPinned && !here.is_pinned();
+  place.copy_(staged ? here.pin_memory() : here, /*non_blocking=*/staged);
 }
 
 at::Tensor downloaded(const at::Tensor& there) {

@@ -56,7 +56,7 @@ TableThere table_on(const at::Device& device, std::vector<cuda::UpdateItem>& ite
   const auto bytes = static_cast<std::int64_t>(items.size() * sizeof(cuda::UpdateItem));
   const at::Tensor host = empty_tensor({bytes}, at::kByte);
   std::memcpy(host.mutable_data_ptr(), items.data(), static_cast<std::size_t>(bytes));
-  const at::Tensor memory = host.to(device);
+  const at::Tensor memory = uploaded(host, device);
   return {memory,
           {static_cast<const cuda::UpdateItem*>(memory.const_data_ptr()), static_cast<int>(items.size()), chunks}};
 }
@@ -89,7 +89,7 @@ std::vector<double> gradient_squares_on_device(std::span<const ParameterSlot> sl
   ops::DeviceKernels(device).must_launch(
       "sum_squares", &cuda::KernelTable::sum_squares,
       cuda::SumSquaresParams{table, parts.mutable_data_ptr<double>(), sums.mutable_data_ptr<double>()});
-  const at::Tensor here = sums.to(at::kCPU);
+  const at::Tensor here = downloaded(sums);
   for (std::size_t i = 0; i < places.size(); ++i) result[places[i]] = here.const_data_ptr<double>()[i];
   return result;
 }

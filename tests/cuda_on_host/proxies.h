@@ -11,7 +11,7 @@ namespace powerhouse::cuda_on_host {
 class Proxies {
  public:
   void reset(std::size_t bytes, std::size_t threads);
-  /// From here on accesses are noted: the block has barriers that copies end on.
+  /// From here on accesses are noted: the block has barriers that copies end on, or products of warpgroups.
   void start() { noting_ = true; }
 
   void plain(std::size_t offset, std::size_t bytes, unsigned thread);

@@ -38,6 +38,7 @@ float element(const unsigned char* at, bool bfloat) {
 /// All bytes of an operand, read by the first lane of the warp.
 void read_operands(const Warpgroups::Product& product) {
   Machine& all = machine();
+  all.proxies.start();  // the block has products that go another way than plain accesses
   const Toucher reader{all.clocks, all.block, position.warp * 32};
   const auto read = [&](std::uintptr_t offset) {
     if (offset + 16 > all.shared.bytes()) {

@@ -65,6 +65,9 @@ std::vector<PagedCase> paged_edge_cases() {
       {.cache = {.kv_heads = 3, .rows = {1, 1}, .lengths = {770, 500}},
        .heads = 3,
        .multiprocessors = 1},  // runs of parts
+      {.cache = {.kv_heads = 4, .rows = {2, 2, 2, 2, 2}, .lengths = {520, 300, 270, 260, 30}},
+       .heads = 32,
+       .multiprocessors = 1},  // runs of parts, of more vectors than columns
       {.cache = {.head_dim = 128, .rows = {1}, .lengths = {130}}, .heads = 8},
       {.cache = {.head_dim = 200, .rows = {1, 1}, .lengths = {65, 258}}, .heads = 2},
   };

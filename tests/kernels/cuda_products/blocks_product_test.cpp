@@ -116,7 +116,7 @@ TEST(ProductPlanTest, SplitsUntilThereIsWork) {
 
 TEST(ProductPlanTest, DenseProductsAboveSomeRows) {
   EXPECT_EQ(cuda::most_product_rows(BlockFormat::q4_k), 64);  // a second block of rows would decode it again
-  EXPECT_EQ(cuda::most_product_rows(cuda::RepackedWeight{.group = 128, .bits = 8}), 128);
+  EXPECT_EQ(cuda::most_product_rows(cuda::RepackedWeight{.group = 128, .bits = 8}), 64);
 }
 
 }  // namespace

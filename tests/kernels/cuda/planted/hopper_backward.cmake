@@ -21,7 +21,7 @@ plant_hopper_backward(query_gradients_read_early 128 ${backward}
   "@warpgroup_wait<Tile::kSquares == 1 ? 2 : 1>();@  // the queries' gradients"
   "warpgroup_wait<3>();" "dq of")
 plant_hopper_backward(queries_given_back_early 128 ${backward} "@warpgroup_wait<1>();@  // the keys' gradients"
-  "warpgroup_wait<2>();" "cp.async")
+  "warpgroup_wait<2>();" "no fence")
 plant_hopper_backward(forgotten_head_of_group 64 ${backward} "(0, kept.tiles.end - kept.tiles.begin) * @plan.group@"
   "(plan.group - 1)" "dv of")
 plant_hopper_backward(heads_share_sums 64 ${backward} "kept.sums + @step.head@ * plan.tiles" "0" "dq of")
