@@ -119,8 +119,10 @@ class Decoder {
   at::Tensor few_rows_logits(const Pass& pass, const at::Tensor& x) const;
   at::Tensor scaled_logits(at::Tensor logits, const Arithmetic& arithmetic) const;
   at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  /// What o_proj reads, from the projections on.
+  at::Tensor attention_context(Pass& pass, std::int64_t layer, QueryKeyValue heads) const;
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
-                    const at::Tensor& value, bool written = false) const;
+                    const at::Tensor& value, bool written) const;
   at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   ops::Experts experts_of(const Pass& pass, std::int64_t layer) const;
   ops::Experts observed_experts(const Pass& pass, std::int64_t layer) const;

@@ -47,10 +47,13 @@ QueryKeyValue Decoder::project(const Pass& pass, std::int64_t layer, const at::T
 }
 
 at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
+  return linear(pass, layer, Role::o_proj, attention_context(pass, layer, project(pass, layer, x)));
+}
+
+at::Tensor Decoder::attention_context(Pass& pass, std::int64_t layer, QueryKeyValue heads) const {
   const LayerWeights& weights = weights_.layer(layer);
   const Block& block = config_.layers[static_cast<std::size_t>(layer)];
   const Numerics numerics = pass.arithmetic.numerics;
-  QueryKeyValue heads = project(pass, layer, x);
   const auto& qk_norm = block.attention.qk_norm;
   if (qk_norm && !qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, numerics);
   const auto see = [&](HookPoint point, at::Tensor& y) {
@@ -60,14 +63,21 @@ at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& 
   see(HookPoint::query, heads.query);
   see(HookPoint::key, heads.key);
   see(HookPoint::value, heads.value);
+  bool written = false;  // to the cache
   if (block.position == PositionKind::rope) {
     const ops::RopeTable& table = pass.rope_tables[rope_of_[static_cast<std::size_t>(layer)]];
-    heads.query = ops::apply_rope(heads.query, table, block.rope.layout, numerics);
-    heads.key = ops::apply_rope(heads.key, table, block.rope.layout, numerics);
+    const RopeLayout layout = block.rope.layout;
+    const bool joined = pass.few_rows && joins_launches(block) && pass.pages != nullptr;
+    written = joined && !(qk_norm && qk_norm->after_rope) &&
+              pass.pages->turn_and_write(layer, heads.query, heads.key, heads.value, table, layout);
+    if (!written) {
+      heads.query = ops::apply_rope(heads.query, table, layout, numerics);
+      heads.key = ops::apply_rope(heads.key, table, layout, numerics);
+    }
   }
   if (qk_norm && qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, numerics);
-  const at::Tensor context = attend(pass, layer, heads.query, heads.key, heads.value);
-  return linear(pass, layer, Role::o_proj, pass.hook(HookPoint::attention_context, layer, context));
+  const at::Tensor context = attend(pass, layer, heads.query, heads.key, heads.value, written);
+  return pass.hook(HookPoint::attention_context, layer, context);
 }
 
 at::Tensor Decoder::attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,

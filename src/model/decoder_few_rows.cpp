@@ -1,8 +1,8 @@
 // A step of decoding on a device, with launches joined: the norm with the products that read it, gate, up and their
 // activation, a product and what it is added to, RoPE and the way of keys and values into the cache. Six launches a
 // layer, each of which prepares itself while the one before still runs; numbers are those of Decoder::layer, rounded
-// where it rounds; sums have another order. What has no such kernel (weights of blocks among others) is computed step by
-// step in its place.
+// where it rounds; sums have another order. What has no such kernel (weights of blocks among others) is computed step
+// by step in its place.
 #include <c10/core/GradMode.h>
 
 #include <array>
@@ -76,27 +76,12 @@ at::Tensor Decoder::few_rows_mlp(const Pass& pass, std::int64_t layer, const at:
 
 at::Tensor Decoder::few_rows_layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
   constexpr std::array kRoles = {Role::q_proj, Role::k_proj, Role::v_proj};
-  const LayerWeights& weights = weights_.layer(layer);
-  const Block& block = config_.layers[static_cast<std::size_t>(layer)];
+  const Attention& choice = config_.layers[static_cast<std::size_t>(layer)].attention;
   const std::vector<at::Tensor> all = normed_products(pass, layer, Role::attention_norm, kRoles, x);
-  QueryKeyValue heads = powerhouse::project(block.attention, [&](Role role) {
+  QueryKeyValue heads = powerhouse::project(choice, [&](Role role) {
     return all[role == Role::q_proj ? 0 : role == Role::k_proj ? 1 : 2];
   });
-  const auto& qk_norm = block.attention.qk_norm;
-  if (qk_norm && !qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, Numerics::fast);
-  bool written = false;
-  if (block.position == PositionKind::rope) {
-    const ops::RopeTable& table = pass.rope_tables[rope_of_[static_cast<std::size_t>(layer)]];
-    const RopeLayout layout = block.rope.layout;
-    written = pass.pages != nullptr && !(qk_norm && qk_norm->after_rope) &&
-              pass.pages->turn_and_write(layer, heads.query, heads.key, heads.value, table, layout);
-    if (!written) {
-      heads.query = ops::apply_rope(heads.query, table, layout);
-      heads.key = ops::apply_rope(heads.key, table, layout);
-    }
-  }
-  if (qk_norm && qk_norm->after_rope) norm_heads(*qk_norm, weights, heads, Numerics::fast);
-  const at::Tensor context = attend(pass, layer, heads.query, heads.key, heads.value, written);
+  const at::Tensor context = attention_context(pass, layer, std::move(heads));
   const at::Tensor middle = product_added(pass, layer, Role::o_proj, context, x);
   return product_added(pass, layer, Role::down_proj, few_rows_mlp(pass, layer, middle), middle);
 }
