@@ -7,6 +7,7 @@
 #include "kernels/common/float16.h"
 #include "kernels/cuda/product_plan.h"
 #include "ops/device_kernels.h"
+#include "ops/device_product.h"
 #include "ops/tensors.h"
 #include "support/thread_team.h"
 
@@ -155,27 +156,12 @@ at::Tensor repacked_numbers(const Weight& weight, at::ScalarType type) {
   return out;
 }
 
-at::Tensor repacked_product(const at::Tensor& given, const Weight& weight, const at::Tensor& given_bias) {
-  const at::ScalarType type = given.scalar_type();
-  if ((type != at::kBFloat16 && type != at::kHalf) || given.size(0) > cuda::most_product_rows(describe(weight))) return {};
-  const at::Tensor x = aligned_vectors(given);
-  const at::Tensor bias = given_bias.defined() ? given_bias.to(type).contiguous() : given_bias;
-  const ops::DeviceKernels device(x.device());
-  const std::int64_t outputs = weight.stored()->rows();
-  at::Tensor y = empty_tensor({x.size(0), outputs}, type, x.device());
-  cuda::RepackedProductParams params{.weight = describe(weight),
-                                     .type = to_element(type),
-                                     .x = x.const_data_ptr(),
-                                     .bias = bias.defined() ? bias.const_data_ptr() : nullptr,
-                                     .y = y.mutable_data_ptr(),
-                                     .rows = x.size(0),
-                                     .x_stride = x.stride(0),
-                                     .y_stride = outputs,
-                                     .multiprocessors = static_cast<int>(device.multiprocessors())};
-  const at::Tensor workspace = empty_tensor({cuda::workspace_floats(params)}, at::kFloat, x.device());
-  params.workspace = workspace.mutable_data_ptr<float>();
-  device.must_launch("linear", &cuda::KernelTable::repacked_product, params);
-  return y;
+at::Tensor repacked_product(const at::Tensor& x, const Weight& weight, const at::Tensor& bias) {
+  const at::ScalarType type = x.scalar_type();
+  const cuda::RepackedWeight matrix = describe(weight);
+  if ((type != at::kBFloat16 && type != at::kHalf) || x.size(0) > cuda::most_product_rows(matrix)) return {};
+  return ops::product_on_device(&cuda::KernelTable::repacked_product, cuda::RepackedProductParams{.weight = matrix}, x,
+                                bias, weight.stored()->rows());
 }
 
 }  // namespace powerhouse
