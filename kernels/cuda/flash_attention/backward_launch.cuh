@@ -2,16 +2,14 @@
 #pragma once
 
 #include "kernels/cuda/flash_attention/backward.cuh"
-#include "kernels/cuda/flash_attention/backward_rows.cuh"
-#include "kernels/cuda/launch_shape.h"
+#include "kernels/cuda/flash_attention/backward_row_launch.cuh"
 
 namespace powerhouse::cuda {
 
 /// Tells the plan, too, how far apart a block's tiles of keys are.
 template <typename Tile>
 LaunchShape by_keys(const FlashBackwardParams& p, FlashBackwardPlan& plan) {
-  const std::int64_t tiles = divide_up(p.forward.keys, Tile::kBlockN);
-  const std::int64_t blocks = p.slices > 0 && p.slices < tiles ? p.slices : tiles;
+  const std::int64_t blocks = key_blocks(p, Tile::kBlockN);
   plan.key_stride = static_cast<int>(blocks) * Tile::kBlockN;
   return {.grid_x = blocks,
           .grid_y = p.forward.kv_heads,
@@ -24,19 +22,11 @@ template <int kHeadDim, typename Element, typename Launch>
 void launch_flash_backward(const Launch& launch, const FlashBackwardParams& p) {
   using Tile = FlashBackwardTile<kHeadDim>;
   const FlashForwardParams& f = p.forward;
-  const LaunchShape by_rows{.grid_x = divide_up(f.queries, Tile::kBlockM),
-                            .grid_y = f.heads,
-                            .grid_z = f.batch,
-                            .block_x = Tile::kThreads,
-                            .shared_bytes = Tile::kQueryBytes};
+  const LaunchShape by_rows = by_query_rows(f, Tile::kBlockM, Tile::kThreads, Tile::kQueryBytes);
   const bool modified = f.softcap != 0.0f || f.alibi_slopes != nullptr || f.dropout.threshold != 0;
   FlashBackwardPlan plan(p, modified);
 
-  launch(by_rows, flash_backward_prepare_kernel<kHeadDim, Element>, plan);
-  if (p.dsinks != nullptr) {
-    launch({.grid_x = f.heads, .block_x = Tile::kThreads, .shared_bytes = kRowScratch * 4},
-           flash_backward_sinks_kernel<kHeadDim>, plan);
-  }
+  launch_backward_prepare<kHeadDim, Element>(launch, by_rows, plan);
   if (modified) {
     const LaunchShape shape = by_keys<FlashBackwardTile<kHeadDim, true>>(p, plan);
     launch(shape, flash_backward_kernel<kHeadDim, Element, true>, plan);

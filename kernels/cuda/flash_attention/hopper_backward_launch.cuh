@@ -1,9 +1,8 @@
 // What the launches of flash attention's backward kernels for Hopper are made of.
 #pragma once
 
-#include "kernels/cuda/flash_attention/backward_rows.cuh"
+#include "kernels/cuda/flash_attention/backward_row_launch.cuh"
 #include "kernels/cuda/flash_attention/hopper_backward.cuh"
-#include "kernels/cuda/launch_shape.h"
 
 namespace powerhouse::cuda {
 
@@ -11,11 +10,7 @@ template <int kHeadDim, typename Element, typename Launch>
 void launch_hopper_backward(const Launch& launch, const FlashBackwardParams& p, int multiprocessors) {
   using Tile = HopperBackwardTile<kHeadDim>;
   const FlashForwardParams& f = p.forward;
-  const LaunchShape by_rows{.grid_x = divide_up(f.queries, Tile::kRows),
-                            .grid_y = f.heads,
-                            .grid_z = f.batch,
-                            .block_x = Tile::kThreads,
-                            .shared_bytes = Tile::kRows * kHeadDim * 2};
+  const LaunchShape by_rows = by_query_rows(f, Tile::kRows, Tile::kThreads, Tile::kRows * kHeadDim * 2);
   // Instead of sums of their own, slices would add to them in order: all blocks can, in turn, and the second of the
   // slices' sums has room to count the turns.
   FlashBackwardParams params = p;
@@ -24,18 +19,13 @@ void launch_hopper_backward(const Launch& launch, const FlashBackwardParams& p, 
   HopperBackwardPlan plan(params, false);
   const std::int64_t sums = f.heads * plan.tiles * Tile::kRows * (2 + kHeadDim);
   if (in_turn) plan.turns = reinterpret_cast<int*>(p.workspace + sums);
-  const std::int64_t tiles = divide_up(f.keys, Tile::kBlockN);
-  const std::int64_t blocks = params.slices > 0 && params.slices < tiles ? params.slices : tiles;
+  const std::int64_t blocks = key_blocks(params, Tile::kBlockN);
   plan.blocks = static_cast<int>(blocks);
   plan.key_stride = plan.blocks * Tile::kBlockN;
   // Two blocks for each multiprocessor, so that in the last round the short walks fill what the long ones leave.
   if (f.window_right >= 0 && blocks > 0) plan.together = static_cast<int>(divide_up(2 * multiprocessors, blocks));
 
-  launch(by_rows, flash_backward_prepare_kernel<kHeadDim, Element>, plan);
-  if (p.dsinks != nullptr) {
-    launch({.grid_x = f.heads, .block_x = Tile::kThreads, .shared_bytes = kRowScratch * 4},
-           flash_backward_sinks_kernel<kHeadDim>, plan);
-  }
+  launch_backward_prepare<kHeadDim, Element>(launch, by_rows, plan);
   launch({.grid_x = blocks * f.kv_heads * f.batch, .block_x = Tile::kThreads, .shared_bytes = Tile::kSharedBytes},
          in_turn ? hopper_backward_kernel<kHeadDim, Element, true> : hopper_backward_kernel<kHeadDim, Element, false>,
          plan);
