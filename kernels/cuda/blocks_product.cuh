@@ -149,8 +149,7 @@ bool launch_blocks_product(Family family, const Launch& launch, const QuantizedP
 /// By the number of rows.
 template <typename Family, typename Launch>
 bool launch_quantized_product(Family family, const Launch& launch, const QuantizedProductParams& p) {
-  const bool exact = p.rows <= (p.type == Element::f32 ? kMostPlainRows : kMostExactRows);
-  return exact ? launch_plain_product(family, launch, p) : launch_blocks_product(family, launch, p);
+  return is_exact(p.type, p.rows) ? launch_plain_product(family, launch, p) : launch_blocks_product(family, launch, p);
 }
 
 /// False for a format without a decoder, and for float32 with more rows than the plain product takes.

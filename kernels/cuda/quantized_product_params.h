@@ -34,4 +34,9 @@ struct QuantizedProductParams {
   int multiprocessors = 108;   ///< of the device: the product is split over inputs until there is work for them
 };
 
+/// Whether numbers of the weight are multiplied as they are.
+inline constexpr bool is_exact(Element type, std::int64_t rows) {
+  return rows <= (type == Element::f32 ? kMostPlainRows : kMostExactRows);
+}
+
 }  // namespace powerhouse::cuda

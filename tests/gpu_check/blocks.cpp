@@ -54,7 +54,7 @@ void check_product(Report& report, const Machine& machine) {
       for (const std::int64_t rows : counts) {
         if (rows > cuda::kMostPlainRows && type == at::kFloat) continue;  // a library's product
         if (rows > cuda::kMostPlainRows && machine.small && format > BlockFormat::q8_0) continue;  // not compiled
-        const bool exact = rows <= (type == at::kFloat ? cuda::kMostPlainRows : cuda::kMostExactRows);
+        const bool exact = cuda::is_exact(element(type), rows);
         Checked& checked = exact ? few : many;
         const std::string name =
             std::string(block_info(format).name) + " " + at::toString(type) + " rows " + std::to_string(rows);

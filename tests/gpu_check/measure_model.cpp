@@ -5,14 +5,13 @@
 #include "gpu_check/random_model.h"
 #include "powerhouse/session.h"
 #include "powerhouse/token_batch.h"
+#include "support/seconds_since.h"
 
 namespace powerhouse::gpu_check {
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 std::vector<std::int64_t> some_ids(std::int64_t count, std::uint64_t seed) {
   const at::Tensor ids = whole_numbers(count, kLargeModel.vocabulary, seed);

@@ -45,8 +45,7 @@ bool paged_gather_on_host(const cuda::PagedGatherParams& params, const testing::
 }
 
 bool product_on_host(const cuda::QuantizedProductParams& params, const testing::HostLauncher& launcher) {
-  const bool exact = params.rows <= (params.type == Element::f32 ? cuda::kMostPlainRows : cuda::kMostExactRows);
-  if (exact) return testing::quantized_product_on_host(params, launcher);
+  if (cuda::is_exact(params.type, params.rows)) return testing::quantized_product_on_host(params, launcher);
   return cuda::launch_blocks_product(cuda::LegacyFormats{}, launcher, params);
 }
 
