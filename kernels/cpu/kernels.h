@@ -64,8 +64,9 @@ struct CpuKernels {
   void (*bf16_linear)(const Bf16LinearParams&, std::int64_t begin, std::int64_t end) = nullptr;
   Element gemm_type = Element::f32;  ///< of the rows that `gemm` is fastest with
   void (*gemm)(const GemmParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
-  /// Null where a library's products are the faster ones: without dot products of bf16, and with tiles of it.
+  /// Null where a library's products are the faster ones: below AVX-512, and with tiles of bf16.
   void (*matmul)(const MatmulParams&, std::int64_t item, MatmulRoom& room) = nullptr;
+  std::int64_t matmul_element_bytes = 0;  ///< of what `matmul` packs
   void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*layer_norm)(const LayerNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;

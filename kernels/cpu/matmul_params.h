@@ -51,11 +51,11 @@ static constexpr std::int64_t kMatmulBytesOfA = 384 << 10;
 static constexpr std::int64_t kMatmulBytesOfB = 1280 << 10;
 static constexpr std::int64_t kMatmulScratchFloats = (kMatmulBytesOfA + kMatmulBytesOfB) / 4;
 
-/// The most columns of a block whose terms' depths add up to `depth`.
-constexpr std::int64_t matmul_most_columns(std::int64_t depth) {
+/// The most columns of a block whose terms' depths add up to `depth`; element_bytes: the table's matmul_element_bytes.
+constexpr std::int64_t matmul_most_columns(std::int64_t depth, std::int64_t element_bytes) {
   constexpr std::int64_t kUnit = 48;
   const std::int64_t padded = depth + std::int64_t{2} * kMatmulTerms;
-  const std::int64_t units = kMatmulBytesOfB / (2 * kUnit * padded);
+  const std::int64_t units = kMatmulBytesOfB / (element_bytes * kUnit * padded);
   return units < 1 ? kUnit : units * kUnit;
 }
 

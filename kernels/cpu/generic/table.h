@@ -46,8 +46,9 @@ constinit const CpuKernels kTable{
     .gemm_type = Element::bf16,
 #endif
     .gemm = gemm,
-#ifdef POWERHOUSE_DOT_BF16
+#ifdef POWERHOUSE_MATMUL
     .matmul = matmul,
+    .matmul_element_bytes = sizeof(MatmulLane),
 #endif
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
