@@ -3,7 +3,6 @@
 // The probe is explicit, because a hypervisor may offer instructions whose registers the kernel does not keep.
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <string_view>
 
 #include "kernels/cpu/kernels.h"
@@ -49,15 +48,6 @@ struct Features {
 };
 
 #ifdef POWERHOUSE_CPU_X86
-bool made_by_intel() {
-  unsigned most = 0;
-  char vendor[12] = {};
-  unsigned parts[3] = {};
-  if (__get_cpuid(0, &most, &parts[0], &parts[2], &parts[1]) == 0) return false;  // ebx, edx, ecx in order
-  std::memcpy(vendor, parts, sizeof vendor);
-  return std::string_view(vendor, sizeof vendor) == "GenuineIntel";
-}
-
 Features probe() {
   struct Registers {
     unsigned a = 0, b = 0, c = 0, d = 0;
@@ -72,7 +62,8 @@ Features probe() {
   if (extended.a >= 1) __get_cpuid_count(7, 1, &extended1.a, &extended1.b, &extended1.c, &extended1.d);
   // Intel's cores begin a vdpbf16ps of 512 bits every second cycle and two fused multiplications in each (measured on a
   // Xeon of the fifth generation: 81 and 166 GFLOPS a core); AMD's begin a dot product wherever a multiplication may.
-  features.slow_bf16 = made_by_intel();
+  __builtin_cpu_init();
+  features.slow_bf16 = __builtin_cpu_is("intel");
   constexpr int kFma = 12, kOsxsave = 27, kAvx = 28, kF16c = 29;                     // leaf 1, ecx
   constexpr int kAvx2 = 5, kF = 16, kDq = 17, kBw = 30, kVl = 31;                    // leaf 7, ebx
   constexpr int kVnni = 11;                                                          // leaf 7, ecx
