@@ -45,7 +45,7 @@ class ProductBuffers {
 struct BlocksCase {
   BlockFormat format = BlockFormat::q4_0;
   Element type = Element::bf16;
-  std::int64_t rows = 9, blocks = 1, outputs = 1;  ///< blocks in a row of the weight
+  std::int64_t rows = 17, blocks = 1, outputs = 1;  ///< blocks in a row of the weight
   int multiprocessors = 1;
   bool bias = false, gaps = true;
 
