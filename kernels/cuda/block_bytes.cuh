@@ -96,9 +96,13 @@ static __device__ __forceinline__ EightBytes look_up(const EightBytes& codes) {
   return {{look_up<kTable>(codes.word[0]), look_up<kTable>(codes.word[1])}};
 }
 
+/// `turned`: the second four are read first. Lanes with eight bytes each, side by side, read from every other bank at
+/// once; where half of them are turned, from all.
 template <int kAlign>
-static __device__ __forceinline__ EightBytes bytes_at(const std::uint8_t* at) {
-  return {{word_at<kAlign>(at), word_at<kAlign>(at + 4)}};
+static __device__ __forceinline__ EightBytes bytes_at(const std::uint8_t* at, bool turned = false) {
+  const int place = turned ? 4 : 0;
+  const std::uint32_t first = word_at<kAlign>(at + place), second = word_at<kAlign>(at + (place ^ 4));
+  return {{turned ? second : first, turned ? first : second}};
 }
 
 }  // namespace powerhouse::cuda

@@ -2,7 +2,7 @@
 // multiplied and added in its order, never contracted. `at` is the first one's index in the block, a multiple of eight.
 //
 // Eight are what 16 bytes of bf16 hold, and in no format do they have more than one scale. Formats that are read by a
-// grid or by powers of three stand in grid_decoders.cuh.
+// grid or by powers of three stand in grid_decoders.cuh. `turned`: as in bytes_at.
 #pragma once
 
 #include "kernels/common/four_bit.h"
@@ -47,9 +47,9 @@ static __device__ __forceinline__ void decode_q5_1(const std::uint8_t* block, in
   for (int i = 0; i < 8; ++i) out[i] = add(multiply(d, codes.number(i)), m);
 }
 
-static __device__ __forceinline__ void decode_q8_0(const std::uint8_t* block, int at, Eight& out) {
+static __device__ __forceinline__ void decode_q8_0(const std::uint8_t* block, int at, Eight& out, bool turned = false) {
   const float d = half_at(block);
-  const EightBytes codes = bytes_at<2>(block + 2 + at).without_sign();
+  const EightBytes codes = bytes_at<2>(block + 2 + at, turned).without_sign();
 #pragma unroll
   for (int i = 0; i < 8; ++i) out[i] = multiply(d, codes.number(i, 128));
 }
@@ -112,13 +112,13 @@ static __device__ __forceinline__ void decode_q5_k(const std::uint8_t* block, in
   for (int i = 0; i < 8; ++i) out[i] = subtract(multiply(level.scale, codes.number(i)), level.min);
 }
 
-static __device__ __forceinline__ void decode_q6_k(const std::uint8_t* block, int at, Eight& out) {
+static __device__ __forceinline__ void decode_q6_k(const std::uint8_t* block, int at, Eight& out, bool turned = false) {
   const int part = at / 32;
   const int packed = static_cast<std::int8_t>(block[192 + at / 16]);
   const float scale = multiply(half_at(block + 208), static_cast<float>(packed));
   const EightBytes codes =
-      bytes_at<2>(block + part / 4 * 64 + part % 2 * 32 + at % 32).bits(part % 4 / 2 * 4, kLowHalves) |
-      bytes_at<2>(block + 128 + part / 4 * 32 + at % 32).bits(part % 4 * 2, kLowQuarters).shifted_up(4);
+      bytes_at<2>(block + part / 4 * 64 + part % 2 * 32 + at % 32, turned).bits(part % 4 / 2 * 4, kLowHalves) |
+      bytes_at<2>(block + 128 + part / 4 * 32 + at % 32, turned).bits(part % 4 * 2, kLowQuarters).shifted_up(4);
 #pragma unroll
   for (int i = 0; i < 8; ++i) out[i] = multiply(scale, codes.number(i, 32));
 }
@@ -161,9 +161,9 @@ static __device__ __forceinline__ void decode_four_bit(const Table<float, 16>& l
   }
 }
 
-static __device__ __forceinline__ void decode_int8(const std::uint8_t* block, int at, Eight& out) {
+static __device__ __forceinline__ void decode_int8(const std::uint8_t* block, int at, Eight& out, bool turned = false) {
   const float scale = as_float(word_at<4>(block));
-  const EightBytes codes = bytes_at<4>(block + 4 + at).without_sign();
+  const EightBytes codes = bytes_at<4>(block + 4 + at, turned).without_sign();
 #pragma unroll
   for (int i = 0; i < 8; ++i) out[i] = multiply(multiply(codes.number(i, 128), scale), kInt8Step);
 }

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/early_launch.h"
 #include "kernels/cuda/launch_shape.h"
 
 namespace powerhouse::cuda {
@@ -20,7 +21,7 @@ struct DeviceLauncher {
     const dim3 grid(static_cast<unsigned>(shape.grid_x), static_cast<unsigned>(shape.grid_y),
                     static_cast<unsigned>(shape.grid_z));
     const auto bytes = static_cast<std::size_t>(shape.shared_bytes);
-    if (!shape.early) {
+    if (!shape.early || !kernels_wait_for_launch_before()) {
       kernel<<<grid, dim3(shape.block_x, shape.block_y), bytes, stream>>>(arguments...);
       return;
     }

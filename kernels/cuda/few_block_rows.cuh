@@ -67,6 +67,8 @@ struct FewBlockRowsWarp {
   }
 
   __device__ __forceinline__ void start_chunk(unsigned char* stage, int tile, int chunk) const {
+    /// Of a row, and what all of its lanes copy of that.
+    constexpr int kBytes = Shape::kPieces * 16, kWhole = kBytes / (kCopyLanes * 16) * (kCopyLanes * 16);
     const int piece = lane % kCopyLanes * 16;
 #pragma unroll
     for (int row = lane / kCopyLanes; row < kFewOutputs; row += kCopyRows) {
@@ -78,11 +80,8 @@ struct FewBlockRowsWarp {
       const std::uint8_t* const from = p.weight + begin + (piece - skew);
       unsigned char* const to = stage + row * Shape::kRoom + piece;
 #pragma unroll
-      for (int at = 0; at < Shape::kPieces * 16; at += kCopyLanes * 16) {
-        if (at + kCopyLanes * 16 <= Shape::kPieces * 16 || piece < Shape::kPieces * 16 - at) {
-          copy_async<16>(to + at, from + at, at < bytes);
-        }
-      }
+      for (int at = 0; at < kWhole; at += kCopyLanes * 16) copy_async<16>(to + at, from + at, at < bytes);
+      if (kWhole < kBytes && piece < kBytes - kWhole) copy_async<16>(to + kWhole, from + kWhole, kWhole < bytes);
     }
   }
 

@@ -123,19 +123,27 @@ static __device__ __forceinline__ void decode_iq1_m(const std::uint8_t* block, i
 
 // Ternary: five digits of base three in a byte, or four of two bits.
 
-static __device__ __forceinline__ void decode_tq1_0(const std::uint8_t* block, int at, Eight& out) {
+/// The highest digits of four bytes, which stand for fractions, times a power of three that moves another one there.
+static __device__ __forceinline__ std::uint32_t ternary_digits(std::uint32_t bytes, std::uint32_t power) {
+  constexpr std::uint32_t kEven = 0x00FF00FFu;
+  const std::uint32_t even = (bytes & kEven) * power & kEven, odd = (bytes >> 8 & kEven) * power & kEven;
+  return (even * 3 >> 8 & kEven) | (odd * 3 & ~kEven);
+}
+
+/// Five digits of 32 bytes, then of 16, then four of 4 bytes: there, eight elements are two digits of the same bytes.
+static __device__ __forceinline__ void decode_tq1_0(const std::uint8_t* block, int at, Eight& out,
+                                                    bool turned = false) {
   const float d = half_at(block + 52);
-  const int begin = at < 160 ? 0 : at < 240 ? 160 : 240;  // of the elements
-  const int place = at < 160 ? 0 : at < 240 ? 32 : 48;    // of their bytes
-  const int count = at < 160 ? 32 : at < 240 ? 16 : 4;
+  const bool last = at >= 240;
+  const int digit = at < 160 ? at / 32 : last ? (at - 240) / 4 : (at - 160) / 16;
+  const int place = at < 160 ? at % 32 : last ? 48 : 32 + at % 16, swap = turned && !last ? 4 : 0;
+  const std::uint32_t power = digit == 0 ? 1 : digit == 1 ? 3 : digit == 2 ? 9 : digit == 3 ? 27 : 81;
+  const std::uint32_t first = word_at<2>(block + place + swap),
+                      second = word_at<2>(block + place + (last ? 0 : swap ^ 4));
+  const EightBytes digits = {{ternary_digits(turned ? second : first, power),
+                              ternary_digits(turned ? first : second, last ? power * 3 : power)}};
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const int element = at + i - begin;
-    const int power = element / count;
-    const int factor = power == 0 ? 1 : power == 1 ? 3 : power == 2 ? 9 : power == 3 ? 27 : 81;
-    const int shifted = block[place + element % count] * factor & 255;
-    out[i] = multiply(d, static_cast<float>((shifted * 3 >> 8) - 1));
-  }
+  for (int i = 0; i < 8; ++i) out[i] = multiply(d, digits.number(i, 1));
 }
 
 static __device__ __forceinline__ void decode_tq2_0(const std::uint8_t* block, int at, Eight& out) {

@@ -76,7 +76,7 @@ inline constexpr std::int64_t split_floats(const ProductPlan& plan, std::int64_t
 
 /// Floats of the workspace that a product needs; 0: none.
 inline constexpr std::int64_t workspace_floats(const QuantizedProductParams& p) {
-  return p.rows <= kMostPlainRows ? 0 : split_floats(plan_of(p), p.rows, p.outputs);
+  return is_exact(p.type, p.rows) ? 0 : split_floats(plan_of(p), p.rows, p.outputs);
 }
 inline constexpr std::int64_t workspace_floats(const RepackedProductParams& p) {
   const std::int64_t reordered = p.weight.order == nullptr ? 0 : p.rows * p.weight.inputs / 2;  // elements of 2 bytes

@@ -85,7 +85,8 @@ __global__ void __launch_bounds__(32 * kProductWarps, 1) quantized_product_kerne
   }
 }
 
-/// Of up to eight rows of float32, of up to 16 of other types. For formats of one family (block_formats.cuh); false for another format.
+/// Of up to eight rows of float32, of up to 16 of other types. For formats of one family (block_formats.cuh); false for
+/// another format.
 template <typename Family, typename Launch>
 bool launch_plain_product(Family family, const Launch& launch, const QuantizedProductParams& p) {
   if (p.type != Element::f32) return launch_few_block_rows(family, launch, p);

@@ -10,10 +10,29 @@ inline constexpr bool kFourBit = kFormat == BlockFormat::nf4 || kFormat == Block
                                  kFormat == BlockFormat::nf4_32 || kFormat == BlockFormat::fp4_32;
 
 template <BlockFormat kFormat>
+inline constexpr bool kEightBytes = kFormat == BlockFormat::q8_0 || kFormat == BlockFormat::q6_k ||
+                                    kFormat == BlockFormat::tq1_0 || kFormat == BlockFormat::int8_rows;
+
+template <BlockFormat kFormat>
 struct WarpDecoder {
   __device__ __forceinline__ explicit WarpDecoder(int) {}
   __device__ __forceinline__ void decode(const std::uint8_t* block, int at, Eight& out) const {
     decode_eight<kFormat>(block, at, out);
+  }
+};
+
+/// Eight bytes a lane: half of the four lanes with a row's neighbors are turned.
+template <BlockFormat kFormat>
+requires kEightBytes<kFormat>
+struct WarpDecoder<kFormat> {
+  bool turned;
+
+  __device__ __forceinline__ explicit WarpDecoder(int lane) : turned(lane % 4 >= 2) {}
+  __device__ __forceinline__ void decode(const std::uint8_t* block, int at, Eight& out) const {
+    if constexpr (kFormat == BlockFormat::q8_0) decode_q8_0(block, at, out, turned);
+    if constexpr (kFormat == BlockFormat::q6_k) decode_q6_k(block, at, out, turned);
+    if constexpr (kFormat == BlockFormat::tq1_0) decode_tq1_0(block, at, out, turned);
+    if constexpr (kFormat == BlockFormat::int8_rows) decode_int8(block, at, out, turned);
   }
 };
 

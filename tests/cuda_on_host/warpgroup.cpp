@@ -134,19 +134,26 @@ void Warpgroups::finish(Warp& warp, const Product& product) {
       right[k * columns * 8 + n] = element(shared + at, product.bfloat);
     }
   }
+  // Rows of sums, so that the innermost loop is over neighbors; each sum's terms are added in the order of k.
   Sums& sums = warp.sums[product.d[0]];
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    float* own = sums.values.data() + lane * columns * 4;
-    for (unsigned n = 0; n < columns; ++n) {
-      for (unsigned e = 0; e < 4; ++e) {
-        float sum = product.add ? own[n * 4 + e] : 0.0f;
-        for (unsigned k = 0; k < 16; ++k) {
-          sum += rows[lane / 4 + e / 2 * 8][k] * right[k * columns * 8 + n * 8 + lane % 4 * 2 + e % 2];
-        }
-        own[n * 4 + e] = sum;
+  const unsigned width = columns * 8;
+  std::vector<float> result(16 * width);
+  const auto for_each_sum = [&](const auto& op) {
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      float* own = sums.values.data() + lane * columns * 4;
+      for (unsigned i = 0; i < columns * 4; ++i) {
+        op(own[i], result[(lane / 4 + i / 2 % 2 * 8) * width + i / 4 * 8 + lane % 4 * 2 + i % 2]);
       }
     }
+  };
+  if (product.add) for_each_sum([](const float& kept, float& sum) { sum = kept; });
+  for (unsigned row = 0; row < 16; ++row) {
+    for (unsigned k = 0; k < 16; ++k) {
+      const float left = rows[row][k];
+      for (unsigned n = 0; n < width; ++n) result[row * width + n] += left * right[k * width + n];
+    }
   }
+  for_each_sum([](float& kept, const float& sum) { kept = sum; });
   if (--sums.products > 0) return;
   for (unsigned lane = 0; lane < 32; ++lane) {
     std::memcpy(product.d[lane], sums.values.data() + lane * columns * 4, columns * 16);

@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -61,11 +63,10 @@ inline double spacing(Element type) {
   return type == Element::f32 ? 0x1p-23 : type == Element::bf16 ? 0x1p-7 : 0x1p-10;
 }
 
-/// Each |found - expected| <= absolute + relative |expected|; NaN equals NaN. Reports the worst position.
-inline void expect_close(const Buffer& found, const Buffer& expected, double relative, double absolute,
-                         const ::testing::Message& what) {
-  ASSERT_EQ(found.size(), expected.size());
-  double worst = 0;
+/// Each |found - expected| <= absolute + relative |expected|; NaN equals NaN. Empty, or the position that is worst.
+inline std::string difference(const Buffer& found, const Buffer& expected, double relative, double absolute) {
+  if (found.size() != expected.size()) return "another size";
+  double worst = 1;
   std::int64_t where = -1;
   for (std::int64_t i = 0; i < found.size(); ++i) {
     const auto a = static_cast<double>(found.at(i));
@@ -73,13 +74,20 @@ inline void expect_close(const Buffer& found, const Buffer& expected, double rel
     if (a == b || (std::isnan(a) && std::isnan(b))) continue;
     const double excess = std::abs(a - b) / (absolute + relative * std::abs(b));
     if (!(excess <= worst)) {  // NaN too
-      worst = excess;
+      worst = std::isnan(excess) ? std::numeric_limits<double>::infinity() : excess;
       where = i;
     }
   }
-  EXPECT_TRUE(worst <= 1) << what.GetString() << ": element " << where << " of " << found.size() << " is "
-                          << found.at(where) << ", expected " << expected.at(where) << " (" << worst
-                          << " times the tolerance)";
+  if (where < 0) return "";
+  std::ostringstream text;
+  text << "element " << where << " of " << found.size() << " is " << found.at(where) << ", expected "
+       << expected.at(where) << " (" << worst << " times the tolerance)";
+  return text.str();
+}
+
+inline void expect_close(const Buffer& found, const Buffer& expected, double relative, double absolute,
+                         const ::testing::Message& what) {
+  EXPECT_EQ(difference(found, expected, relative, absolute), "") << what.GetString();
 }
 
 /// The tables that this processor runs.

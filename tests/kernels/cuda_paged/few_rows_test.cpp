@@ -28,11 +28,12 @@ TEST(FewRowsTest, IsRightWhereShapesGoWrongFirst) {
 
 TEST(FewRowsTest, IsRightForManyShapes) {
   std::mt19937 engine(5);
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < 200; ++i) {
     FewRowsCase one;
     one.type = engine() % 3 == 0 ? Element::f16 : Element::bf16;
     one.rows = static_cast<int>(engine() % 16 + 1);
-    one.inputs = static_cast<int>(engine() % 120 + 1) * 8;
+    // A step of each warp or less; every fourth two or three.
+    one.inputs = static_cast<int>(engine() % (i % 4 == 0 ? 160 : 64) + 1) * 8;
     one.bias = engine() % 2 == 0;
     one.normed = engine() % 2 == 0;
     one.norm_weight = engine() % 4 != 0;
@@ -40,7 +41,7 @@ TEST(FewRowsTest, IsRightForManyShapes) {
     one.round_once = engine() % 4 == 0;
     one.gated = one.normed && engine() % 2 == 0;
     one.multiprocessors = static_cast<int>(engine() % 3 + 1);
-    const int outputs = static_cast<int>(engine() % 60 + 1);
+    const int outputs = static_cast<int>(engine() % (i % 4 == 0 ? 60 : 30) + 1);
     one.outputs.assign(one.gated ? 2 : engine() % 3 + 1, outputs);
     if (!one.gated && one.outputs.size() > 1) one.outputs[1] += 13;
     one.residual = one.outputs.size() == 1 && engine() % 2 == 0;
@@ -89,6 +90,34 @@ TEST(RopeWriteTest, GivesTheBitsOfRopeAndOfWriting) {
           ASSERT_EQ(wrong_turn(one, order), "") << dim << ' ' << rotary << ' ' << interleaved;
         }
       }
+    }
+  }
+}
+
+TEST(RopeWriteTest, IsRightForManyShapes) {
+  std::mt19937 engine(7);
+  for (int i = 0; i < 180; ++i) {
+    TurnedCase one;
+    one.type = kElements[i % 3];
+    one.cache.cache = one.type == Element::f32    ? BlockFormat::f32
+                      : one.type == Element::bf16 ? BlockFormat::bf16
+                                                  : BlockFormat::f16;
+    one.cache.head_dim = static_cast<int>(engine() % 12 + 1) * 8;
+    one.cache.kv_heads = static_cast<int>(engine() % 3 + 1);
+    one.cache.page_tokens = static_cast<int>(engine() % 2 == 0 ? 16 : engine() % 9 + 1);
+    one.heads = one.cache.kv_heads * static_cast<int>(engine() % 4 + 1);
+    const int unit = engine() % 2 == 0 || one.cache.head_dim < 16 ? 2 : 16;  // of the latter whole vectors turn
+    one.rotary_dim = unit * static_cast<int>(engine() % static_cast<unsigned>(one.cache.head_dim / unit) + 1);
+    one.interleaved = engine() % 2 == 0;
+    const std::size_t sequences = engine() % 3 + 1;
+    one.cache.rows.clear(), one.cache.lengths.clear();
+    for (std::size_t s = 0; s < sequences; ++s) {
+      one.cache.rows.push_back(static_cast<int>(engine() % 4));
+      one.cache.lengths.push_back(static_cast<int>(engine() % 24));  // rows before the first position, too
+    }
+    for (const Order order : kSchedules) {
+      ASSERT_EQ(wrong_turn(one, order), "") << "head_dim " << one.cache.head_dim << " rotary " << one.rotary_dim
+                                            << " heads " << one.heads << (one.interleaved ? " interleaved" : "");
     }
   }
 }

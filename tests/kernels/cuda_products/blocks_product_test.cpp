@@ -30,31 +30,19 @@ TEST(CudaBlocksProductTest, Shapes) {
   for (const BlockFormat format : kFormats) {
     const std::int64_t unit = block_info(format).block_elements > 128 ? 1 : 256 / block_info(format).block_elements;
     const BlocksCase cases[] = {
-        {.rows = 9, .blocks = 1, .outputs = 1},
-        {.rows = 16, .blocks = unit + 1, .outputs = 7, .bias = true},
-        {.rows = 17, .blocks = 2 * unit, .outputs = 33},
+        {.rows = 17, .blocks = 1, .outputs = 1},
+        {.rows = 24, .blocks = unit + 1, .outputs = 7, .bias = true},
+        {.rows = 64, .blocks = 2 * unit, .outputs = 33},
         {.rows = 33, .blocks = 1, .outputs = 31, .bias = true},
-        {.rows = 10, .blocks = 3 * unit, .outputs = 5, .multiprocessors = 2},
-        {.rows = 24, .blocks = 5 * unit - unit / 2, .outputs = 3, .multiprocessors = 9, .bias = true},
+        {.rows = 18, .blocks = 3 * unit, .outputs = 5, .multiprocessors = 2},
+        {.rows = 25, .blocks = 5 * unit - unit / 2, .outputs = 3, .multiprocessors = 9, .bias = true},
         {.rows = 70, .blocks = unit, .outputs = 2},
-        {.rows = 12, .blocks = unit + unit / 2, .outputs = 130}};
+        {.rows = 20, .blocks = unit + unit / 2, .outputs = 130}};
     for (BlocksCase one : cases) {
       one.format = format;
       one.type = ++seed % 2 == 0 ? Element::f16 : Element::bf16;
       expect_right(one, seed);
     }
-  }
-}
-
-/// Cycles that loads of codes cost more than their bytes: where 32 lanes read two words or more of their own, half of
-/// the banks are idle. TQ1_0's bytes are powers of three, an element apart.
-double most_cycles(BlockFormat format) {
-  switch (format) {
-    case BlockFormat::q8_0:
-    case BlockFormat::int8_rows:
-    case BlockFormat::q6_k:
-    case BlockFormat::tq1_0: return 2;
-    default: return 1;
   }
 }
 
@@ -65,7 +53,7 @@ TEST(CudaBlocksProductTest, Traffic) {
     const BlocksCase one{.format = format, .rows = 64, .blocks = blocks, .outputs = 128, .gaps = false};
     BlocksProblem problem(one, 3);
     ASSERT_EQ(problem.run(Order::random, 0), "clean") << one;
-    EXPECT_EQ(traffic_complaint(problem.reports.at(0), most_cycles(format)), "") << one;
+    EXPECT_EQ(traffic_complaint(problem.reports.at(0)), "") << one;
     EXPECT_EQ(problem.bytes_read(), 1) << one;
   }
 }
@@ -74,7 +62,7 @@ TEST(CudaBlocksProductTest, Traffic) {
 TEST(CudaBlocksProductTest, BytesOfRowsWithoutAlignment) {
   for (const BlockFormat format : kFormats) {
     const std::int64_t blocks = 3328 / block_info(format).block_elements;
-    const BlocksCase one{.format = format, .rows = 9, .blocks = blocks, .outputs = 32, .multiprocessors = 2};
+    const BlocksCase one{.format = format, .rows = 17, .blocks = blocks, .outputs = 32, .multiprocessors = 2};
     BlocksProblem problem(one, 3);
     ASSERT_EQ(problem.run(Order::random), "clean") << one;
     EXPECT_EQ(problem.wrong(), "") << one;
@@ -112,6 +100,17 @@ TEST(ProductPlanTest, SplitsUntilThereIsWork) {
       }
     }
   }
+}
+
+/// Sums of splits alone go through the workspace, and products of numbers as they are have none.
+TEST(ProductPlanTest, WorkspaceOfSplits) {
+  const auto floats = [](Element type, std::int64_t rows) {
+    return cuda::workspace_floats(cuda::QuantizedProductParams{
+        .type = type, .rows = rows, .inputs = 4096, .outputs = 512, .multiprocessors = 108});
+  };
+  EXPECT_EQ(floats(Element::f32, 8), 0);
+  EXPECT_EQ(floats(Element::bf16, 16), 0);
+  EXPECT_EQ(floats(Element::bf16, 17), 16 * 17 * 512);
 }
 
 TEST(ProductPlanTest, DenseProductsAboveSomeRows) {

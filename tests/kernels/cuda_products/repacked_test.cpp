@@ -140,9 +140,8 @@ TEST(CudaRepackedProductTest, Shapes) {
     what << one;
     expect_right(problem, what.str());
     if (HasFatalFailure()) return;
-    if (seed % 5 != 0) continue;
     const Element type = seed % 2 == 0 ? Element::f32 : one.type;
-    ASSERT_EQ(problem.dequantize(type, kOrders[seed % 3]), "clean") << one;
+    for (const Order order : kOrders) ASSERT_EQ(problem.dequantize(type, order), "clean") << one;
   }
 }
 

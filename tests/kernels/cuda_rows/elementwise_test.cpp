@@ -231,7 +231,8 @@ TEST_F(CudaElementwiseTest, GradientInPlace) {
 
 TEST_F(CudaElementwiseTest, Dropout) {
   for (const Element type : kElements) {
-    for (const std::int64_t columns : {1, 7, 8, 13, 64, 2056, 4100}) {
+    for (const std::int64_t columns :
+         {1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 96, 100, 127, 2056, 4100}) {
       for (const std::int64_t gap : {0, 8, 3}) {
         const std::int64_t rows = columns == 64 ? 300 : 3, stride = columns + gap;
         const Buffer x = Buffer::random(type, rows * stride, engine_);

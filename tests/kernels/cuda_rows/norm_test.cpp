@@ -25,10 +25,11 @@ struct Shape {
 };
 
 // Whole vectors, ragged ones, one element, a warp's most and one more, a block's most.
-constexpr Shape kShapes[] = {{0, 1, 64, 0},   {1, 1, 1, 0},   {3, 1, 3, 0},    {5, 2, 8, 8},    {2, 1, 17, 1},
-                             {4, 3, 64, 0},   {9, 1, 100, 0}, {2, 2, 128, 8},  {3, 1, 512, 0},  {3, 1, 513, 0},
-                             {2, 1, 520, 0},  {2, 1, 576, 0}, {1, 1, 1000, 3}, {2, 1, 2048, 0}, {1, 2, 4096, 8},
-                             {1, 1, 5000, 0}, {1, 1, 4097, 0}};
+constexpr Shape kShapes[] = {{0, 1, 64, 0},   {1, 1, 1, 0},    {3, 1, 3, 0},    {5, 2, 8, 8},    {2, 1, 17, 1},
+                             {4, 3, 64, 0},   {9, 1, 100, 0},  {2, 2, 128, 8},  {3, 1, 512, 0},  {3, 1, 513, 0},
+                             {2, 1, 520, 0},  {2, 1, 576, 0},  {1, 1, 1000, 3}, {2, 1, 2048, 0}, {1, 2, 4096, 8},
+                             {1, 1, 5000, 0}, {1, 1, 4097, 0}, {1, 1, 2, 0},    {6, 1, 33, 2},   {2, 5, 16, 0},
+                             {3, 2, 40, 8},   {7, 1, 96, 0},   {1, 3, 257, 0},  {2, 1, 300, 4}};
 
 class CudaNormTest : public ::testing::Test {
  protected:
@@ -179,9 +180,9 @@ Buffer sum_of_parts(const Buffer& parts, std::int64_t size) {
 
 TEST_F(CudaNormTest, Gradient) {
   for (const Element type : kElements) {
-    for (const Shape& shape :
-         {Shape{0, 1, 64, 0}, Shape{1, 1, 3, 0}, Shape{7, 2, 8, 8}, Shape{11, 3, 64, 0}, Shape{9, 1, 100, 1},
-          Shape{5, 2, 128, 0}, Shape{5, 1, 520, 0}, Shape{3, 1, 577, 0}, Shape{4, 1, 2048, 0}, Shape{3, 2, 1024, 8}}) {
+    for (const Shape& shape : {Shape{0, 1, 64, 0}, Shape{1, 1, 3, 0}, Shape{7, 2, 8, 8}, Shape{11, 3, 64, 0},
+                               Shape{9, 1, 100, 1}, Shape{5, 2, 128, 0}, Shape{5, 1, 520, 0}, Shape{3, 1, 577, 0},
+                               Shape{4, 1, 2048, 0}, Shape{3, 2, 1024, 8}, Shape{4, 1, 33, 2}}) {
       for (const GradientVariant& variant : kGradientVariants) {
         for (const bool own_weights : {false, true}) {
           if (own_weights && (shape.heads == 1 || !variant.weight)) continue;

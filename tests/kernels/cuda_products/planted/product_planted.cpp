@@ -21,7 +21,7 @@ void look_at(Problem& problem, cuda_on_host::PlantedVerdict& found) {
 
 void look_at_blocks(cuda_on_host::PlantedVerdict& found) {
   const BlocksCase blocks[] = {{.rows = 17, .blocks = 13, .outputs = 33, .bias = true},
-                               {.rows = 10, .blocks = 40, .outputs = 5, .multiprocessors = 9, .bias = true},
+                               {.rows = 18, .blocks = 40, .outputs = 5, .multiprocessors = 9, .bias = true},
                                {.format = BlockFormat::q6_k, .rows = 33, .blocks = 3, .outputs = 130},
                                {.rows = 64, .blocks = 64, .outputs = 128, .gaps = false}};
   for (const BlocksCase& one : blocks) {
