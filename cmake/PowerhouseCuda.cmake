@@ -1,7 +1,7 @@
 # Finds nvcc for libpowerhouse_cuda.so and sets POWERHOUSE_WITH_CUDA. Without nvcc the build goes on without CUDA and
 # says so; the program then answers --device cuda with an Error.
 set(POWERHOUSE_CUDA_ARCHITECTURES "80;89;90;100;120" CACHE STRING
-  "Compute capabilities of the CUDA kernels, without a point; the last comes as PTX too, for GPUs to come")
+  "Compute capabilities of the CUDA kernels, without a point; PTX comes too, for GPUs to come")
 set(POWERHOUSE_WITH_CUDA OFF)
 if(POWERHOUSE_SANITIZE)
   message(WARNING "CUDA is left out: its compiler does not know the sanitizers.")
@@ -19,10 +19,7 @@ if(NOT CMAKE_CUDA_COMPILER)
   return()
 endif()
 
-# Before enable_language(), which else asks nvcc for its own oldest.
-list(POP_BACK POWERHOUSE_CUDA_ARCHITECTURES newest)
-list(TRANSFORM POWERHOUSE_CUDA_ARCHITECTURES APPEND "-real" OUTPUT_VARIABLE CMAKE_CUDA_ARCHITECTURES)
-list(APPEND CMAKE_CUDA_ARCHITECTURES ${newest})
+set(CMAKE_CUDA_ARCHITECTURES OFF)  # powerhouse_cuda_code() says which
 enable_language(CUDA)
 foreach(kind IN ITEMS STANDARD EXTENSION)  # CMake 3.25 does not know that nvcc has C++20
   if(NOT CMAKE_CUDA20_${kind}_COMPILE_OPTION)
@@ -33,5 +30,29 @@ if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
   message(WARNING "CUDA is left out: ${CMAKE_CUDA_COMPILER} is version ${CMAKE_CUDA_COMPILER_VERSION}, not 13 or newer.")
   return()
 endif()
-message(STATUS "CUDA kernels: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, sm ${CMAKE_CUDA_ARCHITECTURES}")
+# powerhouse_cuda_code(<out> <capability>...): the options that make every architecture's code of the PTX for the newest
+# of these capabilities that it has. To PTX is the longer half of the compiler's way, and what a capability adds but
+# kernels do not use need not be gone again. The newest architecture's PTX comes along.
+function(powerhouse_cuda_code out)
+  set(families "")
+  foreach(architecture IN LISTS POWERHOUSE_CUDA_ARCHITECTURES)
+    set(family ${architecture})
+    foreach(first IN LISTS ARGN)
+      if(architecture MATCHES "^[0-9]+$" AND architecture GREATER_EQUAL first)
+        set(family ${first})
+      endif()
+    endforeach()
+    list(APPEND families ${family})
+    list(APPEND code_of_${family} sm_${architecture})
+  endforeach()
+  list(APPEND code_of_${family} compute_${family})
+  list(REMOVE_DUPLICATES families)
+  set(options "")
+  foreach(family IN LISTS families)
+    list(JOIN code_of_${family} "," code)
+    list(APPEND options "--generate-code=arch=compute_${family},code=[${code}]")
+  endforeach()
+  set(${out} ${options} PARENT_SCOPE)
+endfunction()
+message(STATUS "CUDA kernels: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, sm ${POWERHOUSE_CUDA_ARCHITECTURES}")
 set(POWERHOUSE_WITH_CUDA ON)

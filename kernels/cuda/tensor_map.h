@@ -1,5 +1,5 @@
 // What the hardware that copies tiles of a tensor is told of it: plain data here, encoded by the driver
-// (tensor_map.cu).
+// (tensor_map.cpp).
 #pragma once
 
 #include <cstdint>

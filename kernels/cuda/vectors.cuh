@@ -4,12 +4,10 @@
 // compilers stands here and in primitives.cuh; elements.cuh builds on it.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <cstdint>
 
 #include "kernels/common/float16.h"
+#include "kernels/cuda/primitives.cuh"
 
 namespace powerhouse::cuda {
 
@@ -43,14 +41,12 @@ static __device__ __forceinline__ float widen(float value) { return value; }
 static __device__ __forceinline__ float widen(bfloat16 value) {
   return as_float(static_cast<std::uint32_t>(value.bits) << 16);
 }
-static __device__ __forceinline__ float widen(float16 value) { return __half2float(__ushort_as_half(value.bits)); }
+static __device__ __forceinline__ float widen(float16 value) { return widen_half(value.bits); }
 
 static __device__ __forceinline__ void narrow_to(float value, float& out) { out = value; }
-static __device__ __forceinline__ void narrow_to(float value, bfloat16& out) {
-  out.bits = __bfloat16_as_ushort(__float2bfloat16_rn(value));
-}
-static __device__ __forceinline__ void narrow_to(float value, float16& out) {
-  out.bits = __half_as_ushort(__float2half_rn(value));
+template <typename T>
+static __device__ __forceinline__ void narrow_to(float value, T& out) {
+  out.bits = narrow_bits(value, T{});
 }
 
 // Never contracted into one operation with one rounding.

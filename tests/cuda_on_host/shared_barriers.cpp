@@ -162,7 +162,7 @@ void copy_tile(void* to, const cuda::TensorMap& map, void* barrier, int column, 
 
 namespace powerhouse::cuda {
 
-/// The driver's, in the place of tensor_map.cu: a map is the description itself.
+/// The driver's, in the place of tensor_map.cpp: a map is the description itself.
 bool encode_tensor_map(const TensorTiles& tiles, TensorMap& map) {
   std::memset(&map, 0, sizeof map);
   std::memcpy(&map, &tiles, sizeof tiles);

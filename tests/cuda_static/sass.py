@@ -22,10 +22,17 @@ def short_names(mangled):
     return short
 
 
+def generate_code(arch, source):
+    """Makes an architecture's code of the PTX that the library makes it of (kernels/cuda/CMakeLists.txt)."""
+    own_of_90 = re.match("few_rows|early", pathlib.Path(source).name)
+    family = {89: 80, 90: 90 if own_of_90 else 80, 120: 100}.get(arch, arch)
+    return f"-gencode=arch=compute_{family},code=sm_{arch}"
+
+
 def compile_resources(nvcc, root, source, arch, cubin):
     """Compiles to a cubin. Registers, stack and spilled bytes by mangled name."""
-    output = run(nvcc, "-std=c++20", "-O3", f"-arch=sm_{arch}", "-I", root, "-Xptxas", "-v", "-cubin", "-o", cubin,
-                 source)
+    output = run(nvcc, "-std=c++20", "-O3", generate_code(arch, source), "-I", root, "-Xptxas", "-v", "-cubin",
+                 "-o", cubin, source)
     found, name = {}, None
     for line in output.splitlines():
         if match := re.search(r"(?:entry function|properties for) '?(\w+)'?", line):

@@ -1,8 +1,15 @@
 # Compiles a file of CUDA kernels and holds every kernel of it to no stack, no spilled register, and no product of a
 # warpgroup that the compiler could not leave on its own:
 # cmake -D NVCC=<nvcc> -D ROOT=<repository> -D SOURCE=<file> -D ARCH=80 -D OUT=<cubin> -P spills.cmake
+set(family ${ARCH})  # of whose PTX the library makes the architecture's code (kernels/cuda/CMakeLists.txt)
+if(ARCH EQUAL 89 OR (ARCH EQUAL 90 AND NOT SOURCE MATCHES "few_rows|early"))
+  set(family 80)
+elseif(ARCH EQUAL 120)
+  set(family 100)
+endif()
 execute_process(
-  COMMAND ${NVCC} -std=c++20 -O3 -arch=sm_${ARCH} -I${ROOT} -Xptxas -v -cubin -o ${OUT} ${ROOT}/${SOURCE}
+  COMMAND ${NVCC} -std=c++20 -O3 -gencode=arch=compute_${family},code=sm_${ARCH} -I${ROOT} -Xptxas -v -cubin
+    -o ${OUT} ${ROOT}/${SOURCE}
   RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NOT result EQUAL 0)
   message(FATAL_ERROR "${output}")
