@@ -98,6 +98,10 @@ TEST(Quantize, RefusesWhatItDoesNotKnowAndWhatNeedsImportance) {
   expect_error(ErrorKind::io, "out.gguf",
                [] { quantize(fixture("tiny_blocks"), "/nowhere/out.gguf", {.type = "Q8_0"}); });
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  const std::string own = folder.file("own.gguf");
+  quantize(fixture("tiny_blocks"), own, {.type = "F32"});
+  expect_error(ErrorKind::usage, "the model itself",
+               [&] { quantize(own, folder.path() + "/./own.gguf", {.type = "Q8_0"}); });
 }
 
 TEST(Quantize, RefusesTypesThatAreOfNoUseWithoutImportance) {
