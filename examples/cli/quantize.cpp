@@ -31,7 +31,7 @@ struct Flags {
 };
 
 // Kinds of --type, and of flags the kinds that read them; other flags are of all.
-enum : unsigned { kMix = 1, kBudget = 2, kGptq = 4, kAwq = 8 };
+enum : unsigned { kMix = 1, kBudget = 2, kGptq = 4, kAwq = 8, kFourBit = 16, kInt8 = 32 };
 constexpr std::pair<const char*, unsigned> kReaders[] = {
     {"--imatrix", kMix | kBudget},
     {"--include-weights", kMix | kBudget},
@@ -55,11 +55,18 @@ constexpr std::pair<const char*, unsigned> kReaders[] = {
     {"--damp-percent", kGptq},
     {"--checkpoint-format", kGptq},
     {"--awq-version", kAwq},
+    {"--double-quantization", kFourBit},
+    {"--calibration", kMix | kBudget | kGptq | kAwq},
 };
 
 void check_flags(const Flags& flags) {
   const std::string type = CLI::detail::to_lower(flags.options.type);
-  const unsigned kind = type == "gptq" ? kGptq : type == "awq" ? kAwq : type == "budget" ? kBudget : kMix;
+  const unsigned kind = type == "gptq"                   ? kGptq
+                        : type == "awq"                  ? kAwq
+                        : type == "nf4" || type == "fp4" ? kFourBit
+                        : type == "int8"                 ? kInt8
+                        : type == "budget"               ? kBudget
+                                                         : kMix;
   for (const auto& [flag, readers] : kReaders) {
     if ((readers & kind) != 0 || flags.command->get_option(flag)->count() == 0) continue;
     throw powerhouse::Error(powerhouse::ErrorKind::usage, "a flag that this type does not read",
@@ -258,10 +265,10 @@ void add_quantize(CLI::App& app, Action& action) {
   command
       .add_option(
           "--type", options.type,
-          "Q4_K_M, IQ3_XXS, MXFP4_MOE, BF16 ... (a mix of GGUF's types), COPY, budget; gptq, awq")
+          "Q4_K_M, IQ3_XXS, MXFP4_MOE, BF16 ... (a mix of GGUF's types), COPY, budget; gptq, awq, nf4, fp4, int8")
       ->required()
       ->check(not_empty());
-  command.add_option("--output", flags->output, "the file to write; a folder by gptq and awq")
+  command.add_option("--output", flags->output, "the file to write; a folder by gptq, awq, nf4, fp4 and int8")
       ->required()
       ->check(not_empty());
   command.add_option("--imatrix", options.imatrix, "a file of importance matrices")->check(not_empty());
@@ -304,6 +311,7 @@ void add_quantize(CLI::App& app, Action& action) {
   command.add_option("--memory", flags->memory, "bytes to work in (k, m, g: times 1024, 1024^2, 1024^3)")
       ->transform(CLI::AsSizeValue(false));
   add_layer_flags(command, options);
+  command.add_flag("--double-quantization", options.double_quantization, "nf4, fp4: scales of what 8 bits can say");
   command.add_flag("--restart", flags->restart, "do not go on with what an earlier run left unfinished");
   command.add_flag("--dry-run", options.dry_run, "say what would be done, and the size");
   command.add_flag("--json", flags->json, "print the report as JSON");

@@ -12,7 +12,10 @@ namespace {
 
 // One row a method; whatever is in none is a type of GGUF.
 constexpr QuantizationMethod kMethods[] = {{"gptq", &quantize_by_gptq},
-                                           {"awq", &quantize_by_awq}};
+                                           {"awq", &quantize_by_awq},
+                                           {"nf4", &quantize_by_bitsandbytes},
+                                           {"fp4", &quantize_by_bitsandbytes},
+                                           {"int8", &quantize_by_bitsandbytes}};
 
 // Codes over what they were made from would be all that is left of it.
 void check_output(const std::string& source, const std::string& output) {

@@ -31,8 +31,9 @@ TEST(DivergenceText, IsMeasuredOnEachMethodsResult) {
   QuantizationOptions options{
       .calibration_text = text_of(1, 200), .calibration = kCalibration, .divergence_text = text_of(2, 400)};
   options.gptq.group_size = options.awq.group_size = 32;
-  for (const char* type : {"Q4_0", "gptq", "awq"}) {
+  for (const char* type : {"Q4_0", "gptq", "awq", "nf4"}) {
     options.type = type;
+    if (options.type == "nf4") options.calibration_text.clear();
     const std::string output = folder.file(type);
     const LogitDivergence found = quantize(source, output, options).divergence;
     const LogitDivergence wanted = by_forward(source, output, options.divergence_text);

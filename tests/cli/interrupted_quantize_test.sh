@@ -85,5 +85,6 @@ check() {
 
 # The room of a GGUF file is asked for at the start, where too little is no signal.
 check q8_0 full --type Q8_0
+check nf4 "$kinds" --type nf4
 check gptq "$kinds" --type gptq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
 check awq "$kinds" --type awq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
