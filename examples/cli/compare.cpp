@@ -2,7 +2,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 
 #include "common.h"
 
@@ -36,7 +39,28 @@ std::vector<std::string> split(const std::string& list) {
   }
 }
 
+// Measuring takes long, and is not to end at a page that has no place.
+void check_place(const std::string& page) {
+  if (page.empty()) return;
+  const std::string folder = std::filesystem::path(page).parent_path().string();
+  if (::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0) return;
+  throw powerhouse::Error(powerhouse::ErrorKind::io, "the page can't be written there",
+                          {.file = page, .field = "--html", .found = std::strerror(errno)});
+}
+
+powerhouse::Comparison measured(const std::string& reference, const std::vector<std::string>& models,
+                                const std::string& text, const std::string& file,
+                                const powerhouse::ComparisonOptions& options) {
+  try {
+    return powerhouse::compare(reference, models, text, options);
+  } catch (const powerhouse::Error& error) {
+    if (error.kind() == powerhouse::ErrorKind::range) throw error.in_file(file);  // too short
+    throw;
+  }
+}
+
 void run(const Flags& flags) {
+  check_place(flags.html);
   std::vector<std::string> models = split(flags.models);
   const bool first_is_reference = flags.reference.empty();
   const std::string reference = first_is_reference ? models.front() : flags.reference;
@@ -54,11 +78,10 @@ void run(const Flags& flags) {
                                               .value_type = cache.value_type,
                                               .measure_speed = !flags.no_speed,
                                               .on_progress = progress};
-  const auto comparison =
-      from_source(flags.text, [&] { return powerhouse::compare(reference, models, text, options); });
+  const powerhouse::Comparison comparison = measured(reference, models, text, flags.text, options);
   if (terminal) std::fputs("\n", stderr);
-  if (!flags.html.empty()) powerhouse::write_html(comparison, flags.html);
   write_out(flags.json ? powerhouse::to_json(comparison) : powerhouse::to_string(comparison));
+  if (!flags.html.empty()) powerhouse::write_html(comparison, flags.html);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // powerhouse quantize: a smaller checkpoint, tensor by tensor.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -26,7 +27,52 @@ struct Flags {
   std::uint64_t memory = 0;
   bool restart = false;
   bool json = false;
+  const CLI::App* command = nullptr;
 };
+
+// Kinds of --type, and of flags the kinds that read them; other flags are of all.
+enum : unsigned { kMix = 1, kBudget = 2, kGptq = 4, kAwq = 8, kFourBit = 16, kInt8 = 32 };
+constexpr std::pair<const char*, unsigned> kReaders[] = {
+    {"--imatrix", kMix | kBudget},
+    {"--include-weights", kMix | kBudget},
+    {"--exclude-weights", kMix | kBudget},
+    {"--allow-requantize", kMix | kBudget},
+    {"--pure", kMix},
+    {"--leave-output-tensor", kMix},
+    {"--output-tensor-type", kMix},
+    {"--token-embedding-type", kMix},
+    {"--tensor-type", kMix},
+    {"--tensor-type-file", kMix},
+    {"--bits-per-weight", kBudget},
+    {"--max-bytes", kBudget},
+    {"--budget-type", kBudget},
+    {"--group-size", kGptq | kAwq},
+    {"--bits", kGptq},
+    {"--asymmetric", kGptq},
+    {"--desc-act", kGptq},
+    {"--static-groups", kGptq},
+    {"--mse", kGptq},
+    {"--damp-percent", kGptq},
+    {"--checkpoint-format", kGptq},
+    {"--awq-version", kAwq},
+    {"--double-quantization", kFourBit},
+    {"--calibration", kMix | kBudget | kGptq | kAwq},
+};
+
+void check_flags(const Flags& flags) {
+  const std::string type = CLI::detail::to_lower(flags.options.type);
+  const unsigned kind = type == "gptq"                   ? kGptq
+                        : type == "awq"                  ? kAwq
+                        : type == "nf4" || type == "fp4" ? kFourBit
+                        : type == "int8"                 ? kInt8
+                        : type == "budget"               ? kBudget
+                                                         : kMix;
+  for (const auto& [flag, readers] : kReaders) {
+    if ((readers & kind) != 0 || flags.command->get_option(flag)->count() == 0) continue;
+    throw powerhouse::Error(powerhouse::ErrorKind::usage, "a flag that this type does not read",
+                            {.field = flag, .found = "--type " + flags.options.type});
+  }
+}
 
 // "attn_v=q6_k"
 std::pair<std::string, std::string> pattern_and_type(const std::string& text) {
@@ -63,6 +109,7 @@ nlohmann::ordered_json as_json(const QuantizedTensor& tensor) {
                                  {"bytes", tensor.bytes},     {"relative_error", tensor.relative_error},
                                  {"seconds", tensor.seconds}, {"importance", tensor.importance}};
   if (tensor.unseen_experts > 0) json["unseen_experts"] = tensor.unseen_experts;
+  if (tensor.output_error > 0) json["output_error"] = tensor.output_error;
   if (tensor.expected_divergence > 0) json["expected_divergence"] = tensor.expected_divergence;
   if (tensor.resumed) json["resumed"] = true;
   return json;
@@ -91,15 +138,19 @@ nlohmann::ordered_json as_json(const QuantizationSummary& report) {
 void print_table(const QuantizationSummary& report) {
   std::size_t width = 6;
   for (const QuantizedTensor& tensor : report.tensors) width = std::max(width, tensor.name.size());
+  const bool outputs = std::any_of(report.tensors.begin(), report.tensors.end(),
+                                   [](const QuantizedTensor& tensor) { return tensor.output_error > 0; });
   std::string text;
   char line[512];
-  std::snprintf(line, sizeof line, "%-*s  %-18s  %-7s  %-7s  %9s  %9s  %7s\n", static_cast<int>(width), "tensor",
-                "shape", "from", "to", "MiB", "error", "seconds");
+  std::snprintf(line, sizeof line, "%-*s  %-18s  %-7s  %-7s  %9s  %9s%s  %7s\n", static_cast<int>(width), "tensor",
+                "shape", "from", "to", "MiB", "error", outputs ? "  of output" : "", "seconds");
   text += line;
   for (const QuantizedTensor& tensor : report.tensors) {
-    std::snprintf(line, sizeof line, "%-*s  %-18s  %-7s  %-7s  %9.3f  %9.5f  %7.3f%s\n", static_cast<int>(width),
+    char output[32] = "";
+    if (outputs) std::snprintf(output, sizeof output, "  %9.5f", tensor.output_error);
+    std::snprintf(line, sizeof line, "%-*s  %-18s  %-7s  %-7s  %9.3f  %9.5f%s  %7.3f%s\n", static_cast<int>(width),
                   tensor.name.c_str(), shape_text(tensor.shape).c_str(), tensor.from.c_str(), tensor.to.c_str(),
-                  static_cast<double>(tensor.bytes) / 1048576.0, tensor.relative_error, tensor.seconds,
+                  static_cast<double>(tensor.bytes) / 1048576.0, tensor.relative_error, output, tensor.seconds,
                   tensor.resumed ? "  resumed" : "");
     text += line;
   }
@@ -150,6 +201,7 @@ void add_layer_flags(CLI::App& command, powerhouse::QuantizationOptions& options
 
 void run(Flags& flags) {
   Interrupts interrupts(Interrupts::Ends::gently);
+  check_flags(flags);
   powerhouse::QuantizationOptions& options = flags.options;
   if (!flags.tensor_type_file.empty()) {
     for (const std::string& word : words(read_file(flags.tensor_type_file))) flags.tensor_types.push_back(word);
@@ -208,13 +260,15 @@ void add_quantize(CLI::App& app, Action& action) {
   auto& options = flags->options;
   auto& gguf = options.gguf;
   CLI::App& command = *app.add_subcommand("quantize", "write the model in fewer bits, tensor by tensor");
+  flags->command = &command;
   flags->model.add(command);
   command
-      .add_option("--type", options.type,
-                  "Q4_K_M, IQ3_XXS, MXFP4_MOE, BF16 ... (a mix of GGUF's types), COPY, budget; gptq, awq")
+      .add_option(
+          "--type", options.type,
+          "Q4_K_M, IQ3_XXS, MXFP4_MOE, BF16 ... (a mix of GGUF's types), COPY, budget; gptq, awq, nf4, fp4, int8")
       ->required()
       ->check(not_empty());
-  command.add_option("--output", flags->output, "the file to write; a folder by gptq and awq")
+  command.add_option("--output", flags->output, "the file to write; a folder by gptq, awq, nf4, fp4 and int8")
       ->required()
       ->check(not_empty());
   command.add_option("--imatrix", options.imatrix, "a file of importance matrices")->check(not_empty());
@@ -257,6 +311,7 @@ void add_quantize(CLI::App& app, Action& action) {
   command.add_option("--memory", flags->memory, "bytes to work in (k, m, g: times 1024, 1024^2, 1024^3)")
       ->transform(CLI::AsSizeValue(false));
   add_layer_flags(command, options);
+  command.add_flag("--double-quantization", options.double_quantization, "nf4, fp4: scales of what 8 bits can say");
   command.add_flag("--restart", flags->restart, "do not go on with what an earlier run left unfinished");
   command.add_flag("--dry-run", options.dry_run, "say what would be done, and the size");
   command.add_flag("--json", flags->json, "print the report as JSON");

@@ -25,6 +25,7 @@ struct LoraConfig;  // adapter.h
 /// the defaults of transformers' class of this name.
 struct BitsAndBytesConfig {
   bool load_in_4bit = false;
+  bool load_in_8bit = false;  ///< int8 by each row's largest magnitude, which LLM.int8() keeps (int8.h)
   std::string bnb_4bit_quant_type = "fp4";  ///< fp4 or nf4; blocks of 64, which go through rows of a multiple of 32
   bool bnb_4bit_use_double_quant = false;   ///< scales take the values that codes of 8 bits can say
   /// Beginnings or ends of names of modules that stay as they are. The head, embeddings, norms, routers and experts'
@@ -54,8 +55,9 @@ struct LoadOptions {
   /// (docs/numerics.md). Error{unsupported} for a compute type that is named and not f32, for other types of the
   /// cache, and for sequences so long that a RoPE which depends on the length changes.
   Numerics numerics = Numerics::fast;
-  /// Makes linear layers 4-bit while loading, one after the other, from a checkpoint of any type: the same codes as
-  /// bitsandbytes finds from weights of the compute type. Error{unsupported} for rows that are no multiple of 64.
+  /// Makes linear layers 4-bit or 8-bit while loading, one after the other, from a checkpoint of any type: the same
+  /// codes as bitsandbytes finds from weights of the compute type. Error{unsupported} for rows that are no multiple of
+  /// 32 (of 64 in 8 bits).
   BitsAndBytesConfig quantization{};
 };
 

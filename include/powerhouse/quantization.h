@@ -45,12 +45,14 @@ struct QuantizationProgress {
 
 struct QuantizationOptions {
   /// A mix or type of GGUF in any case ("Q4_K_M", "IQ3_XXS", "MXFP4_MOE", "BF16"), its number, "COPY", or "budget": a
-  /// GGUF file. "gptq" or "awq": a folder.
+  /// GGUF file. "gptq" or "awq": a folder. "nf4", "fp4" or "int8": a folder as bitsandbytes has it, of which the codes
+  /// are in memory whole.
   std::string type = "Q4_K_M";
   GgufTypeOptions gguf{};
   BudgetOptions budget{};
   GptqOptions gptq{};
   AwqOptions awq{};
+  bool double_quantization = false;  ///< nf4, fp4: scales take the values that codes of 8 bits can say
   /// A file of importance matrices, llama.cpp's or ours (collect_importance). Weights whose name contains one of
   /// `exclude_weights`, or none of `include_weights` where there are any, are quantized without.
   std::string imatrix{};

@@ -28,6 +28,7 @@ struct TrainingRun {
   std::string base_model{};  ///< a GGUF file or a folder; required
   std::string adapter{};     ///< "lora", "qlora" or empty: full fine-tuning
   bool load_in_4bit = false;
+  bool load_in_8bit = false;
   std::string lora_model_dir{};  ///< a saved adapter to go on with
   std::int64_t lora_r = 8;
   double lora_alpha = 8;

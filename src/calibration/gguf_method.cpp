@@ -80,7 +80,9 @@ class GgufMethod {
     mix_ = find_mix(options.type);
     if (mix_ == nullptr && !copies_ && !budgeted_) {
       throw Error(ErrorKind::usage, "no such type of quantization",
-                  {.field = "type", .expected = names_of_mixes() + ", COPY, budget", .found = options.type});
+                  {.field = "type",
+                   .expected = names_of_mixes() + ", COPY, budget, gptq, awq, nf4, fp4, int8",
+                   .found = options.type});
     }
     if (budgeted_) check_budget(options.budget);
     source_ = open_source(path);

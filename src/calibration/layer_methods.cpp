@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "calibration/methods.h"
+#include "calibration/quantized_folder.h"
 #include "formats/checkpoint.h"
 #include "powerhouse/awq.h"
 #include "powerhouse/error.h"
@@ -55,7 +56,7 @@ QuantizationCallbacks callbacks_of(const QuantizationOptions& options) {
   return callbacks;
 }
 
-void check(const QuantizationOptions& options) {
+void prepare(const std::string& output, const QuantizationOptions& options) {
   if (options.calibration_text.empty()) {
     throw Error(ErrorKind::usage, "this method needs a text",
                 {.field = "calibration_text", .expected = "some ten thousand tokens", .found = "none"});
@@ -66,13 +67,14 @@ void check(const QuantizationOptions& options) {
   if (!options.imatrix.empty()) {
     throw Error(ErrorKind::usage, "this method reads no importance matrix", {.field = "imatrix"});
   }
+  if (!options.resume) forget_unfinished(output);
 }
 
 }  // namespace
 
 QuantizationSummary quantize_by_gptq(const std::string& source, const std::string& output,
                                      const QuantizationOptions& options) {
-  check(options);
+  prepare(output, options);
   return summary_of(
       quantize_gptq(source, output, options.calibration_text, options.gptq, options.calibration, callbacks_of(options)),
       "gptq", source, output);
@@ -80,7 +82,7 @@ QuantizationSummary quantize_by_gptq(const std::string& source, const std::strin
 
 QuantizationSummary quantize_by_awq(const std::string& source, const std::string& output,
                                     const QuantizationOptions& options) {
-  check(options);
+  prepare(output, options);
   return summary_of(
       quantize_awq(source, output, options.calibration_text, options.awq, options.calibration, callbacks_of(options)),
       "awq", source, output);

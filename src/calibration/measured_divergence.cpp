@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include "calibration/calibration_data.h"
 #include "calibration/divergence_sums.h"
 #include "calibration/layerwise.h"
+#include "formats/checkpoint.h"
+#include "model/loader.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -19,9 +22,9 @@ PackedBatch batch_of(const std::vector<std::int64_t>& sequence) {
   return batch;
 }
 
-CalibrationData chunks_of(const Model& model, const std::string& path, const std::string& text) {
-  const std::int64_t length = std::min(kLength, longest_sequence(model.config));
-  const std::vector<std::int64_t> ids = Tokenizer::from_pretrained(path).encode(text);
+CalibrationData chunks_of(const ModelConfig& config, const Tokenizer& tokenizer, const std::string& text) {
+  const std::int64_t length = std::min(kLength, longest_sequence(config));
+  const std::vector<std::int64_t> ids = tokenizer.encode(text);
   const std::int64_t count = std::min(kSequences, static_cast<std::int64_t>(ids.size()) / length);
   if (count < 1) {
     throw Error(ErrorKind::range, "the text is too short to measure a divergence on",
@@ -33,7 +36,7 @@ CalibrationData chunks_of(const Model& model, const std::string& path, const std
   for (std::int64_t i = 0; i < count; ++i) {
     data.sequences.emplace_back(ids.begin() + i * length, ids.begin() + (i + 1) * length);
   }
-  for (const auto& sequence : data.sequences) check_ids(model.config, sequence);
+  for (const auto& sequence : data.sequences) check_ids(config, sequence);
   return data;
 }
 
@@ -51,6 +54,12 @@ at::Tensor last_states(Model& model, const CalibrationData& data, std::size_t me
 
 }  // namespace
 
+void check_divergence_text(const std::string& source, const std::string& text, const std::string& calibration_text) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(source);
+  chunks_of(load_config(open_checkpoint(source)).config, tokenizer, text);
+  if (!calibration_text.empty()) check_apart(tokenizer, tokenizer.encode(calibration_text), text, "divergence_text");
+}
+
 LogitDivergence measured_divergence(const std::string& source, const std::string& quantized, const std::string& text,
                                     std::size_t memory, const std::stop_token& cancel) {
   const std::unique_ptr<Model> reference = open_layerwise(source);
@@ -61,7 +70,7 @@ LogitDivergence measured_divergence(const std::string& source, const std::string
                  .expected = std::to_string(reference->config.vocab_size),
                  .found = std::to_string(other->config.vocab_size)});
   }
-  const CalibrationData data = chunks_of(*reference, source, text);
+  const CalibrationData data = chunks_of(reference->config, Tokenizer::from_pretrained(source), text);
   const at::Tensor ours = last_states(*reference, data, memory, cancel);
   const at::Tensor theirs = last_states(*other, data, memory, cancel);
   const DenseLayer head(reference->weights, -1);

@@ -18,6 +18,13 @@ QuantizationSummary quantize_by_gptq(const std::string& source, const std::strin
 QuantizationSummary quantize_by_awq(const std::string& source, const std::string& output,
                                     const QuantizationOptions& options);
 
+/// "nf4", "fp4" and "int8".
+QuantizationSummary quantize_by_bitsandbytes(const std::string& source, const std::string& output,
+                                             const QuantizationOptions& options);
+
+/// Of ASCII letters, which options.type is of.
+std::string lower_case(std::string text);
+
 /// Mixes and types of GGUF, and "budget": what no other row of the table names.
 QuantizationSummary quantize_to_gguf(const std::string& source, const std::string& output,
                                      const QuantizationOptions& options);

@@ -1,19 +1,31 @@
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 
 #include "calibration/measured_divergence.h"
 #include "calibration/methods.h"
 #include "model/api_guard.h"
+#include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
 
 // One row a method; whatever is in none is a type of GGUF.
-constexpr QuantizationMethod kMethods[] = {{"gptq", &quantize_by_gptq}, {"awq", &quantize_by_awq}};
+constexpr QuantizationMethod kMethods[] = {{"gptq", &quantize_by_gptq},
+                                           {"awq", &quantize_by_awq},
+                                           {"nf4", &quantize_by_bitsandbytes},
+                                           {"fp4", &quantize_by_bitsandbytes},
+                                           {"int8", &quantize_by_bitsandbytes}};
+
+// Codes over what they were made from would be all that is left of it.
+void check_output(const std::string& source, const std::string& output) {
+  std::error_code ignored;
+  if (!std::filesystem::equivalent(source, output, ignored)) return;
+  throw Error(ErrorKind::usage, "the output is the model itself", {.file = output});
+}
 
 QuantizationSummary run(const std::string& source, const std::string& output, const QuantizationOptions& options) {
-  std::string type = options.type;
-  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string type = lower_case(options.type);
   for (const QuantizationMethod& method : kMethods) {
     if (type == method.name) return method.quantize(source, output, options);
   }
@@ -22,7 +34,16 @@ QuantizationSummary run(const std::string& source, const std::string& output, co
 
 }  // namespace
 
+std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
 QuantizationSummary quantize(const std::string& source, const std::string& output, const QuantizationOptions& options) {
+  check_output(source, output);
+  if (!options.divergence_text.empty()) {
+    guarded([&] { check_divergence_text(source, options.divergence_text, options.calibration_text); });
+  }
   QuantizationSummary summary = run(source, output, options);
   if (!options.divergence_text.empty() && !options.dry_run) {
     summary.divergence = guarded([&] {

@@ -48,6 +48,13 @@ LinearReport to_report(const Json& row) {
           .note = row.at("note").as_string("note")};
 }
 
+// "a/b" of "a/b/".
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (path.empty()) throw Error(ErrorKind::usage, "no output folder", {.field = "output"});
+  return path;
+}
+
 // Throws for the first member in which two runs differ.
 void check_same(const std::string& folder, const Json& kept, const Json& asked) {
   for (const auto& [key, value] : asked.as_object()) {
@@ -108,10 +115,15 @@ std::vector<TensorSource> plain_sources(const Model& model, std::int64_t layer,
   return sources;
 }
 
-QuantizedFolder::QuantizedFolder(std::string output, Json run) : output_(std::move(output)), run_(std::move(run)) {
-  while (output_.size() > 1 && output_.back() == '/') output_.pop_back();
-  if (output_.empty()) throw Error(ErrorKind::usage, "no output folder", {.field = "output"});
-  partial_ = output_ + ".partial";
+void forget_unfinished(const std::string& output) {
+  const std::string partial = without_slashes(output) + ".partial";
+  std::error_code code;
+  fs::remove_all(partial, code);
+  if (code) fail(partial, "cannot remove the folder", code);
+}
+
+QuantizedFolder::QuantizedFolder(std::string output, Json run)
+    : output_(without_slashes(std::move(output))), partial_(output_ + ".partial"), run_(std::move(run)) {
   std::error_code code;
   if (fs::exists(output_, code) && !(fs::is_directory(output_, code) && fs::is_empty(output_, code))) {
     throw Error(ErrorKind::usage, "the output is there already", {.file = output_});
@@ -123,6 +135,11 @@ QuantizedFolder::QuantizedFolder(std::string output, Json run) : output_(std::mo
   check_same(partial_, kept.at("run"), run_);
   layers_done_ = kept.at("layers_done").as_integer("layers_done");
   for (const Json& row : kept.at("linears").as_array("linears")) reports_.push_back(to_report(row));
+}
+
+QuantizedFolder::~QuantizedFolder() {
+  std::error_code ignored;
+  if (layers_done_ == 0) fs::remove(partial_, ignored);  // which it does to an empty folder only
 }
 
 std::string QuantizedFolder::layer_path(std::int64_t layer) const {

@@ -17,11 +17,18 @@
 
 namespace powerhouse {
 
+/// Removes what an earlier run left beside `output`. Error{io}.
+void forget_unfinished(const std::string& output);
+
 class QuantizedFolder {
  public:
   /// `run` says what is made: model, text and options. Error{usage} where `output` is there and not empty, or the
   /// partial folder is of another run.
   QuantizedFolder(std::string output, Json run);
+  QuantizedFolder(const QuantizedFolder&) = delete;
+  QuantizedFolder& operator=(const QuantizedFolder&) = delete;
+  /// Leaves no partial folder with nothing in it.
+  ~QuantizedFolder();
 
   std::int64_t layers_done() const { return layers_done_; }
   const std::vector<LinearReport>& reports() const { return reports_; }

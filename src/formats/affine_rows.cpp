@@ -74,15 +74,14 @@ void AffineRows::read(std::int64_t first, std::int64_t count, std::byte* blocks)
   std::uint8_t codes[128 * kRows] = {};
   Codes packed;
   std::uint16_t scales[kRows];
-  std::int32_t zeros[kRows];
+  float zeros[kRows];
   for (std::int64_t at = 0; at < count; at += kRows) {
     const std::int64_t rows = std::min(kRows, count - at);
     for (std::int64_t block = 0; block < shape_.inputs / unit; ++block) {
       std::byte* const to = blocks + at * row_bytes + block * block_bytes;
       read_levels(first + at, rows, shape_.group[static_cast<std::size_t>(block)], scales, zeros);
       for (std::int64_t r = 0; r < rows; ++r) {
-        const std::int32_t zero = zeros[r] - (shape_.bits == 8 ? 128 : 0);
-        const auto as_float = rounded<float16>(static_cast<float>(zero));
+        const auto as_float = rounded<float16>(zeros[r] - (shape_.bits == 8 ? 128.0f : 0.0f));
         std::memcpy(to + r * row_bytes, &scales[r], 2);
         std::memcpy(to + r * row_bytes + 2, &as_float, 2);
       }

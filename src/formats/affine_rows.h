@@ -1,5 +1,6 @@
 // Rows of AFFINE blocks (kernels/common/blocks.h) made of packings that hold whole numbers with a scale and a zero for
-// a group of inputs: GPTQ, AWQ, compressed-tensors, EXL2. Nothing is rounded: codes, scales and zeros are the file's.
+// a group of inputs: GPTQ, AWQ, compressed-tensors, EXL2, HQQ. Nothing is rounded: codes, scales and zeros are the
+// file's.
 //
 // Blocks are made whenever rows are read, from the file where it lies: a plan reads them once, into its panels;
 // training reads them anew for each product. Columns of one group stand together: where a file's do not (act-order),
@@ -45,9 +46,9 @@ class AffineRows : public RowSource {
   /// first + r and column column + i at codes[i * kRows + r].
   virtual void read_codes(std::int64_t first, std::int64_t rows, std::int64_t column,
                           std::uint8_t* codes) const noexcept = 0;
-  /// The outputs' scales in float16 and zeros in one of the file's groups.
+  /// The outputs' scales in float16 and zeros in one of the file's groups. Zeros become float16 too.
   virtual void read_levels(std::int64_t first, std::int64_t rows, std::int64_t group, std::uint16_t* scales,
-                           std::int32_t* zeros) const noexcept = 0;
+                           float* zeros) const noexcept = 0;
 
  private:
   AffineShape shape_;

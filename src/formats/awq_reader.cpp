@@ -23,7 +23,7 @@ class AwqGemmRows final : public AffineRows {
     for (std::int64_t i = 0; i < shape().unit; ++i) read(words, column + i, first, rows, codes + i * kRows);
   }
   void read_levels(std::int64_t first, std::int64_t rows, std::int64_t group, std::uint16_t* scales,
-                   std::int32_t* zeros) const noexcept override {
+                   float* zeros) const noexcept override {
     std::uint8_t codes[kRows];
     read(parts()[1].data, group, first, rows, codes);
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -65,7 +65,7 @@ class AwqGemvRows final : public AffineRows {
     }
   }
   void read_levels(std::int64_t first, std::int64_t rows, std::int64_t group, std::uint16_t* scales,
-                   std::int32_t* zeros) const noexcept override {
+                   float* zeros) const noexcept override {
     const std::int64_t width = parts()[1].shape[1];
     for (std::int64_t r = 0; r < rows; ++r) {
       scales[r] = half_at(parts()[2].data, (first + r) * 8 * width + group);

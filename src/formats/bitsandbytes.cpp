@@ -147,15 +147,11 @@ TensorView int8(const TensorView& weight, const TensorView& stats) {
   if (stats.format != BlockFormat::f32 || stats.elements() != rows) {
     broken(stats, std::to_string(rows) + " of F32", std::to_string(stats.elements()));
   }
-  const BlockInfo info = block_info(BlockFormat::int8_rows);
-  const std::int64_t block = info.block_elements;
-  if (columns % block != 0) unsupported(weight, "rows of a multiple of 64 elements", columns);
-  std::vector<std::byte> bytes(static_cast<std::size_t>(rows * columns / block * info.block_bytes));
-  std::byte* to = bytes.data();
-  for (std::int64_t i = 0; i < rows * columns / block; ++i, to += info.block_bytes) {
-    std::memcpy(to, stats.data + i / (columns / block) * 4, 4);
-    std::memcpy(to + 4, weight.data + i * block, static_cast<std::size_t>(block));
+  if (columns % block_info(BlockFormat::int8_rows).block_elements != 0) {
+    unsupported(weight, "rows of a multiple of 64 elements", columns);
   }
+  std::vector<std::byte> bytes =
+      int8_blocks(reinterpret_cast<const std::int8_t*>(weight.data), floats_of(stats).data(), rows, columns);
   weight.release();
   return in_memory(weight, BlockFormat::int8_rows, weight.shape, std::move(bytes));
 }
@@ -178,6 +174,19 @@ std::vector<std::byte> four_bit_blocks(BlockFormat format, const std::uint8_t* c
   for (std::int64_t i = 0; i < elements / block; ++i, to += info.block_bytes) {
     std::memcpy(to, absmax + i * block / block_size, 4);
     std::memcpy(to + 4, codes + i * (block / 2), static_cast<std::size_t>(block / 2));
+  }
+  return bytes;
+}
+
+std::vector<std::byte> int8_blocks(const std::int8_t* codes, const float* absmax, std::int64_t rows,
+                                   std::int64_t columns) {
+  const BlockInfo info = block_info(BlockFormat::int8_rows);
+  const std::int64_t block = info.block_elements;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(rows * columns / block * info.block_bytes));
+  std::byte* to = bytes.data();
+  for (std::int64_t i = 0; i < rows * columns / block; ++i, to += info.block_bytes) {
+    std::memcpy(to, absmax + i / (columns / block), 4);
+    std::memcpy(to + 4, codes + i * block, static_cast<std::size_t>(block));
   }
   return bytes;
 }

@@ -42,4 +42,8 @@ constexpr FourBit four_bit_kind(BlockFormat format) {
 std::vector<std::byte> four_bit_blocks(BlockFormat format, const std::uint8_t* codes, const float* absmax,
                                        std::int64_t elements, std::int64_t block_size);
 
+/// The same of int8 codes [rows, columns] and each row's largest magnitude; columns are a multiple of 64.
+std::vector<std::byte> int8_blocks(const std::int8_t* codes, const float* absmax, std::int64_t rows,
+                                   std::int64_t columns);
+
 }  // namespace powerhouse

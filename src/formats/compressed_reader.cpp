@@ -36,7 +36,7 @@ class CompressedRows final : public AffineRows {
   }
 
   void read_levels(std::int64_t first, std::int64_t rows, std::int64_t group, std::uint16_t* scales,
-                   std::int32_t* zeros) const noexcept override {
+                   float* zeros) const noexcept override {
     const std::int64_t groups = scales_.shape.back();
     const bool one = scales_.elements() == 1;
     for (std::int64_t r = 0; r < rows; ++r) {

@@ -47,7 +47,7 @@ class Exl2Rows final : public AffineRows {
   }
 
   void read_levels(std::int64_t first, std::int64_t rows, std::int64_t group, std::uint16_t* scales,
-                   std::int32_t* zeros) const noexcept override {
+                   float* zeros) const noexcept override {
     const float largest = to_float(float16{half_at(parts()[3].data, group)});
     const float unit = to_float(rounded<float16>(largest / 256.0f));
     const std::byte* const words = parts()[2].data + group * (shape().outputs / 8) * 4;

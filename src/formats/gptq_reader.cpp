@@ -50,7 +50,7 @@ class GptqRows final : public AffineRows {
   }
 
   void read_levels(std::int64_t first, std::int64_t rows, std::int64_t group, std::uint16_t* scales,
-                   std::int32_t* zeros) const noexcept override {
+                   float* zeros) const noexcept override {
     const std::int64_t outputs = shape().outputs;
     const std::byte* const words = qzeros_ + group * (outputs * bits_ / 32) * 4;
     for (std::int64_t r = 0; r < rows; ++r) {

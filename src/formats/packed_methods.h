@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "formats/packed_parts.h"
 #include "support/json.h"
@@ -15,11 +16,22 @@ TensorView join_gptq(const PackedParts& parts, const Json& config, std::vector<s
 TensorView join_awq(const PackedParts& parts, const Json& config, std::vector<std::string>& repaired);
 TensorView join_compressed(const PackedParts& parts, const Json& config, std::vector<std::string>& repaired);
 TensorView join_exl2(const PackedParts& parts, const Json& config, std::vector<std::string>& repaired);
+TensorView join_hqq(const PackedParts& parts, const Json& config, std::vector<std::string>& repaired);
+
+/// What HQQ has beside a module's W_q.
+inline constexpr std::string_view kHqqParts[] = {
+    // clang-format off
+    ".scale", ".zero", ".shape", ".nbits", ".group_size", ".axis", ".packing", ".view_as_float", ".unpack_view_dtype",
+    ".quant_scale", ".quant_zero", ".compute_dtype", ".channel_wise", ".optimize", ".round_zero", ".offload_meta",
+    ".encoded_state_dict", ".stores_quant_config",
+    // clang-format on
+};
 
 /// Throw Error{unsupported} naming the key where `config` asks for what is not read. `file` is config.json.
 void check_gptq(const Json& config, const std::string& file);
 void check_awq(const Json& config, const std::string& file);
 void check_compressed(const Json& config, const std::string& file);
 void check_exl2(const Json& config, const std::string& file);
+void check_hqq(const Json& config, const std::string& file);
 
 }  // namespace powerhouse

@@ -1,5 +1,6 @@
 #include "formats/quantized_folder.h"
 
+#include <iterator>
 #include <unordered_set>
 
 #include "formats/packed_methods.h"
@@ -30,6 +31,7 @@ const Method* find_method(std::string_view name) {
        {".q_groups", ".q_scale", ".q_scale_max", ".q_invperm", ".q_perm", ".q_group_map"},
        check_exl2,
        join_exl2},
+      {"hqq", ".W_q", {std::begin(kHqqParts), std::end(kHqqParts)}, check_hqq, join_hqq},
   };
   for (const Method& method : kMethods) {
     if (method.name == name) return &method;

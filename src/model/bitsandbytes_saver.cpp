@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "formats/bitsandbytes.h"
-#include "model/load_in_4bit.h"
+#include "model/quantize_at_load.h"
 #include "model/saver.h"
 #include "powerhouse/error.h"
 

@@ -11,10 +11,10 @@
 #include "model/api_guard.h"
 #include "model/causal_lm_impl.h"
 #include "model/gguf_saver.h"
-#include "model/load_in_4bit.h"
 #include "model/loader.h"
 #include "model/numeric_check.h"
 #include "model/packed_saver.h"
+#include "model/quantize_at_load.h"
 #include "model/saver.h"
 #include "ops/device_sampling.h"
 #include "ops/rope.h"
@@ -182,7 +182,7 @@ std::shared_ptr<CausalLM::Impl> load_impl(const std::string& path, const LoadOpt
                   {.file = path, .field = "numerics", .found = "exact"});
     }
     DecoderWeights weights = load_weights(checkpoint, loaded, type);
-    if (options.quantization.load_in_4bit) load_in_4bit(weights, options.quantization, type);
+    quantize_at_load(weights, options.quantization, type);
     const bool classifier = loaded.config.sequence_head.has_value();
     auto impl = std::make_shared<CausalLM::Impl>();
     impl->model = std::make_shared<Model>(*loaded.architecture, std::move(loaded.config), std::move(weights), type,

@@ -239,7 +239,7 @@ TensorMatch match_all(const Checkpoint& checkpoint, const LoadedConfig& loaded,
     throw Error(ErrorKind::unsupported, "folders of this quantization are not read",
                 {.file = checkpoint.path + "/config.json",
                  .field = "quantization_config.quant_method",
-                 .expected = "bitsandbytes, gptq, awq, compressed-tensors or exl2",
+                 .expected = "bitsandbytes, gptq, awq, compressed-tensors, exl2 or hqq",
                  .found = method});
   }
   TensorMatch match = match_tensors(checkpoint, loaded, specs);

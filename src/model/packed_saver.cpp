@@ -44,6 +44,8 @@ void name_dense(JsonObject& config, const std::string& method, const std::vector
     append("modules_to_not_convert");
   } else if (method == "compressed-tensors") {
     append("ignore");
+  } else if (method == "hqq") {
+    append("skip_modules");
   } else {
     throw Error(ErrorKind::unsupported, "a folder of this quantization can't hold modules that have become dense",
                 {.field = modules.front(), .found = method});

@@ -63,7 +63,8 @@ Packed pack(const StoredWeight& stored) {
           float16 zero;
           std::memcpy(&out.scales[level], block, 2);
           std::memcpy(&zero.bits, block + 2, 2);
-          out.zeros[level] = static_cast<std::int32_t>(to_float(zero)) + (bits == 8 ? 128 : 0);
+          const auto whole = static_cast<std::int32_t>(to_float(zero));  // HQQ's zeros are none, nor any code
+          out.zeros[level] = static_cast<float>(whole) == to_float(zero) ? whole + (bits == 8 ? 128 : 0) : -1;
           for (std::int64_t part = 0; part < unit / 32; ++part) {
             std::uint8_t codes[32];
             unpack_part(bits, block + 4 + part * 4 * bits, codes);

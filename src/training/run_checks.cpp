@@ -35,6 +35,10 @@ struct Checks : RunChecks {
     refuse(run.base_model.empty(), "base_model", "missing: the model to train");
     refuse(run.load_in_4bit && run.adapter.empty(), "load_in_4bit",
            "4-bit weights are trained through an adapter only");
+    refuse(run.load_in_8bit && run.adapter.empty(), "load_in_8bit",
+           "8-bit weights are trained through an adapter only");
+    refuse(run.load_in_8bit && (run.load_in_4bit || run.adapter == "qlora"), "load_in_8bit",
+           "not together with load_in_4bit or adapter: qlora, which are of 4 bits");
     refuse(!run.lora_model_dir.empty() && run.adapter.empty(), "lora_model_dir", "needs adapter: lora or qlora");
     refuse(!run.unfrozen_parameters.empty() && !run.adapter.empty(), "unfrozen_parameters",
            "has no effect: an adapter trains nothing but itself");

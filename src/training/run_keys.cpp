@@ -214,6 +214,7 @@ const auto& table() {
       RunKey{"adapter", KeyReader{read_adapter}, "lora, qlora, or none: all weights are trained"},
       RunKey{"load_in_4bit", &R::load_in_4bit,
              "quantize a base that is not quantized yet to NF4 (qlora does so anyway)"},
+      RunKey{"load_in_8bit", &R::load_in_8bit, "quantize a base that is not quantized yet to int8, row by row"},
       RunKey{"lora_model_dir", &R::lora_model_dir, "start from this saved adapter"},
       RunKey{"lora_r", &R::lora_r, "rank", 1, 1 << 16},
       RunKey{"lora_alpha", &R::lora_alpha, "the adapter is scaled by lora_alpha / lora_r"},

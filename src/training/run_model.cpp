@@ -33,12 +33,15 @@ bool has_blocks(const std::string& path) {
 }
 
 // What is quantized already stays what it is, which a load without a named type does (float32 throughout makes it
-// dense); what is not becomes NF4, as Axolotl asks bitsandbytes for.
+// dense); what is not becomes NF4 or int8, as Axolotl asks bitsandbytes for.
 LoadOptions load_options(const TrainingRun& run) {
   LoadOptions options{.dtype = compute_type(run), .device = run.device};
-  if (run.adapter != "qlora" && !run.load_in_4bit) return options;
+  if (run.adapter != "qlora" && !run.load_in_4bit && !run.load_in_8bit) return options;
   if (!has_blocks(run.base_model)) {
-    options.quantization = {.load_in_4bit = true, .bnb_4bit_quant_type = "nf4", .bnb_4bit_use_double_quant = true};
+    options.quantization = {.load_in_4bit = !run.load_in_8bit,
+                            .load_in_8bit = run.load_in_8bit,
+                            .bnb_4bit_quant_type = "nf4",
+                            .bnb_4bit_use_double_quant = true};
   } else if (options.dtype == Dtype::bf16) {
     options.dtype = Dtype::automatic;
   }

@@ -184,7 +184,6 @@ constexpr OtherKey kUnsupported[] = {
     {"ebft", kNotBuilt},
     {"process_reward_model", kNotBuilt},
     {"rpo_alpha", kNotBuilt},
-    {"load_in_8bit", "say load_in_4bit, or take a base that is quantized already"},
     {"bnb_config_kwargs", "NF4 with double quantization is what load_in_4bit makes"},
     {"gptq", kNotBuilt},
     {"qat", kNotBuilt},

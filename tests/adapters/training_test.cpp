@@ -73,6 +73,13 @@ std::vector<BlockCase> block_cases() {
       {"experts", "tiny_experts_q4_0.gguf",
        lora({.target_modules = {"q_proj"}, .target_parameters = {"experts.gate_up_proj", "experts.down_proj"}})},
       {"beside_experts", "tiny_experts_q8_0.gguf", lora({.target_modules = {"q_proj"}})},
+      {"gptq", "packed/gptq4_order", lora({.target_modules = {"all-linear"}})},
+      {"gptq_orders", "packed/gptq4_orders", lora({.target_modules = {"all-linear"}, .use_dora = true})},
+      {"gptq_experts", "packed/gptq4_mixtral", lora({.target_modules = {"q_proj", "o_proj"}})},
+      {"awq", "packed/awq_gemm", lora({.target_modules = {"all-linear"}})},
+      {"awq_dora", "packed/awq_gemv", lora({.target_modules = {"v_proj", "down_proj"}, .use_dora = true})},
+      {"int8", "bnb_int8", lora({.target_modules = {"all-linear"}})},
+      {"hqq", "packed/hqq3", lora({.target_modules = {"all-linear"}})},
   };
 }
 INSTANTIATE_TEST_SUITE_P(, OnBlocks, ::testing::ValuesIn(block_cases()),

@@ -54,6 +54,39 @@ inline std::string write_model(const TemporaryFolder& folder) {
   return folder.file("source");
 }
 
+/// One whose sizes 64 divides, with a tokenizer that GGUF has a form for: of bytes, without merges.
+inline std::string write_byte_model(const TemporaryFolder& folder) {
+  const std::string tiny = write_tiny_model(folder);
+  Json tokenizer = Json::parse_file(tiny + "/tokenizer.json");
+  JsonObject vocabulary;
+  for (const auto& [token, id] : tokenizer.at("model").at("vocab").as_object("vocab")) {
+    vocabulary[token == " " ? "\u0120" : token == "\n" ? "\u010a" : token] = id;  // as ByteLevel spells them
+  }
+  JsonObject model;
+  model["type"] = "BPE";
+  model["vocab"] = std::move(vocabulary);
+  model["merges"] = Json::Array{};
+  tokenizer.as_object()["model"] = std::move(model);
+  for (const char* part : {"pre_tokenizer", "decoder"}) {
+    JsonObject bytes;
+    bytes["type"] = "ByteLevel";
+    bytes["add_prefix_space"] = false;
+    bytes["trim_offsets"] = true;
+    bytes["use_regex"] = true;
+    tokenizer.as_object()[part] = std::move(bytes);
+  }
+  folder.write("model/tokenizer.json", tokenizer.dump());
+  ModelConfig config = load("tiny_gqa").config();
+  config.hidden_size = 64;
+  for (Block& block : config.layers) {
+    block.attention.num_heads = 4;
+    block.attention.head_dim = block.rope.rotary_dim = 16;
+    block.mlp.intermediate_size = 128;
+  }
+  CausalLM::from_config(config, {.initializer_range = 0.2, .tokenizer = tiny}).save_pretrained(folder.file("source"));
+  return folder.file("source");
+}
+
 inline const CalibrationOptions kCalibration{.sequences = 16, .sequence_length = 32};
 
 /// A group's scale put where AWQ puts it, by the definition: random numbers from 0.5 to 2.

@@ -4,15 +4,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <map>
 
+#include "calibration/calibration_fixture.h"
 #include "calibration/folder_source.h"
 #include "calibration/gguf_budget.h"
 #include "calibration/importance_collector.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
+#include "formats/safetensors.h"
 #include "model/fixture.h"
 #include "quantization/rows.h"
 #include "tests/expect_error.h"
@@ -98,6 +101,71 @@ TEST(Quantize, RefusesWhatItDoesNotKnowAndWhatNeedsImportance) {
   expect_error(ErrorKind::io, "out.gguf",
                [] { quantize(fixture("tiny_blocks"), "/nowhere/out.gguf", {.type = "Q8_0"}); });
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  const std::string own = folder.file("own.gguf");
+  quantize(fixture("tiny_blocks"), own, {.type = "F32"});
+  expect_error(ErrorKind::usage, "the model itself",
+               [&] { quantize(own, folder.path() + "/./own.gguf", {.type = "Q8_0"}); });
+}
+
+// Codes, scales and what 8 bits say of them, to the byte: folders that transformers made with its BitsAndBytesConfig.
+TEST(Quantize, MakesTheFoldersOfBitsandbytes) {
+  const TemporaryFolder folder;
+  for (const char* type : {"nf4", "fp4", "int8"}) {
+    const std::string output = folder.file(type);
+    const QuantizationSummary report = quantize(fixture("bnb_base"), output, {.type = type});
+    EXPECT_GT(report.relative_error, 0.001) << type;
+    EXPECT_LT(report.relative_error, 0.2) << type;
+    const auto ours = read_safetensors_folder(output);
+    int compared = 0;
+    for (const TensorView& wanted : read_safetensors_folder(fixture(std::string("bnb_") + type))) {
+      const std::string& name = wanted.name;
+      if (!name.ends_with("proj.weight") && !name.ends_with(".absmax") && !name.ends_with(".SCB")) continue;
+      const auto found = std::find_if(ours.begin(), ours.end(), [&](const auto& view) { return view.name == name; });
+      ASSERT_NE(found, ours.end()) << name;
+      ASSERT_EQ(found->bytes, wanted.bytes) << name;
+      EXPECT_EQ(std::memcmp(found->data, wanted.data, wanted.bytes), 0) << type << ": " << name;
+      ++compared;
+    }
+    EXPECT_EQ(compared, 28) << type;
+    const CausalLM model = CausalLM::from_pretrained(output);
+    EXPECT_EQ(report.tensors.size(), model.impl().model->weights.specs().size());
+  }
+  expect_error(ErrorKind::usage, "there already",
+               [&] { quantize(fixture("bnb_base"), folder.file("nf4"), {.type = "nf4"}); });
+  expect_error(ErrorKind::usage, "calibration_text",
+               [&] { quantize(fixture("bnb_base"), folder.file("b"), {.type = "fp4", .calibration_text = "a"}); });
+  EXPECT_FALSE(std::filesystem::exists(folder.file("b")));
+}
+
+// From any form of weights to any other, with a matrix or a layer in floats at a time.
+TEST(Quantize, TurnsOneFormIntoAnother) {
+  const TemporaryFolder folder;
+  const std::string source = write_byte_model(folder);
+  QuantizationOptions options{.calibration = kCalibration};
+  options.gptq.group_size = options.awq.group_size = 32;
+  options.gguf.allow_requantize = true;
+  const auto make = [&](const std::string& from, const std::string& type, const std::string& to) {
+    options.type = type;
+    options.calibration_text = type == "gptq" || type == "awq" ? text_of(1, 200) : "";
+    quantize(from, to, options);
+  };
+  const char* const types[] = {"gptq", "awq", "nf4", "int8", "Q8_0", "Q4_0"};
+  for (const char* type : types) make(source, type, folder.file(type));
+  const CausalLM whole = CausalLM::from_pretrained(source, {.dtype = Dtype::f32});
+  const at::Tensor ids = to_tensor({1, 5, 9, 3, 2, 8});
+  const at::Tensor wanted = whole.forward(ids);
+  for (const char* first : types) {
+    for (const char* second : types) {
+      if (std::string_view(first) == second) continue;
+      const std::string output = folder.file(std::string(first) + "_" + second);
+      make(folder.file(first), second, output);
+      const CausalLM model = CausalLM::from_pretrained(output, {.dtype = Dtype::f32});
+      const at::Tensor error = model.forward(ids).sub(wanted);
+      // Logits that have nothing to do with each other are 1.4 apart.
+      EXPECT_LT(error.norm().item<double>(), 0.6 * wanted.norm().item<double>()) << first << " to " << second;
+      EXPECT_GT(error.norm().item<double>(), 0.0) << first << " to " << second;
+    }
+  }
 }
 
 TEST(Quantize, RefusesTypesThatAreOfNoUseWithoutImportance) {

@@ -1,7 +1,7 @@
 #include "gpu_check/random_model.h"
 
 #include "model/causal_lm_impl.h"
-#include "model/load_in_4bit.h"
+#include "model/quantize_at_load.h"
 #include "ops/tensors.h"
 
 namespace powerhouse::gpu_check {
@@ -28,7 +28,7 @@ ModelConfig config_of(const ModelShape& shape) {
 CausalLM model_here(const ModelShape& shape, Dtype dtype, bool four_bit) {
   CausalLM model = CausalLM::from_config(config_of(shape), {.dtype = dtype, .seed = 3});
   Model& inside = *model.impl().model;
-  if (four_bit) load_in_4bit(inside.weights, {.load_in_4bit = true, .bnb_4bit_quant_type = "nf4"}, inside.type);
+  if (four_bit) quantize_at_load(inside.weights, {.load_in_4bit = true, .bnb_4bit_quant_type = "nf4"}, inside.type);
   return model;
 }
 

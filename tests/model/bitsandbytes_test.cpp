@@ -2,6 +2,8 @@
 // bit, their logits, and memory that stays that of the codes.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "expect_error.h"
 #include "fixture.h"
 #include "formats/bitsandbytes.h"
@@ -125,6 +127,35 @@ TEST(LoadIn4Bit, FindsBitsandbytesCodes) {
     }
     EXPECT_EQ(compared, 14);
   }
+}
+
+TEST(LoadIn8Bit, FindsBitsandbytesCodes) {
+  const CausalLM ours =
+      CausalLM::from_pretrained(fixture("bnb_base"), {.dtype = Dtype::f32, .quantization = {.load_in_8bit = true}});
+  const CausalLM theirs = load("bnb_int8");
+  const DecoderWeights& weights = ours.impl().model->weights;
+  int compared = 0;
+  for (const ParameterSpec& spec : weights.specs()) {
+    const Weight& found = weights.weight(spec);
+    const Weight& wanted = theirs.impl().model->weights.weight(spec);
+    ASSERT_EQ(is_bitsandbytes(found.format()), is_bitsandbytes(wanted.format())) << spec.name;
+    if (!is_bitsandbytes(found.format())) continue;
+    ASSERT_EQ(found.format(), BlockFormat::int8_rows) << spec.name;
+    ASSERT_EQ(wanted.format(), BlockFormat::int8_rows) << spec.name;
+    const TensorView &one = found.stored()->views.front(), &other = wanted.stored()->views.front();
+    ASSERT_EQ(one.bytes, other.bytes) << spec.name;
+    EXPECT_EQ(std::memcmp(one.data, other.data, one.bytes), 0) << spec.name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, 14);
+}
+
+TEST(LoadIn8Bit, RefusesWhatItCannotDo) {
+  expect_error(ErrorKind::usage, "load_in_8bit", [] {
+    CausalLM::from_pretrained(fixture("bnb_base"), {.quantization = {.load_in_4bit = true, .load_in_8bit = true}});
+  });
+  expect_error(ErrorKind::unsupported, "multiple of 64",
+               [] { CausalLM::from_pretrained(fixture("tiny_gqa"), {.quantization = {.load_in_8bit = true}}); });
 }
 
 TEST(LoadIn4Bit, CountsBlocksThroughRows) {

@@ -1,6 +1,6 @@
-// Folders of GPTQ, AWQ, compressed-tensors and EXL2 that other people's packing made (tests/oracles/packed_folders.py):
-// their weights to the number, transformers' logits of those, in the plan from their codes, trained through, and saved
-// as they came.
+// Folders of GPTQ, AWQ, compressed-tensors, EXL2 and HQQ that other people's packing made
+// (tests/oracles/packed_folders.py, hqq_folders.py): their weights to the number, transformers' logits of those, in the
+// plan from their codes, trained through, and saved as they came.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,9 +23,11 @@ namespace {
 
 using namespace testing;
 
-constexpr const char* kFolders[] = {"gptq4_order",   "gptq4_orders", "gptq4_v2",      "gptq4_mislabelled", "gptq3",
-                                    "gptq8_column",  "gptq4_gpt2",   "gptq4_mixtral", "awq_gemm",          "awq_gemv",
-                                    "awq_gemv_fast", "ct4",          "ct4_order",     "ct8_channel",       "exl2"};
+constexpr const char* kFolders[] = {"gptq4_order", "gptq4_orders", "gptq4_v2",      "gptq4_mislabelled",
+                                    "gptq3",       "gptq8_column", "gptq4_gpt2",    "gptq4_mixtral",
+                                    "awq_gemm",    "awq_gemv",     "awq_gemv_fast", "ct4",
+                                    "ct4_order",   "ct8_channel",  "exl2",          "hqq2",
+                                    "hqq3",        "hqq4",         "hqq6",          "hqq8"};
 
 // Of all logits, relative to their spread. Codes of 15 bits are wrong by some 1e-5 of a row.
 double error_of(const at::Tensor& found, const at::Tensor& wanted) {
@@ -129,7 +131,8 @@ TEST_P(PackedFolder, IsSavedAsItCame) {
   const bool mislabelled = std::string(GetParam()) == "gptq4_mislabelled";
   std::size_t compared = 0;
   for (const TensorView& view : before) {
-    if (view.format != BlockFormat::i32 && view.format != BlockFormat::i16) continue;
+    const std::string_view format = block_info(view.format).name;
+    if (!format.starts_with('I') && !format.starts_with('U')) continue;  // whole numbers of any width
     const auto same = std::find_if(after.begin(), after.end(), [&](const auto& v) { return v.name == view.name; });
     ASSERT_NE(same, after.end()) << view.name;
     EXPECT_EQ(same->shape, view.shape);
@@ -146,10 +149,46 @@ TEST_P(PackedFolder, IsSavedAsItCame) {
   EXPECT_TRUE(dequantized(shown(again), at::kFloat).equal(expected_["weight"]));
 }
 
+// The first module of an HQQ folder with a number or a part of its own.
+void write_with(const std::string& folder, const std::string& ending, std::int32_t value) {
+  const std::string from = fixture("packed/hqq4");
+  std::vector<TensorSource> tensors;
+  for (const TensorView& view : read_safetensors_folder(from)) {
+    const bool changed = view.name == "model.layers.0.self_attn.q_proj." + ending;
+    tensors.push_back({.name = view.name,
+                       .format = changed ? BlockFormat::i32 : view.format,
+                       .shape = changed ? std::vector<std::int64_t>{} : view.shape,
+                       .bytes = changed ? sizeof value : view.bytes,
+                       .write = [view, changed, value](const auto& sink) {
+                         changed ? sink(&value, sizeof value) : sink(view.data, view.bytes);
+                       }});
+  }
+  write_safetensors_folder(folder, tensors, std::size_t{1} << 30);
+  std::filesystem::copy_file(from + "/config.json", folder + "/config.json",
+                             std::filesystem::copy_options::overwrite_existing);
+}
+
+TEST(PackedFolders, RefuseWhatHqqHasAndIsNotRead) {
+  const TemporaryFolder out;
+  const auto refuses = [&](const char* ending, std::int32_t value, ErrorKind kind, const char* words) {
+    write_with(out.path(), ending, value);
+    expect_error(kind, words, [&] { CausalLM::from_pretrained(out.path()); });
+  };
+  refuses("axis", 0, ErrorKind::unsupported, "q_proj.axis");
+  refuses("quant_zero", 1, ErrorKind::unsupported, "q_proj.quant_zero");
+  refuses("channel_wise", 0, ErrorKind::unsupported, "q_proj.channel_wise");
+  refuses("group_size", 48, ErrorKind::unsupported, "q_proj.group_size");
+  refuses("group_size", 16, ErrorKind::format, "q_proj.zero");
+  refuses("nbits", 7, ErrorKind::format, "q_proj.nbits");
+  refuses("nbits", 8, ErrorKind::format, "q_proj.W_q");
+  refuses("shape", 64, ErrorKind::format, "q_proj.shape");
+  refuses("scale", 64, ErrorKind::format, "q_proj.scale");
+}
+
 TEST(PackedFolders, NameWhatHasBecomeDense) {
   const TemporaryFolder out;
   const std::string name = "model.layers.0.mlp.up_proj";
-  for (const char* folder : {"gptq4_order", "awq_gemm", "ct4"}) {
+  for (const char* folder : {"gptq4_order", "awq_gemm", "ct4", "hqq4"}) {
     const std::string from = fixture(std::string("packed/") + folder);
     const CausalLM model = CausalLM::from_pretrained(from);
     model.parameter(name + ".weight");
@@ -168,7 +207,7 @@ TEST(PackedFolders, NameWhatHasBecomeDense) {
 
 TEST(PackedFolders, BecomeGguf) {
   const TemporaryFolder out;
-  for (const char* folder : {"gptq4_order", "exl2"}) {
+  for (const char* folder : {"gptq4_order", "exl2", "hqq3"}) {
     const std::string from = fixture(std::string("packed/") + folder);
     const Tensors expected(from + "/expected.safetensors");
     const std::string file = out.path() + "/model.gguf";

@@ -1,4 +1,6 @@
 // Weights of GPTQ and AWQ on a device: repacked for its kernels, they are the numbers that the CPU reads from the file.
+#include <algorithm>
+
 #include "device_fixture.h"
 #include "formats/quantized_folder.h"
 #include "formats/safetensors.h"
@@ -101,6 +103,25 @@ TEST_F(DevicePacked, WhatNoKernelMultipliesIsDense) {
   far.move_to(device());
   EXPECT_TRUE(far.repacked() == nullptr);
   EXPECT_GT(far.dense_bytes(), 0U);
+}
+
+// HQQ's zeros are no whole numbers, which is all that the kernels know.
+TEST_F(DevicePacked, FractionalZerosAreDense) {
+  const std::string folder = std::string(POWERHOUSE_FIXTURES) + "/model/packed/hqq4";
+  const QuantizedFolder joined =
+      join_quantized(read_safetensors_folder(folder), Json::parse(R"({"quant_method": "hqq"})", "test"), folder);
+  const auto view = std::find_if(joined.tensors.begin(), joined.tensors.end(),
+                                 [](const TensorView& one) { return one.rows != nullptr; });
+  ASSERT_NE(view, joined.tensors.end());
+  const auto weight = [&] {
+    return Weight::from_file(view->name, {.views = {*view}, .shape = view->shape}, false, at::kBFloat16);
+  };
+  const Weight here = weight();
+  Weight far = weight();
+  far.move_to(device());
+  EXPECT_TRUE(far.repacked() == nullptr);
+  EXPECT_TRUE(
+      powerhouse::pretended_device::here(dequantized(far, at::kBFloat16)).equal(dequantized(here, at::kBFloat16)));
 }
 
 }  // namespace

@@ -208,17 +208,20 @@ TEST(RunConfig, WhatIsNotBuiltSaysSo) {
   expect_error(ErrorKind::unsupported, "deepspeed", [] { parse("deepspeed: zero3.json\n"); });
   expect_error(ErrorKind::unsupported, "fsdp", [] { parse("fsdp: [full_shard]\n"); });
   expect_error(ErrorKind::unsupported, "rl", [] { parse("rl: ebft\n"); });
-  expect_error(ErrorKind::unsupported, "run.yaml:4", [] { parse("load_in_8bit: true\n"); });
+  expect_error(ErrorKind::unsupported, "run.yaml:4", [] { parse("quantize_moe_experts: true\n"); });
   expect_error(ErrorKind::unsupported, "gradient_checkpointing", [] { parse("gradient_checkpointing: offload\n"); });
   expect_error(ErrorKind::unsupported, "alpaca, sharegpt",
                [] { parse_training_run("base_model: m\ndatasets:\n  - {path: d, type: pygmalion}\n", "run.yaml"); });
   // Switched off, they ask for nothing.
-  EXPECT_NO_THROW(parse("load_in_8bit: false\nrelora: false\ntensor_parallel_size: 1\nneftune_noise_alpha:\n"));
+  EXPECT_NO_THROW(parse("quantize_moe_experts: false\nrelora: false\ntensor_parallel_size: 1\nneftune_noise_alpha:\n"));
 }
 
 TEST(RunConfig, KeysThatContradictEachOther) {
   expect_error(ErrorKind::format, "warmup", [] { parse("warmup_steps: 3\nwarmup_ratio: 0.1\n"); });
   expect_error(ErrorKind::format, "load_in_4bit", [] { parse("load_in_4bit: true\n"); });
+  expect_error(ErrorKind::format, "load_in_8bit", [] { parse("load_in_8bit: true\n"); });
+  expect_error(ErrorKind::format, "load_in_8bit", [] { parse("load_in_8bit: true\nadapter: qlora\n"); });
+  EXPECT_TRUE(parse("load_in_8bit: true\nadapter: lora\n").load_in_8bit);
   expect_error(ErrorKind::format, "held-back", [] { parse("early_stopping_patience: 2\n"); });
   expect_error(ErrorKind::format, "unfrozen_parameters",
                [] { parse("adapter: lora\nunfrozen_parameters: [lm_head]\n"); });

@@ -1,0 +1,90 @@
+# interrupted_quantize_test.sh PROGRAM MODEL SCRATCH: `quantize` that ends early, wherever in what it writes: by a file that
+# may grow no further, as on a full disk, and by a signal that nobody catches in the middle of a write, as by a kill. Nothing
+# stands under the final name, and the same command then comes to the bytes of a run that nothing disturbed. MODEL is a
+# folder of matrices that 32 divides, with 64 ids and no tokenizer.
+set -euo pipefail
+program=("$1") scratch=$3
+rm -rf "$scratch"
+mkdir -p "$scratch/model"
+cd "$scratch"
+cp "$2"/config.json "$2"/model.safetensors model
+awk 'BEGIN {
+  print "{\"version\": \"1.0\", \"added_tokens\": [{\"id\": 0, \"content\": \"</s>\", \"single_word\": false, \"lstrip\": false,"
+  print "\"rstrip\": false, \"normalized\": false, \"special\": true}], \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false,"
+  print "\"trim_offsets\": true, \"use_regex\": true}, \"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"vocab\": {\"</s>\": 0"
+  for (i = 0; i < 26; i++) printf ", \"%c\": %d", 97 + i, i + 1
+  print "}, \"merges\": []}}"
+}' >model/tokenizer.json
+echo '{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}' >model/tokenizer_config.json
+awk 'BEGIN { x = 7; for (i = 0; i < 4000; i++) { x = (x * 69 + 5) % 65537; printf "%c", 97 + x % 26 } }' >text.txt
+
+fail() {
+  echo "$*, and it said: $(cat said)"
+  exit 1
+}
+
+# Who starts the test may ignore the signal, which a shell can't undo.
+starter=() kinds=full
+if env --default-signal=XFSZ true 2>/dev/null; then starter=(env --default-signal=XFSZ) kinds="full killed"; fi
+
+# quantize <output> <argument>...
+quantize() {
+  local output=$1
+  shift
+  "${program[@]}" quantize --model model --output "$output" --threads 1 "$@" >said 2>&1
+}
+
+# interrupted <a signal's disposition> <KiB> <output> <argument>...: the exit status of a run whose files may be that long
+interrupted() {
+  local disposition=$1 limit=$2 status=0
+  shift 2
+  (
+    ulimit -c 0 -f "$limit"
+    if [ "$disposition" = killed ]; then
+      program=("${starter[@]}" "${program[@]}")
+    else
+      trap '' XFSZ
+    fi
+    quantize "$@"
+  ) >/dev/null 2>&1 || status=$?
+  echo "$status"
+}
+
+same_bytes() {
+  diff -r "$1" "$2" >/dev/null
+}
+
+# check <name> <dispositions> <argument>...: with limits that grow, until one is enough
+check() {
+  local name=$1 dispositions=$2 disposition limit status ended
+  shift 2
+  quantize "$name.whole" "$@" || fail "$name failed"
+  for disposition in $dispositions; do
+    ended=0
+    for ((limit = 1; limit < 4096; limit += limit / 2 + 1)); do
+      rm -rf "$name.out"*
+      status=$(interrupted $disposition $limit "$name.out" "$@")
+      [ "$status" != 0 ] || break
+      ended=$((ended + 1))
+      [ ! -e "$name.out" ] || fail "$name, $disposition at $limit KiB: left half of its output"
+      if [ $disposition = full ]; then
+        [ "$status" = 1 ] || fail "$name, $disposition at $limit KiB: exit status $status"
+        [ "$(grep -v warning: said | wc -l)" = 1 ] || fail "$name, $disposition at $limit KiB: not one line"
+        grep -q "^powerhouse: .*$name.out.*File too large" said || fail "$name, $disposition at $limit KiB: not the reason"
+      else
+        [ "$status" = 153 ] || fail "$name, $disposition at $limit KiB: exit status $status"
+      fi
+      quantize "$name.out" "$@" || fail "$name, $disposition at $limit KiB: does not go on"
+      same_bytes "$name.whole" "$name.out" || fail "$name, $disposition at $limit KiB: other bytes than in one run"
+      [ -z "$(find . -name "$name.out.partial*")" ] || fail "$name, $disposition at $limit KiB: left $(ls)"
+    done
+    echo "$name: $disposition $ended times, up to $limit KiB"
+    [ $ended -gt 4 ]
+  done
+}
+
+# The room of a GGUF file is asked for at the start, where too little is no signal.
+check q8_0 full --type Q8_0
+check nf4 "$kinds" --type nf4
+check gptq "$kinds" --type gptq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
+check awq "$kinds" --type awq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
