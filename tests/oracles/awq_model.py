@@ -5,7 +5,10 @@
 
 <ids> as in gptq_model.py. AwqQuantizer's own search for scales and ranges runs, out of its file: what stands around it in
 the package wants a GPU and an older transformers. The layers of each group, the modules that outputs are compared of, and
-how scales are put in place are those of awq/models/llama.py and awq/quantize/scale.py. The output folder is a plain one
+how scales are put in place are those of awq/models/llama.py and awq/quantize/scale.py. Two things are written otherwise. The
+outputs of groups that ranges are judged by are batched matrix products here, sums over a broadcast product there (the same
+sums, and not most of the time). The weights that a trial is undone with are a copy here; there they are moved to the CPU,
+which of weights that are there already is no copy, and the first trial would stay in them. The output folder is a plain one
 in float32 with the values that the codes say, scales rounded to float16.
 """
 import argparse
@@ -25,8 +28,16 @@ def quantizer_of(folder, group):
             skipping = "(" in line and ")" not in line or skipping and ")" not in line
             continue
         lines.append(line)
+    text = "\n".join(lines)
+    for weight in ("w", "q_w"):
+        product = f"(input_feat * {weight}).sum(dim=-1)"
+        assert text.count(product) == 1
+        text = text.replace(product, f"torch.einsum('ntgs,cmgs->ctg', input_feat, {weight})")
+    aliased = "{k: v.cpu() for k, v in module2inspect.state_dict().items()}"
+    assert text.count(aliased) == 1
+    text = text.replace(aliased, "{k: v.clone() for k, v in module2inspect.state_dict().items()}")
     names = {"clear_memory": lambda *_: None, "get_best_device": lambda: "cpu", "get_op_name": lambda *_: ""}
-    exec(compile("from __future__ import annotations\n" + "\n".join(lines), "quantizer.py", "exec"), names)
+    exec(compile("from __future__ import annotations\n" + text, "quantizer.py", "exec"), names)
     quantizer = names["AwqQuantizer"].__new__(names["AwqQuantizer"])
     quantizer.__dict__.update(group_size=group, w_bit=4, zero_point=True, duo_scaling=True, version="gemm",
                               n_parallel_calib_samples=1, max_chunk_memory=1 << 30)
