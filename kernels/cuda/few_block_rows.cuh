@@ -1,344 +1,225 @@
-// Products of up to 16 rows, eight at a time, with a weight of blocks, on tensor cores: the weight is the left operand,
-// 16 outputs, x the right one, eight rows of it, so that as many rows cost as little as one. Codes are multiplied
-// exactly (block_codes.cuh), the sums of a group of inputs by its scale in float32.
+// Products of up to 16 rows, eight at a time, with weights of blocks of one format: up to three that read the same
+// rows, or gate and up with their activation, a norm in front and a residual behind where they are wanted.
 //
-// A block of threads takes 16 outputs, its warps take turns at chunks of 256 inputs. A warp brings its chunks into
-// shared memory by itself and waits for no other until its sums are added to the others', in order. What is to be read
-// is read once, rows from neighbors' bytes on, and fragments of x come from the first cache.
+// A block of threads takes 16 outputs after 16 others, its warps take turns at chunks of 256 inputs
+// (few_block_warp.cuh). A warp waits for no other until its sums are added to the others', in order; its first chunks
+// are under way before anything is read that an earlier launch made.
 #pragma once
 
-#include "kernels/cuda/block_codes.cuh"
-#include "kernels/cuda/launch_shape.h"
-#include "kernels/cuda/product_shape.h"
+#include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/few_block_warp.cuh"
+#include "kernels/cuda/few_block_x.cuh"
 #include "kernels/cuda/quantized_product_params.h"
 
 namespace powerhouse::cuda {
 
-struct FewBlockRowsParams {
-  const std::uint8_t* weight;
-  const void* x;
-  const void* bias;
-  void* y;
-  std::int64_t x_stride, y_stride;
-  int row_bytes, rows, inputs, outputs;
-};
+/// The tiles of a block of threads, one after the other: of gate and up in turns.
+struct FewBlockTiles {
+  const FewRowsParams& p;
+  const FewBlockPlan& plan;
 
-/// Calls function(Constant<0>{}) to function(Constant<kCount - 1>{}).
-template <int kCount, typename Function>
-static __device__ __forceinline__ void for_each_constant(const Function& function) {
-  if constexpr (kCount > 0) {
-    for_each_constant<kCount - 1>(function);
-    function(Constant<kCount - 1>{});
+  __device__ __forceinline__ int number(int turn) const {
+    return static_cast<int>(blockIdx.x) + (p.gated ? turn / 2 : turn) * static_cast<int>(gridDim.x);
   }
-}
-
-/// A pair of minus what products have too much for each x.
-template <typename Traits, typename Element>
-static constexpr __device__ __forceinline__ std::uint32_t minus_surplus() {
-  if (Traits::kSurplus == 0) return 0;
-  int exponent = 0;
-  while (Traits::kSurplus >> (exponent + 1) != 0) ++exponent;
-  const auto rest = static_cast<std::uint32_t>(Traits::kSurplus) - (1u << exponent);
-  const auto biased = static_cast<std::uint32_t>(kExponentOfOne<Element> + exponent);
-  return twice(0x8000u | biased << kMantissaBits<Element> | rest << (kMantissaBits<Element> - exponent));
-}
-
-template <BlockFormat kFormat, typename Element, typename Shape>
-struct FewBlockRowsWarp {
-  using Traits = CodeTraits<kFormat>;
-  /// Groups of x that are in registers, or on their way there.
-  static constexpr int kGroups = 4;
-  /// Lanes that copy a row: 128 bytes of it come at once.
-  static constexpr int kCopyLanes = 8, kCopyRows = 32 / kCopyLanes;
-
-  const FewBlockRowsParams& p;
-  const unsigned char* table;
-  float* prepared;
-  int lane;
-
-  /// Where an output's row of the weight is; the rows behind the last one are the first again, which is not stored.
-  __device__ __forceinline__ std::int64_t begin_of(int output, int chunk) const {
-    return static_cast<std::int64_t>(output < p.outputs ? output : 0) * p.row_bytes + chunk * Shape::kChunkBytes;
+  __device__ __forceinline__ bool has(int turn) const { return number(turn) < plan.tiles.all; }
+  __device__ __forceinline__ FewRowsTile at(int turn) const {
+    FewRowsTile tile = tile_at(plan.tiles, number(turn));
+    if (p.gated) tile.part = turn % 2;
+    return tile;
   }
-  /// How far behind the beginning of a sector that is.
-  __device__ __forceinline__ int skew_of(std::int64_t begin) const {
-    return static_cast<int>(
-        (static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(p.weight)) + static_cast<unsigned>(begin)) % 32);
-  }
-
-  __device__ __forceinline__ void start_chunk(unsigned char* stage, int tile, int chunk) const {
-    /// Of a row, and what all of its lanes copy of that.
-    constexpr int kBytes = Shape::kPieces * 16, kWhole = kBytes / (kCopyLanes * 16) * (kCopyLanes * 16);
-    const int piece = lane % kCopyLanes * 16;
-#pragma unroll
-    for (int row = lane / kCopyLanes; row < kFewOutputs; row += kCopyRows) {
-      const int output = tile * kFewOutputs + row;
-      const std::int64_t begin = begin_of(output, chunk);
-      const int skew = skew_of(begin), left = p.row_bytes - chunk * Shape::kChunkBytes;
-      const int end = (skew + (left < Shape::kChunkBytes ? left : Shape::kChunkBytes) + 31) & ~31;  // whole sectors
-      const int bytes = output < p.outputs ? end - piece : 0;
-      const std::uint8_t* const from = p.weight + begin + (piece - skew);
-      unsigned char* const to = stage + row * Shape::kRoom + piece;
-#pragma unroll
-      for (int at = 0; at < kWhole; at += kCopyLanes * 16) copy_async<16>(to + at, from + at, at < bytes);
-      if (kWhole < kBytes && piece < kBytes - kWhole) copy_async<16>(to + kWhole, from + kWhole, kWhole < bytes);
-    }
-  }
-
-  /// x of the lane's row from the chunk on. Rows that are not there are the last one again.
-  __device__ __forceinline__ const std::uint16_t* x_of(int chunk) const {
-    const int row = lane / 4 < p.rows ? lane / 4 : p.rows - 1;
-    return static_cast<const std::uint16_t*>(p.x) + row * p.x_stride + chunk * kFewChunk +
-           lane % 4 * (Traits::kLaneInputs == LaneInputs::eight ? 8 : 4);
-  }
-  /// The lane's eight of a group of 32, in the order of its codes.
-  static __device__ __forceinline__ Words load_group(const std::uint16_t* x, int group) {
-    if constexpr (Traits::kLaneInputs == LaneInputs::eight) {
-      return load_words(x + group * 32);
-    } else {
-      const auto first = load_as<std::uint64_t>(x + group * 32), second = load_as<std::uint64_t>(x + group * 32 + 16);
-      return {{static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(first >> 32),
-               static_cast<std::uint32_t>(second), static_cast<std::uint32_t>(second >> 32)}};
-    }
-  }
-  static __device__ __forceinline__ void load_first_groups(const std::uint16_t* x, int left, Words (&groups)[kGroups]) {
-#pragma unroll
-    for (int i = 0; i < kGroups; ++i) {
-      if (kBlockElements<kFormat> == kFewChunk || i * 32 < left) groups[i] = load_group(x, i);
-    }
-  }
-  static __device__ __forceinline__ Words fragments_of_x(const Words& x) {
-    if constexpr (Traits::kLaneInputs == LaneInputs::pairs) {
-      return {{choose_bytes(x.word[0], x.word[2], 0x5410u), choose_bytes(x.word[0], x.word[2], 0x7632u),
-               choose_bytes(x.word[1], x.word[3], 0x5410u), choose_bytes(x.word[1], x.word[3], 0x7632u)}};
-    } else {
-      return x;
-    }
-  }
-
-  template <int kPart, int kProduct, int kPlane>
-  __device__ __forceinline__ void fragment(const UnitCodes<kFormat> (&codes)[2], std::uint32_t (&a)[4]) const {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const UnitCodes<kFormat>& of_row = codes[i % 2];
-      if constexpr (Traits::kTable) {
-        a[i] = of_row.template pair_by_table<kProduct>(table + kPlane * kLevelTableBytes, lane, i / 2);
-      } else if constexpr (Traits::kDecoded) {
-        a[i] = of_row.template pair_of_numbers<Element, kProduct, kPlane>(i / 2);
-      } else {
-        a[i] = of_row.template pair<Element, kPart, kProduct>(i / 2);
-      }
-    }
-  }
-
-  __device__ __forceinline__ GroupLevel level(const unsigned char* block, int row, int group) const {
-    if constexpr (!Traits::kPrepared) {
-      return level_of<kFormat>(block);
-    } else if constexpr (Traits::kMins) {
-      const auto both = load_as<std::uint64_t>(prepared + row * kPreparedFloats<kFormat> + group * 2);
-      return {as_float(static_cast<std::uint32_t>(both)), as_float(static_cast<std::uint32_t>(both >> 32))};
-    } else {
-      return {prepared[row * kPreparedFloats<kFormat> + group], 0};
-    }
-  }
-
-  static __device__ __forceinline__ void add_group(const float (&products)[4], const float (&surplus)[4],
-                                                   const GroupLevel (&levels)[2], float (&sums)[4]) {
-#pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      if constexpr (Traits::kDecoded) {
-        sums[e] += products[e];
-      } else {
-        sums[e] += products[e] * levels[e / 2].scale;
-      }
-      if constexpr (Traits::kMins) sums[e] += surplus[e] * levels[e / 2].surplus;
-    }
-  }
-
-  /// Adds the products of 32 inputs, which are the kPart-th of a unit and stand at `at` in the chunk.
-  template <int kPart>
-  __device__ __forceinline__ void multiply_part(const UnitCodes<kFormat> (&codes)[2],
-                                                const unsigned char* const (&blocks)[2], int at, const Words& b,
-                                                float (&sums)[4]) const {
-    constexpr std::uint32_t kMinus = minus_surplus<Traits, Element>();
-    const std::uint32_t minus[4] = {kMinus, kMinus, kMinus, kMinus};
-    const float zeros[4] = {};
-    float surplus[4], products[4];
-    for_each_constant<2>([&](auto product) __attribute__((always_inline)) {
-      constexpr int kProduct = decltype(product)::kValue;
-      constexpr bool kAlone = Traits::kGroup == 16;
-      const std::uint32_t b0 = b.word[kProduct * 2], b1 = b.word[kProduct * 2 + 1];
-      if constexpr (Traits::kSurplus != 0 && (kProduct == 0 || kAlone)) {
-        multiply_16816(surplus, zeros, minus, b0, b1, Element{});
-        if constexpr (!kAlone) multiply_16816(surplus, surplus, minus, b.word[2], b.word[3], Element{});
-      }
-      for_each_constant<Traits::kPlanes>([&](auto plane) __attribute__((always_inline)) {
-        constexpr int kPlane = decltype(plane)::kValue;
-        constexpr bool kFirst = kPlane == 0 && (kProduct == 0 || kAlone);
-        std::uint32_t a[4];
-        fragment<kPart, kProduct, kPlane>(codes, a);
-        if constexpr (!kFirst) {
-          multiply_16816(products, products, a, b0, b1, Element{});
-        } else if constexpr (Traits::kSurplus != 0) {
-          multiply_16816(products, surplus, a, b0, b1, Element{});
-        } else {
-          multiply_16816(products, zeros, a, b0, b1, Element{});
-        }
-      });
-      if constexpr (kProduct == 1 || kAlone) {
-        const int group = kAlone ? at / 16 + kProduct : at / 32, row = lane / 4;
-        const GroupLevel levels[2] = {level(blocks[0], row, group), level(blocks[1], row + 8, group)};
-        add_group(products, surplus, levels, sums);
-      }
-    });
-  }
-
-  /// Adds the products of a chunk. `first`, `second`: its rows lane / 4 and 8 more.
-  template <bool kWhole>
-  __device__ __forceinline__ void multiply_chunk(const unsigned char* first, const unsigned char* second, int left,
-                                                 const std::uint16_t* x, Words (&groups)[kGroups],
-                                                 float (&sums)[4]) const {
-    for_each_constant<kFewChunk / Traits::kUnit>([&](auto unit) __attribute__((always_inline)) {
-      constexpr int kAt = decltype(unit)::kValue * Traits::kUnit;
-      constexpr int kBefore = kAt / kBlockElements<kFormat> * kBlockBytes<kFormat>;
-      if (!kWhole && kAt >= left) return;
-      UnitCodes<kFormat> codes[2];
-      const unsigned char* const blocks[2] = {first + kBefore, second + kBefore};
-#pragma unroll
-      for (int i = 0; i < 2; ++i) codes[i].load(blocks[i], kAt % kBlockElements<kFormat>, lane % 4);
-      for_each_constant<Traits::kUnit / 32>([&](auto part) __attribute__((always_inline)) {
-        constexpr int kPart = decltype(part)::kValue, kGroup = kAt / 32 + kPart, kLater = kGroup + kGroups;
-        multiply_part<kPart>(codes, blocks, kGroup * 32, fragments_of_x(groups[kGroup % kGroups]), sums);
-        if constexpr (kLater < kFewChunk / 32) {
-          if (kWhole || kLater * 32 < left) groups[kGroup % kGroups] = load_group(x, kLater);
-        }
-      });
-    });
-  }
-
-  __device__ __forceinline__ void add_chunk(const unsigned char* stage, int tile, int chunk, const std::uint16_t* x,
-                                            Words (&groups)[kGroups], float (&sums)[4]) const {
-    const auto row_at = [&](int row) {
-      return stage + row * Shape::kRoom + skew_of(begin_of(tile * kFewOutputs + row, chunk));
-    };
-    if constexpr (Traits::kPrepared) {
-      prepare_levels<kFormat>(row_at(lane / 2), lane % 2, prepared + lane / 2 * kPreparedFloats<kFormat>);
-      sync_warp();
-    }
-    const int left = p.inputs - chunk * kFewChunk;
-    if (kBlockElements<kFormat> == kFewChunk || left >= kFewChunk) {
-      multiply_chunk<true>(row_at(lane / 4), row_at(lane / 4 + 8), left, x, groups, sums);
-    } else {
-      multiply_chunk<false>(row_at(lane / 4), row_at(lane / 4 + 8), left, x, groups, sums);
-    }
+  __device__ __forceinline__ FewBlockRowsTile weight(const FewRowsTile& tile) const {
+    const FewRowsPart& part = p.parts[tile.part];
+    const std::int64_t left = part.outputs - tile.output;
+    return {static_cast<const std::uint8_t*>(part.weight) + tile.output * plan.row_bytes,
+            static_cast<int>(left < kFewOutputs ? left : kFewOutputs)};
   }
 };
 
-/// Adds the warps' sums in order and stores them. `sums`: [warps, rows, outputs].
-template <typename Shape, typename Element>
-static __device__ __forceinline__ void store_few_block_rows(const FewBlockRowsParams& p, const float* sums, int tile,
-                                                            int thread) {
-#pragma unroll 1
-  for (int at = thread; at < p.rows * kFewOutputs; at += Shape::kThreads) {
-    const int row = at / kFewOutputs, output = tile * kFewOutputs + at % kFewOutputs;
-    if (output >= p.outputs) continue;
-    const float* const own = sums + row * Shape::kSumsOfRow + at % kFewOutputs;
+/// The chunks that a warp copies, ahead of those that it multiplies.
+struct FewBlockCopies {
+  int warp, turn, chunk;
+
+  __device__ __forceinline__ void advance(const FewBlockPlan& plan) {
+    chunk += plan.warps;
+    if (chunk < plan.chunks) return;
+    chunk = warp;
+    ++turn;
+  }
+};
+
+static __device__ __forceinline__ void wait_for_first_of(int stages) {
+  if (stages == 2) copy_async_wait<1>();
+  if (stages == 3) copy_async_wait<2>();
+  if (stages >= 4) copy_async_wait<3>();
+}
+
+/// What a thread stores of a tile: one output of one row.
+template <typename T>
+struct FewBlockOutput {
+  const FewRowsParams& p;
+  FewRowsTile tile;
+  int row, column;
+
+  __device__ __forceinline__ FewBlockOutput(const FewRowsParams& params, const FewRowsTile& of, int thread)
+      : p(params), tile(of), row(thread / kFewOutputs), column(thread % kFewOutputs) {}
+  __device__ __forceinline__ std::int64_t output() const { return tile.output + column; }
+  __device__ __forceinline__ bool exists() const { return row < p.rows && output() < p.parts[tile.part].outputs; }
+  /// What is added to the sums: of the bias, and of the residual. They are read while the tile is multiplied.
+  __device__ __forceinline__ float bias() const {
+    const void* const biases = p.parts[tile.part].bias;
+    return exists() && biases != nullptr ? widen(static_cast<const T*>(biases)[output()]) : 0.0f;
+  }
+  __device__ __forceinline__ float residual() const {
+    if (!exists() || p.residual == nullptr) return 0.0f;
+    return widen(static_cast<const T*>(p.residual)[row * p.residual_stride + output()]);
+  }
+  /// Of all warps, in order. `sums`: [warps, rows, outputs].
+  template <typename Shape>
+  __device__ __forceinline__ float sum(const float* sums, int warps) const {
+    const float* const own = sums + row * Shape::kSumsOfRow + column;
     float sum = own[0];
-#pragma unroll
-    for (int warp = 1; warp < Shape::kWarps; ++warp) sum += own[warp * Shape::kSumFloats];
-    if (p.bias != nullptr) sum += widen(static_cast<const Element*>(p.bias)[output]);
-    static_cast<Element*>(p.y)[row * p.y_stride + output] = narrow<Element>(sum);
+    for (int warp = 1; warp < warps; ++warp) sum += own[warp * Shape::kSumFloats];
+    return sum;
   }
-}
+  __device__ __forceinline__ void store(int part, float value, float residual) const {
+    const std::int64_t at = row * p.parts[part].y_stride + output();
+    if (p.to_float) {
+      static_cast<float*>(p.parts[part].y)[at] = value;
+      return;
+    }
+    if (p.residual != nullptr) value = round_to<T>(value) + residual;
+    static_cast<T*>(p.parts[part].y)[at] = narrow<T>(value);
+  }
+};
 
-/// Grid: a block of threads for each 16 outputs, or, where they have a table to fill before, as many as are resident.
-template <BlockFormat kFormat, typename Element, typename Shape>
-__global__ void __launch_bounds__(Shape::kThreads, Shape::kResident) few_block_rows_kernel(const FewBlockRowsParams p) {
-  constexpr int kWarps = Shape::kWarps;
-  constexpr bool kTakesMore = Shape::kTableBytes != 0;
-  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
-  unsigned char* const table = shared_memory();
-  unsigned char* const stages = table + Shape::kTableBytes + warp * Shape::kWarpBytes;
-  auto* const all_sums = reinterpret_cast<float*>(table + Shape::kTableBytes + kWarps * Shape::kWarpBytes);
-  const FewBlockRowsWarp<kFormat, Element, Shape> of_warp{
-      .p = p,
-      .table = table,
-      .prepared = reinterpret_cast<float*>(stages + 2 * Shape::kStageBytes),
-      .lane = thread % 32};
-  const int tiles = (p.outputs + kFewOutputs - 1) / kFewOutputs, chunks = (p.inputs + kFewChunk - 1) / kFewChunk;
-  const auto start = [&](int tile, int chunk, int stage) {
-    if (tile < tiles && chunk < chunks) of_warp.start_chunk(stages + stage * Shape::kStageBytes, tile, chunk);
+/// Grid: as many blocks as are resident, or a block for each tile where these are fewer.
+template <BlockFormat kFormat, typename Element>
+__global__ void __launch_bounds__(FewBlockRowsShape<kFormat>::kThreads, 1)
+    few_block_rows_kernel(const FewRowsParams p, const FewBlockPlan plan) {
+  using Shape = FewBlockRowsShape<kFormat>;
+  begin_next_launch();
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
+  unsigned char* const shared = shared_memory();
+  unsigned char* const stages = shared + Shape::kTableBytes + warp * plan.stages * Shape::kStageBytes;
+  auto* const all_sums = reinterpret_cast<float*>(shared + plan.sums_at);
+  const FewBlockRowsWarp<kFormat, Element> of_warp{
+      .row_bytes = plan.row_bytes,
+      .inputs = static_cast<int>(p.inputs),
+      .table = shared,
+      .prepared = reinterpret_cast<float*>(shared + plan.prepared_at + warp * Shape::kPreparedBytes),
+      .lane = lane};
+  const FewBlockTiles tiles{p, plan};
+  FewBlockCopies copies{warp, 0, warp};
+  const auto start = [&](int stage) {
+    if (warp < plan.chunks && tiles.has(copies.turn)) {
+      of_warp.start_chunk(stages + stage * Shape::kStageBytes, tiles.weight(tiles.at(copies.turn)), copies.chunk);
+    }
     copy_async_commit();
+    copies.advance(plan);
   };
 
-  int tile = static_cast<int>(blockIdx.x), stage = 0, turn = 0;
-  start(tile, warp, stage);
-  if constexpr (kTakesMore) {
-    fill_level_table<kFormat, Element>(table, thread, Shape::kThreads);
-    sync_block();
-  }
-  do {
-    const int next_tile = kTakesMore ? tile + static_cast<int>(gridDim.x) : tiles;
+  const FewBlockX<Element> rows{p, plan, shared, thread};
+  rows.start_norm_weight();
+  for (int stage = 0; stage < plan.stages; ++stage) start(stage);
+  if constexpr (Shape::kTableBytes != 0) fill_level_table<kFormat, Element>(shared, thread, plan.warps * 32);
+  if (p.early) wait_for_launch_before();
+  wait_for_first_of(plan.stages);
+  rows.make();
+
+  const int row = lane / 4 < p.rows ? lane / 4 : static_cast<int>(p.rows) - 1;  // absent rows are the last one again
+  const std::uint16_t* const x = rows.begin_of_row(row) + of_warp.first_input();
+  int stage = 0;
+  float gate = 0;
+  for (int turn = 0; tiles.has(turn); ++turn) {
+    const FewRowsTile tile = tiles.at(turn);
+    const FewBlockRowsTile weight = tiles.weight(tile);
+    const FewBlockOutput<Element> of_thread(p, tile, thread);
+    const float bias = of_thread.bias(), residual = of_thread.residual();
     float sums[4] = {};
-    for (int chunk = warp; chunk < chunks; chunk += kWarps) {
-      const std::uint16_t* const x = of_warp.x_of(chunk);
+    for (int chunk = warp; chunk < plan.chunks; chunk += plan.warps) {
+      const std::uint16_t* const x_of_chunk = x + chunk * kFewChunk;
       Words groups[of_warp.kGroups];
-      of_warp.load_first_groups(x, p.inputs - chunk * kFewChunk, groups);
-      copy_async_wait<0>();
-      sync_warp();  // all lanes' copies have come, and all have read the chunk before
-      const bool last = chunk + kWarps >= chunks;
-      start(last ? next_tile : tile, last ? warp : chunk + kWarps, 1 - stage);
-      of_warp.add_chunk(stages + stage * Shape::kStageBytes, tile, chunk, x, groups, sums);
-      stage = 1 - stage;
+      of_warp.load_first_groups(x_of_chunk, of_warp.inputs - chunk * kFewChunk, groups);
+      wait_for_first_of(plan.stages);
+      sync_warp();  // all lanes' copies have come
+      of_warp.add_chunk(stages + stage * Shape::kStageBytes, weight, chunk, x_of_chunk, groups, sums);
+      sync_warp();  // all have read before the next copy goes there
+      start(stage);
+      stage = stage + 1 == plan.stages ? 0 : stage + 1;
     }
-    float* const of_turn = all_sums + turn * (kWarps * Shape::kSumFloats);
-    turn = 1 - turn;  // the next sums are stored while others still add these
-    const int lane = thread % 32;
+    float* const of_turn = all_sums + turn % 2 * (plan.warps * Shape::kSumFloats);  // others still add those before
     float* const own = of_turn + warp * Shape::kSumFloats + lane % 4 * 2 * Shape::kSumsOfRow + lane / 4;
 #pragma unroll
     for (int e = 0; e < 4; ++e) own[e % 2 * Shape::kSumsOfRow + e / 2 * 8] = sums[e];
     sync_block();
-    store_few_block_rows<Shape, Element>(p, of_turn, tile, thread);
-    tile = next_tile;
-  } while (kTakesMore && tile < tiles);
+    const FewBlockOutput<Element> output(p, tiles.at(turn), read_place().thread);
+    if (!output.exists()) continue;
+    const float sum = output.template sum<Shape>(of_turn, plan.warps) + bias;
+    if (!p.gated) {
+      output.store(output.tile.part, sum, residual);
+    } else if (output.tile.part == 0) {
+      gate = activate(p.kind, round_to<Element>(sum));
+    } else {
+      output.store(0, gate * round_to<Element>(sum), 0.0f);
+    }
+  }
   copy_async_wait<0>();
 }
 
-/// A launch for each eight rows. For formats of one family (block_formats.cuh); false for another format and for
-/// float32.
+/// A launch for each eight rows. For formats of one family (block_formats.cuh); false for another format, for float32,
+/// and where shared memory has no room for normed rows.
+template <typename Family, typename Launch>
+bool launch_few_block_rows(Family family, const Launch& launch, const FewRowsParams& p) {
+  if (p.type == Element::f32 || p.rows > kMostFewRows) return false;
+  bool fits = true;
+  return visit_family(family, p.format,
+                      [&](auto tag) {
+                        constexpr BlockFormat kFormat = decltype(tag)::kValue;
+                        const auto at = [&](const void* data, std::int64_t element, int bytes) {
+                          return data == nullptr ? nullptr : static_cast<const char*>(data) + element * bytes;
+                        };
+                        for (std::int64_t row = 0; row < p.rows && fits; row += kMostPlainRows) {
+                          FewRowsParams of_rows = p;
+                          of_rows.rows = p.rows - row < kMostPlainRows ? p.rows - row : kMostPlainRows;
+                          of_rows.x = at(p.x, row * p.x_stride, 2);
+                          of_rows.residual = at(p.residual, row * p.residual_stride, 2);
+                          for (FewRowsPart& part : of_rows.parts) {
+                            part.y = const_cast<char*>(at(part.y, row * part.y_stride, p.to_float ? 4 : 2));
+                          }
+                          FewBlockPlan plan;
+                          fits = plan_few_block_rows<kFormat>(of_rows, plan);
+                          if (!fits) break;
+                          const std::int64_t resident = static_cast<std::int64_t>(p.multiprocessors) * plan.resident;
+                          // No other block has room on a multiprocessor: those of the next launch come when these end.
+                          const int least = p.early ? (p.shared_bytes + 1024) / (plan.resident + 1) : 0;
+                          const LaunchShape shape{.grid_x = plan.tiles.all < resident ? plan.tiles.all : resident,
+                                                  .block_x = static_cast<unsigned>(plan.warps * 32),
+                                                  .shared_bytes = plan.bytes < least ? least : plan.bytes,
+                                                  .early = p.early};
+                          if (p.type == Element::bf16) {
+                            launch(shape, few_block_rows_kernel<kFormat, bfloat16>, of_rows, plan);
+                          } else {
+                            launch(shape, few_block_rows_kernel<kFormat, float16>, of_rows, plan);
+                          }
+                        }
+                      }) &&
+         fits;
+}
+
+/// One product by itself.
 template <typename Family, typename Launch>
 bool launch_few_block_rows(Family family, const Launch& launch, const QuantizedProductParams& p) {
-  if (p.type == Element::f32) return false;
-  return visit_family(family, p.format, [&](auto tag) {
-    constexpr BlockFormat kFormat = decltype(tag)::kValue;
-    using Shape = FewBlockRowsShape<kFormat>;
-    const std::int64_t tiles = divide_up(p.outputs, kFewOutputs);
-    const std::int64_t resident = static_cast<std::int64_t>(p.multiprocessors) * Shape::kResident;
-    const LaunchShape shape{.grid_x = Shape::kTableBytes != 0 && resident < tiles ? resident : tiles,
-                            .block_x = Shape::kThreads,
-                            .shared_bytes = Shape::kSharedBytes};
-    const auto* const x = static_cast<const std::uint16_t*>(p.x);
-    auto* const y = static_cast<std::uint16_t*>(p.y);
-    for (std::int64_t row = 0; row < p.rows; row += kMostPlainRows) {
-      const std::int64_t left = p.rows - row;
-      const FewBlockRowsParams params{
-          .weight = static_cast<const std::uint8_t*>(p.weight),
-          .x = x + row * p.x_stride,
-          .bias = p.bias,
-          .y = y + row * p.y_stride,
-          .x_stride = p.x_stride,
-          .y_stride = p.y_stride,
-          .row_bytes = static_cast<int>(p.inputs / kBlockElements<kFormat> * kBlockBytes<kFormat>),
-          .rows = static_cast<int>(left < kMostPlainRows ? left : kMostPlainRows),
-          .inputs = static_cast<int>(p.inputs),
-          .outputs = static_cast<int>(p.outputs)};
-      if (p.type == Element::bf16) {
-        launch(shape, few_block_rows_kernel<kFormat, bfloat16, Shape>, params);
-      } else {
-        launch(shape, few_block_rows_kernel<kFormat, float16, Shape>, params);
-      }
-    }
-  });
+  FewRowsParams few{.type = p.type,
+                    .blocks = true,
+                    .format = p.format,
+                    .x = p.x,
+                    .x_stride = p.x_stride,
+                    .rows = p.rows,
+                    .inputs = p.inputs,
+                    .multiprocessors = p.multiprocessors,
+                    .shared_bytes = p.shared_bytes};
+  few.parts[0] = {.weight = p.weight, .bias = p.bias, .y = p.y, .outputs = p.outputs, .y_stride = p.y_stride};
+  return launch_few_block_rows(family, launch, few);
 }
 
 }  // namespace powerhouse::cuda

@@ -26,6 +26,29 @@ static __device__ __forceinline__ Words row_words(const FewRowsParams& p, const 
   return load_words(static_cast<const T*>(p.x) + row * p.x_stride + lane.at(step));
 }
 
+/// What RMSNorm multiplies a row by, of the sum of its squares.
+static __device__ __forceinline__ float inverse_of_row(const FewRowsParams& p, float squares) {
+  return inverse_root(squares * reciprocal_approximate(static_cast<float>(p.inputs)) + p.epsilon);
+}
+/// Eight elements of a row as RMSNorm leaves them.
+template <typename T>
+static __device__ __forceinline__ void norm_eight(const FewRowsParams& p, float inverse, const Words& weight,
+                                                  Words& x) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float pair[2] = {widen_low(x.word[i], T{}), widen_high(x.word[i], T{})};
+    const float factors[2] = {widen_low(weight.word[i], T{}), widen_high(weight.word[i], T{})};
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      pair[e] *= inverse;
+      if (p.norm_weight == nullptr) continue;
+      if (!p.round_once && !p.unit_offset) pair[e] = round_to<T>(pair[e]);
+      pair[e] *= p.unit_offset ? 1.0f + factors[e] : factors[e];
+    }
+    x.word[i] = pack(pair[0], pair[1], T{});
+  }
+}
+
 /// x as RMSNorm leaves it, in shared memory: what a lane will multiply it puts there itself, and before that, so early
 /// that nobody waits for it, the norm's weight.
 template <typename T, int kRowTiles>
@@ -61,22 +84,6 @@ struct NormedRows {
     squares += shuffle_xor(squares, 2);
     if (lane.quarter == 0) squares_of_warps[lane.warp * 8 * kRowTiles + n * 8 + lane.group] = squares;
   }
-  /// Eight elements of a row.
-  __device__ __forceinline__ void norm(float inverse, const Words& weight, Words& x) const {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      float pair[2] = {widen_low(x.word[i], T{}), widen_high(x.word[i], T{})};
-      const float factors[2] = {widen_low(weight.word[i], T{}), widen_high(weight.word[i], T{})};
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        pair[e] *= inverse;
-        if (p.norm_weight == nullptr) continue;
-        if (!p.round_once && !p.unit_offset) pair[e] = round_to<T>(pair[e]);
-        pair[e] *= p.unit_offset ? 1.0f + factors[e] : factors[e];
-      }
-      x.word[i] = pack(pair[0], pair[1], T{});
-    }
-  }
   /// The whole block comes here.
   __device__ __forceinline__ void make(float* squares_of_warps) const {
 #pragma unroll
@@ -89,11 +96,11 @@ struct NormedRows {
       float sum = 0.0f;
 #pragma unroll
       for (int warp = 0; warp < kFewRowsWarps; ++warp) sum += squares_of_warps[warp * 8 * kRowTiles + row];
-      const float inverse = inverse_root(sum * reciprocal_approximate(static_cast<float>(p.inputs)) + p.epsilon);
+      const float inverse = inverse_of_row(p, sum);
 #pragma unroll 4
       for (int step = 0; step < lane.steps; ++step) {
         Words x = row_words<T>(p, lane, row, step);
-        norm(inverse, load_words(place(lane.group, step)), x);
+        norm_eight<T>(p, inverse, load_words(place(lane.group, step)), x);
         store_words(place(row, step), x);
       }
     }

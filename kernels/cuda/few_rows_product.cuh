@@ -135,14 +135,7 @@ inline constexpr std::int64_t kLeastSharedBytes = 116 << 10;
 template <typename T, int kRowTiles, FewRowsKind kKind, typename Launch>
 bool launch_few_rows_of(const Launch& launch, const FewRowsParams& p) {
   using Shape = FewRowsShape<kRowTiles, kKind>;
-  const auto tiles_of = [&](int part) {
-    const bool made = part < (Shape::kWeights == 2 ? 1 : p.count);
-    return made ? static_cast<int>(divide_up(p.parts[part].outputs, kFewRowsOutputs)) : 0;
-  };
-  FewRowsTiles tiles;
-  tiles.first = tiles_of(0);
-  tiles.second = tiles.first + tiles_of(1);
-  tiles.all = tiles.second + tiles_of(2);
+  const FewRowsTiles tiles = few_rows_tiles(p);
   const std::int64_t steps = divide_up(divide_up(p.inputs, kFewRowsStep), kFewRowsWarps) * kFewRowsWarps;
   const std::int64_t bytes =
       Shape::kSumsAt + 2 * 4 * Shape::kSumsOfRow * p.rows + (Shape::kNormed ? steps * p.rows * 64 : 0);

@@ -1,8 +1,9 @@
-// The arguments of products of few rows with dense weights, as a step of decoding makes them.
+// The arguments of products of few rows with dense weights or blocks, as a step of decoding makes them.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/common/blocks.h"
 #include "kernels/common/element.h"
 #include "kernels/cpu/elementwise_params.h"
 
@@ -25,8 +26,10 @@ struct FewRowsPart {
 /// own. A row's bits depend on nothing but the row and the weights.
 struct FewRowsParams {
   Element type = Element::bf16;  ///< of x, weights, biases and residual: bf16 or f16
-  bool to_float = false;         ///< y is float32, rounded just once; without residual and gate
-  const void* x = nullptr;       ///< [rows, inputs]
+  bool blocks = false;           ///< weights are blocks of one format, not elements, and begin on 32 bytes
+  BlockFormat format = BlockFormat::q4_0;
+  bool to_float = false;    ///< y is float32, rounded just once; without residual and gate
+  const void* x = nullptr;  ///< [rows, inputs]
   std::int64_t x_stride = 0;
   std::int64_t rows = 0;    ///< at most kMostFewRows
   std::int64_t inputs = 0;  ///< a multiple of 8, as are strides

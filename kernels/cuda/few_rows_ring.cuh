@@ -3,23 +3,9 @@
 #pragma once
 
 #include "kernels/cuda/few_rows_norm.cuh"
+#include "kernels/cuda/few_rows_tiles.cuh"
 
 namespace powerhouse::cuda {
-
-/// Which part a tile belongs to, and its first output there.
-struct FewRowsTile {
-  int part;
-  std::int64_t output;
-};
-/// Of the first part, of the first two, and of all.
-struct FewRowsTiles {
-  int first = 0, second = 0, all = 0;
-};
-static __device__ __forceinline__ FewRowsTile tile_at(const FewRowsTiles& tiles, int tile) {
-  const int part = tile < tiles.first ? 0 : tile < tiles.second ? 1 : 2;
-  const int before = part == 0 ? 0 : part == 1 ? tiles.first : tiles.second;
-  return {part, static_cast<std::int64_t>(tile - before) * kFewRowsOutputs};
-}
 
 /// The copies of a lane: its 16 bytes of the weights of two outputs, of gate and up alike, and of x where no norm makes
 /// it.

@@ -25,7 +25,7 @@
 
 namespace powerhouse::cuda {
 
-inline constexpr int kTableVersion = 5;
+inline constexpr int kTableVersion = 6;
 
 /// Of one GPU, as the driver reports it.
 struct DeviceProperties {

@@ -57,18 +57,11 @@ using StripShape =
 /// inputs.
 inline constexpr int kFewOutputs = 16, kFewChunk = 256;
 static_assert(kMostPlainRows == 8, "the rows of a fragment");
+inline constexpr int kFewMostWarps = 16;
 
-/// Warps of a block, and blocks of a multiprocessor that registers are to be enough for. Four warps leave little to
-/// wait for; a table of levels costs more than that.
 template <BlockFormat kFormat>
-inline constexpr int kFewWarps = CodeTraits<kFormat>::kTable&& CodeTraits<kFormat>::kPlanes == 1 ? 8 : 4;
-template <BlockFormat kFormat>
-inline constexpr int kFewResident = CodeTraits<kFormat>::kTable || kFormat == BlockFormat::tq1_0 ? 2 : 4;
-
-template <BlockFormat kFormat, int kWarps_ = kFewWarps<kFormat>, int kResident_ = kFewResident<kFormat>>
 struct FewBlockRowsShape {
-  static constexpr int kWarps = kWarps_, kThreads = 32 * kWarps;
-  static constexpr int kResident = kResident_;
+  static constexpr int kThreads = 32 * kFewMostWarps;  ///< at most; registers are to be enough for one block of them
   static constexpr int kChunkBytes = kFewChunk / block_info(kFormat).block_elements * block_info(kFormat).block_bytes;
   /// Pieces of 16 bytes of the sectors that a chunk may lie in, the first of which begins up to 31 bytes before it.
   static constexpr int kPieces = (kChunkBytes + 31 + 31) / 32 * 2;
@@ -76,13 +69,17 @@ struct FewBlockRowsShape {
   static constexpr int kRoom = 16 * (kPieces | 1);
   static constexpr int kStageBytes = kFewOutputs * kRoom;
   static constexpr int kPreparedBytes = (kFewOutputs * kPreparedFloats<kFormat> * 4 + 15) / 16 * 16;
-  static constexpr int kWarpBytes = 2 * kStageBytes + kPreparedBytes;
   static constexpr int kTableBytes = CodeTraits<kFormat>::kTable ? CodeTraits<kFormat>::kPlanes * kLevelTableBytes : 0;
   /// Of a row of sums: lanes' sums of four pairs of rows lie in different banks.
   static constexpr int kSumsOfRow = kFewOutputs + 4;
   static constexpr int kSumFloats = kSumsOfRow * static_cast<int>(kMostPlainRows);  ///< of a warp
-  /// The table of levels, each warp's chunks and scales, two turns of sums.
-  static constexpr int kSharedBytes = kTableBytes + kWarps * kWarpBytes + 2 * kWarps * kSumFloats * 4;
+  /// Rows of x in shared memory are this far from a multiple of 128 bytes: lanes of several rows meet in no bank.
+  static constexpr int kRowOffset = CodeTraits<kFormat>::kLaneInputs == LaneInputs::eight ? 64 : 32;
+  /// The table of levels, each warp's chunks and scales, two turns of sums, and squares of rows.
+  static constexpr int shared_bytes(int warps, int stages) {
+    return kTableBytes +
+           warps * (stages * kStageBytes + kPreparedBytes + 2 * kSumFloats * 4 + static_cast<int>(kMostPlainRows) * 4);
+  }
 };
 
 }  // namespace powerhouse::cuda

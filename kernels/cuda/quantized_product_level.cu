@@ -7,5 +7,8 @@ namespace powerhouse::cuda {
 bool product_of_level_formats(const QuantizedProductParams& params, Stream stream) {
   return launch_quantized_product(LevelFormats{}, DeviceLauncher{stream}, params);
 }
+bool few_rows_of_level_formats(const FewRowsParams& params, Stream stream) {
+  return launch_few_block_rows(LevelFormats{}, DeviceLauncher{stream}, params);
+}
 
 }  // namespace powerhouse::cuda

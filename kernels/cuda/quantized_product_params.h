@@ -30,8 +30,9 @@ struct QuantizedProductParams {
   std::int64_t outputs = 0;
   std::int64_t x_stride = 0;
   std::int64_t y_stride = 0;
-  float* workspace = nullptr;  ///< workspace_floats(...) of product_plan.h; unused up to kMostExactRows
-  int multiprocessors = 108;   ///< of the device: the product is split over inputs until there is work for them
+  float* workspace = nullptr;   ///< workspace_floats(...) of product_plan.h; unused up to kMostExactRows
+  int multiprocessors = 108;    ///< of the device: the product is split over inputs until there is work for them
+  int shared_bytes = 99 << 10;  ///< of the device, that a block can have
 };
 
 /// Whether numbers of the weight are multiplied as they are.

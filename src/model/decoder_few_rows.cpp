@@ -1,10 +1,11 @@
 // A step of decoding on a device, with launches joined: the norm with the products that read it, gate, up and their
 // activation, a product and what it is added to, RoPE and the way of keys and values into the cache. Six launches a
 // layer, each of which prepares itself while the one before still runs; numbers are those of Decoder::layer, rounded
-// where it rounds; sums have another order. What has no such kernel (weights of blocks among others) is computed step
-// by step in its place.
+// where it rounds; sums have another order. What has no such kernel (GPTQ's and AWQ's codes among others) is computed
+// step by step in its place.
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <array>
 
 #include "model/decoder_pass.h"
@@ -17,13 +18,31 @@ namespace {
 // Nothing on this way writes weights, and what did was queued before its first launch.
 constexpr bool kEarly = true;
 
-std::vector<ops::DenseMap> dense_maps(const LayerWeights& weights, std::span<const Role> roles) {
-  std::vector<ops::DenseMap> maps;
+// Empty where one of them has no kernel.
+std::vector<ops::FewRowsMap> few_rows_maps(const LayerWeights& weights, std::span<const Role> roles) {
+  std::vector<ops::FewRowsMap> maps;
   for (const Role role : roles) {
-    if (weights.weight(role).device_blocks().defined()) return {};
-    maps.push_back({weights.matrix(role), weights.bias(role)});
+    auto map = ops::few_rows_map(weights.weight(role), weights.bias(role));
+    if (!map) return {};
+    maps.push_back(*std::move(map));
   }
   return maps;
+}
+
+// A launch for maps of one format: files give keys and values other ones than queries now and then.
+std::vector<at::Tensor> few_rows_products(const ops::FewRows& in, std::span<const ops::FewRowsMap> maps) {
+  std::vector<at::Tensor> all;
+  while (!maps.empty()) {
+    const auto other =
+        std::find_if(maps.begin(), maps.end(), [&](const auto& map) { return map.format != maps[0].format; });
+    const auto alike = maps.first(static_cast<std::size_t>(other - maps.begin()));
+    if (!ops::few_rows_take(in, alike)) return {};
+    const std::vector<at::Tensor> some = ops::few_rows_products(in, alike, kEarly);
+    if (some.empty()) return {};
+    all.insert(all.end(), some.begin(), some.end());
+    maps = maps.subspan(alike.size());
+  }
+  return all;
 }
 
 }  // namespace
@@ -40,17 +59,15 @@ std::vector<at::Tensor> Decoder::normed_products(const Pass& pass, std::int64_t 
   const LayerWeights& weights = weights_.layer(layer);
   const Norm& choice = config_.layers[static_cast<std::size_t>(layer)].norm;
   const ops::FewRows in{x, &choice, weights[norm_role]};
-  if (const auto maps = dense_maps(weights, roles); !maps.empty() && ops::few_rows_take(in, maps)) {
-    std::vector<at::Tensor> out = ops::few_rows_products(in, maps, kEarly);
-    if (!out.empty()) return out;
-  }
+  if (std::vector<at::Tensor> out = few_rows_products(in, few_rows_maps(weights, roles)); !out.empty()) return out;
   return linears(pass, layer, roles, norm(pass, layer, norm_role, choice, x));
 }
 
 at::Tensor Decoder::product_added(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x,
                                   const at::Tensor& residual) const {
   const ops::FewRows in{x};
-  if (const auto maps = dense_maps(weights_.layer(layer), {&role, 1}); !maps.empty() && ops::few_rows_take(in, maps)) {
+  if (const auto maps = few_rows_maps(weights_.layer(layer), {&role, 1});
+      !maps.empty() && ops::few_rows_take(in, maps)) {
     if (at::Tensor y = ops::few_rows_added(in, maps[0], residual, kEarly); y.defined()) return y;
   }
   return residual.add(linear(pass, layer, role, x));
@@ -67,7 +84,7 @@ at::Tensor Decoder::few_rows_mlp(const Pass& pass, std::int64_t layer, const at:
     return ops::activate(activation, normed_products(pass, layer, Role::mlp_norm, kUp, x)[0]);
   }
   const ops::FewRows in{x, &block.norm, weights[Role::mlp_norm]};
-  if (const auto maps = dense_maps(weights, kGateUp); !maps.empty() && ops::few_rows_take(in, maps)) {
+  if (const auto maps = few_rows_maps(weights, kGateUp); !maps.empty() && ops::few_rows_take(in, maps)) {
     if (at::Tensor y = ops::few_rows_gated(in, maps[0], maps[1], activation, kEarly); y.defined()) return y;
   }
   const std::vector<at::Tensor> both = normed_products(pass, layer, Role::mlp_norm, kGateUp, x);
@@ -91,13 +108,12 @@ at::Tensor Decoder::few_rows_logits(const Pass& pass, const at::Tensor& x) const
   const PackedBatch& batch = pass.batch;
   if (!pass.few_rows || !config_.final_norm || config_.embedding_size > 0) return {};
   const LayerWeights& outside = weights_.outside();
-  const Weight& head = weights_.lm_head_weight();
-  if (head.device_blocks().defined()) return {};
+  const auto map = ops::few_rows_map(weights_.lm_head_weight(), outside.bias(Role::lm_head));
+  if (!map) return {};
   const bool all = batch.logits_rows.size() == batch.ids.size();
   const ops::FewRows in{all ? x : x.index_select(0, pass.logits_rows), &*config_.final_norm, outside[Role::final_norm]};
-  const ops::DenseMap map{weights_.lm_head(), outside.bias(Role::lm_head)};
-  if (!ops::few_rows_take(in, {&map, 1})) return {};
-  at::Tensor logits = ops::few_rows_f32(in, map, kEarly);
+  if (!ops::few_rows_take(in, {&*map, 1})) return {};
+  at::Tensor logits = ops::few_rows_f32(in, *map, kEarly);
   return logits.defined() ? scaled_logits(std::move(logits), pass.arithmetic) : logits;
 }
 

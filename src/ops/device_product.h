@@ -23,6 +23,7 @@ at::Tensor product_on_device(bool (*cuda::KernelTable::*kernel)(const Params&, c
   params.x_stride = x.stride(0);
   params.y_stride = outputs;
   params.multiprocessors = static_cast<int>(device.multiprocessors());
+  if constexpr (requires { params.shared_bytes; }) params.shared_bytes = device.shared_bytes();
   const at::Tensor workspace = empty_tensor({cuda::workspace_floats(params)}, at::kFloat, x.device());
   params.workspace = workspace.mutable_data_ptr<float>();
   device.must_launch("linear", kernel, params);

@@ -45,7 +45,7 @@ at::Tensor by_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Te
 // The same on a device: undefined where there is none.
 at::Tensor by_device_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool to_float) {
   const FewRows in{x};
-  const DenseMap map{weight, bias};
+  const FewRowsMap map{weight, bias};
   if (!few_rows_take(in, {&map, 1})) return {};
   if (to_float) return few_rows_f32(in, map, /*early=*/false);
   const std::vector<at::Tensor> y = few_rows_products(in, {&map, 1}, /*early=*/false);

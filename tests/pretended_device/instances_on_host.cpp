@@ -54,7 +54,8 @@ bool page_copy_on_host(const cuda::PageCopyParams& params, const testing::HostLa
 }
 
 bool few_rows_product_on_host(const cuda::FewRowsParams& params, const testing::HostLauncher& launcher) {
-  return cuda::launch_few_rows_product(launcher, params);
+  return params.blocks ? testing::few_block_rows_on_host(params, launcher)
+                       : cuda::launch_few_rows_product(launcher, params);
 }
 
 bool rope_write_on_host(const cuda::RopeWriteParams& params, const testing::HostLauncher& launcher) {

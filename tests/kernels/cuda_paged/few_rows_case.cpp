@@ -5,6 +5,8 @@
 #include <cstring>
 #include <sstream>
 
+#include "kernels/cuda_rows/device_blocks.h"
+#include "kernels/reference/dequantize.h"
 #include "kernels/reference/rope.h"
 
 namespace powerhouse::testing {
@@ -23,6 +25,12 @@ double activated(cpu::ActivationKind kind, double x) {
                                              : 0.5 * x * std::erfc(-x * std::sqrt(0.5));
 }
 
+/// What two elements leave of a number that is none: a level of NF4, a scaled point of a grid.
+double rest_of_two(BlockFormat format, Element type) {
+  if (format != BlockFormat::nf4 && format != BlockFormat::iq2_xs) return 0;
+  return type == Element::bf16 ? 0x1p-17 : 0x1p-23;
+}
+
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const FewRowsCase& one) {
@@ -31,7 +39,8 @@ std::ostream& operator<<(std::ostream& out, const FewRowsCase& one) {
   return out << (one.bias ? " bias" : "") << (one.normed ? " normed" : "") << (one.norm_weight ? "" : " without weight")
              << (one.unit_offset ? " unit offset" : "") << (one.round_once ? " rounded once" : "")
              << (one.residual ? " residual" : "") << (one.gated ? " gated" : "") << (one.to_float ? " to float" : "")
-             << " multiprocessors " << one.multiprocessors;
+             << " multiprocessors " << one.multiprocessors << " shared " << one.shared_bytes
+             << (one.format ? " " + std::string(block_info(*one.format).name) : "");
 }
 
 std::vector<FewRowsCase> few_rows_edge_cases() {
@@ -56,6 +65,67 @@ std::vector<FewRowsCase> few_rows_edge_cases() {
   };
 }
 
+std::vector<FewRowsCase> few_block_rows_edge_cases() {
+  using F = BlockFormat;
+  return {
+      {.rows = 0, .format = F::q4_0},
+      {.inputs = 32, .outputs = {1}, .format = F::q4_0},
+      {.rows = 3,
+       .inputs = 288,
+       .outputs = {33, 16, 7},
+       .bias = true,
+       .normed = true,
+       .multiprocessors = 1,
+       .format = F::q8_0},
+      {.rows = 8, .inputs = 2080, .outputs = {40}, .residual = true, .multiprocessors = 1, .format = F::q4_0},
+      {.rows = 9, .inputs = 512, .outputs = {48}, .bias = true, .residual = true, .format = F::q4_k},
+      {.rows = 16,
+       .inputs = 768,
+       .outputs = {24, 24},
+       .normed = true,
+       .gated = true,
+       .multiprocessors = 1,
+       .format = F::q6_k},
+      {.rows = 2,
+       .inputs = 320,
+       .outputs = {50, 50},
+       .bias = true,
+       .normed = true,
+       .unit_offset = true,
+       .gated = true,
+       .kind = cpu::ActivationKind::gelu,
+       .format = F::nf4},
+      {.inputs = 256, .outputs = {100}, .normed = true, .norm_weight = false, .to_float = true, .format = F::iq2_xs},
+      {.type = Element::f16,
+       .rows = 11,
+       .inputs = 800,
+       .outputs = {20, 5},
+       .normed = true,
+       .round_once = true,
+       .format = F::q4_0},
+      // Sixteen warps; eight and x where it is, since shared memory is small.
+      {.rows = 2, .inputs = 4352, .outputs = {40}, .residual = true, .multiprocessors = 1, .format = F::q4_k},
+      {.rows = 8, .inputs = 4352, .outputs = {40}, .multiprocessors = 1, .format = F::q4_0, .shared_bytes = 99 << 10},
+      {.rows = 1, .inputs = 2304, .outputs = {70}, .normed = true, .format = F::nf4, .shared_bytes = 110 << 10},
+  };
+}
+
+void FewRowsProblem::add_blocks(int outputs) {
+  const BlockInfo info = block_info(*case_.format);
+  const std::vector<std::uint8_t> blocks =
+      plain_blocks(*case_.format, static_cast<std::int64_t>(outputs) * case_.inputs / info.block_elements, engine_);
+  weights_.push_back(std::make_unique<Bytes>((blocks.size() + 31) / 32 * 32));
+  std::memcpy(weights_.back()->data(), blocks.data(), blocks.size());
+  numbers_.emplace_back(static_cast<std::size_t>(outputs) * static_cast<std::size_t>(case_.inputs));
+  dequantize_row(*case_.format, blocks.data(), numbers_.back().data(),
+                 static_cast<std::int64_t>(numbers_.back().size()));
+}
+
+double FewRowsProblem::weight(std::size_t part, std::int64_t place) const {
+  return case_.format ? static_cast<double>(numbers_[part][static_cast<std::size_t>(place)])
+                      : at(*weights_[part], place);
+}
+
 FewRowsProblem::FewRowsProblem(const FewRowsCase& one) : case_(one), x_stride_(one.inputs + 8) {
   const auto array = [&](std::int64_t rows, std::int64_t stride, std::uint64_t what, float scale, int first = 0) {
     auto bytes = std::make_unique<Bytes>(static_cast<std::size_t>((rows * stride + 1) * element_bytes(one.type)));
@@ -69,7 +139,11 @@ FewRowsProblem::FewRowsProblem(const FewRowsCase& one) : case_(one), x_stride_(o
   norm_weight_ = array(1, one.inputs, 22, 1.0f);
   const float scale = 2.0f / std::sqrt(static_cast<float>(one.inputs));
   for (std::size_t part = 0; part < one.outputs.size(); ++part) {
-    weights_.push_back(array(one.outputs[part], one.inputs, 23 + 3 * part, scale));
+    if (one.format) {
+      add_blocks(one.outputs[part]);
+    } else {
+      weights_.push_back(array(one.outputs[part], one.inputs, 23 + 3 * part, scale));
+    }
     biases_.push_back(array(1, one.outputs[part], 24 + 3 * part, 0.5f));
     if (part < results()) {
       y_.push_back(
@@ -82,6 +156,8 @@ FewRowsProblem::FewRowsProblem(const FewRowsCase& one) : case_(one), x_stride_(o
 std::unique_ptr<CountingLauncher> FewRowsProblem::run(cuda_on_host::Order order) {
   GlobalMemory memory;
   cuda::FewRowsParams params{.type = case_.type,
+                             .blocks = case_.format.has_value(),
+                             .format = case_.format.value_or(BlockFormat::q4_0),
                              .to_float = case_.to_float,
                              .x = x_->data(),
                              .x_stride = x_stride_,
@@ -99,7 +175,7 @@ std::unique_ptr<CountingLauncher> FewRowsProblem::run(cuda_on_host::Order order)
                              .kind = case_.kind,
                              .early = true,
                              .multiprocessors = case_.multiprocessors,
-                             .shared_bytes = 227 << 10};
+                             .shared_bytes = case_.shared_bytes};
   memory.add(x_->data(), x_->bytes(), "x", Contents::input);
   memory.add(norm_weight_->data(), norm_weight_->bytes(), "norm's weight", Contents::input);
   memory.add(residual_->data(), residual_->bytes(), "residual", Contents::input);
@@ -162,14 +238,17 @@ std::string FewRowsProblem::wrong() const {
         double wanted[2] = {}, spread[2] = {};
         for (std::size_t w = 0; w < (case_.gated ? 2u : 1u); ++w) {
           const std::size_t of = part + w;
-          double squares = 0;
+          double squares = 0, sizes = 0;
           for (std::size_t i = 0; i < x.size(); ++i) {
-            const double term = x[i] * at(*weights_[of], static_cast<std::int64_t>(output) * case_.inputs +
-                                                             static_cast<std::int64_t>(i));
+            const double term =
+                x[i] * weight(of, static_cast<std::int64_t>(output) * case_.inputs + static_cast<std::int64_t>(i));
             wanted[w] += term;
             squares += term * term;
+            sizes += std::abs(term);
           }
-          spread[w] = std::sqrt(squares) * (case_.normed ? unit : 0) + 1e-6 * static_cast<double>(x.size());
+          spread[w] = std::sqrt(squares) * (case_.normed ? unit : 0);
+          spread[w] += case_.format ? (1e-6 + rest_of_two(*case_.format, case_.type)) * sizes
+                                    : 1e-6 * static_cast<double>(x.size());
           if (case_.bias) wanted[w] += at(*biases_[of], output);
         }
         double found, allowed = spread[0];
@@ -191,6 +270,7 @@ std::string FewRowsProblem::wrong() const {
           allowed += unit * std::abs(expected);
         }
         if (std::abs(found - expected) <= allowed) continue;
+        if (!case_.to_float && std::isinf(found) && found == rounded(expected)) continue;  // more than the type holds
         text << "y of row " << row << ", part " << part << " at " << output << ": " << found << ", expected "
              << expected << " within " << allowed;
         return text.str();

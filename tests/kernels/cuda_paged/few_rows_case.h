@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <ostream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -20,10 +22,17 @@ struct FewRowsCase {
   bool residual = false, gated = false, to_float = false;
   cpu::ActivationKind kind = cpu::ActivationKind::silu;
   int multiprocessors = 2;
-  int first_row = 0;  ///< the name of the first row, whose numbers follow from it
+  int first_row = 0;                    ///< the name of the first row, whose numbers follow from it
+  std::optional<BlockFormat> format{};  ///< of blocks
+  int shared_bytes = 227 << 10;         ///< of the device
 };
 std::ostream& operator<<(std::ostream& out, const FewRowsCase& one);
 std::vector<FewRowsCase> few_rows_edge_cases();
+/// The same with blocks, and what the shape of shared memory changes.
+std::vector<FewRowsCase> few_block_rows_edge_cases();
+/// Formats that few_rows_product_on_host knows.
+inline constexpr BlockFormat kFewRowsFormats[] = {BlockFormat::q4_0, BlockFormat::q8_0, BlockFormat::q4_k,
+                                                  BlockFormat::q6_k, BlockFormat::nf4,  BlockFormat::iq2_xs};
 
 class FewRowsProblem {
  public:
@@ -38,6 +47,8 @@ class FewRowsProblem {
   using Bytes = cuda_on_host::DeviceArray<std::uint8_t>;
   double at(const Bytes& bytes, std::int64_t place) const;
   double rounded(double value) const;
+  void add_blocks(int outputs);
+  double weight(std::size_t part, std::int64_t place) const;
   std::vector<double> read_row(int row) const;
   std::int64_t y_stride(std::size_t part) const { return case_.outputs[part] + 3; }
   Element y_type() const { return case_.to_float ? Element::f32 : case_.type; }
@@ -47,6 +58,8 @@ class FewRowsProblem {
   int x_stride_;
   std::unique_ptr<Bytes> x_, norm_weight_, residual_;
   std::vector<std::unique_ptr<Bytes>> weights_, biases_, y_;
+  std::vector<std::vector<float>> numbers_{};  // of blocks
+  std::mt19937 engine_{17};
 };
 
 /// RoPE on the way into the cache.

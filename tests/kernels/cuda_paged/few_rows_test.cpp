@@ -26,14 +26,20 @@ TEST(FewRowsTest, IsRightWhereShapesGoWrongFirst) {
   for (const FewRowsCase& one : few_rows_edge_cases()) expect_right(one);
 }
 
+TEST(FewRowsTest, IsRightWhereShapesGoWrongFirstWithBlocks) {
+  for (const FewRowsCase& one : few_block_rows_edge_cases()) expect_right(one);
+}
+
 TEST(FewRowsTest, IsRightForManyShapes) {
   std::mt19937 engine(5);
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 400; ++i) {
     FewRowsCase one;
+    if (i >= 200) one.format = kFewRowsFormats[static_cast<std::size_t>(i) % std::size(kFewRowsFormats)];
     one.type = engine() % 3 == 0 ? Element::f16 : Element::bf16;
     one.rows = static_cast<int>(engine() % 16 + 1);
     // A step of each warp or less; every fourth two or three.
     one.inputs = static_cast<int>(engine() % (i % 4 == 0 ? 160 : 64) + 1) * 8;
+    if (one.format) one.inputs = one.inputs / 200 * 256 + static_cast<int>(block_info(*one.format).block_elements);
     one.bias = engine() % 2 == 0;
     one.normed = engine() % 2 == 0;
     one.norm_weight = engine() % 4 != 0;
@@ -51,8 +57,9 @@ TEST(FewRowsTest, IsRightForManyShapes) {
 }
 
 TEST(FewRowsTest, NoBitFollowsFromOtherRowsOrTheDevice) {
-  for (const bool gated : {false, true}) {
-    FewRowsCase all{.rows = 13, .inputs = 712, .outputs = {40, 40}, .normed = true, .gated = gated};
+  for (const int turn : {0, 1, 2, 3}) {
+    FewRowsCase all{.rows = 13, .inputs = 712, .outputs = {40, 40}, .normed = true, .gated = turn % 2 != 0};
+    if (turn >= 2) all.format = BlockFormat::q4_0, all.inputs = 2336;
     FewRowsProblem problem(all);
     ASSERT_TRUE(problem.run(Order::random));
     for (const int row : {0, 6, 8, 12}) {
@@ -70,6 +77,11 @@ TEST(FewRowsTest, RefusesWhatHasNoKernel) {
   EXPECT_FALSE(FewRowsProblem({.type = Element::f32}).run(Order::forward));
   EXPECT_FALSE(FewRowsProblem({.outputs = {16, 16}, .gated = true}).run(Order::forward));
   EXPECT_FALSE(FewRowsProblem({.rows = 16, .inputs = 16384, .normed = true}).run(Order::forward));
+  const FewRowsCase refused[] = {{.rows = 17}, {.type = Element::f32}, {.rows = 8, .inputs = 16384, .normed = true}};
+  for (FewRowsCase one : refused) {
+    one.format = BlockFormat::q4_0;
+    EXPECT_FALSE(FewRowsProblem(one).run(Order::forward)) << one;
+  }
 }
 
 TEST(RopeWriteTest, GivesTheBitsOfRopeAndOfWriting) {

@@ -1,3 +1,4 @@
+#include "kernels/cuda/few_block_rows.cuh"
 #include "kernels/cuda/few_rows_product.cuh"
 #include "kernels/cuda/lora_gather.cuh"
 #include "kernels/cuda/paged_attention/rows.cuh"
@@ -16,7 +17,10 @@ bool page_copy_on_host(const cuda::PageCopyParams& params, const CountingLaunche
   return cuda::launch_page_copy(launcher, params);
 }
 bool few_rows_product_on_host(const cuda::FewRowsParams& params, const CountingLauncher& launcher) {
-  return cuda::launch_few_rows_product(launcher, params);
+  using F = BlockFormat;
+  using Formats = cuda::FormatFamily<F::q4_0, F::q8_0, F::q4_k, F::q6_k, F::nf4, F::iq2_xs>;
+  return params.blocks ? cuda::launch_few_block_rows(Formats{}, launcher, params)
+                       : cuda::launch_few_rows_product(launcher, params);
 }
 bool rope_write_on_host(const cuda::RopeWriteParams& params, const CountingLauncher& launcher) {
   return cuda::launch_rope_write(launcher, params);

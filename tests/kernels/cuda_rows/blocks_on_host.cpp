@@ -13,5 +13,11 @@ bool quantized_product_on_host(const cuda::QuantizedProductParams& params, const
          cuda::launch_plain_product(cuda::GridFormats{}, launcher, params) ||
          cuda::launch_plain_product(cuda::LevelFormats{}, launcher, params);
 }
+bool few_block_rows_on_host(const cuda::FewRowsParams& params, const HostLauncher& launcher) {
+  return cuda::launch_few_block_rows(cuda::LegacyFormats{}, launcher, params) ||
+         cuda::launch_few_block_rows(cuda::KFormats{}, launcher, params) ||
+         cuda::launch_few_block_rows(cuda::GridFormats{}, launcher, params) ||
+         cuda::launch_few_block_rows(cuda::LevelFormats{}, launcher, params);
+}
 
 }  // namespace powerhouse::testing

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cuda/few_rows_product_params.h"
 #include "kernels/cuda/optimizer_params.h"
 #include "kernels/cuda/quantized_product_params.h"
 #include "kernels/cuda/sampling_params.h"
@@ -21,6 +22,7 @@ void dropout_on_host(const cpu::DropoutParams& params, std::int64_t rows, const 
 void cross_entropy_on_host(const cpu::CrossEntropyParams& params, std::int64_t rows, const HostLauncher& launcher);
 bool dequantize_on_host(const cpu::DequantizeParams& params, std::int64_t blocks, const HostLauncher& launcher);
 bool quantized_product_on_host(const cuda::QuantizedProductParams& params, const HostLauncher& launcher);
+bool few_block_rows_on_host(const cuda::FewRowsParams& params, const HostLauncher& launcher);
 void sampling_on_host(const cuda::SamplingParams& params, std::int64_t rows, const HostLauncher& launcher);
 void adamw8_on_host(const cpu::UpdateParams& params, std::int64_t elements, const HostLauncher& launcher);
 void optimizer_update_on_host(const cuda::UpdateTable& table, const HostLauncher& launcher);

@@ -75,8 +75,8 @@ void try_lora(cuda_on_host::PlantedVerdict& found) {
   }
 }
 
-void try_few_rows(cuda_on_host::PlantedVerdict& found) {
-  for (const FewRowsCase& one : few_rows_edge_cases()) {
+void try_few_rows(cuda_on_host::PlantedVerdict& found, const std::vector<FewRowsCase>& cases) {
+  for (const FewRowsCase& one : cases) {
     FewRowsProblem problem(one);
     for (const Order order : kOrders) {
       const auto launcher = problem.run(order);
@@ -101,7 +101,8 @@ int main(int, char** arguments) {
   const std::string of = arguments[3];
   if (of == "attention") powerhouse::testing::try_attention(found);
   if (of == "write") powerhouse::testing::try_writing(found);
-  if (of == "few_rows") powerhouse::testing::try_few_rows(found);
+  if (of == "few_rows") powerhouse::testing::try_few_rows(found, powerhouse::testing::few_rows_edge_cases());
+  if (of == "few_blocks") powerhouse::testing::try_few_rows(found, powerhouse::testing::few_block_rows_edge_cases());
   if (of == "turning") powerhouse::testing::try_turning(found);
   if (of == "lora") powerhouse::testing::try_lora(found);
   return found.code();
