@@ -46,6 +46,10 @@ TEST(CudaBlocksProductTest, Shapes) {
   }
 }
 
+/// Cycles that loads of codes cost more than their bytes: none, but for TQ1_0, whose last 16 of 256 elements are digits of
+/// the same four bytes, so that one request in eight meets lanes that read others beside them.
+double most_cycles(BlockFormat format) { return format == BlockFormat::tq1_0 ? 1.125 : 1; }
+
 /// Whole tiles: weights come once, each sector once, and nothing else costs more than its bytes.
 TEST(CudaBlocksProductTest, Traffic) {
   for (const BlockFormat format : kFormats) {
@@ -53,7 +57,7 @@ TEST(CudaBlocksProductTest, Traffic) {
     const BlocksCase one{.format = format, .rows = 64, .blocks = blocks, .outputs = 128, .gaps = false};
     BlocksProblem problem(one, 3);
     ASSERT_EQ(problem.run(Order::random, 0), "clean") << one;
-    EXPECT_EQ(traffic_complaint(problem.reports.at(0)), "") << one;
+    EXPECT_EQ(traffic_complaint(problem.reports.at(0), most_cycles(format)), "") << one;
     EXPECT_EQ(problem.bytes_read(), 1) << one;
   }
 }

@@ -66,10 +66,11 @@ std::string ProductBuffers::wrong(const std::vector<double>& weight) const {
   return said;
 }
 
-std::string traffic_complaint(const cuda_on_host::LaunchReport& report) {
+std::string traffic_complaint(const cuda_on_host::LaunchReport& report, double most) {
   std::vector<cuda_on_host::InstructionTraffic> wrong;
   for (const auto& row : report.traffic) {
-    if (row.cost.paid > row.cost.ideal) wrong.push_back(row);
+    const double allowed = row.shared && row.size < 16 ? most : 1;
+    if (static_cast<double>(row.cost.paid) > allowed * static_cast<double>(row.cost.ideal)) wrong.push_back(row);
   }
   return wrong.empty() ? "" : "traffic:\n" + cuda_on_host::traffic_table(wrong);
 }

@@ -105,7 +105,8 @@ class RepackedProblem {
   std::unique_ptr<cuda_on_host::GlobalMemory> memory_;
 };
 
-/// Empty, or what is not ideal: the sectors of each access to global memory, the cycles of each to shared memory.
-std::string traffic_complaint(const cuda_on_host::LaunchReport& report);
+/// Empty, or what is not ideal: the sectors of each access to global memory, the cycles of each to shared memory, save
+/// loads of less than 16 bytes where they may cost `most` times that.
+std::string traffic_complaint(const cuda_on_host::LaunchReport& report, double most = 1);
 
 }  // namespace powerhouse::testing
