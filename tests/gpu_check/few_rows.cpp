@@ -63,7 +63,9 @@ void check_maps(Checked& checked, const Machine& machine, std::optional<BlockFor
       const std::string name = std::string(format ? block_info(*format).name : "") + " " + at::toString(type) + " [" +
                                std::to_string(c.rows) + ", " + std::to_string(c.inputs) + "] to " +
                                std::to_string(c.outputs);
-      const at::Tensor x = noise({c.rows, c.inputs}, type, 1), factors = noise({c.inputs}, type, 2),
+      // Numbers of blocks are large: products of gate and up would pass float16's largest number.
+      const at::Tensor x = noise({c.rows, c.inputs}, type, 1),
+                       factors = noise({c.inputs}, type, 2, format ? 1.0 / 16 : 1.0),
                        residual = noise({c.rows, c.outputs}, type, 3);
       const Map first(machine, c, type, 4, format), second(machine, {c.rows, c.inputs, c.outputs + 8}, type, 6, format),
           up(machine, c, type, 8, format);

@@ -46,8 +46,8 @@ TEST(CudaBlocksProductTest, Shapes) {
   }
 }
 
-/// Cycles that loads of codes cost more than their bytes: none, but for TQ1_0, whose last 16 of 256 elements are digits of
-/// the same four bytes, so that one request in eight meets lanes that read others beside them.
+/// Cycles that loads of codes cost more than their bytes: none, but for TQ1_0, whose last 16 of 256 elements are digits
+/// of the same four bytes, so that one request in eight meets lanes that read others beside them.
 double most_cycles(BlockFormat format) { return format == BlockFormat::tq1_0 ? 1.125 : 1; }
 
 /// Whole tiles: weights come once, each sector once, and nothing else costs more than its bytes.
