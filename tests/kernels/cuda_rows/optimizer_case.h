@@ -16,8 +16,13 @@ struct CodedCase {
   bool master, parameter, fresh;
   float l2;
 };
-/// What is wrong; empty: nothing.
-std::string wrong_coded_update(const CodedCase& one, Element type, cuda_on_host::Order order, std::uint64_t seed);
+/// Codes, and those that are a neighbour of the right one: a number on a bound may fall on either side of it.
+struct ComparedCodes {
+  std::size_t all = 0, moved = 0;
+};
+/// What is wrong; empty: nothing, if few codes moved, which are counted.
+std::string wrong_coded_update(const CodedCase& one, Element type, cuda_on_host::Order order, std::uint64_t seed,
+                               ComparedCodes& codes);
 
 struct RuleCase {
   cpu::UpdateRule rule;
