@@ -41,7 +41,7 @@ struct FewBlockRowsWarp {
   using Shape = FewBlockRowsShape<kFormat>;
   using Traits = CodeTraits<kFormat>;
   /// Groups of x that are in registers, or on their way there: fewer where a weight's numbers need the registers.
-  static constexpr int kGroups = Traits::kDecoded || kFormat == BlockFormat::q5_k ? 2 : 4;
+  static constexpr int kGroups = kFormat == BlockFormat::q5_k ? 1 : Traits::kDecoded ? 2 : 4;
   /// Lanes that copy a row: 128 bytes of it come at once.
   static constexpr int kCopyLanes = 8, kCopyRows = 32 / kCopyLanes;
 
