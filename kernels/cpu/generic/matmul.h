@@ -161,6 +161,9 @@ struct MatmulRange {
 };
 
 constexpr std::int64_t kFewRows = 3 * kSideRows;
+// Nothing of B is packed beside few rows of A, which may be longer than what blocks of many rows have.
+static_assert(kFewRows * kMatmulDepth * static_cast<std::int64_t>(sizeof(MatmulLane)) <=
+              kMatmulBytesOfA + kMatmulBytesOfB);
 
 inline bool has_few_rows(const MatmulParams& params) {
   return params.rows <= kFewRows && params.term_count == 1 && params.terms[0].b.k_stride != 1 &&

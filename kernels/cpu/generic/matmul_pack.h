@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "kernels/cpu/generic/math.h"
 #include "kernels/cpu/kernels.h"
