@@ -3,7 +3,6 @@
 // memory.
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 
 #include "calibration/layerwise.h"
 #include "calibration/methods.h"
@@ -20,8 +19,6 @@
 
 namespace powerhouse {
 namespace {
-
-namespace fs = std::filesystem;
 
 // What was lost of the source's weights, a matrix at a time.
 void compare(const Model& source, const Model& model, QuantizationSummary& summary) {
@@ -55,7 +52,7 @@ void compare(const Model& source, const Model& model, QuantizationSummary& summa
   summary.relative_error = all > 0 ? std::sqrt(squares / all) : 0;
 }
 
-void check(const std::string& output, const QuantizationOptions& options) {
+void check(const QuantizationOptions& options) {
   if (options.dry_run) {
     throw Error(ErrorKind::unsupported, "there is no dry run of this method", {.field = "dry_run"});
   }
@@ -63,16 +60,12 @@ void check(const std::string& output, const QuantizationOptions& options) {
     throw Error(ErrorKind::usage, "this method looks at no text and no importance",
                 {.field = options.imatrix.empty() ? "calibration_text" : "imatrix"});
   }
-  std::error_code ignored;
-  if (fs::exists(output, ignored) && !(fs::is_directory(output, ignored) && fs::is_empty(output, ignored))) {
-    throw Error(ErrorKind::usage, "the output is there already", {.file = output});
-  }
 }
 
-QuantizationSummary quantize(const std::string& source, std::string output, const BitsAndBytesConfig& config,
+QuantizationSummary quantize(const std::string& source, const std::string& given, const BitsAndBytesConfig& config,
                              const QuantizationOptions& options) {
-  while (output.size() > 1 && output.back() == '/') output.pop_back();
-  check(output, options);
+  check(options);
+  const std::string output = free_output(given);
   const auto begin = std::chrono::steady_clock::now();
   const std::unique_ptr<Model> reference = open_layerwise(source);
   const std::unique_ptr<Model> model = open_layerwise(source);
@@ -83,11 +76,7 @@ QuantizationSummary quantize(const std::string& source, std::string output, cons
   forget_unfinished(output);
   const std::string partial = output + ".partial";
   save_folder(*model, partial, {});
-  std::error_code code;
-  fs::rename(partial, output, code);
-  if (code) {
-    throw Error(ErrorKind::io, "cannot rename the finished folder: " + code.message(), {.file = output});
-  }
+  give_name(partial, output);
   summary.seconds = seconds_since(begin);
   return summary;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "calibration/methods.h"
 #include "kernels/reference/encode.h"
 #include "powerhouse/error.h"
 
@@ -30,9 +31,7 @@ MixOverrides overrides_of(const GgufTypeOptions& options) {
   }
   for (const auto& [pattern, type] : options.tensor_types) {
     // llama-quantize has names of tensors in lower case whatever was typed.
-    std::string text = pattern;
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-    out.patterns.push_back({.text = text, .format = format_named(type, "tensor_types")});
+    out.patterns.push_back({.text = lower_case(pattern), .format = format_named(type, "tensor_types")});
   }
   return out;
 }

@@ -122,12 +122,25 @@ void forget_unfinished(const std::string& output) {
   if (code) fail(partial, "cannot remove the folder", code);
 }
 
-QuantizedFolder::QuantizedFolder(std::string output, Json run)
-    : output_(without_slashes(std::move(output))), partial_(output_ + ".partial"), run_(std::move(run)) {
-  std::error_code code;
-  if (fs::exists(output_, code) && !(fs::is_directory(output_, code) && fs::is_empty(output_, code))) {
-    throw Error(ErrorKind::usage, "the output is there already", {.file = output_});
+std::string free_output(std::string output) {
+  output = without_slashes(std::move(output));
+  std::error_code ignored;
+  if (fs::exists(output, ignored) && !(fs::is_directory(output, ignored) && fs::is_empty(output, ignored))) {
+    throw Error(ErrorKind::usage, "the output is there already", {.file = output});
   }
+  return output;
+}
+
+void give_name(const std::string& folder, const std::string& output) {
+  if (const auto parent = fs::path(output).parent_path(); !parent.empty()) make_folder(parent.string());
+  std::error_code code;
+  fs::rename(folder, output, code);
+  if (code) fail(output, "cannot rename the finished folder", code);
+}
+
+QuantizedFolder::QuantizedFolder(std::string output, Json run)
+    : output_(free_output(std::move(output))), partial_(output_ + ".partial"), run_(std::move(run)) {
+  std::error_code code;
   make_folder(partial_);
   const std::string progress = partial_ + "/progress.json";
   if (!fs::exists(progress, code)) return;
@@ -187,9 +200,7 @@ void QuantizedFolder::finish(const Model& model, const Json& config) {
   write_safetensors_folder(folder, sources, SaveOptions{}.max_shard_bytes);
   write_files(folder, tokenizer_files(model.origin, model.config, model.role_tokens));
   write_atomically(folder + "/config.json", config.dump(2) + "\n");
-  if (const auto parent = fs::path(output_).parent_path(); !parent.empty()) make_folder(parent.string());
-  fs::rename(folder, output_, code);
-  if (code) fail(output_, "cannot rename the finished folder", code);
+  give_name(folder, output_);
   fs::remove_all(partial_, code);
 }
 

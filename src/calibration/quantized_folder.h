@@ -17,8 +17,12 @@
 
 namespace powerhouse {
 
+/// `output` without slashes at its end. Error{usage} where it is empty, or there and not empty.
+std::string free_output(std::string output);
 /// Removes what an earlier run left beside `output`. Error{io}.
 void forget_unfinished(const std::string& output);
+/// A finished folder gets its name. Error{io}.
+void give_name(const std::string& folder, const std::string& output);
 
 class QuantizedFolder {
  public:
