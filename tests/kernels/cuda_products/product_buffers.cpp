@@ -1,8 +1,8 @@
 #include <cmath>
-#include <sstream>
 
 #include "kernels/common/element.h"
 #include "kernels/cuda_products/product_case.h"
+#include "kernels/cuda_rows/worst_output.h"
 
 namespace powerhouse::testing {
 
@@ -37,8 +37,7 @@ double ProductBuffers::x_at(std::int64_t row, std::int64_t input) const {
 }
 
 std::string ProductBuffers::wrong(const std::vector<double>& weight) const {
-  double worst = 1;
-  std::string said;
+  WorstOutput worst;
   const double rounding = type == Element::bf16 ? 0x1p-8 : 0x1p-11;
   std::vector<double> of_row(static_cast<std::size_t>(inputs));
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -54,16 +53,10 @@ std::string ProductBuffers::wrong(const std::vector<double>& weight) const {
           sizes += std::abs(numbers[i] * of_row[i]);
         }
       }
-      const double excess = std::abs(found - expected) / (1.01 * rounding * std::abs(expected) + 1e-6 * sizes + 1e-30);
-      if (excess <= worst) continue;  // NaN is not
-      worst = std::isnan(excess) ? 1e300 : excess;
-      std::ostringstream out;
-      out << "y of row " << row << " output " << output << " is " << found << ", expected " << expected << " ("
-          << excess << " times the tolerance)";
-      said = out.str();
+      worst.see(row, output, found, expected, 1.01 * rounding * std::abs(expected) + 1e-6 * sizes + 1e-30);
     }
   }
-  return said;
+  return worst.said();
 }
 
 std::string traffic_complaint(const cuda_on_host::LaunchReport& report, double most) {

@@ -1,9 +1,9 @@
 #include "kernels/cuda_rows/few_products_case.h"
 
 #include <cmath>
-#include <sstream>
 
 #include "kernels/cuda_rows/device_blocks.h"
+#include "kernels/cuda_rows/worst_output.h"
 #include "kernels/reference/dequantize.h"
 
 namespace powerhouse::testing {
@@ -121,8 +121,7 @@ std::string FewProductProblem::run(cuda_on_host::Order order) {
 
 std::string FewProductProblem::wrong() const {
   const double rounding = case_.type == Element::f32 ? 0 : spacing(case_.type) / 2;
-  double worst = 1;
-  std::string said;
+  WorstOutput worst;
   for (std::int64_t row = 0; row < case_.rows; ++row) {
     for (std::int64_t output = 0; output < y_stride(); ++output) {
       double expected = -77, sizes = 0;
@@ -139,16 +138,10 @@ std::string FewProductProblem::wrong() const {
       const auto found = static_cast<double>(result_.at(row * y_stride() + output));
       const double allowed =
           1.01 * rounding * std::abs(expected) + error_of_terms(case_.format, case_.type) * sizes + 1e-30;
-      const double excess = std::abs(found - expected) / allowed;
-      if (excess <= worst) continue;  // NaN is not
-      worst = std::isnan(excess) ? 1e300 : excess;
-      std::ostringstream out;
-      out << "y of row " << row << " output " << output << " is " << found << ", expected " << expected << " ("
-          << excess << " times the tolerance)";
-      said = out.str();
+      worst.see(row, output, found, expected, allowed);
     }
   }
-  return said;
+  return worst.said();
 }
 
 std::string FewProductProblem::costly() const {
