@@ -25,7 +25,7 @@ struct LoraConfig;  // adapter.h
 /// the defaults of transformers' class of this name.
 struct BitsAndBytesConfig {
   bool load_in_4bit = false;
-  bool load_in_8bit = false;  ///< int8 by each row's largest magnitude, which LLM.int8() keeps (int8.h)
+  bool load_in_8bit = false;                ///< int8 by each row's largest magnitude, which LLM.int8() keeps (int8.h)
   std::string bnb_4bit_quant_type = "fp4";  ///< fp4 or nf4; blocks of 64, which go through rows of a multiple of 32
   bool bnb_4bit_use_double_quant = false;   ///< scales take the values that codes of 8 bits can say
   /// Beginnings or ends of names of modules that stay as they are. The head, embeddings, norms, routers and experts'

@@ -1,5 +1,5 @@
-// Steps of optimizers over many parameters at once: a table in the device's memory, cut into chunks of one size, since a
-// launch a parameter would take longer than its work.
+// Steps of optimizers over many parameters at once: a table in the device's memory, cut into chunks of one size, since
+// a launch a parameter would take longer than its work.
 #pragma once
 
 #include <cstdint>

@@ -84,8 +84,8 @@ inline constexpr std::int64_t workspace_floats(const RepackedProductParams& p) {
 }
 
 /// Rows above which a weight is better dequantized for a dense product: a block of threads takes up to 64, and the next
-/// decodes the weight again, which costs more than writing it once and reading it as bf16. Measured on an H100 for GPTQ and
-/// AWQ too: as fast as a dense product at 64 rows, a third as fast at 256.
+/// decodes the weight again, which costs more than writing it once and reading it as bf16. Measured on an H100 for GPTQ
+/// and AWQ too: as fast as a dense product at 64 rows, a third as fast at 256.
 inline constexpr std::int64_t most_product_rows(BlockFormat) { return kRowsOfTile; }
 inline constexpr std::int64_t most_product_rows(const RepackedWeight&) { return kRowsOfTile; }
 

@@ -20,11 +20,11 @@ struct QuantizedFolder {
 /// null.
 Json quantization_of(const Json& config, const std::string& folder);
 
-/// gptq (both checkpoint formats), awq (gemm, gemv, gemv_fast, llm-awq), compressed-tensors (pack-quantized), exl2, hqq.
-/// Zeros of GPTQ that are stored otherwise than the config says are put right, with a warning. Tensors come back as
-/// they are for other methods. Error{unsupported} for what a config asks for and is not read, Error{format} for tensors
-/// that are missing or of the wrong shape.
-/// Where the folder is not `complete`, modules that lack a tensor are left as they are.
+/// gptq (both checkpoint formats), awq (gemm, gemv, gemv_fast, llm-awq), compressed-tensors (pack-quantized), exl2,
+/// hqq. Zeros of GPTQ that are stored otherwise than the config says are put right, with a warning. Tensors come back
+/// as they are for other methods. Error{unsupported} for what a config asks for and is not read, Error{format} for
+/// tensors that are missing or of the wrong shape. Where the folder is not `complete`, modules that lack a tensor are
+/// left as they are.
 QuantizedFolder join_quantized(std::vector<TensorView> tensors, const Json& quantization, const std::string& folder,
                                bool complete = true);
 

@@ -53,8 +53,8 @@ cuda::FlashForwardParams describe(const FlashInputs& in, const Seen& seen, const
 }
 
 // Blocks that share the keys of a document, each with sums of its own that are added up in order: as few as fill the
-// device. Sums that all blocks add to would differ from run to run. A Hopper's kernel takes two for leave to have a block
-// for each tile of keys, all of which add to the same sums in turn (FlashBackwardParams).
+// device. Sums that all blocks add to would differ from run to run. A Hopper's kernel takes two for leave to have a
+// block for each tile of keys, all of which add to the same sums in turn (FlashBackwardParams).
 int slices_for(const DeviceKernels& device, const cuda::FlashForwardParams& params) {
   constexpr std::int64_t kMost = 8, kKeys = 128;
   constexpr int kHopper = 90;
