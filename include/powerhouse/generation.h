@@ -14,13 +14,14 @@
 #include "powerhouse/chat.h"
 #include "powerhouse/export.h"
 #include "powerhouse/logits_processor.h"
+#include "powerhouse/sampling.h"
 #include "powerhouse/session.h"
 #include "powerhouse/tokenizer.h"
 
 namespace powerhouse {
 
-/// Names and meanings are those of transformers' GenerationConfig. Processors run in its order: repetition penalty,
-/// the user's own, temperature, top_k, top_p, min_p.
+/// Names and meanings are those of transformers' GenerationConfig, and so is the order in which processors run: rules
+/// about tokens and penalties, the user's own, temperature, top_k, top_p, min_p and what `sampling` adds to them.
 struct GenerationOptions {
   std::int64_t max_new_tokens = 256;
   float temperature = 0.0f;  ///< 0 is greedy; otherwise logits are divided by it. Not negative.
@@ -29,6 +30,7 @@ struct GenerationOptions {
   float min_p = 0.0f;  ///< drop tokens below min_p times the best one's probability (Nguyen et al. 2024); in [0, 1]
   float repetition_penalty =
       1.0f;  ///< > 0; logits of tokens seen are divided (positive) or multiplied (CTRL, Keskar et al. 2019)
+  SamplingOptions sampling{};  ///< every other processor, other orders, rules about tokens, guidance, watermark
   std::optional<std::uint64_t> seed{};        ///< the same seed gives the same text; none draws one from the system
   std::vector<std::string> stop{};            ///< stop strings; found across token boundaries, never shown
   std::vector<std::int64_t> eos_token_ids{};  ///< empty: those of the tokenizer and the model
@@ -41,6 +43,10 @@ struct GenerationOptions {
   std::function<void(std::string_view)> on_token{};  ///< each piece of text as soon as it can be shown
   std::stop_token cancel{};                          ///< ends the generation with finish reason `cancelled`
 };
+
+/// What llama.cpp's programs sample with where nobody says otherwise: its order, temperature 0.8, top_k 40, top_p 0.95,
+/// min_p 0.05, penalties over 64 tokens.
+POWERHOUSE_API GenerationOptions llama_cpp_options();
 
 enum class FinishReason { length, eos, stop, cancelled };
 POWERHOUSE_API std::string_view to_string(FinishReason reason) noexcept;

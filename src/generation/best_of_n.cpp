@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "generation/processors.h"
+#include "generation/option_bounds.h"
 #include "generation/sample_many.h"
 #include "generation/text_output.h"
 #include "powerhouse/error.h"

@@ -1,14 +1,12 @@
 // The decoding loop: prefill, then one token a pass.
-#include <ATen/core/Tensor.h>
-
 #include <algorithm>
 #include <chrono>
 #include <random>
 
-#include "generation/processors.h"
-#include "generation/row_sampler.h"
+#include "generation/option_bounds.h"
 #include "generation/stopping.h"
 #include "generation/text_output.h"
+#include "generation/token_source.h"
 #include "powerhouse/error.h"
 #include "powerhouse/generation.h"
 #include "support/seconds_since.h"
@@ -17,55 +15,6 @@ namespace powerhouse {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Tokens of one sequence, chosen from its logits, or on its device where nothing else has to see them.
-class Chooser {
- public:
-  Chooser(Session& session, SequenceId sequence, const GenerationOptions& options, std::uint64_t seed)
-      : session_(session),
-        sequence_(sequence),
-        options_(options),
-        seed_(seed),
-        draws_(session.can_draw() && draws_by_warpers_alone(options)) {}
-
-  /// Computes what the token at `place` behind the prompt is chosen from. False where `cancel` came first.
-  bool append(std::span<const std::int64_t> ids, std::size_t place, const std::stop_token& cancel) {
-    try {
-      if (draws_) {
-        const SequenceInput input{sequence_, ids};
-        const TokenDraw draw{.temperature = options_.temperature,
-                             .top_k = options_.top_k,
-                             .top_p = options_.top_p,
-                             .min_p = options_.min_p,
-                             .seed = seed_,
-                             .counter = place};
-        drawn_ = session_.draw({&input, 1}, {&draw, 1}, cancel).front();
-      } else {
-        logits_ = session_.forward(sequence_, ids, LogitsOf::last, cancel);
-      }
-      return true;
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::cancelled) throw;
-      return false;
-    }
-  }
-
-  std::int64_t choose(const LogitsContext& context) const {
-    if (draws_) return drawn_;
-    const at::Tensor row = logits_.contiguous();
-    const std::span<float> values(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
-    return choose_token(values, options_, context, Random(seed_, RandomStream::sampling));
-  }
-
- private:
-  Session& session_;
-  SequenceId sequence_;
-  const GenerationOptions& options_;
-  std::uint64_t seed_;
-  bool draws_;
-  at::Tensor logits_{};
-  std::int64_t drawn_ = -1;
-};
 
 }  // namespace
 
@@ -96,7 +45,6 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
                           .seed = options.seed ? *options.seed : system_seed()};
   if (options.cache_prompt) result.reused_tokens = session.keep_prefix(sequence, ids);
   const auto rest = ids.subspan(static_cast<std::size_t>(result.reused_tokens));
-  Chooser chooser(session, sequence, options, result.seed);
   const auto past = session.tokens(sequence);
   std::vector<std::int64_t> history(past.begin(), past.end());
   history.insert(history.end(), rest.begin(), rest.end());
@@ -107,7 +55,8 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
   // The sequence may grow until the model's context is full; the last token need not be computed on.
   const std::int64_t room = session.room(sequence) - std::ssize(rest) + 1;
   const std::int64_t limit = std::min(options.max_new_tokens, room);
-  const bool prefilled = chooser.append(rest, 0, options.cancel);
+  TokenSource source(session, sequence, options, chain_setting(config, tokenizer, options, limit), result.seed);
+  const bool prefilled = source.append(rest, 0, options.cancel);
   if (prefilled) result.prompt_seconds = seconds_since(begin);  // of a part of the prompt it would be no speed
   if (limit == 0 && prefilled) return result;
   auto first_token = begin;
@@ -116,7 +65,7 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       result.finish_reason = FinishReason::cancelled;
       break;
     }
-    const std::int64_t id = chooser.choose({.ids = history, .prompt_length = prompt_length});
+    const std::int64_t id = source.choose({.ids = history, .prompt_length = prompt_length});
     result.ids.push_back(id);
     history.push_back(id);
     if (result.ids.size() == 1) {
@@ -133,7 +82,7 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       break;
     }
     if (static_cast<std::int64_t>(result.ids.size()) >= limit) break;
-    chooser.append({&id, 1}, result.ids.size(), {});
+    source.append({&id, 1}, result.ids.size(), {});
   }
   output.finish();
   if (output.stopped()) result.finish_reason = FinishReason::stop;

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "generation/processors.h"
-#include "generation/row_sampler.h"
+#include "generation/option_bounds.h"
+#include "generation/sampling_chain.h"
 #include "generation/stopping.h"
 #include "ops/log_probabilities.h"
 #include "ops/tensors.h"
@@ -19,7 +19,8 @@ namespace {
 struct Running {
   std::size_t completion = 0;
   SequenceId sequence = 0;
-  Random random;
+  std::uint64_t seed = 0;
+  SamplingChain chain;
   std::vector<std::int64_t> history;  // prompt and completion
   std::int64_t prompt_length = 0, limit = 0;
 };
@@ -34,6 +35,7 @@ void check(const GenerationOptions& options, const ManyOptions& many) {
   refuse(!options.stop.empty(), "stop", "completions of many end by EOS alone");
   refuse(options.seed.has_value(), "seed", "each completion has its own seed");
   refuse(options.on_token != nullptr, "on_token", "completions of many are not streamed");
+  refuse(options.sampling.guidance_scale != 1.0f, "guidance_scale", "completions of many have no negative prompt");
   refuse(many.per_prompt < 1, "per_prompt", "must be 1 or more");
 }
 
@@ -53,8 +55,8 @@ class Sampler {
     for (std::size_t i = 0; i < running.size(); ++i) {
       Running& one = running[i];
       const std::span<float> row(rows.data_ptr<float>() + i * vocabulary, vocabulary);
-      const LogitsContext context{.ids = one.history, .prompt_length = one.prompt_length};
-      chosen.push_back(choose_token(row, options_, context, one.random));
+      chosen.push_back(
+          one.chain.choose(row, {.ids = one.history, .prompt_length = one.prompt_length, .seed = one.seed}));
     }
     if (log_probs.defined()) {
       const at::Tensor taken = log_probs.gather(1, index_tensor(chosen).unsqueeze(1)).squeeze(1);
@@ -99,12 +101,14 @@ std::vector<SampledCompletion> sample_many(const CausalLM& model, const Tokenize
     const at::Tensor logits =
         session.forward(sequence, prompts[p], LogitsOf::last, options.cancel).expand({many.per_prompt, -1});
     const std::int64_t limit = std::min(options.max_new_tokens, session.room(sequence) + 1);
+    const SamplingChain chain(options, chain_setting(model.config(), tokenizer, options, limit));
     std::vector<Running> group;
     for (std::int64_t i = 0; i < many.per_prompt; ++i) {
       const std::size_t completion = p * static_cast<std::size_t>(many.per_prompt) + static_cast<std::size_t>(i);
       group.push_back({.completion = completion,
                        .sequence = i == 0 ? sequence : session.fork(sequence),
-                       .random = Random(many.seed(completion), RandomStream::sampling),
+                       .seed = many.seed(completion),
+                       .chain = chain,
                        .history = prompts[p],
                        .prompt_length = std::ssize(prompts[p]),
                        .limit = limit});
