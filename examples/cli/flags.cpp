@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "sampling_flags.h"
+
 namespace cli {
 namespace {
 
@@ -153,16 +155,12 @@ void ModelFlags::add_adapter(CLI::App& command) {
 }
 
 void GenerationFlags::add(CLI::App& command) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
   const auto option = [&command](const char* name, auto& value, const char* help, const CLI::Validator& bounds) {
     command.add_option(name, value, help)->capture_default_str()->transform(bounds);
   };
   option("--max-new-tokens", options.max_new_tokens, "stop after this many tokens", integer(0));
-  option("--temperature", options.temperature, "0 is greedy", number(0, kLargest));
-  option("--top-k", options.top_k, "keep the k most probable tokens; 0 is off", integer(0));
-  option("--top-p", options.top_p, "keep the smallest set with this probability", number(0, 1, true));
-  option("--min-p", options.min_p, "drop tokens below this share of the best", number(0, 1));
-  option("--repetition-penalty", options.repetition_penalty, "1 is none", number(0, kLargest, true));
+  add_sampling(command, options);
+  command.add_option("--negative-prompt", negative_prompt, "the text that --guidance-scale leads away from");
   // One text an occurrence, as it stands: CLI11 would read "[a,b]" for a list as two.
   command
       .add_option_function<std::string>(
@@ -180,6 +178,12 @@ void GenerationFlags::add(CLI::App& command) {
         options.seed = seed;
       },
       "the same seed gives the same text");
+}
+
+powerhouse::GenerationOptions GenerationFlags::with(const powerhouse::Tokenizer& tokenizer) const {
+  powerhouse::GenerationOptions found = options;
+  if (!negative_prompt.empty()) found.sampling.negative_prompt_ids = tokenizer.encode(negative_prompt);
+  return found;
 }
 
 }  // namespace cli

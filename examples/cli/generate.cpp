@@ -36,7 +36,7 @@ void run(const Flags& flags) {
   const auto ids = from_source(
       "--prompt", [&] { return tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special}); });
   const powerhouse::CausalLM model = flags.model.load();
-  auto options = flags.generation.options;
+  auto options = flags.generation.with(tokenizer);
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
   powerhouse::Session session(model, flags.cache.session());
   const bool cached = may_exist(flags.prompt_cache);
