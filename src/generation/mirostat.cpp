@@ -12,9 +12,10 @@
 namespace powerhouse::processors {
 namespace {
 
-// How many of the sorted tokens of a vocabulary version 1 keeps.
+constexpr std::size_t kTokens = 100;  // that the slope is estimated from
+
+// How many tokens of a vocabulary version 1 keeps, by the best of them.
 std::size_t zipf_rank(std::span<const Candidate> sorted, std::size_t vocabulary, double mu) {
-  constexpr std::size_t kTokens = 100;
   double products = 0;
   double squares = 0;
   for (std::size_t i = 0; i + 1 < std::min(kTokens, sorted.size()); ++i) {
@@ -27,7 +28,7 @@ std::size_t zipf_rank(std::span<const Candidate> sorted, std::size_t vocabulary,
   const double scale = epsilon * std::pow(2.0, mu) / (1 - std::pow(static_cast<double>(vocabulary), -epsilon));
   const double rank = std::pow(scale, 1 / slope);
   if (!(rank >= 1)) return 1;
-  return rank < static_cast<double>(sorted.size()) ? static_cast<std::size_t>(rank) : sorted.size();
+  return rank < static_cast<double>(vocabulary) ? static_cast<std::size_t>(rank) : vocabulary;
 }
 
 }  // namespace
@@ -48,9 +49,16 @@ void Mirostat::operator()(std::span<float> logits, const LogitsContext& context)
   if (logits.empty() || best_logit(logits) == kForbidden) return;
   std::vector<Candidate> kept;
   if (version_ == 1) {
-    kept = best_candidates(logits, logits.size());
-    std::sort(kept.begin(), kept.end(), ranks_first);
-    kept.resize(zipf_rank(kept, logits.size(), mu_));
+    const auto best = [&](std::size_t count) {
+      std::vector<Candidate> front = best_candidates(logits, std::min(count, logits.size()));
+      std::sort(front.begin(), front.end(), ranks_first);
+      front.resize(std::min(count, front.size()));
+      return front;
+    };
+    kept = best(kTokens);
+    const std::size_t rank = zipf_rank(kept, logits.size(), mu_);
+    if (rank > kept.size()) kept = best(rank);
+    kept.resize(std::min(rank, kept.size()));
   } else {
     const double log_sum = row_statistics(logits).log_sum;
     const double bound = std::min(log_sum - mu_ * std::numbers::ln2, double{best_logit(logits)});

@@ -12,31 +12,28 @@ namespace {
 
 constexpr std::size_t kShortRow = 1024;  // float64 is as fast up to here
 
-// p * (logit - best) over a row: the part of the entropy that depends on shape. In lanes, for the compiler to
-// vectorize.
-double weighted_distance(std::span<const float> logits, const float* probabilities, float best) {
-  constexpr std::size_t kLanes = 16;
-  constexpr std::size_t kChunk = 64 * kLanes;
-  const auto term = [&](std::size_t i) {
-    return probabilities[i] > 0 ? probabilities[i] * (logits[i] - best) : 0.0f;  // 0 times infinity is none
-  };
-  double total = 0;
-  for (std::size_t first = 0; first < logits.size(); first += kChunk) {
-    const std::size_t end = std::min(logits.size(), first + kChunk);
-    float sums[kLanes] = {};
-    std::size_t i = first;
-    for (; i + kLanes <= end; i += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += term(i + lane);
-    }
-    for (; i < end; ++i) total += term(i);
-    for (const float sum : sums) total += sum;
-  }
-  return total;
-}
-
 }  // namespace
 
-float best_logit(std::span<const float> logits) { return logits[static_cast<std::size_t>(ops::argmax(logits))]; }
+std::int64_t count_left(std::span<const float> logits) {
+  return static_cast<std::int64_t>(sum_of(logits, [](std::size_t /*i*/, Lanes lanes) {
+    return lanes == kForbidden ? Lanes{} : Lanes{1, 1, 1, 1};
+  }));
+}
+
+float best_logit(std::span<const float> logits) {
+  const Lanes forbidden = Lanes{} + kForbidden;
+  Lanes best[4] = {forbidden, forbidden, forbidden, forbidden};
+  const auto take = [](Lanes& lane, Lanes value) { lane = value > lane ? value : lane; };
+  std::size_t i = 0;
+  for (; i + 16 <= logits.size(); i += 16) {
+    for (std::size_t part = 0; part < 4; ++part) take(best[part], load_lanes(logits.data() + i + 4 * part));
+  }
+  for (; i < logits.size(); i += 4) {
+    take(best[0], load_last_lanes(logits.subspan(i, std::min<std::size_t>(4, logits.size() - i))));
+  }
+  for (std::size_t part = 1; part < 4; ++part) take(best[0], best[part]);
+  return std::max({best[0][0], best[0][1], best[0][2], best[0][3]});
+}
 
 RowStatistics row_statistics(std::span<const float> logits) {
   const float best = best_logit(logits);
@@ -52,11 +49,16 @@ RowStatistics row_statistics(std::span<const float> logits) {
     const double log_total = std::log(total);
     return {.log_sum = best + log_total, .entropy = log_total - distance / total};
   }
-  const auto probabilities = std::make_unique_for_overwrite<float[]>(logits.size());
-  ops::softmax(logits, {probabilities.get(), logits.size()});
-  // The best one's is one over the sum.
-  const double log_total = -std::log(double{probabilities[static_cast<std::size_t>(ops::argmax(logits))]});
-  return {.log_sum = best + log_total, .entropy = log_total - weighted_distance(logits, probabilities.get(), best)};
+  const std::size_t count = logits.size();
+  const auto probabilities = std::make_unique_for_overwrite<float[]>(count + 3);
+  ops::softmax(logits, {probabilities.get(), count});
+  std::fill_n(probabilities.get() + count, 3, 0.0f);                                     // for the last lanes
+  const double log_total = -std::log(double{best_logit({probabilities.get(), count})});  // the best one's is 1 / sum
+  const double distance = sum_of(logits, [&](std::size_t i, Lanes lanes) {
+    const Lanes p = load_lanes(probabilities.get() + i);
+    return p > 0.0f ? p * (lanes - best) : Lanes{};  // 0 times infinity is none
+  });
+  return {.log_sum = best + log_total, .entropy = log_total - distance};
 }
 
 std::size_t block_count(std::size_t vocabulary, std::size_t wanted) {

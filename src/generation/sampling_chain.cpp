@@ -21,9 +21,10 @@ using processors::Ties;
 
 // The model's own logits are finite; what a processor makes of them, or a penalty near zero, may not be.
 void check_numbers(std::span<const float> logits) {
-  bool fits = true;
-  for (const float logit : logits) fits &= logit <= std::numeric_limits<float>::max();
-  if (fits) return;
+  const double wrong = sum_of(logits, [](std::size_t /*i*/, Lanes lanes) {
+    return lanes <= std::numeric_limits<float>::max() ? Lanes{} : Lanes{1, 1, 1, 1};
+  });
+  if (wrong == 0) return;
   for (std::size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] <= std::numeric_limits<float>::max()) continue;
     throw Error(ErrorKind::numeric, "a processor left a logit that is neither finite nor -infinity",
@@ -109,10 +110,7 @@ struct SamplingChain::Row {
 
   std::span<float> values() { return is_short ? std::span<float>(logits) : whole; }
 
-  std::int64_t left() {
-    const std::span<const float> row = values();
-    return std::ssize(row) - std::count(row.begin(), row.end(), kForbidden);
-  }
+  std::int64_t left() { return count_left(values()); }
 
   /// Goes on with what is left as a short row, where that is few.
   void shorten(std::int64_t left) {
@@ -123,10 +121,15 @@ struct SamplingChain::Row {
       logits.resize(static_cast<std::size_t>(left));
       ids.resize(static_cast<std::size_t>(left));
     }
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      if (row[i] == kForbidden) continue;
-      ids[kept] = is_short ? ids[i] : static_cast<std::int64_t>(i);
-      logits[kept++] = row[i];
+    constexpr std::size_t kStretch = 64;  // most of a whole row's are forbidden throughout
+    for (std::size_t first = 0; first < row.size(); first += kStretch) {
+      const auto stretch = row.subspan(first, std::min(kStretch, row.size() - first));
+      if (best_logit(stretch) == kForbidden) continue;
+      for (std::size_t i = first; i < first + stretch.size(); ++i) {
+        if (row[i] == kForbidden) continue;
+        ids[kept] = is_short ? ids[i] : static_cast<std::int64_t>(i);
+        logits[kept++] = row[i];
+      }
     }
     logits.resize(kept);
     ids.resize(kept);

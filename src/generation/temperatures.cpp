@@ -28,8 +28,7 @@ void Temperature::operator()(std::span<float> logits, const LogitsContext& /*con
 void DynamicTemperature::operator()(std::span<float> logits, const LogitsContext& context) const {
   if (range <= 0) return Temperature{temperature}(logits, context);
   if (logits.empty() || best_logit(logits) == kForbidden) return;
-  const std::int64_t count =
-      candidates > 0 ? candidates : std::ssize(logits) - std::count(logits.begin(), logits.end(), kForbidden);
+  const std::int64_t count = candidates > 0 ? candidates : count_left(logits);
   if (count <= 1) return;
   const float low = std::max(0.0f, temperature - range);
   const float high = temperature + range;

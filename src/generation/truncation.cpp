@@ -17,35 +17,16 @@ void keep_probable(std::span<float> logits, double log_sum, double bound) {
   keep_from(logits, std::min(static_cast<float>(log_sum + std::log(bound)), best_logit(logits)));
 }
 
-// Mean and deviation of what is not forbidden.
-struct Spread {
-  double mean = 0, deviation = 0;
-};
-
-// Sum of term(logit) in lanes, for the compiler to vectorize.
-template <typename Term>
-double sum_of(std::span<const float> logits, Term term) {
-  constexpr std::size_t kLanes = 8;
-  double sums[kLanes] = {};
-  std::size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += term(logits[i + lane]);
-  }
-  double total = 0;
-  for (; i < logits.size(); ++i) total += term(logits[i]);
-  for (const double sum : sums) total += sum;
-  return total;
-}
-
-Spread spread_of(std::span<const float> logits) {
-  const double count = sum_of(logits, [](float logit) { return logit == kForbidden ? 0.0f : 1.0f; });
-  const double mean = sum_of(logits, [](float logit) { return logit == kForbidden ? 0.0f : logit; }) / count;
-  const auto center = static_cast<float>(mean);
-  const auto square = [center](float logit) {
-    const float distance = logit == kForbidden ? 0.0f : logit - center;
+// The standard deviation of what is not forbidden.
+double deviation_of(std::span<const float> logits) {
+  const auto count = static_cast<double>(count_left(logits));
+  const auto value = [](std::size_t /*i*/, Lanes lanes) { return lanes == kForbidden ? Lanes{} : lanes; };
+  const auto mean = static_cast<float>(sum_of(logits, value) / count);
+  const auto square = [mean](std::size_t /*i*/, Lanes lanes) {
+    const Lanes distance = lanes == kForbidden ? Lanes{} : lanes - mean;
     return distance * distance;
   };
-  return {.mean = mean, .deviation = std::sqrt(sum_of(logits, square) / count)};
+  return std::sqrt(sum_of(logits, square) / count);
 }
 
 }  // namespace
@@ -54,7 +35,7 @@ void TopK::operator()(std::span<float> logits, const LogitsContext& /*context*/)
   apply_top_k(logits, k);
   if (ties == Ties::keep || k <= 0) return;
   // What is left is k tokens, or more with the last one's ties.
-  std::int64_t left = std::ssize(logits) - std::count(logits.begin(), logits.end(), kForbidden);
+  std::int64_t left = count_left(logits);
   if (left <= k) return;
   float least = best_logit(logits);
   for (const float logit : logits) least = logit != kForbidden ? std::min(least, logit) : least;
@@ -97,8 +78,10 @@ void TopH::operator()(std::span<float> logits, const LogitsContext& /*context*/)
 }
 
 void TopNSigma::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
-  if (n <= 0 || logits.size() <= 1 || nothing_left(logits)) return;
-  keep_from(logits, static_cast<float>(best_logit(logits) - double{n} * spread_of(logits).deviation));
+  if (n <= 0 || logits.size() <= 1) return;
+  const float best = best_logit(logits);
+  if (best == kForbidden) return;
+  keep_from(logits, static_cast<float>(best - double{n} * deviation_of(logits)));
 }
 
 void TypicalP::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {

@@ -8,10 +8,10 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "generation/mersenne_twister.h"
 #include "generation/option_bounds.h"
 #include "generation/row_statistics.h"
 #include "powerhouse/error.h"
@@ -22,28 +22,48 @@ namespace {
 
 constexpr std::uint32_t kTableSize = 1'000'003;
 
-// The first `count` of torch.randperm(size) by a seed: each place is swapped with one at or behind it.
+// Calls swap(i, j) for the first `count` steps of torch.randperm(size) by a seed: each place is swapped with one at or
+// behind it. swap says whether to go on.
+template <typename Swap>
+void shuffle(std::uint64_t seed, std::uint32_t size, std::uint32_t count, Swap swap) {
+  MersenneTwister numbers(static_cast<std::uint32_t>(seed));
+  std::uint32_t distances[MersenneTwister::kWords];
+  const std::uint32_t steps = std::min(count, size - 1);
+  for (std::uint32_t first = 0; first < steps; first += MersenneTwister::kWords) {
+    const auto& drawn = numbers.next();
+    // Remainders: a quotient of numbers below 2^32 is as good in float64, and divides several at once.
+    for (std::uint32_t i = 0; i < MersenneTwister::kWords; ++i) {
+      const std::uint32_t left = std::max(size - std::min(size, first + i), 1u);
+      distances[i] = drawn[i] - static_cast<std::uint32_t>(static_cast<double>(drawn[i]) / left) * left;
+    }
+    const std::uint32_t until = std::min<std::uint32_t>(MersenneTwister::kWords, steps - first);
+    for (std::uint32_t i = 0; i < until; ++i) {
+      if (!swap(first + i, first + i + distances[i])) return;
+    }
+  }
+}
+
 std::vector<std::uint32_t> permutation(std::uint64_t seed, std::uint32_t size, std::uint32_t count) {
-  std::mt19937 numbers(static_cast<std::uint32_t>(seed));
   std::vector<std::uint32_t> all(size);
   std::iota(all.begin(), all.end(), 0u);
-  for (std::uint32_t i = 0; i < count && i + 1 < size; ++i) {
-    std::swap(all[i], all[i + static_cast<std::uint32_t>(numbers()) % (size - i)]);
-  }
+  shuffle(seed, size, count, [&](std::uint32_t i, std::uint32_t j) {
+    std::swap(all[i], all[j]);
+    return true;
+  });
   all.resize(count);
   return all;
 }
 
 // Whether a token comes among the first `count`: where it lies is all that is followed.
 bool in_permutation(std::uint64_t seed, std::uint32_t size, std::uint32_t count, std::uint32_t token) {
-  std::mt19937 numbers(static_cast<std::uint32_t>(seed));
   std::uint32_t place = token;
-  for (std::uint32_t i = 0; i < count && i + 1 < size; ++i) {
-    const std::uint32_t other = i + static_cast<std::uint32_t>(numbers()) % (size - i);
-    if (other == place) return true;
-    if (i == place) place = other;
-  }
-  return place < count;
+  bool found = false;
+  shuffle(seed, size, count, [&](std::uint32_t i, std::uint32_t j) {
+    found = j == place;  // it comes to i, and stays there
+    if (i == place) place = j;
+    return !found;
+  });
+  return found || place < std::min(count, size);
 }
 
 using Table = std::vector<std::uint32_t>;
