@@ -6,6 +6,7 @@
 #include "generation/option_bounds.h"
 #include "generation/stopping.h"
 #include "generation/text_output.h"
+#include "generation/thinking_budget.h"
 #include "generation/token_source.h"
 #include "powerhouse/error.h"
 #include "powerhouse/generation.h"
@@ -29,6 +30,7 @@ std::string_view to_string(FinishReason reason) noexcept {
     case FinishReason::eos: return "eos";
     case FinishReason::stop: return "stop";
     case FinishReason::cancelled: return "cancelled";
+    case FinishReason::time: return "time";
   }
   return "";
 }
@@ -50,6 +52,8 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
   history.insert(history.end(), rest.begin(), rest.end());
   const auto prompt_length = static_cast<std::int64_t>(history.size());
   TextOutput output(tokenizer, options);
+  std::optional<ThinkingBudget> thinking;
+  if (options.thinking) thinking.emplace(tokenizer, *options.thinking, history);
 
   const auto begin = Clock::now();
   // The sequence may grow until the model's context is full; the last token need not be computed on.
@@ -65,7 +69,11 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       result.finish_reason = FinishReason::cancelled;
       break;
     }
-    const std::int64_t id = source.choose({.ids = history, .prompt_length = prompt_length});
+    const std::optional<std::int64_t> forced = thinking ? thinking->forced() : std::nullopt;
+    const std::int64_t chosen = source.choose({.ids = history, .prompt_length = prompt_length});
+    const std::int64_t id = forced.value_or(chosen);
+    if (options.top_log_probs) result.choices.push_back(source.choice(id));
+    if (thinking) thinking->add(id);
     result.ids.push_back(id);
     history.push_back(id);
     if (result.ids.size() == 1) {
@@ -82,6 +90,10 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       break;
     }
     if (static_cast<std::int64_t>(result.ids.size()) >= limit) break;
+    if (options.max_time && seconds_since(begin) >= *options.max_time) {
+      result.finish_reason = FinishReason::time;
+      break;
+    }
     source.append({&id, 1}, result.ids.size(), {});
   }
   output.finish();

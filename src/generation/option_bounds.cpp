@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "generation/stopping.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -133,6 +134,15 @@ void check_options(const GenerationOptions& options) {
   for (const std::string& stop : options.stop) {
     if (stop.empty()) throw Error(ErrorKind::usage, "a stop string must not be empty", {.field = "stop"});
   }
+  if (!options.stop_regex.empty()) StopFilter({}, options.stop_regex);
+  if (options.max_time && !(*options.max_time > 0)) out_of_bounds("max_time", "above 0", *options.max_time);
+  if (options.thinking) {
+    at_least("thinking.budget", static_cast<double>(options.thinking->budget), 0);
+    for (const std::string& tag : {options.thinking->start, options.thinking->end}) {
+      if (tag.empty()) throw Error(ErrorKind::usage, "a tag must not be empty", {.field = "thinking"});
+    }
+  }
+  if (options.top_log_probs) at_least("top_log_probs", static_cast<double>(*options.top_log_probs), 0);
   check_sampling(options);
 }
 

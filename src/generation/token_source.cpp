@@ -1,5 +1,8 @@
 #include "generation/token_source.h"
 
+#include <algorithm>
+
+#include "generation/row_statistics.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -10,7 +13,7 @@ TokenSource::TokenSource(Session& session, SequenceId sequence, const Generation
       sequence_(sequence),
       options_(options),
       seed_(seed),
-      draws_(session.can_draw() && draws_by_warpers_alone(options)),
+      draws_(session.can_draw() && draws_by_warpers_alone(options) && !options.top_log_probs),
       chain_(options, setting) {
   if (options.sampling.guidance_scale != 1.0f) negative_ = session.create();
 }
@@ -59,8 +62,24 @@ std::int64_t TokenSource::choose(LogitsContext context) {
   logits_ = logits_.contiguous();
   const auto size = static_cast<std::size_t>(logits_.size(-1));
   const std::span<float> row(logits_.data_ptr<float>(), size);
+  if (options_.top_log_probs) own_.assign(row.begin(), row.end());
   if (negative_) processors::guide(row, {row.data() + size, size}, options_.sampling.guidance_scale);
   return chain_.choose(row, context);
+}
+
+TokenChoice TokenSource::choice(std::int64_t id) const {
+  const double log_sum = row_statistics(own_).log_sum;
+  const auto log_prob = [&](std::int64_t token) {
+    return TokenLogProb{token, static_cast<float>(own_[static_cast<std::size_t>(token)] - log_sum)};
+  };
+  TokenChoice found{.chosen = log_prob(id)};
+  const auto count = std::min(static_cast<std::size_t>(*options_.top_log_probs), own_.size());
+  if (count == 0) return found;
+  std::vector<Candidate> front = best_candidates(own_, count);
+  std::sort(front.begin(), front.end(), ranks_first);
+  front.resize(std::min(front.size(), count));
+  for (const Candidate& one : front) found.best.push_back(log_prob(one.id));
+  return found;
 }
 
 }  // namespace powerhouse

@@ -27,6 +27,8 @@ class TokenSource {
   bool append(std::span<const std::int64_t> ids, std::size_t place, const std::stop_token& cancel);
   /// The token behind `context`, whose seed is the source's.
   std::int64_t choose(LogitsContext context);
+  /// With top_log_probs, of a token in the place that was chosen last.
+  TokenChoice choice(std::int64_t id) const;
 
  private:
   void forward(std::span<const std::int64_t> ids, const std::stop_token& cancel);
@@ -39,6 +41,7 @@ class TokenSource {
   SamplingChain chain_;
   std::optional<SequenceId> negative_{};  // of guidance
   at::Tensor logits_{};                   // a row; of guidance a second one
+  std::vector<float> own_{};              // the model's, before processors, with top_log_probs
   std::int64_t drawn_ = -1;
 };
 

@@ -112,5 +112,110 @@ TEST_F(GenerateOptions, LengthsHoldTheEndBackAndForceIt) {
   EXPECT_EQ(run(options_).ids.back(), 4);
 }
 
+TEST_F(GenerateOptions, StopTokensEndTheTextUnshown) {
+  const GenerationResult free = run(options_);
+  options_.stop_token_ids = {free.ids[4], 9999};
+  const GenerationResult stopped = run(options_);
+  const auto first = std::find(free.ids.begin(), free.ids.end(), free.ids[4]) + 1;
+  EXPECT_EQ(stopped.ids, std::vector<std::int64_t>(free.ids.begin(), first));
+  EXPECT_EQ(stopped.finish_reason, FinishReason::stop);
+  EXPECT_EQ(stopped.text, tokenizer_.decode(std::span(stopped.ids).first(stopped.ids.size() - 1)));
+}
+
+TEST_F(GenerateOptions, PatternsEndTheTextUnshown) {
+  const GenerationResult free = run(options_);
+  ASSERT_EQ(free.text.size(), 23u);  // this tokenizer puts blanks between its tokens
+  options_.stop_regex = {"never", std::string("[\\s\\S][") + free.text[14] + "]"};
+  std::string streamed;
+  options_.on_token = [&](std::string_view text) { streamed += text; };
+  const GenerationResult stopped = run(options_);
+  EXPECT_EQ(stopped.finish_reason, FinishReason::stop);
+  EXPECT_EQ(stopped.text, free.text.substr(0, free.text.find(free.text[14], 1) - 1));
+  EXPECT_EQ(streamed, stopped.text);
+}
+
+TEST_F(GenerateOptions, TimeRunsOut) {
+  options_.max_time = 1e-9;
+  const GenerationResult result = run(options_);
+  EXPECT_EQ(result.ids.size(), 1u);
+  EXPECT_EQ(result.finish_reason, FinishReason::time);
+  options_.max_time = 1e9;
+  EXPECT_EQ(run(options_).finish_reason, FinishReason::length);
+}
+
+TEST_F(GenerateOptions, ThoughtsEndWhereTheirBudgetIsUsedUp) {
+  const auto ids = [&](std::string_view text) { return tokenizer_.encode(text); };
+  const auto forbid = [&](std::string_view tag) {
+    options_.sampling.logit_bias.push_back({.id = ids(tag).front(), .bias = -std::numeric_limits<float>::infinity()});
+  };
+  forbid("q");
+  forbid("z");
+  options_.thinking = ThinkingOptions{.start = "q", .end = "z", .budget = 3, .message = "ab"};
+  const auto part = [](const GenerationResult& result, std::size_t first) {
+    return std::vector<std::int64_t>(result.ids.begin() + static_cast<std::ptrdiff_t>(first),
+                                     result.ids.begin() + static_cast<std::ptrdiff_t>(first) + 3);
+  };
+  const GenerationResult thought = run(options_, "1 + 2 = q");
+  EXPECT_EQ(part(thought, 3), ids("abz"));
+  EXPECT_EQ(std::count(thought.ids.begin(), thought.ids.end(), ids("z").front()), 1);
+  options_.thinking->budget = 0;
+  EXPECT_EQ(part(run(options_, "1 + 2 = q"), 0), ids("abz"));
+  // The prompt's thought has ended; and none has begun.
+  for (const std::string_view prompt : {"q 1 z + 2 = ", "1 + 2 = "}) {
+    const GenerationResult answer = run(options_, prompt);
+    EXPECT_EQ(std::count(answer.ids.begin(), answer.ids.end(), ids("z").front()), 0);
+  }
+  // The model ends it by itself.
+  options_.thinking->budget = 3;
+  options_.sampling.logit_bias = {{.id = ids("z").front(), .bias = 100}};
+  EXPECT_EQ(part(run(options_, "1 + 2 = q"), 0), ids("zzz"));
+}
+
+TEST_F(GenerateOptions, LogProbabilitiesAreTheModelsOwn) {
+  options_.sampling.typical_p = 0.9f;
+  options_.temperature = 1.7f;
+  options_.top_log_probs = 3;
+  const std::vector<std::int64_t> prompt = tokenizer_.encode("1 + 2 = ");
+  const GenerationResult result = run(options_);
+  std::vector<std::int64_t> ids = prompt;
+  ids.insert(ids.end(), result.ids.begin(), result.ids.end());
+  const at::Tensor log_probs = model_.forward(to_tensor(ids)).select(0, 0).log_softmax(-1);
+  ASSERT_EQ(result.choices.size(), result.ids.size());
+  for (std::size_t i = 0; i < result.ids.size(); ++i) {
+    const TokenChoice& choice = result.choices[i];
+    const at::Tensor row = log_probs.select(0, std::ssize(prompt) - 1 + static_cast<std::int64_t>(i)).contiguous();
+    std::vector<float> values(row.const_data_ptr<float>(), row.const_data_ptr<float>() + row.numel());
+    EXPECT_EQ(choice.chosen.id, result.ids[i]);
+    EXPECT_NEAR(choice.chosen.log_prob, values[static_cast<std::size_t>(choice.chosen.id)], 1e-5);
+    ASSERT_EQ(choice.best.size(), 3u);
+    std::sort(values.begin(), values.end(), std::greater<>());
+    for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(choice.best[k].log_prob, values[k], 1e-5);
+  }
+  options_.top_log_probs = 0;
+  EXPECT_TRUE(run(options_).choices.front().best.empty());
+  options_.top_log_probs.reset();
+  EXPECT_TRUE(run(options_).choices.empty());
+}
+
+TEST_F(GenerateOptions, AreRefusedWhereTheyHaveNoMeaning) {
+  const auto refuse = [&](std::string_view field, const GenerationOptions& options) {
+    expect_error(ErrorKind::usage, field, [&] {
+      sample_many(model_, tokenizer_, {{1, 2}}, options, {.seed = [](std::size_t) { return 1; }});
+    });
+  };
+  const GenerationOptions plain{.max_new_tokens = 2, .temperature = 1.0f};
+  const auto with = [&](auto change) {
+    GenerationOptions options = plain;
+    change(options);
+    return options;
+  };
+  refuse("guidance_scale", with([](auto& options) { options.sampling.guidance_scale = 2; }));
+  refuse("stop_regex", with([](auto& options) { options.stop_regex = {"a"}; }));
+  refuse("stop_token_ids", with([](auto& options) { options.stop_token_ids = {1}; }));
+  refuse("max_time", with([](auto& options) { options.max_time = 1; }));
+  refuse("thinking", with([](auto& options) { options.thinking = ThinkingOptions{}; }));
+  refuse("top_log_probs", with([](auto& options) { options.top_log_probs = 1; }));
+}
+
 }  // namespace
 }  // namespace powerhouse

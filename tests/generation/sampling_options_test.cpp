@@ -67,6 +67,13 @@ TEST(Options, OutOfBoundsAreNamed) {
   expect("top_k", {.top_k = -1});
   expect("max_new_tokens", {.max_new_tokens = -1});
   expect("stop", {.stop = {""}});
+  for (const char* bad : {"(", "a*", ""}) expect("stop_regex", {.stop_regex = {bad}});
+  expect("max_time", {.max_time = 0.0});
+  expect("max_time", {.max_time = std::nan("")});
+  expect("thinking", {.thinking = ThinkingOptions{.start = ""}});
+  expect("thinking", {.thinking = ThinkingOptions{.end = ""}});
+  expect("thinking.budget", {.thinking = ThinkingOptions{.budget = -1}});
+  expect("top_log_probs", {.top_log_probs = -1});
   EXPECT_NO_THROW(check_options({}));
   EXPECT_NO_THROW(check_options(llama_cpp_options()));
 }
