@@ -80,24 +80,25 @@ std::vector<float> block_maxima(std::span<const float> logits, std::size_t block
 
 std::vector<Candidate> best_candidates(std::span<const float> logits, std::size_t k) {
   std::vector<Candidate> found;
-  const std::size_t blocks = block_count(logits.size(), k);
-  if (blocks * 8 > logits.size()) {
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      if (logits[i] != kForbidden) found.push_back({logits[i], static_cast<std::int32_t>(i)});
+  const auto add_from = [&](std::size_t first, std::size_t end, float bound) {
+    for (std::size_t i = first; i < end; ++i) {
+      if (logits[i] >= bound && logits[i] != kForbidden) found.push_back({logits[i], static_cast<std::int32_t>(i)});
     }
+  };
+  std::size_t blocks = 512;
+  while (blocks < 4 * k) blocks *= 2;
+  if (blocks * 8 > logits.size()) {
+    add_from(0, logits.size(), kForbidden);
     return found;
   }
-  const std::vector<float> maxima = block_maxima(logits, blocks);
-  std::vector<float> order = maxima;
-  const auto kth = order.begin() + static_cast<std::ptrdiff_t>(k) - 1;
-  std::nth_element(order.begin(), kth, order.end(), std::greater<>());
-  for (std::size_t block = 0; block < blocks; ++block) {
-    if (maxima[block] < *kth) continue;
-    for (std::size_t i = block; i < logits.size(); i += blocks) {
-      if (logits[i] >= *kth && logits[i] != kForbidden) found.push_back({logits[i], static_cast<std::int32_t>(i)});
-    }
+  std::vector<float> maxima = block_maxima(logits, blocks);
+  const auto kth = maxima.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+  std::nth_element(maxima.begin(), kth, maxima.end(), std::greater<>());
+  constexpr std::size_t kStretch = 64;
+  for (std::size_t first = 0; first < logits.size(); first += kStretch) {
+    const std::size_t end = std::min(logits.size(), first + kStretch);
+    if (best_logit(logits.subspan(first, end - first)) >= *kth) add_from(first, end, *kth);
   }
-  std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
   return found;
 }
 
