@@ -18,6 +18,25 @@ struct Flags {
   bool json = false;
 };
 
+ordered_json to_json(const powerhouse::TokenLogProb& token, const powerhouse::Tokenizer& tokenizer) {
+  const bool known = token.id < static_cast<std::int64_t>(tokenizer.vocab_size());  // a head may have more rows
+  return {{"id", token.id},
+          {"text", known ? tokenizer.decode({&token.id, 1}) : std::string()},
+          {"log_prob", token.log_prob}};
+}
+
+// Each token with its log-probability and the best ones in its place.
+ordered_json to_json(std::span<const powerhouse::TokenChoice> choices, const powerhouse::Tokenizer& tokenizer) {
+  auto tokens = ordered_json::array();
+  for (const powerhouse::TokenChoice& choice : choices) {
+    ordered_json token = to_json(choice.chosen, tokenizer);
+    token["best"] = ordered_json::array();
+    for (const powerhouse::TokenLogProb& other : choice.best) token["best"].push_back(to_json(other, tokenizer));
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
 ordered_json to_json(const powerhouse::GenerationResult& result) {
   return {{"text", result.text},
           {"ids", result.ids},
@@ -44,7 +63,9 @@ void run(const Flags& flags) {
   options.cache_prompt = true;
   const auto result = powerhouse::generate(session, sequence, tokenizer, ids, options);
   if (flags.json) {
-    write_out(to_json(result).dump(2) + "\n");
+    ordered_json json = to_json(result);
+    if (options.top_log_probs) json["tokens"] = to_json(result.choices, tokenizer);
+    write_out(json.dump(2) + "\n");
   } else {
     end_text();
     report_speed(result);
@@ -65,7 +86,13 @@ void add_generate(CLI::App& app, Action& action) {
   flags->model.add_adapter(command);
   add_prompt_cache(command, flags->prompt_cache);
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");
-  command.add_flag("--json", flags->json, "print the result as JSON");
+  CLI::Option* const json = command.add_flag("--json", flags->json, "print the result as JSON");
+  command
+      .add_option_function<std::int64_t>(
+          "--top-log-probs", [flags](std::int64_t count) { flags->generation.options.top_log_probs = count; },
+          "with --json: the log-probability of each token, and so many of the best in its place")
+      ->transform(integer(0))
+      ->needs(json);
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 

@@ -312,6 +312,17 @@ foreach(bad IN ITEMS "--temperature;nan" "--temperature;-1" "--top-p;0" "--top-p
     "--repetition-penalty;0" "--max-new-tokens;-1" "--seed;x" "--stop;")
   expect(2 "^$" "" generate --model ${model} --prompt x ${bad})
 endforeach()
+foreach(bad IN ITEMS "--stop-regex;(" "--stop-regex;a*" "--max-time;0" "--thinking-budget;-1" "--thinking-end;x"
+    "--top-log-probs;2" "--stop-token-ids;x")
+  expect(2 "^$" "" generate --model ${model} --prompt x ${bad})
+endforeach()
+expect(0 "^[^P]*$" "" generate --model ${model} --prompt "The capital of France is" --max-new-tokens 8
+  --stop-regex "P[a-z]+s")
+expect(0 "\"log_prob\": -[0-9.]+,[^}]*\"best\": ." "" generate --model ${model} --prompt "The capital of France is"
+  --max-new-tokens 3 --json --top-log-probs 2)
+expect(0 "\"finish_reason\": \"time\"" "" generate --model ${model} --prompt Once --json --max-time 1e-9)
+expect(0 "^ So be it.</think>" "" generate --model ${model} --prompt "<think>" --max-new-tokens 12 --thinking-budget 0
+  --thinking-message " So be it.")
 expect(1 "^$" "no such folder" generate --model ${model} --prompt x --adapter absent)
 foreach(reused IN ITEMS 0 4)  # of five tokens
   expect(0 "\"reused_tokens\": ${reused}," "" generate --model ${model} --prompt "The capital of France is" --json
