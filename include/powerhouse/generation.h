@@ -12,6 +12,7 @@
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/chat.h"
+#include "powerhouse/constraint.h"
 #include "powerhouse/export.h"
 #include "powerhouse/logits_processor.h"
 #include "powerhouse/sampling.h"
@@ -29,7 +30,8 @@ struct ThinkingOptions {
 };
 
 /// Names and meanings are those of transformers' GenerationConfig, and so is the order in which processors run: rules
-/// about tokens and penalties, the user's own, temperature, top_k, top_p, min_p and what `sampling` adds to them.
+/// about tokens and penalties, the user's own, the constraint, temperature, top_k, top_p, min_p and what `sampling`
+/// adds to them.
 struct GenerationOptions {
   std::int64_t max_new_tokens = 256;
   float temperature = 0.0f;  ///< 0 is greedy; otherwise logits are divided by it. Not negative.
@@ -55,7 +57,9 @@ struct GenerationOptions {
   std::optional<ThinkingOptions> thinking{};  ///< a budget for what is thought before the answer
   /// The log-probability of each token by the model's own logits, before any processor, and those of the n best.
   std::optional<std::int64_t> top_log_probs{};
-  std::vector<LogitsProcessor> processors{};         ///< the user's own, in order
+  std::vector<LogitsProcessor> processors{};  ///< the user's own, in order
+  /// What the text may be. It ends where nothing can follow (finish reason `stop`), or by EOS where it is complete.
+  std::optional<Constraint> constraint{};
   std::function<void(std::string_view)> on_token{};  ///< each piece of text as soon as it can be shown
   std::stop_token cancel{};                          ///< ends the generation with finish reason `cancelled`
 };

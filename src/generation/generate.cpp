@@ -54,6 +54,7 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
   TextOutput output(tokenizer, options);
   std::optional<ThinkingBudget> thinking;
   if (options.thinking) thinking.emplace(tokenizer, *options.thinking, history);
+  std::optional<ConstraintMatcher> matcher = matcher_of(options, ends);
 
   const auto begin = Clock::now();
   // The sequence may grow until the model's context is full; the last token need not be computed on.
@@ -70,7 +71,8 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       break;
     }
     const std::optional<std::int64_t> forced = thinking ? thinking->forced() : std::nullopt;
-    const std::int64_t chosen = source.choose({.ids = history, .prompt_length = prompt_length});
+    const std::int64_t chosen =
+        source.choose({.ids = history, .prompt_length = prompt_length}, matcher ? &*matcher : nullptr);
     const std::int64_t id = forced.value_or(chosen);
     if (options.top_log_probs) result.choices.push_back(source.choice(id));
     if (thinking) thinking->add(id);
@@ -85,7 +87,8 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       break;
     }
     output.add(id);
-    if (output.stopped()) {
+    if (matcher) matcher->accept(id);
+    if (output.stopped() || (matcher && matcher->is_finished())) {
       result.finish_reason = FinishReason::stop;
       break;
     }

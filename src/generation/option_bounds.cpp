@@ -136,6 +136,9 @@ void check_options(const GenerationOptions& options) {
   }
   if (!options.stop_regex.empty()) StopFilter({}, options.stop_regex);
   if (options.max_time && !(*options.max_time > 0)) out_of_bounds("max_time", "above 0", *options.max_time);
+  if (options.thinking && options.constraint) {
+    throw Error(ErrorKind::usage, "a constraint has no room for thoughts", {.field = "thinking"});
+  }
   if (options.thinking) {
     at_least("thinking.budget", static_cast<double>(options.thinking->budget), 0);
     for (const std::string& tag : {options.thinking->start, options.thinking->end}) {

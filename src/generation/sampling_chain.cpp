@@ -96,7 +96,8 @@ ChainSetting chain_setting(const ModelConfig& config, const Tokenizer& tokenizer
 bool draws_by_warpers_alone(const GenerationOptions& options) {
   SamplingOptions others = options.sampling;
   others.dry_base = SamplingOptions().dry_base;  // what only qualifies others
-  return options.processors.empty() && options.repetition_penalty == 1.0f && others == SamplingOptions();
+  return options.processors.empty() && !options.constraint && options.repetition_penalty == 1.0f &&
+         others == SamplingOptions();
 }
 
 // ---- the row ----
@@ -284,9 +285,10 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
   }
 }
 
-void SamplingChain::run(Row& row, const LogitsContext& context) {
+void SamplingChain::run(Row& row, const LogitsContext& context, ConstraintMatcher* matcher) {
   for (const LogitsProcessor& rule : rules_) rule(row.whole, context);
   if (!rules_.empty()) check_numbers(row.whole);
+  if (matcher != nullptr) matcher->mask(row.whole);
   for (const Sampler& sampler : samplers_) {
     const std::int64_t before = sampler.count == Count::less ? row.left() : 0;
     if (sampler.dynamic) {
@@ -307,9 +309,9 @@ void SamplingChain::run(Row& row, const LogitsContext& context) {
   }
 }
 
-std::int64_t SamplingChain::choose(std::span<float> logits, const LogitsContext& context) {
+std::int64_t SamplingChain::choose(std::span<float> logits, const LogitsContext& context, ConstraintMatcher* matcher) {
   Row row{.whole = logits};
-  run(row, context);
+  run(row, context, matcher);
   if (greedy_) return greedy_token(logits);
   const Random random(context.seed, RandomStream::sampling);
   const auto place = static_cast<std::uint64_t>(context.new_tokens());
@@ -318,9 +320,9 @@ std::int64_t SamplingChain::choose(std::span<float> logits, const LogitsContext&
   return row.ids[static_cast<std::size_t>(sample_token(row.logits, random, place))];
 }
 
-void SamplingChain::process(std::span<float> logits, const LogitsContext& context) {
+void SamplingChain::process(std::span<float> logits, const LogitsContext& context, ConstraintMatcher* matcher) {
   Row row{.whole = logits};
-  run(row, context);
+  run(row, context, matcher);
   row.spread();
   if (!greedy_) apply_warpers(logits, common_);
 }

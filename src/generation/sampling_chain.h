@@ -34,11 +34,12 @@ class SamplingChain {
   SamplingChain(const GenerationOptions& options, const ChainSetting& setting);
 
   /// The token behind context.ids; its random number is that of its place behind the prompt, by context.seed. May
-  /// change the row. Error{numeric} where a processor leaves NaN or infinity, or forbids every token.
-  std::int64_t choose(std::span<float> logits, const LogitsContext& context);
+  /// change the row. `matcher` follows the text where there is a constraint. Error{numeric} where a processor leaves
+  /// NaN or infinity, or forbids every token.
+  std::int64_t choose(std::span<float> logits, const LogitsContext& context, ConstraintMatcher* matcher = nullptr);
 
   /// All but the choice: what is left of the row.
-  void process(std::span<float> logits, const LogitsContext& context);
+  void process(std::span<float> logits, const LogitsContext& context, ConstraintMatcher* matcher = nullptr);
 
  private:
   // A row of which few tokens are left is worked on as a short one, in the order of ids.
@@ -58,7 +59,7 @@ class SamplingChain {
   void add_samplers(const GenerationOptions& options, const ChainSetting& setting);
   void add_sampler(std::string_view name, const GenerationOptions& options, const ChainSetting& setting, bool listed);
   void add_mirostat(const GenerationOptions& options);
-  void run(Row& row, const LogitsContext& context);
+  void run(Row& row, const LogitsContext& context, ConstraintMatcher* matcher);
 
   std::vector<LogitsProcessor> rules_;
   std::vector<Sampler> samplers_;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,10 @@ namespace powerhouse {
 /// Tokens that end a text by the options: those given, or those of tokenizer and model; none where EOS is ignored.
 std::unordered_set<std::int64_t> end_ids(const ModelConfig& config, const Tokenizer& tokenizer,
                                          const GenerationOptions& options);
+
+/// Follows a text through the options' constraint, if they have one; `ends` end it.
+std::optional<ConstraintMatcher> matcher_of(const GenerationOptions& options,
+                                            const std::unordered_set<std::int64_t>& ends);
 
 class StopFilter {
  public:

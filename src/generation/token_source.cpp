@@ -56,7 +56,7 @@ bool TokenSource::append(std::span<const std::int64_t> ids, std::size_t place, c
   }
 }
 
-std::int64_t TokenSource::choose(LogitsContext context) {
+std::int64_t TokenSource::choose(LogitsContext context, ConstraintMatcher* matcher) {
   if (draws_) return drawn_;
   context.seed = seed_;
   logits_ = logits_.contiguous();
@@ -64,7 +64,7 @@ std::int64_t TokenSource::choose(LogitsContext context) {
   const std::span<float> row(logits_.data_ptr<float>(), size);
   if (options_.top_log_probs) own_.assign(row.begin(), row.end());
   if (negative_) processors::guide(row, {row.data() + size, size}, options_.sampling.guidance_scale);
-  return chain_.choose(row, context);
+  return chain_.choose(row, context, matcher);
 }
 
 TokenChoice TokenSource::choice(std::int64_t id) const {

@@ -25,8 +25,8 @@ class TokenSource {
 
   /// Computes what the token at `place` behind the prompt is chosen from. False where `cancel` came first.
   bool append(std::span<const std::int64_t> ids, std::size_t place, const std::stop_token& cancel);
-  /// The token behind `context`, whose seed is the source's.
-  std::int64_t choose(LogitsContext context);
+  /// The token behind `context`, whose seed is the source's; `matcher` follows the text's constraint, if there is one.
+  std::int64_t choose(LogitsContext context, ConstraintMatcher* matcher);
   /// With top_log_probs, of a token in the place that was chosen last.
   TokenChoice choice(std::int64_t id) const;
 
