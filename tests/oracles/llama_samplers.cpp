@@ -8,7 +8,8 @@
 //   seen N id ...          tokens that the samplers have seen, first to last
 //   chain name:a:b ...     samplers and their arguments, as sampling_llama.py writes them
 //   run STEPS              prints the candidates that are left, "id logit probability", sorted by id; behind a first
-//                          line "count chosen". With STEPS above 1 what was chosen is accepted, and the row is run again.
+//                          line "count chosen". With STEPS above 1 what was chosen is accepted, and the row is run
+//                          again.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
