@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "powerhouse/error.h"
+#include "support/hex_digit.h"
 #include "support/utf8.h"
 
 namespace powerhouse::constraints {
@@ -220,11 +221,7 @@ class Parser {
   char32_t digits(int count, std::size_t start) {
     std::uint64_t value = 0;
     for (int i = 0; i < count; ++i, ++at_) {
-      const char c = done() ? ' ' : text_[at_];
-      const int digit = is_digit(c)            ? c - '0'
-                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                               : -1;
+      const int digit = done() ? -1 : hex_digit(text_[at_]);
       if (digit < 0) fail("an escape has too few hexadecimal digits", start);
       value = value * 16 + static_cast<std::uint64_t>(digit);
     }

@@ -6,6 +6,7 @@
 
 #include "constraints/regex_classes.h"
 #include "powerhouse/error.h"
+#include "support/hex_digit.h"
 #include "support/utf8.h"
 
 namespace powerhouse::constraints {
@@ -248,11 +249,7 @@ class Parser {
   char32_t digits(std::size_t count, std::size_t start, bool surrogates = false) {
     char32_t value = 0;
     for (std::size_t i = 0; i < count; ++i, ++at_) {
-      const char c = done() ? ' ' : pattern_[at_];
-      const int digit = c >= '0' && c <= '9'   ? c - '0'
-                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                               : -1;
+      const int digit = done() ? -1 : hex_digit(pattern_[at_]);
       if (digit < 0) at_ = start, fail("an escape has too few hexadecimal digits", pattern_.substr(start, 2));
       value = value * 16 + static_cast<char32_t>(digit);
     }

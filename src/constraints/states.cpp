@@ -31,9 +31,7 @@ void StateSpace::clear() {
   infos_.assign(1, {});
   steps_.assign(classes_, kDead);
   ids_.clear();
-  ++gathering_;
-  gathered_.clear();
-  gathered_end_ = false;
+  begin_gathering();
   reach(automaton_.root(), kBottom);
   start_ = intern();
 }
@@ -42,6 +40,12 @@ void StateSpace::clear_if_full() {
   const std::size_t bytes =
       steps_.size() * sizeof(State) + members_.size() * sizeof(StackId) + stacks_.size() * 64 + infos_.size() * 64;
   if (bytes > limit_) clear();
+}
+
+void StateSpace::begin_gathering() {
+  ++gathering_;
+  gathered_.clear();
+  gathered_end_ = false;
 }
 
 StateSpace::StackId StateSpace::stack(Node node, StackId below) {
@@ -113,9 +117,7 @@ State StateSpace::intern() {
 // Classes of bytes that take the same edges lead to the same state: in the middle of a text that is most of them.
 State StateSpace::compute(State state, std::uint8_t byte_class) {
   const std::uint8_t byte = automaton_.representative(byte_class);
-  ++gathering_;
-  gathered_.clear();
-  gathered_end_ = false;
+  begin_gathering();
   const Info info = infos_[static_cast<std::size_t>(state)];
   alike_.assign(classes_, true);
   for (std::size_t i = 0; i < info.count; ++i) {
@@ -147,9 +149,7 @@ State StateSpace::step_text(State state, std::string_view text) {
 }
 
 State StateSpace::step_token(State state, std::int64_t token) {
-  ++gathering_;
-  gathered_.clear();
-  gathered_end_ = false;
+  begin_gathering();
   const Info info = infos_[static_cast<std::size_t>(state)];
   for (std::size_t i = 0; i < info.count; ++i) {
     const Stack top = stacks_[members_[info.first + i]];

@@ -76,6 +76,8 @@ class StateSpace {
     const Info& info = infos_[static_cast<std::size_t>(state)];
     return std::span(members_).subspan(info.first, info.count);
   }
+  /// Before reach().
+  void begin_gathering();
   StackId stack(Node node, StackId below);
   /// Adds what is reached from a node without reading: stacks that read something, and whether the text may end.
   void reach(Node node, StackId below);

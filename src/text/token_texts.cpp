@@ -1,10 +1,10 @@
 #include "text/token_texts.h"
 
-#include <charconv>
 #include <optional>
 
 #include "powerhouse/error.h"
 #include "text/byte_level.h"
+#include "text/decoder_steps.h"
 #include "text/tokenizer_impl.h"
 
 namespace powerhouse {
@@ -17,15 +17,6 @@ std::string decode(const Decoder& decoder, std::initializer_list<std::string_vie
   for (const std::string_view token : tokens) decoder.take(token, false, state);
   decoder.finish(state);
   return std::move(state.out);
-}
-
-// The byte of "<0x0A>".
-std::optional<char> byte_token(std::string_view spelled) {
-  unsigned value = 0;
-  if (spelled.size() != 6 || !spelled.starts_with("<0x") || spelled.back() != '>') return {};
-  const auto [end, error] = std::from_chars(spelled.data() + 3, spelled.data() + 5, value, 16);
-  if (error != std::errc() || end != spelled.data() + 5) return {};
-  return static_cast<char>(value);
 }
 
 // Tells what a chain of decoder steps makes of a token by trying it out between others.
@@ -43,7 +34,9 @@ class Probe {
       append_from_byte_level(out, spelled);
       return out;
     }
-    if (const auto byte = byte_tokens_ ? byte_token(spelled) : std::nullopt) return std::string(1, *byte);
+    if (const int byte = byte_tokens_ ? byte_of_token(spelled) : -1; byte >= 0) {
+      return std::string(1, static_cast<char>(byte));
+    }
     if (first) return decode(decoder_, {spelled});
     const std::string once = decode(decoder_, {kAnchor, spelled});
     const std::string twice = decode(decoder_, {kAnchor, spelled, spelled});

@@ -1,6 +1,8 @@
 // Cases of tests/oracles/constraints.py: {"kind": ..., "text": ...} as a constraint, and texts to try.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +35,15 @@ inline constraints::Grammar grammar_of(const Json& one) {
 inline bool takes(const constraints::Automaton& automaton, std::string_view text) {
   constraints::StateSpace states(automaton);
   return states.accepts(states.step_text(states.start(), text));
+}
+
+inline std::vector<std::int64_t> allowed_ids(ConstraintMatcher& matcher) {
+  std::vector<std::int64_t> ids;
+  const auto bits = matcher.allowed();
+  for (std::size_t i = 0; i < bits.size() * 64; ++i) {
+    if ((bits[i / 64] >> (i % 64) & 1) != 0) ids.push_back(static_cast<std::int64_t>(i));
+  }
+  return ids;
 }
 
 }  // namespace powerhouse::testing

@@ -14,10 +14,16 @@ void schema(std::string_view text) { compile(constraints::json_schema_grammar(te
 void gbnf(std::string_view text) { compile(constraints::parse_gbnf(text, nullptr)); }
 void regex(std::string_view text) { compile(constraints::regex_grammar(text)); }
 
+auto failing(void (*make)(std::string_view text)) {
+  return [make](ErrorKind kind, std::string_view text, std::string_view mentions) {
+    SCOPED_TRACE(text);
+    expect_error(kind, mentions, [&] { make(text); });
+  };
+}
+
 TEST(ConstraintErrors, GbnfNamesLineAndColumn) {
   const auto malformed = [](std::string_view text, std::string_view mentions) {
-    SCOPED_TRACE(text);
-    expect_error(ErrorKind::format, mentions, [&] { gbnf(text); });
+    failing(gbnf)(ErrorKind::format, text, mentions);
   };
   malformed("", "root");
   malformed("other ::= \"a\"", "root");
@@ -57,10 +63,7 @@ TEST(ConstraintErrors, RepetitionsAreBounded) {
 }
 
 TEST(ConstraintErrors, RegexNamesTheCharacter) {
-  const auto fails = [](ErrorKind kind, std::string_view text, std::string_view mentions) {
-    SCOPED_TRACE(text);
-    expect_error(kind, mentions, [&] { regex(text); });
-  };
+  const auto fails = failing(regex);
   fails(ErrorKind::format, "a(b", "character 2");
   fails(ErrorKind::format, "a)b", "character 2");
   fails(ErrorKind::format, "ab[c", "character 3");
@@ -81,10 +84,7 @@ TEST(ConstraintErrors, RegexNamesTheCharacter) {
 }
 
 TEST(ConstraintErrors, SchemasNameTheirPath) {
-  const auto fails = [](ErrorKind kind, std::string_view text, std::string_view mentions) {
-    SCOPED_TRACE(text);
-    expect_error(kind, mentions, [&] { schema(text); });
-  };
+  const auto fails = failing(schema);
   fails(ErrorKind::format, "{", "JSON");
   fails(ErrorKind::format, "[]", "#");
   fails(ErrorKind::format, R"({"type":"text"})", "#/type");

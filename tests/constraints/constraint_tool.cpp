@@ -14,18 +14,10 @@
 namespace {
 
 using namespace powerhouse;
+using powerhouse::testing::allowed_ids;
 
 Constraint constraint_of(const Tokenizer& tokenizer, const Json& one) {
   return Constraint::Impl::make(tokenizer, powerhouse::testing::grammar_of(one));
-}
-
-std::vector<std::int64_t> allowed_ids(ConstraintMatcher& matcher) {
-  std::vector<std::int64_t> ids;
-  const auto bits = matcher.allowed();
-  for (std::size_t i = 0; i < bits.size() * 64; ++i) {
-    if ((bits[i / 64] >> (i % 64) & 1) != 0) ids.push_back(static_cast<std::int64_t>(i));
-  }
-  return ids;
 }
 
 // Any allowed token is as good as another, but half of the time one that closes something, and sometimes a single

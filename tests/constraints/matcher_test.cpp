@@ -10,19 +10,11 @@
 namespace powerhouse {
 namespace {
 
+using testing::allowed_ids;
 using testing::expect_error;
 
 Tokenizer tokenizer(const std::string& name) {
   return Tokenizer::from_pretrained(std::string(POWERHOUSE_FIXTURES) + "/text/" + name);
-}
-
-std::vector<std::int64_t> allowed_ids(ConstraintMatcher& matcher) {
-  std::vector<std::int64_t> ids;
-  const auto bits = matcher.allowed();
-  for (std::size_t i = 0; i < bits.size() * 64; ++i) {
-    if ((bits[i / 64] >> (i % 64) & 1) != 0) ids.push_back(static_cast<std::int64_t>(i));
-  }
-  return ids;
 }
 
 // Walks at random, and asks for each token alone on the way.

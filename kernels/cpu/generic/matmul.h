@@ -3,8 +3,8 @@
 // B is packed (matmul_pack.h): sixteen rows side by side, so that a register of it meets what is repeated of A from
 // memory (Goto and van de Geijn 2008). A block of B's columns is packed once, and blocks of A that stay in the
 // second-level cache are multiplied by it. Pairs of A that are neighbours are read where they lie, others are packed
-// too; for a few rows B is not worth packing. An element is summed in the order of terms and k, in passes, whatever is
-// computed beside it.
+// too, as integers all are; for a few rows B is not worth packing. An element is summed in the order of terms and k, in
+// passes, whatever is computed beside it.
 #pragma once
 
 #include <cstdint>

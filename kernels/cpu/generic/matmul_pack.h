@@ -81,12 +81,9 @@ inline void pack_along_k(const bfloat16* from, std::int64_t stride, std::int64_t
     for (std::int64_t i = 0; i < 16; ++i) row[i] = load_words_of<false>(from + i * stride, i < rows ? there : 0);
     alignas(64) MatmulLane turned[16 * kSideGroup];
     turn_registers(row, turned, 64);
-    if constexpr (kIntegers) {
-      __builtin_memcpy(to, turned, sizeof turned);
-      finish_block(to);
-    } else {
-      __builtin_memcpy(to, turned, static_cast<std::size_t>(groups_of(there)) * 64);
-    }
+    const std::int64_t groups = kIntegers ? 16 : groups_of(there);
+    __builtin_memcpy(to, turned, static_cast<std::size_t>(groups) * 64);
+    finish_block(to);
   }
 }
 
@@ -132,28 +129,19 @@ inline __attribute__((always_inline)) void for_groups(const bfloat16* from, std:
 inline void pack_across_k(const bfloat16* from, std::int64_t k_stride, std::int64_t rows, std::int64_t depth,
                           MatmulLane* to, std::int64_t step) {
   const bool second = rows > kSideRows;
-  if constexpr (kIntegers) {
-    for (; depth > 0; depth -= kBlock, from += kBlock * k_stride, to += kGroupsOfBlock * kSideGroup) {
-      MatmulLane* group = to;
-      for_groups(from, k_stride, rows, smaller(depth, kBlock), [&](__m512i low, __m512i high) {
-        _mm512_store_si512(group, low);
-        if (second) _mm512_store_si512(group + step, high);
-        group += kSideGroup;
-      });
-      for (; group < to + kSideRows * kSideGroup; group += kSideGroup) {
-        _mm512_store_si512(group, _mm512_setzero_si512());
-        if (second) _mm512_store_si512(group + step, _mm512_setzero_si512());
-      }
-      finish_block(to);
-      if (second) finish_block(to + step);
-    }
-    return;
-  }
-  for_groups(from, k_stride, rows, depth, [&](__m512i low, __m512i high) {
+  const auto store_both = [&](__m512i low, __m512i high) {
     _mm512_store_si512(to, low);
     if (second) _mm512_store_si512(to + step, high);
     to += kSideGroup;
-  });
+  };
+  if constexpr (!kIntegers) return for_groups(from, k_stride, rows, depth, store_both);
+  for (; depth > 0; depth -= kBlock, from += kBlock * k_stride, to += kSideGroup) {
+    MatmulLane* const block = to;
+    for_groups(from, k_stride, rows, smaller(depth, kBlock), store_both);
+    while (to < block + 16 * kSideGroup) store_both(_mm512_setzero_si512(), _mm512_setzero_si512());
+    finish_block(block);
+    if (second) finish_block(block + step);
+  }
 }
 
 /// Elements [k, k + depth) of rows [first, end), in panels `step` elements apart.
