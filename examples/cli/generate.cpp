@@ -16,6 +16,7 @@ struct Flags {
   std::string prompt;
   std::string prompt_cache;
   CacheFlags cache;
+  std::string explain;
   bool no_parse_special = false;
   bool json = false;
 };
@@ -52,7 +53,17 @@ ordered_json to_json(const powerhouse::GenerationResult& result) {
           {"new_tokens_per_second", result.new_tokens_per_second()}};
 }
 
+// Nothing is worse than to find after the text that it can't be shown.
+void check(const Flags& flags) {
+  if (flags.generation.options.top_log_probs && !flags.json && flags.explain.empty()) {
+    throw powerhouse::Error(powerhouse::ErrorKind::usage, "nothing shows them",
+                            {.field = "--top-log-probs", .expected = "--json or --explain"});
+  }
+  check_place(flags.explain, "--explain");
+}
+
 void run(const Flags& flags) {
+  check(flags);
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const auto ids = from_source(
       "--prompt", [&] { return tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special}); });
@@ -65,6 +76,7 @@ void run(const Flags& flags) {
   const bool cached = may_exist(flags.prompt_cache);
   const auto sequence = cached ? session.restore(flags.prompt_cache) : session.create();
   options.cache_prompt = true;
+  if (!flags.explain.empty() && !options.top_log_probs) options.top_log_probs = 5;
   const auto result = powerhouse::generate(session, sequence, tokenizer, ids, options);
   if (flags.json) {
     ordered_json json = to_json(result);
@@ -74,6 +86,7 @@ void run(const Flags& flags) {
     end_text();
     report_speed(result);
   }
+  if (!flags.explain.empty()) powerhouse::write_html(result, tokenizer, flags.explain, {.prompt = flags.prompt});
   // Last: where it fails, the text is there.
   if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
 }
@@ -91,13 +104,14 @@ void add_generate(CLI::App& app, Action& action) {
   flags->model.add_adapter(command);
   add_prompt_cache(command, flags->prompt_cache);
   command.add_flag("--no-parse-special", flags->no_parse_special, "take control tokens in the prompt as plain text");
-  CLI::Option* const json = command.add_flag("--json", flags->json, "print the result as JSON");
+  command.add_flag("--json", flags->json, "print the result as JSON");
+  command.add_option("--explain", flags->explain,
+                     "also write a page that colours each token by its probability and shows others in its place");
   command
       .add_option_function<std::int64_t>(
           "--top-log-probs", [flags](std::int64_t count) { flags->generation.options.top_log_probs = count; },
-          "with --json: the log-probability of each token, and so many of the best in its place")
-      ->transform(integer(0))
-      ->needs(json);
+          "with --json or --explain: the log-probability of each token, and so many of the best in its place")
+      ->transform(integer(0));
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 

@@ -17,6 +17,7 @@
 #include "powerhouse/distillation.h"
 #include "powerhouse/error.h"
 #include "powerhouse/evaluation.h"
+#include "powerhouse/explanation.h"
 #include "powerhouse/export.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/gptq.h"

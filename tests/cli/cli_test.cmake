@@ -333,6 +333,12 @@ expect(0 "^[^P]*$" "" generate --model ${model} --prompt "The capital of France 
   --stop-regex "P[a-z]+s")
 expect(0 "\"log_prob\": -[0-9.]+,[^}]*\"best\": ." "" generate --model ${model} --prompt "The capital of France is"
   --max-new-tokens 3 --json --top-log-probs 2)
+expect(0 "Paris" "tokens/s" generate --model ${model} --prompt "The capital of France is" --max-new-tokens 4 --explain page.html)
+file(READ ${SCRATCH}/page.html page)
+if(NOT page MATCHES "The capital of France is.*Paris</b> [0-9.]+ %")
+  message(FATAL_ERROR "the page explains nothing:\n${page}")
+endif()
+expect(1 "^$" "--explain" generate --model ${model} --prompt x --explain absent/page.html)
 expect(0 "\"finish_reason\": \"time\"" "" generate --model ${model} --prompt Once --json --max-time 1e-9)
 expect(0 "^ So be it.</think>" "" generate --model ${model} --prompt "<think>" --max-new-tokens 12 --thinking-budget 0
   --thinking-message " So be it.")
