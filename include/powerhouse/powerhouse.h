@@ -43,6 +43,7 @@
 #include "powerhouse/quantization.h"
 #include "powerhouse/reward_model.h"
 #include "powerhouse/schedule.h"
+#include "powerhouse/self_consistency.h"
 #include "powerhouse/sequence_classifier.h"
 #include "powerhouse/sequence_head.h"
 #include "powerhouse/session.h"
