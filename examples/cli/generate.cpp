@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common.h"
+#include "search_flags.h"
 
 namespace cli {
 namespace {
@@ -11,6 +12,7 @@ using nlohmann::ordered_json;
 struct Flags {
   ModelFlags model;
   GenerationFlags generation;
+  SearchFlags search;
   std::string prompt;
   std::string prompt_cache;
   CacheFlags cache;
@@ -42,6 +44,16 @@ void run(const Flags& flags) {
   const bool cached = may_exist(flags.prompt_cache);
   const auto sequence = cached ? session.restore(flags.prompt_cache) : session.create();
   options.cache_prompt = true;
+  if (flags.search.named()) {
+    if (flags.search.strategy == "contrastive" && !flags.prompt_cache.empty()) {
+      throw powerhouse::Error(powerhouse::ErrorKind::usage, "contrastive search keeps no cache",
+                              {.field = "--prompt-cache", .expected = "another strategy"});
+    }
+    options.on_token = nullptr;
+    flags.search.run(session, sequence, tokenizer, ids, options, flags.json);
+    if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
+    return;
+  }
   const auto result = powerhouse::generate(session, sequence, tokenizer, ids, options);
   if (flags.json) {
     write_out(to_json(result).dump(2) + "\n");
@@ -61,6 +73,7 @@ void add_generate(CLI::App& app, Action& action) {
   flags->model.add(command, "auto");
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
   flags->generation.add(command);
+  flags->search.add(command);
   flags->cache.add(command);
   flags->model.add_adapter(command);
   add_prompt_cache(command, flags->prompt_cache);
