@@ -48,9 +48,9 @@ struct BeamSearchOptions {
   /// Constrained beam search (Hokamp and Liu 2017, Post and Vilar 2018): of each of these an alternative must occur in
   /// the new tokens.
   std::vector<PhraseAlternatives> force_words_ids{};
-  /// Everything else. The repetition penalty and processors work on log-probabilities, as in transformers; a
-  /// temperature above 0 means beam sampling, with its top_k, top_p, min_p and seed. Stop strings and on_token are
-  /// Error{usage}: hypotheses end by EOS alone and are not streamed.
+  /// Everything else, generation.constraint too: each beam follows it by itself. The repetition penalty and processors
+  /// work on log-probabilities, as in transformers; a temperature above 0 means beam sampling, with its top_k, top_p,
+  /// min_p and seed. Stop strings and on_token are Error{usage}: hypotheses end by EOS alone and are not streamed.
   GenerationOptions generation{};
 };
 

@@ -20,8 +20,8 @@ struct ContrastiveSearchOptions {
   /// h' that at any token before. In [0, 1]; 0 is greedy.
   float penalty_alpha = 0.6f;
   std::int64_t top_k = 4;  ///< candidates, which cost a row of a pass each; 1 to 1024; 1 is greedy
-  /// Everything else. The repetition penalty and processors work on logits before p is taken; temperature, top_k, top_p
-  /// and min_p must be left alone, and cache_prompt too.
+  /// Everything else, generation.constraint too. The repetition penalty and processors work on logits before p is
+  /// taken; temperature, top_k, top_p and min_p must be left alone, and cache_prompt too.
   GenerationOptions generation{};
 };
 

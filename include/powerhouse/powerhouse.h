@@ -10,6 +10,7 @@
 #include "powerhouse/chat.h"
 #include "powerhouse/classification_dataset.h"
 #include "powerhouse/comparison.h"
+#include "powerhouse/constraint.h"
 #include "powerhouse/contrastive_search.h"
 #include "powerhouse/data_loader.h"
 #include "powerhouse/dataset.h"

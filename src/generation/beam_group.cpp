@@ -28,18 +28,19 @@ void apply_beam_warpers(std::span<float> log_probs, const GenerationOptions& opt
 
 BeamGroup::BeamGroup(const BeamRules& rules, std::vector<std::int64_t> prompt)
     : rules_(&rules), finished_(rules.options, rules.group_size(), rules.limit) {
-  beams_.push_back({.history = std::move(prompt), .phrases = rules.phrases.begin()});
+  beams_.push_back({.history = std::move(prompt), .phrases = rules.phrases.begin(), .matcher = rules.matcher});
 }
 
 void BeamGroup::apply_rules(std::span<float> log_probs, std::span<const std::int64_t> taken) {
   const BeamSearchOptions& options = rules_->options;
   const std::size_t vocabulary = log_probs.size() / beams_.size();
   for (std::size_t i = 0; i < beams_.size(); ++i) {
-    const Beam& beam = beams_[i];
+    Beam& beam = beams_[i];
     const std::span<float> row = log_probs.subspan(i * vocabulary, vocabulary);
     for (const std::int64_t token : taken) row[static_cast<std::size_t>(token)] -= options.diversity_penalty;
     forbid_repeated_ngrams(row, beam.history, options.no_repeat_ngram_size);
     apply_penalties(row, options.generation, {.ids = beam.history, .prompt_length = rules_->prompt_length});
+    if (beam.matcher) beam.matcher->mask(row);
     if (options.generation.temperature > 0) {
       apply_beam_warpers(row, options.generation, std::max<std::size_t>(2, rules_->ends.size() + 1));
     }
@@ -56,14 +57,24 @@ std::vector<BeamCandidate> BeamGroup::in_order(std::span<const float> log_probs)
   return order_by_score(*rules_, beams_, log_probs);
 }
 
+// By EOS, or where the constraint lets nothing follow.
+bool BeamGroup::ends_text(const BeamCandidate& candidate) const {
+  if (rules_->ends.contains(candidate.token)) return true;
+  if (!beams_[candidate.beam].matcher) return false;
+  ConstraintMatcher matcher = *beams_[candidate.beam].matcher;
+  matcher.accept(candidate.token);
+  return matcher.is_finished();
+}
+
 void BeamGroup::finish(const BeamCandidate& candidate) {
   const Beam& beam = beams_[candidate.beam];
   PhraseState state = beam.phrases;
   rules_->phrases.advance(state, candidate.token);
-  BeamHypothesis hypothesis{
-      .ids = {beam.history.begin() + rules_->prompt_length, beam.history.end()},
-      .finish_reason = rules_->ends.contains(candidate.token) ? FinishReason::eos : FinishReason::length,
-      .constraints_met = rules_->phrases.all_met(state)};
+  BeamHypothesis hypothesis{.ids = {beam.history.begin() + rules_->prompt_length, beam.history.end()},
+                            .constraints_met = rules_->phrases.all_met(state)};
+  if (ends_text(candidate)) {
+    hypothesis.finish_reason = rules_->ends.contains(candidate.token) ? FinishReason::eos : FinishReason::stop;
+  }
   hypothesis.ids.push_back(candidate.token);
   finished_.add(std::move(hypothesis), candidate.score);
 }
@@ -76,6 +87,7 @@ void BeamGroup::move_to(const std::vector<BeamCandidate>& running) {
     beam.history.push_back(candidate.token);
     beam.sum = candidate.score;
     rules_->phrases.advance(beam.phrases, candidate.token);
+    if (beam.matcher) beam.matcher->accept(candidate.token);
     next.push_back(std::move(beam));
   }
   beams_ = std::move(next);
@@ -89,7 +101,7 @@ std::vector<BeamCandidate> BeamGroup::step(std::span<float> log_probs, std::span
   std::vector<BeamCandidate> running;
   const std::vector<BeamCandidate> order = in_order(log_probs);
   for (std::size_t i = 0; i < order.size(); ++i) {
-    if (length < rules_->limit && !rules_->ends.contains(order[i].token)) {
+    if (length < rules_->limit && !ends_text(order[i])) {
       running.push_back(order[i]);
     } else if (i < size) {
       finish(order[i]);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <unordered_set>
 #include <vector>
@@ -18,6 +19,7 @@ struct BeamRules {
   const BeamSearchOptions& options;
   std::unordered_set<std::int64_t> ends;
   PhraseConstraints phrases;
+  std::optional<ConstraintMatcher> matcher{};  ///< of generation.constraint, before the first token
   std::int64_t prompt_length = 0;
   std::int64_t limit = 0;  ///< most new tokens
   Random random;           ///< of beam sampling
@@ -28,6 +30,7 @@ struct Beam {
   std::vector<std::int64_t> history;  ///< prompt and new tokens
   float sum = 0;                      ///< of the new tokens' log-probabilities, as processors left them
   PhraseState phrases;
+  std::optional<ConstraintMatcher> matcher{};
 };
 
 class BeamGroup {
@@ -49,6 +52,7 @@ class BeamGroup {
   std::int64_t new_tokens() const { return std::ssize(beams_.front().history) - rules_->prompt_length; }
   void apply_rules(std::span<float> log_probs, std::span<const std::int64_t> taken);
   std::vector<BeamCandidate> in_order(std::span<const float> log_probs) const;
+  bool ends_text(const BeamCandidate& candidate) const;
   void finish(const BeamCandidate& candidate);
   void move_to(const std::vector<BeamCandidate>& running);
 

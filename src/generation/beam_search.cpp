@@ -110,9 +110,11 @@ std::vector<BeamHypothesis> search(Session& session, SequenceId sequence, std::s
     if (error.kind() != ErrorKind::cancelled) throw;
     return {};
   }
+  std::optional<ConstraintMatcher> matcher = matcher_of(generation, ends);
   const BeamRules rules{.options = options,
                         .ends = std::move(ends),
                         .phrases = PhraseConstraints(options.force_words_ids),
+                        .matcher = std::move(matcher),
                         .prompt_length = session.length(sequence),
                         .limit = std::min(generation.max_new_tokens, session.room(sequence) + 1),
                         .random = Random(generation.seed ? *generation.seed : system_seed(), RandomStream::sampling)};

@@ -6,7 +6,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <optional>
+#include <utility>
 
 #include "generation/beam_candidates.h"
 #include "generation/owned_sequence.h"
@@ -74,8 +75,8 @@ class Directions {
 
 class ContrastiveSearch {
  public:
-  ContrastiveSearch(Session& session, const ContrastiveSearchOptions& options)
-      : session_(session), options_(options), text_(OwnedSequence::create(session)) {}
+  ContrastiveSearch(Session& session, const ContrastiveSearchOptions& options, std::optional<ConstraintMatcher> matcher)
+      : session_(session), options_(options), text_(OwnedSequence::create(session)), matcher_(std::move(matcher)) {}
 
   /// Computes the prompt. Error{cancelled} where `cancel` came first.
   void begin(std::span<const std::int64_t> ids) {
@@ -120,9 +121,12 @@ class ContrastiveSearch {
     context_.add(directions.narrow(0, row, 1));
     logits_ = logits.select(0, row).contiguous();
     history_.push_back(tokens[best]);
+    if (matcher_) matcher_->accept(tokens[best]);
     return tokens[best];
   }
 
+  /// Nothing may follow.
+  bool is_finished() { return matcher_ && matcher_->is_finished(); }
   std::int64_t room() const { return session_.room(text_.id()); }
 
  private:
@@ -130,6 +134,7 @@ class ContrastiveSearch {
   std::vector<BeamCandidate> probable() {
     const std::span<float> row(logits_.data_ptr<float>(), static_cast<std::size_t>(logits_.numel()));
     apply_penalties(row, options_.generation, {.ids = history_, .prompt_length = prompt_length_});
+    if (matcher_) matcher_->mask(row);
     const at::Tensor probabilities = logits_.softmax(-1);
     const float* const values = probabilities.const_data_ptr<float>();
     BestCandidates best(static_cast<std::size_t>(options_.top_k));
@@ -143,6 +148,7 @@ class ContrastiveSearch {
   Session& session_;
   const ContrastiveSearchOptions& options_;
   OwnedSequence text_;
+  std::optional<ConstraintMatcher> matcher_;
   std::vector<std::int64_t> history_;
   std::int64_t prompt_length_ = 0;
   Directions context_;
@@ -163,7 +169,7 @@ GenerationResult contrastive_search(Session& session, const Tokenizer& tokenizer
   const auto ends = end_ids(config, tokenizer, generation);
   GenerationResult result{.finish_reason = FinishReason::cancelled, .prompt_tokens = std::ssize(ids)};
   const auto begin = Clock::now();
-  ContrastiveSearch search(session, options);
+  ContrastiveSearch search(session, options, matcher_of(generation, ends));
   try {
     search.begin(ids);
   } catch (const Error& error) {
@@ -191,7 +197,8 @@ GenerationResult contrastive_search(Session& session, const Tokenizer& tokenizer
       break;
     }
     output.add(result.ids.back());
-    if (output.stopped()) break;
+    if (search.is_finished()) result.finish_reason = FinishReason::stop;
+    if (output.stopped() || search.is_finished()) break;
   }
   output.finish();
   if (output.stopped()) result.finish_reason = FinishReason::stop;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
+#include <string>
 
 #include "beam_cases.h"
 #include "expect_error.h"
@@ -150,6 +152,28 @@ TEST_F(Beams, AreFewerWhereProcessorsLeaveFewer) {
                           .generation = {.max_new_tokens = 3, .ignore_eos = true, .processors = {one_alone}}});
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found.front().ids, (std::vector<std::int64_t>{4, 5, 6}));
+}
+
+// All of few choices, each from its own beam; nothing is left to search for then.
+TEST_F(Beams, KeepToAConstraint) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/gpt2");
+  const std::vector<std::string> choices = {"ab", "acb", "b!"};
+  for (const float temperature : {0.0f, 1.0f}) {
+    const auto found = beam_search(session_, session_.create(), tokenizer, prompt_,
+                                   {.num_beams = 4,
+                                    .num_return_sequences = 4,
+                                    .generation = {.max_new_tokens = 8,
+                                                   .temperature = temperature,
+                                                   .seed = 1,
+                                                   .constraint = Constraint::from_choices(tokenizer, choices)}});
+    std::set<std::string> texts;
+    for (const BeamHypothesis& one : found) {
+      texts.insert(one.text);
+      EXPECT_EQ(one.finish_reason, FinishReason::stop);
+    }
+    EXPECT_EQ(texts, std::set<std::string>(choices.begin(), choices.end()));
+    EXPECT_EQ(found.size(), 3u);
+  }
 }
 
 TEST_F(Beams, CancelLeavesWhatThereIs) {

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
+#include <string>
 
 #include "beam_cases.h"
 #include "expect_error.h"
@@ -88,6 +90,13 @@ TEST_F(Contrastive, EndsByEosStopAndContext) {
   std::stop_source stop;
   stop.request_stop();
   EXPECT_EQ(run({.generation = {.cancel = stop.get_token()}}).finish_reason, FinishReason::cancelled);
+}
+
+TEST_F(Contrastive, KeepsToAConstraint) {
+  const std::vector<std::string> choices = {"ab", "acb", "b!"};
+  const auto found = run({.generation = {.constraint = Constraint::from_choices(tokenizer_, choices)}});
+  EXPECT_EQ(std::count(choices.begin(), choices.end(), found.text), 1) << found.text;
+  EXPECT_EQ(found.finish_reason, FinishReason::stop);
 }
 
 TEST_F(Contrastive, BadOptionsAreNamed) {
