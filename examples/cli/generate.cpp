@@ -3,6 +3,7 @@
 
 #include "common.h"
 #include "constraint_flags.h"
+#include "search_flags.h"
 
 namespace cli {
 namespace {
@@ -13,6 +14,7 @@ struct Flags {
   ModelFlags model;
   GenerationFlags generation;
   ConstraintFlags constraint;
+  SearchFlags search;
   std::string prompt;
   std::string prompt_cache;
   CacheFlags cache;
@@ -55,6 +57,10 @@ ordered_json to_json(const powerhouse::GenerationResult& result) {
 
 // Nothing is worse than to find after the text that it can't be shown.
 void check(const Flags& flags) {
+  if (flags.search.named() && !flags.explain.empty()) {
+    throw powerhouse::Error(powerhouse::ErrorKind::usage, "searches explain nothing",
+                            {.field = "--explain", .expected = "--strategy sample"});
+  }
   if (flags.generation.options.top_log_probs && !flags.json && flags.explain.empty()) {
     throw powerhouse::Error(powerhouse::ErrorKind::usage, "nothing shows them",
                             {.field = "--top-log-probs", .expected = "--json or --explain"});
@@ -76,6 +82,16 @@ void run(const Flags& flags) {
   const bool cached = may_exist(flags.prompt_cache);
   const auto sequence = cached ? session.restore(flags.prompt_cache) : session.create();
   options.cache_prompt = true;
+  if (flags.search.named()) {
+    if (flags.search.strategy == "contrastive" && !flags.prompt_cache.empty()) {
+      throw powerhouse::Error(powerhouse::ErrorKind::usage, "contrastive search keeps no cache",
+                              {.field = "--prompt-cache", .expected = "another strategy"});
+    }
+    options.on_token = nullptr;
+    flags.search.run(session, sequence, tokenizer, ids, options, flags.json);
+    if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
+    return;
+  }
   if (!flags.explain.empty() && !options.top_log_probs) options.top_log_probs = 5;
   const auto result = powerhouse::generate(session, sequence, tokenizer, ids, options);
   if (flags.json) {
@@ -100,6 +116,7 @@ void add_generate(CLI::App& app, Action& action) {
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
   flags->generation.add(command);
   flags->constraint.add(command);
+  flags->search.add(command);
   flags->cache.add(command);
   flags->model.add_adapter(command);
   add_prompt_cache(command, flags->prompt_cache);

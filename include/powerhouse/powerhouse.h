@@ -3,6 +3,7 @@
 
 #include "powerhouse/adapter.h"
 #include "powerhouse/awq.h"
+#include "powerhouse/beam_search.h"
 #include "powerhouse/best_of_n.h"
 #include "powerhouse/calibration.h"
 #include "powerhouse/causal_lm.h"
@@ -10,6 +11,7 @@
 #include "powerhouse/classification_dataset.h"
 #include "powerhouse/comparison.h"
 #include "powerhouse/constraint.h"
+#include "powerhouse/contrastive_search.h"
 #include "powerhouse/data_loader.h"
 #include "powerhouse/dataset.h"
 #include "powerhouse/dataset_report.h"
@@ -45,6 +47,7 @@
 #include "powerhouse/reward_model.h"
 #include "powerhouse/sampling.h"
 #include "powerhouse/schedule.h"
+#include "powerhouse/self_consistency.h"
 #include "powerhouse/sequence_classifier.h"
 #include "powerhouse/sequence_head.h"
 #include "powerhouse/session.h"

@@ -130,6 +130,11 @@ class POWERHOUSE_API Session {
   /// The same for several sequences in one pass; rows of the result follow the order of `batch`.
   at::Tensor forward(std::span<const SequenceInput> batch, const std::stop_token& cancel = {});
 
+  /// As `forward`, and `hidden` becomes what the head makes the logits of: float32 [rows, hidden_size] on the CPU, of
+  /// the last layer behind the final norm, transformers' hidden_states[-1]. Runs as with a hook.
+  at::Tensor forward_with_hidden(std::span<const SequenceInput> batch, at::Tensor& hidden,
+                                 const std::stop_token& cancel = {});
+
   /// As `forward`, but a token is drawn behind the last of each sequence where its logits are, so that token ids alone
   /// come back from a device; `draws` has a rule for each of `batch`. Sums over a row are in float32 there: with a
   /// temperature, a number that falls between two tokens' shares can draw the other than on the CPU. Error{unsupported}

@@ -10,6 +10,8 @@ namespace powerhouse {
 
 /// Error{usage} naming the first option outside its bounds.
 void check_options(const GenerationOptions& options);
+/// Error{usage} naming the first option that makes no sense where several texts are followed at once.
+void check_search(const GenerationOptions& options);
 void check_sampling(const GenerationOptions& options);
 void check_watermark(const WatermarkOptions& options);
 

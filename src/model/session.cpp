@@ -60,8 +60,9 @@ struct Session::Impl {
   SessionOptions options;
   KvCache cache;
   SequenceRecords records;
-  VirtualTokens virtual_tokens;          // of the model's adapter, in the cache before each sequence
-  std::unique_ptr<DecodeGraphs> graphs;  // on a device; null: none are wanted
+  VirtualTokens virtual_tokens;               // of the model's adapter, in the cache before each sequence
+  std::unique_ptr<DecodeGraphs> graphs;       // on a device; null: none are wanted
+  std::vector<at::Tensor>* hidden = nullptr;  // what forward_with_hidden is about to return, a part each pass
 
   ModelGate::Reading reading() const { return ModelGate::Reading(model.impl().gate); }
   void check(std::span<const SequenceInput> batch) const;
@@ -139,8 +140,11 @@ at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector
       packed.logits_rows.push_back(last);
     }
   }
-  at::Tensor logits = model.impl().forward(packed, &cache, {.graphs = graphs.get(), .draws = drawn});
+  at::Tensor rows;
+  at::Tensor logits = model.impl().forward(
+      packed, &cache, {.graphs = graphs.get(), .draws = drawn, .hidden = hidden == nullptr ? nullptr : &rows});
   reservation.commit();
+  if (rows.defined()) hidden->push_back(std::move(rows));
   return logits;
 }
 
@@ -313,6 +317,17 @@ at::Tensor Session::Impl::forward(std::span<const SequenceInput> batch, std::spa
 
 at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
   return impl_->forward(batch, {}, cancel);
+}
+
+at::Tensor Session::forward_with_hidden(std::span<const SequenceInput> batch, at::Tensor& hidden,
+                                        const std::stop_token& cancel) {
+  std::vector<at::Tensor> parts;
+  const auto stop_watching = [](Impl* impl) { impl->hidden = nullptr; };
+  const std::unique_ptr<Impl, decltype(stop_watching)> watching(impl_.get(), stop_watching);
+  watching->hidden = &parts;
+  at::Tensor logits = impl_->forward(batch, {}, cancel);
+  hidden = parts.empty() ? at::Tensor() : concatenate(parts, 0);
+  return logits;
 }
 
 std::vector<std::int64_t> Session::draw(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,

@@ -301,6 +301,21 @@ expect(0 "Paris" "" generate --model ${model} --prompt "The capital of France is
   --stop "[a,b]" --stop "[]")
 expect(0 "^[^P]*$" "" generate --model ${model} --prompt "The capital of France is" --max-new-tokens 8 --stop Paris
   --stop never)
+set(france generate --model ${model} --prompt "The capital of France is" --max-new-tokens 8)
+expect(0 "Paris" "" ${france} --strategy beam --num-beams 3)
+expect(0 "^-[0-9.]+\t[^\n]*Paris.*\n-[0-9.]+\t" "" ${france} --strategy beam --num-beams 3 --num-return-sequences 2
+  --length-penalty 0 --early-stopping never)
+expect(0 "\"score\": -.*\"constraints_met\": true" "" ${france} --strategy constrained-beam --json
+  --force-words " Seine" --force-words "[\" old\", \" new\"]")
+expect(0 "[a-z]" "" ${france} --strategy diverse-beam --num-beams 4 --num-beam-groups 2 --diversity-penalty 1)
+expect(0 "[a-z]" "" ${france} --strategy contrastive --penalty-alpha 0.6 --top-k 5)
+expect(2 "^$" "num_return_sequences" ${france} --strategy beam --num-beams 2 --num-return-sequences 3)
+expect(2 "^$" "force-words" ${france} --strategy beam --force-words " Seine")
+expect(2 "^$" "force-words" ${france} --strategy constrained-beam)
+expect(2 "^$" "force-words" ${france} --strategy constrained-beam --force-words "[1]")
+expect(2 "^$" "num_beam_groups" ${france} --strategy diverse-beam --num-beams 4 --num-beam-groups 3)
+expect(2 "^$" "temperature" ${france} --strategy contrastive --temperature 1)
+expect(2 "^$" "prompt-cache" ${france} --strategy contrastive --prompt-cache x.cache)
 expect(0 "" "" generate --model ${model} --prompt "Once" --max-new-tokens 8 --temperature 1 --seed 5)
 set(first "${stdout}")
 expect(0 "" "" generate --model ${model} --prompt "Once" --max-new-tokens 8 --temperature 1 --seed 5)
