@@ -44,6 +44,7 @@
 #include "powerhouse/sequence_classifier.h"
 #include "powerhouse/sequence_head.h"
 #include "powerhouse/session.h"
+#include "powerhouse/speculative.h"
 #include "powerhouse/speed.h"
 #include "powerhouse/teacher_completions.h"
 #include "powerhouse/teacher_store.h"
