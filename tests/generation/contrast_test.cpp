@@ -147,7 +147,9 @@ TEST_P(ContrastRuns, EqualTheReferences) {
     } else {
       ASSERT_EQ(strategy, "dola");
       const std::vector<std::int64_t> layers = integers(run.at("layers"));
-      if (const Json* half = run.get("half")) EXPECT_EQ(dola_layers(model.config(), half->as_string()), layers);
+      if (const Json* half = run.get("half")) {
+        EXPECT_EQ(dola_layers(model.config(), half->as_string()), layers);
+      }
       const DolaResult result =
           generate_dola(model, tokenizer_, integers(run.at("prompt")), {.layers = layers}, options());
       expect_run(result.generation, run);
