@@ -3,7 +3,9 @@
 
 #include "common.h"
 #include "constraint_flags.h"
+#include "contrast_flags.h"
 #include "search_flags.h"
+#include "speculation_flags.h"
 
 namespace cli {
 namespace {
@@ -15,6 +17,8 @@ struct Flags {
   GenerationFlags generation;
   ConstraintFlags constraint;
   SearchFlags search;
+  ContrastFlags contrast;
+  SpeculationFlags speculation;
   std::string prompt;
   std::string prompt_cache;
   CacheFlags cache;
@@ -55,17 +59,60 @@ ordered_json to_json(const powerhouse::GenerationResult& result) {
           {"new_tokens_per_second", result.new_tokens_per_second()}};
 }
 
+[[noreturn]] void refuse(const char* what, const char* flag, const char* expected) {
+  throw powerhouse::Error(powerhouse::ErrorKind::usage, what, {.field = flag, .expected = expected});
+}
+
 // Nothing is worse than to find after the text that it can't be shown.
 void check(const Flags& flags) {
+  const std::string& strategy = flags.search.strategy;
+  const bool contrasts = ContrastFlags::is_named(strategy);
+  flags.contrast.check(strategy);
   if (flags.search.named() && !flags.explain.empty()) {
-    throw powerhouse::Error(powerhouse::ErrorKind::usage, "searches explain nothing",
-                            {.field = "--explain", .expected = "--strategy sample"});
+    refuse("searches explain nothing", "--explain", "another strategy");
   }
   if (flags.generation.options.top_log_probs && !flags.json && flags.explain.empty()) {
-    throw powerhouse::Error(powerhouse::ErrorKind::usage, "nothing shows them",
-                            {.field = "--top-log-probs", .expected = "--json or --explain"});
+    refuse("nothing shows them", "--top-log-probs", "--json or --explain");
   }
+  if (strategy != "sample" && flags.speculation.named()) {
+    refuse("drafts are verified by sampling alone", "--strategy",
+           "sample with --prompt-lookup, --draft-model or --draft-layers");
+  }
+  if ((contrasts || strategy == "contrastive") && !flags.prompt_cache.empty()) {
+    refuse("this strategy keeps no cache", "--prompt-cache", "another strategy");
+  }
+  if (contrasts && flags.cache.named()) refuse("this strategy chooses its caches", "--kv-type", "another strategy");
   check_place(flags.explain, "--explain");
+}
+
+// What a text came of, beside the text.
+struct Continued {
+  powerhouse::GenerationResult result;
+  std::vector<std::int64_t> premature_layers{};
+  std::optional<powerhouse::SpeculativeStatistics> speculation{};
+};
+
+void show(const Flags& flags, const Continued& text, const powerhouse::Tokenizer& tokenizer) {
+  const powerhouse::GenerationResult& result = text.result;
+  if (!flags.json) {
+    end_text();
+    report_speed(result);
+  } else {
+    ordered_json json = to_json(result);
+    if (!result.choices.empty()) json["tokens"] = to_json(result.choices, tokenizer);
+    if (!text.premature_layers.empty()) json["premature_layers"] = text.premature_layers;
+    if (const auto& found = text.speculation) {
+      json["speculation"] = {{"passes", found->passes},
+                             {"drafted_passes", found->drafted_passes},
+                             {"drafted", found->drafted},
+                             {"accepted", found->accepted},
+                             {"draft_seconds", found->draft_seconds}};
+    }
+    write_out(json.dump(2) + "\n");
+  }
+  if (flags.explain.empty()) return;
+  powerhouse::write_html(result, tokenizer, flags.explain,
+                         {.prompt = flags.contrast.context + flags.prompt, .premature_layers = text.premature_layers});
 }
 
 void run(const Flags& flags) {
@@ -78,31 +125,25 @@ void run(const Flags& flags) {
   auto options = flags.generation.with(tokenizer);
   options.constraint = constraint;
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
+  if (!flags.explain.empty() && !options.top_log_probs) options.top_log_probs = 5;
+  if (ContrastFlags::is_named(flags.search.strategy)) {
+    auto found =
+        flags.contrast.run(flags.search.strategy, model, tokenizer, flags.prompt, !flags.no_parse_special, options);
+    return show(flags, {std::move(found.generation), std::move(found.premature_layers)}, tokenizer);
+  }
   powerhouse::Session session(model, flags.cache.session());
   const bool cached = may_exist(flags.prompt_cache);
   const auto sequence = cached ? session.restore(flags.prompt_cache) : session.create();
   options.cache_prompt = true;
   if (flags.search.named()) {
-    if (flags.search.strategy == "contrastive" && !flags.prompt_cache.empty()) {
-      throw powerhouse::Error(powerhouse::ErrorKind::usage, "contrastive search keeps no cache",
-                              {.field = "--prompt-cache", .expected = "another strategy"});
-    }
     options.on_token = nullptr;
     flags.search.run(session, sequence, tokenizer, ids, options, flags.json);
-    if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
-    return;
-  }
-  if (!flags.explain.empty() && !options.top_log_probs) options.top_log_probs = 5;
-  const auto result = powerhouse::generate(session, sequence, tokenizer, ids, options);
-  if (flags.json) {
-    ordered_json json = to_json(result);
-    if (options.top_log_probs) json["tokens"] = to_json(result.choices, tokenizer);
-    write_out(json.dump(2) + "\n");
+  } else if (flags.speculation.named()) {
+    auto found = flags.speculation.run(session, sequence, tokenizer, ids, options);
+    show(flags, {.result = std::move(found.generation), .speculation = found.statistics}, tokenizer);
   } else {
-    end_text();
-    report_speed(result);
+    show(flags, {powerhouse::generate(session, sequence, tokenizer, ids, options)}, tokenizer);
   }
-  if (!flags.explain.empty()) powerhouse::write_html(result, tokenizer, flags.explain, {.prompt = flags.prompt});
   // Last: where it fails, the text is there.
   if (!flags.prompt_cache.empty()) session.save(sequence, flags.prompt_cache);
 }
@@ -117,6 +158,8 @@ void add_generate(CLI::App& app, Action& action) {
   flags->generation.add(command);
   flags->constraint.add(command);
   flags->search.add(command);
+  flags->contrast.add(command);
+  flags->speculation.add(command);
   flags->cache.add(command);
   flags->model.add_adapter(command);
   add_prompt_cache(command, flags->prompt_cache);

@@ -54,9 +54,11 @@ void write_json(ordered_json sequences, std::size_t prompt_tokens, Clock::time_p
 void SearchFlags::add(CLI::App& command) {
   command
       .add_option("--strategy", strategy,
-                  "sample (greedy at temperature 0), beam, diverse-beam, constrained-beam or contrastive")
+                  "sample (greedy at temperature 0), beam, diverse-beam, constrained-beam, contrastive, context-aware, "
+                  "contrastive-decoding or dola")
       ->capture_default_str()
-      ->check(CLI::IsMember({"sample", "beam", "diverse-beam", "constrained-beam", "contrastive"}));
+      ->check(CLI::IsMember({"sample", "beam", "diverse-beam", "constrained-beam", "contrastive", "context-aware",
+                             "contrastive-decoding", "dola"}));
   const auto option = [&command](const char* name, auto& value, const char* help, const CLI::Validator& bounds) {
     command.add_option(name, value, help)->capture_default_str()->transform(bounds);
   };

@@ -19,7 +19,7 @@ struct SearchFlags {
 
   void add(CLI::App& command);
   /// Whether --strategy names a search: those of beams, or contrastive.
-  bool named() const { return strategy != "sample"; }
+  bool named() const { return strategy.ends_with("beam") || strategy == "contrastive"; }
   /// Continues `ids` by it, and writes what it finds: texts, the best first, or JSON.
   void run(powerhouse::Session& session, powerhouse::SequenceId sequence, const powerhouse::Tokenizer& tokenizer,
            const std::vector<std::int64_t>& ids, const powerhouse::GenerationOptions& options, bool json) const;
