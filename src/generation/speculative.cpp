@@ -14,6 +14,7 @@
 #include "generation/shares.h"
 #include "ops/rope.h"
 #include "powerhouse/error.h"
+#include "support/philox.h"
 
 namespace powerhouse {
 namespace {
