@@ -108,7 +108,7 @@ struct ConflictReport {
   /// The answers begin with different tokens.
   bool conflict = false;
   /// What the context adds to the answer's log-probability.
-  double context_gain() const;
+  POWERHOUSE_API double context_gain() const;
 };
 
 /// `options` are those of the answers; Error{usage} for a temperature other than 0.
