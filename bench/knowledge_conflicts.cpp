@@ -26,13 +26,13 @@ struct Strategy {
 std::vector<Strategy> strategies(const powerhouse::CausalLM& model, const powerhouse::Tokenizer& tokenizer,
                                  const std::optional<powerhouse::Amateur>& amateur) {
   const powerhouse::GenerationOptions options{.max_new_tokens = 16, .stop = {"\n"}};
+  const auto greedy = [=, &model, &tokenizer](const Ids& ids) {
+    powerhouse::Session session(model);
+    return powerhouse::generate(session, session.create(), tokenizer, ids, options);
+  };
   std::vector<Strategy> all;
-  all.push_back({"greedy", [=, &model, &tokenizer](const Ids& ids, const Ids&) {
-                   return powerhouse::generate(model, tokenizer, ids, options);
-                 }});
-  all.push_back({"greedy without the context", [=, &model, &tokenizer](const Ids&, const Ids& ids) {
-                   return powerhouse::generate(model, tokenizer, ids, options);
-                 }});
+  all.push_back({"greedy", [=](const Ids& ids, const Ids&) { return greedy(ids); }});
+  all.push_back({"greedy without the context", [=](const Ids&, const Ids& ids) { return greedy(ids); }});
   for (const float alpha : {0.5f, 1.0f}) {
     all.push_back({alpha == 0.5f ? "context-aware, alpha 0.5" : "context-aware, alpha 1",
                    [=, &model, &tokenizer](const Ids& ids, const Ids& without) {
