@@ -24,8 +24,7 @@ struct Flags {
 constexpr std::size_t kLongestLine = std::size_t{1} << 24;
 
 void answer(powerhouse::Conversation& conversation, Interrupts& interrupts, const Flags& flags,
-            const std::string& message) {
-  auto options = flags.generation.options;
+            powerhouse::GenerationOptions options, const std::string& message) {
   options.cancel = interrupts.begin_answer();
   options.on_token = [](std::string_view text) { write_out(text); };
   const auto result = conversation.send(message, options);
@@ -52,7 +51,8 @@ bool read_line(std::string& line) {
   return !line.empty();
 }
 
-void converse(powerhouse::Conversation& conversation, Interrupts& interrupts, const Flags& flags) {
+void converse(powerhouse::Conversation& conversation, Interrupts& interrupts, const Flags& flags,
+              const powerhouse::GenerationOptions& options) {
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
   std::string line;
   while (true) {
@@ -60,7 +60,7 @@ void converse(powerhouse::Conversation& conversation, Interrupts& interrupts, co
     if (!read_line(line)) break;
     if (line.empty()) continue;
     try {
-      answer(conversation, interrupts, flags, line);
+      answer(conversation, interrupts, flags, options, line);
     } catch (const powerhouse::Error& error) {
       // A person's line that can't be answered (too long, no UTF-8) does not end the conversation.
       if (!terminal || error.kind() == powerhouse::ErrorKind::io) throw;
@@ -78,13 +78,14 @@ void run(Flags& flags) {
   const powerhouse::CausalLM model = flags.model.load();
   auto chat_template = flags.chat_template.empty() ? powerhouse::ChatTemplate::from_tokenizer(tokenizer)
                                                    : load_chat_template(flags.chat_template, &tokenizer);
+  const powerhouse::GenerationOptions options = flags.generation.with(tokenizer);
   powerhouse::Conversation conversation(model, std::move(tokenizer), std::move(chat_template), flags.system,
                                         flags.cache.session());
   if (may_exist(flags.prompt_cache)) conversation.restore_cache(flags.prompt_cache);
   if (flags.message) {
-    answer(conversation, interrupts, flags, *flags.message);
+    answer(conversation, interrupts, flags, options, *flags.message);
   } else {
-    converse(conversation, interrupts, flags);
+    converse(conversation, interrupts, flags, options);
   }
   if (!flags.prompt_cache.empty()) conversation.save_cache(flags.prompt_cache);
 }

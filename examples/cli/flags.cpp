@@ -3,6 +3,9 @@
 #include <charconv>
 #include <cmath>
 
+#include "common.h"
+#include "sampling_flags.h"
+
 namespace cli {
 namespace {
 
@@ -152,17 +155,55 @@ void ModelFlags::add_adapter(CLI::App& command) {
       ->check(not_empty());
 }
 
+namespace {
+
+// What ends a text besides --stop, and a budget for thoughts.
+void add_stops(CLI::App& command, powerhouse::GenerationOptions& options) {
+  const auto each = [&command](const char* name, const char* help, auto take) {
+    command
+        .add_option_function<std::string>(
+            name, [](const std::string&) {}, help)
+        ->check(not_empty())
+        ->each(take)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  };
+  each("--stop-regex", "end before what this matches; may be repeated",
+       [&options](const std::string& text) { options.stop_regex.push_back(text); });
+  each("--stop-token-ids", "end before one of these tokens", [&options](const std::string& text) {
+    for (const std::int64_t id : parse_ids(text)) options.stop_token_ids.push_back(id);
+  });
+  command
+      .add_option_function<double>(
+          "--max-time", [&options](double seconds) { options.max_time = seconds; }, "stop after so many seconds")
+      ->transform(number(0, std::numeric_limits<float>::max(), true));
+  auto thinking = std::make_shared<powerhouse::ThinkingOptions>();
+  std::vector<CLI::Option*> settings = {
+      command.add_option("--thinking-start", thinking->start, "what begins a thought")->capture_default_str(),
+      command.add_option("--thinking-end", thinking->end, "what ends it")->capture_default_str(),
+      command.add_option("--thinking-message", thinking->message,
+                         "written before the end where the budget is used up")};
+  CLI::Option* const budget = command
+                                  .add_option_function<std::int64_t>(
+                                      "--thinking-budget",
+                                      [&options, thinking](std::int64_t tokens) {
+                                        thinking->budget = tokens;
+                                        options.thinking = *thinking;
+                                      },
+                                      "tokens of thought before its end is written")
+                                  ->transform(integer(0));
+  for (CLI::Option* const setting : settings) setting->needs(budget)->check(not_empty());
+}
+
+}  // namespace
+
 void GenerationFlags::add(CLI::App& command) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
   const auto option = [&command](const char* name, auto& value, const char* help, const CLI::Validator& bounds) {
     command.add_option(name, value, help)->capture_default_str()->transform(bounds);
   };
   option("--max-new-tokens", options.max_new_tokens, "stop after this many tokens", integer(0));
-  option("--temperature", options.temperature, "0 is greedy", number(0, kLargest));
-  option("--top-k", options.top_k, "keep the k most probable tokens; 0 is off", integer(0));
-  option("--top-p", options.top_p, "keep the smallest set with this probability", number(0, 1, true));
-  option("--min-p", options.min_p, "drop tokens below this share of the best", number(0, 1));
-  option("--repetition-penalty", options.repetition_penalty, "1 is none", number(0, kLargest, true));
+  add_sampling(command, options);
+  command.add_option("--negative-prompt", negative_prompt, "the text that --guidance-scale leads away from");
+  add_stops(command, options);
   // One text an occurrence, as it stands: CLI11 would read "[a,b]" for a list as two.
   command
       .add_option_function<std::string>(
@@ -180,6 +221,12 @@ void GenerationFlags::add(CLI::App& command) {
         options.seed = seed;
       },
       "the same seed gives the same text");
+}
+
+powerhouse::GenerationOptions GenerationFlags::with(const powerhouse::Tokenizer& tokenizer) const {
+  powerhouse::GenerationOptions found = options;
+  if (!negative_prompt.empty()) found.sampling.negative_prompt_ids = tokenizer.encode(negative_prompt);
+  return found;
 }
 
 }  // namespace cli

@@ -59,11 +59,14 @@ void add_context(CLI::App& command, std::int64_t& context);
 /// --prompt-cache FILE.
 void add_prompt_cache(CLI::App& command, std::string& path);
 
-/// How a text is generated: --max-new-tokens to --seed.
+/// How a text is generated: --max-new-tokens to --seed, and those of sampling_flags.h.
 struct GenerationFlags {
   powerhouse::GenerationOptions options;
+  std::string negative_prompt;
 
   void add(CLI::App& command);
+  /// The options, with what has to be encoded.
+  powerhouse::GenerationOptions with(const powerhouse::Tokenizer& tokenizer) const;
 };
 
 }  // namespace cli

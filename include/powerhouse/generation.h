@@ -15,13 +15,23 @@
 #include "powerhouse/constraint.h"
 #include "powerhouse/export.h"
 #include "powerhouse/logits_processor.h"
+#include "powerhouse/sampling.h"
 #include "powerhouse/session.h"
 #include "powerhouse/tokenizer.h"
 
 namespace powerhouse {
 
-/// Names and meanings are those of transformers' GenerationConfig. Processors run in its order: repetition penalty,
-/// the user's own, the constraint, temperature, top_k, top_p, min_p.
+/// What a model thinks between two tags counts against a budget. Where that is used up, `message` and the end tag are
+/// written for it, and it goes on from there. A prompt may end inside a thought.
+struct ThinkingOptions {
+  std::string start = "<think>", end = "</think>";  ///< not empty
+  std::int64_t budget = 0;                          ///< tokens, of all thoughts of a text; 0 ends each at once
+  std::string message{};
+};
+
+/// Names and meanings are those of transformers' GenerationConfig, and so is the order in which processors run: rules
+/// about tokens and penalties, the user's own, the constraint, temperature, top_k, top_p, min_p and what `sampling`
+/// adds to them.
 struct GenerationOptions {
   std::int64_t max_new_tokens = 256;
   float temperature = 0.0f;  ///< 0 is greedy; otherwise logits are divided by it. Not negative.
@@ -30,14 +40,23 @@ struct GenerationOptions {
   float min_p = 0.0f;  ///< drop tokens below min_p times the best one's probability (Nguyen et al. 2024); in [0, 1]
   float repetition_penalty =
       1.0f;  ///< > 0; logits of tokens seen are divided (positive) or multiplied (CTRL, Keskar et al. 2019)
-  std::optional<std::uint64_t> seed{};        ///< the same seed gives the same text; none draws one from the system
-  std::vector<std::string> stop{};            ///< stop strings; found across token boundaries, never shown
-  std::vector<std::int64_t> eos_token_ids{};  ///< empty: those of the tokenizer and the model
-  bool ignore_eos = false;                    ///< go on to max_new_tokens (benchmarks)
-  bool skip_special_tokens = true;            ///< leave special tokens out of the text
+  SamplingOptions sampling{};  ///< every other processor, other orders, rules about tokens, guidance, watermark
+  std::optional<std::uint64_t> seed{};  ///< the same seed gives the same text; none draws one from the system
+  std::vector<std::string> stop{};      ///< stop strings; found across token boundaries, never shown
+  /// Regular expressions (Ruby's syntax, where ^ and $ are those of lines) that end the text as stop strings do.
+  std::vector<std::string> stop_regex{};
+  std::vector<std::int64_t> stop_token_ids{};  ///< tokens that end the text as stop strings do
+  std::vector<std::int64_t> eos_token_ids{};   ///< empty: those of the tokenizer and the model
+  bool ignore_eos = false;                     ///< go on to max_new_tokens (benchmarks)
+  bool skip_special_tokens = true;             ///< leave special tokens out of the text
   /// `generate` on a sequence: the ids are a whole prompt, not a continuation. What the sequence holds of its beginning
   /// is not computed again; what else it holds is forgotten.
   bool cache_prompt = false;
+  /// Seconds; looked at after each token. transformers' max_time.
+  std::optional<double> max_time{};
+  std::optional<ThinkingOptions> thinking{};  ///< a budget for what is thought before the answer
+  /// The log-probability of each token by the model's own logits, before any processor, and those of the n best.
+  std::optional<std::int64_t> top_log_probs{};
   std::vector<LogitsProcessor> processors{};  ///< the user's own, in order
   /// What the text may be. It ends where nothing can follow (finish reason `stop`), or by EOS where it is complete.
   std::optional<Constraint> constraint{};
@@ -45,12 +64,26 @@ struct GenerationOptions {
   std::stop_token cancel{};                          ///< ends the generation with finish reason `cancelled`
 };
 
-enum class FinishReason { length, eos, stop, cancelled };
+/// What llama.cpp's programs sample with where nobody says otherwise: its order, temperature 0.8, top_k 40, top_p 0.95,
+/// min_p 0.05, penalties over 64 tokens.
+POWERHOUSE_API GenerationOptions llama_cpp_options();
+
+enum class FinishReason { length, eos, stop, cancelled, time };
 POWERHOUSE_API std::string_view to_string(FinishReason reason) noexcept;
 
+struct TokenLogProb {
+  std::int64_t id = 0;
+  float log_prob = 0;
+};
+struct TokenChoice {
+  TokenLogProb chosen{};
+  std::vector<TokenLogProb> best{};  ///< the most probable tokens, best first
+};
+
 struct GenerationResult {
-  std::string text{};               ///< what was generated, without the prompt, the stop string or EOS
-  std::vector<std::int64_t> ids{};  ///< generated tokens, EOS included
+  std::string text{};                  ///< what was generated, without the prompt, the stop string or EOS
+  std::vector<std::int64_t> ids{};     ///< generated tokens, EOS included
+  std::vector<TokenChoice> choices{};  ///< of each of `ids`, with top_log_probs
   FinishReason finish_reason = FinishReason::length;
   std::int64_t prompt_tokens = 0;
   std::int64_t reused_tokens = 0;  ///< of the prompt, that the sequence held already (cache_prompt)

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "generation/processors.h"
+#include "generation/option_bounds.h"
 #include "generation/sample_many.h"
 #include "generation/text_output.h"
 #include "powerhouse/error.h"
@@ -40,6 +40,8 @@ std::vector<SampledCompletion> sample_all(const CausalLM& model, const Tokenizer
                                           const ManyOptions& many) {
   options.seed.reset();
   options.stop.clear();  // the texts know
+  options.stop_regex.clear();
+  options.stop_token_ids.clear();
   try {
     return sample_many(model, tokenizer, {{prompt.begin(), prompt.end()}}, options, many);
   } catch (const Error& error) {

@@ -9,18 +9,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <functional>
 #include <optional>
 #include <vector>
 
-#include "generation/processors.h"
+#include "generation/row_statistics.h"
 #include "generation/sampler.h"
+#include "generation/warpers.h"
 #include "ops/vocabulary.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 constexpr std::size_t kShortRow = 4096;  // plain processors are as fast up to here
 constexpr std::size_t kChunk = 512;
 
@@ -32,16 +32,10 @@ struct Candidates {
 class Row {
  public:
   Row(std::span<const float> logits, float temperature, std::size_t blocks)
-      : logits_(logits), temperature_(temperature), maxima_(blocks, kForbidden) {
-    // Block b is b, b + blocks, b + 2 * blocks ...: maxima of whole vectors, without a step across lanes.
-    float* const maxima = maxima_.data();
-    for (std::size_t first = 0; first < logits.size(); first += blocks) {
-      const float* const row = logits.data() + first;
-      const std::size_t count = std::min(blocks, logits.size() - first);
-      for (std::size_t i = 0; i < count; ++i) maxima[i] = row[i] > maxima[i] ? row[i] : maxima[i];
-    }
-    best_ = *std::max_element(maxima_.begin(), maxima_.end());
-  }
+      : logits_(logits),
+        temperature_(temperature),
+        maxima_(block_maxima(logits, blocks)),
+        best_(*std::max_element(maxima_.begin(), maxima_.end())) {}
 
   /// As apply_temperature has it where nothing overflows.
   float warm(float logit) const { return temperature_ == 1.0f ? logit : logit / temperature_; }
@@ -100,7 +94,7 @@ class Row {
   std::span<const float> logits_;
   float temperature_;
   std::vector<float> maxima_;
-  float best_ = kForbidden;
+  float best_;
 };
 
 // apply_top_p for candidates of a row whose weights sum to about `total`; false where they are too few, or it is a
@@ -154,13 +148,6 @@ std::optional<std::int64_t> draw(std::span<const float> logits, const Row& row, 
   return {};
 }
 
-// A power of two near which neither the maxima nor the blocks that are looked at cost much.
-std::size_t block_count(std::size_t vocabulary, std::size_t wanted) {
-  std::size_t blocks = 512;
-  while (blocks < 4 * wanted || blocks * blocks < wanted * vocabulary / 4) blocks *= 2;
-  return blocks;
-}
-
 }  // namespace
 
 std::int64_t sample_row(std::span<float> logits, const GenerationOptions& options, const Random& random,
@@ -191,14 +178,6 @@ std::int64_t sample_row(std::span<float> logits, const GenerationOptions& option
   if (!found) return plain();
   apply_min_p(found->logits, options.min_p);
   return found->ids[static_cast<std::size_t>(sample_token(found->logits, random, counter))];
-}
-
-std::int64_t choose_token(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context,
-                          const Random& random, ConstraintMatcher* matcher) {
-  apply_penalties(logits, options, context);
-  if (matcher != nullptr) matcher->mask(logits);
-  if (options.temperature == 0.0f) return greedy_token(logits);
-  return sample_row(logits, options, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
 }
 
 }  // namespace powerhouse

@@ -1,5 +1,5 @@
 // Sampling over a large vocabulary without passing over it again and again: the token that apply_warpers and
-// sample_token choose (processors.h, sampler.h), from the few candidates that can matter.
+// sample_token choose (warpers.h, sampler.h), from the few candidates that can matter.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,5 @@ namespace powerhouse {
 /// asks them. May change the row.
 std::int64_t sample_row(std::span<float> logits, const GenerationOptions& options, const Random& random,
                         std::uint64_t counter);
-
-/// The token behind context.ids, by all of the options, `matcher` where they have a constraint; its random number is
-/// that of its place behind the prompt. May change the row.
-std::int64_t choose_token(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context,
-                          const Random& random, ConstraintMatcher* matcher = nullptr);
 
 }  // namespace powerhouse

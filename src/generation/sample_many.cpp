@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "generation/processors.h"
-#include "generation/row_sampler.h"
+#include "generation/option_bounds.h"
+#include "generation/sampling_chain.h"
 #include "generation/stopping.h"
 #include "ops/log_probabilities.h"
 #include "ops/tensors.h"
@@ -20,7 +20,8 @@ namespace {
 struct Running {
   std::size_t completion = 0;
   SequenceId sequence = 0;
-  Random random;
+  std::uint64_t seed = 0;
+  SamplingChain chain;
   std::vector<std::int64_t> history;  // prompt and completion
   std::int64_t prompt_length = 0, limit = 0;
   std::optional<ConstraintMatcher> matcher{};
@@ -28,15 +29,21 @@ struct Running {
 
 void check(const GenerationOptions& options, const ManyOptions& many) {
   check_options(options);
-  const auto refuse = [](bool wrong, const char* field, const char* what) {
-    if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-  };
-  refuse(many.log_probs && options.temperature == 0.0f, "temperature", "greedy completions have no probabilities");
-  refuse(options.max_new_tokens < 1, "max_new_tokens", "must be 1 or more");
-  refuse(!options.stop.empty(), "stop", "completions of many end by EOS alone");
-  refuse(options.seed.has_value(), "seed", "each completion has its own seed");
-  refuse(options.on_token != nullptr, "on_token", "completions of many are not streamed");
-  refuse(many.per_prompt < 1, "per_prompt", "must be 1 or more");
+  refuse_option(many.log_probs && options.temperature == 0.0f, "temperature",
+                "greedy completions have no probabilities");
+  refuse_option(options.max_new_tokens < 1, "max_new_tokens", "must be 1 or more");
+  refuse_option(!options.stop.empty(), "stop", "completions of many end by EOS alone");
+  refuse_option(!options.stop_regex.empty(), "stop_regex", "completions of many end by EOS alone");
+  refuse_option(!options.stop_token_ids.empty(), "stop_token_ids", "completions of many end by EOS alone");
+  refuse_option(options.max_time.has_value(), "max_time", "completions of many have no time of their own");
+  refuse_option(options.thinking.has_value(), "thinking", "completions of many have no budget for thoughts");
+  refuse_option(options.top_log_probs.has_value(), "top_log_probs",
+                "completions of many have those of their tokens alone");
+  refuse_option(options.seed.has_value(), "seed", "each completion has its own seed");
+  refuse_option(options.on_token != nullptr, "on_token", "completions of many are not streamed");
+  refuse_option(options.sampling.guidance_scale != 1.0f, "guidance_scale",
+                "completions of many have no negative prompt");
+  refuse_option(many.per_prompt < 1, "per_prompt", "must be 1 or more");
 }
 
 class Sampler {
@@ -57,8 +64,8 @@ class Sampler {
     for (std::size_t i = 0; i < running.size(); ++i) {
       Running& one = running[i];
       const std::span<float> row(rows.data_ptr<float>() + i * vocabulary, vocabulary);
-      const LogitsContext context{.ids = one.history, .prompt_length = one.prompt_length};
-      chosen.push_back(choose_token(row, options_, context, one.random, one.matcher ? &*one.matcher : nullptr));
+      chosen.push_back(one.chain.choose(row, {.ids = one.history, .prompt_length = one.prompt_length, .seed = one.seed},
+                                        one.matcher ? &*one.matcher : nullptr));
     }
     if (log_probs.defined()) {
       const at::Tensor taken = log_probs.gather(1, index_tensor(chosen).unsqueeze(1)).squeeze(1);
@@ -105,12 +112,14 @@ std::vector<SampledCompletion> sample_many(const CausalLM& model, const Tokenize
     const at::Tensor logits =
         session.forward(sequence, prompts[p], LogitsOf::last, options.cancel).expand({many.per_prompt, -1});
     const std::int64_t limit = std::min(options.max_new_tokens, session.room(sequence) + 1);
+    const SamplingChain chain(options, chain_setting(model.config(), tokenizer, options, limit));
     std::vector<Running> group;
     for (std::int64_t i = 0; i < many.per_prompt; ++i) {
       const std::size_t completion = p * static_cast<std::size_t>(many.per_prompt) + static_cast<std::size_t>(i);
       group.push_back({.completion = completion,
                        .sequence = i == 0 ? sequence : session.fork(sequence),
-                       .random = Random(many.seed(completion), RandomStream::sampling),
+                       .seed = many.seed(completion),
+                       .chain = chain,
                        .history = prompts[p],
                        .prompt_length = std::ssize(prompts[p]),
                        .limit = limit,

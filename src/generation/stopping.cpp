@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "powerhouse/error.h"
+
 namespace powerhouse {
 namespace {
 
@@ -33,28 +35,60 @@ std::optional<ConstraintMatcher> matcher_of(const GenerationOptions& options,
   return ConstraintMatcher(*options.constraint, ids);
 }
 
-StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+StopFilter::StopFilter(std::vector<std::string> stops, std::span<const std::string> patterns)
+    : stops_(std::move(stops)) {
+  for (const std::string& pattern : patterns) {
+    try {
+      patterns_.push_back(std::make_shared<const Regex>(pattern));
+    } catch (const Error& error) {
+      throw Error(ErrorKind::usage, error.message(), {.field = "stop_regex", .found = pattern + ": " + error.found()});
+    }
+    if (!patterns_.back()->find_all("").empty()) {
+      throw Error(ErrorKind::usage, "a pattern that matches where there is nothing",
+                  {.field = "stop_regex", .found = pattern});
+    }
+  }
+}
+
+std::string StopFilter::show_until(std::size_t end) {
+  std::string piece = text_.substr(shown_, end - shown_);
+  shown_ = end;
+  if (patterns_.empty()) {
+    text_.erase(0, shown_);
+    shown_ = 0;
+  }
+  return piece;
+}
 
 std::string StopFilter::push(std::string_view text) {
   if (stopped_) return {};
-  held_ += text;
+  text_ += text;
+  const std::string_view held = std::string_view(text_).substr(shown_);
   std::size_t first = std::string::npos;
   std::size_t hold = 0;
   for (const std::string& stop : stops_) {
-    first = std::min(first, held_.find(stop));
-    hold = std::max(hold, partial_match(held_, stop));
+    const std::size_t found = held.find(stop);
+    if (found != std::string::npos) first = std::min(first, shown_ + found);
+    hold = std::max(hold, partial_match(held, stop));
   }
-  if (first != std::string::npos) {
-    stopped_ = true;
-    std::string shown = held_.substr(0, first);
-    held_.clear();
-    return shown;
+  for (const auto& pattern : patterns_) {
+    const auto found = pattern->find_in_stream(text_, shown_, false);
+    if (!found) continue;
+    if (found->complete) first = std::min(first, found->start);
+    hold = std::max(hold, text_.size() - std::max(found->start, shown_));
   }
-  std::string shown = held_.substr(0, held_.size() - hold);
-  held_.erase(0, held_.size() - hold);
-  return shown;
+  stopped_ = first != std::string::npos;
+  return show_until(stopped_ ? first : text_.size() - hold);
 }
 
-std::string StopFilter::finish() { return std::exchange(held_, {}); }
+std::string StopFilter::finish() {
+  if (stopped_) return {};
+  std::size_t first = std::string::npos;
+  for (const auto& pattern : patterns_) {
+    if (const auto found = pattern->find_in_stream(text_, shown_, true)) first = std::min(first, found->start);
+  }
+  stopped_ = first != std::string::npos;
+  return show_until(stopped_ ? first : text_.size());
+}
 
 }  // namespace powerhouse

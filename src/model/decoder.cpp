@@ -96,8 +96,17 @@ at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const Hook
 at::Tensor Decoder::computed(Pass& pass) const {
   at::Tensor x = layers(pass);
   if (pass.batch.logits_rows.empty()) return {};
-  if (at::Tensor logits = few_rows_logits(pass, x); logits.defined()) return logits;
-  return pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), pass.arithmetic));
+  if (at::Tensor logits = few_rows_logits(pass, x); logits.defined()) return with_early(pass, logits);
+  return with_early(pass, pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), pass.arithmetic)));
+}
+
+// The bare head, without what config does to the last layer's logits.
+at::Tensor Decoder::with_early(const Pass& pass, const at::Tensor& logits) const {
+  if (pass.early.empty()) return logits;
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& hidden : pass.early) rows.push_back(head_product(hidden, pass.arithmetic));
+  rows.push_back(logits);
+  return concatenate(rows, 0);
 }
 
 at::Tensor Decoder::hidden_states(const PackedBatch& batch, const HookTable& hooks, const Arithmetic& arithmetic,
@@ -109,9 +118,17 @@ at::Tensor Decoder::hidden_states(const PackedBatch& batch, const HookTable& hoo
 
 at::Tensor Decoder::layers(Pass& pass) const {
   at::Tensor x = embed(pass);
+  const PackedBatch& batch = pass.batch;
+  pass.early.resize(batch.logits_rows.empty() ? 0 : batch.early.size());
+  const auto keep = [&](std::int64_t layer) {
+    for (std::size_t i = 0; i < pass.early.size(); ++i) {
+      if (batch.early[i] == layer) pass.early[i] = x.index_select(0, pass.logits_rows);
+    }
+  };
   const bool may_checkpoint = pass.training != nullptr && pass.hooks.empty();
   std::shared_ptr<KeptPass> kept;  // the backward pass comes when this one is over
-  for (std::int64_t i = 0; i < static_cast<std::int64_t>(config_.layers.size()); ++i) {
+  for (std::int64_t i = 0; i < batch.layers_of(config_); ++i) {
+    keep(i);
     if (may_checkpoint && i < pass.training->checkpointed_layers) {
       if (!kept) kept = std::make_shared<KeptPass>(pass);
       const auto piece = [this, kept, i](const at::Tensor& input, ops::PieceRun run) {

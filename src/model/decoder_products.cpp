@@ -68,6 +68,11 @@ at::Tensor Decoder::norm(const Pass& pass, std::int64_t layer, Role role, const 
 
 at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmetic,
                            std::optional<std::int64_t> first_row) const {
+  return scaled_logits(head_product(hidden, arithmetic, first_row), arithmetic);
+}
+
+at::Tensor Decoder::head_product(const at::Tensor& hidden, const Arithmetic& arithmetic,
+                                 std::optional<std::int64_t> first_row) const {
   const at::Tensor& bias = weights_.outside().bias(Role::lm_head);
   at::Tensor logits;
   const ModuleAdapters* adapters =
@@ -87,7 +92,7 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
   } else {
     logits = ops::linear_f32(hidden, weights_.lm_head(), bias, arithmetic.numerics);
   }
-  return scaled_logits(std::move(logits), arithmetic);
+  return logits;
 }
 
 at::Tensor Decoder::scaled_logits(at::Tensor logits, const Arithmetic& arithmetic) const {

@@ -12,4 +12,7 @@ std::int64_t argmax(std::span<const float> row);
 /// log(sum(exp(row))).
 float log_sum_exp(std::span<const float> row);
 
+/// exp(row) over its sum, into `probabilities` of the same size. NaN where no value is finite.
+void softmax(std::span<const float> row, std::span<float> probabilities);
+
 }  // namespace powerhouse::ops

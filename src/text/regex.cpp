@@ -156,4 +156,23 @@ std::vector<MatchRange> Regex::find_all(std::string_view text) const {
   return found;
 }
 
+std::optional<StreamMatch> Regex::find_in_stream(std::string_view text, std::size_t from, bool ends) const {
+  const Scratch& scratch = scratch_of_this_thread();
+  pcre2_set_offset_limit(scratch.context.get(), PCRE2_UNSET);
+  const std::uint32_t options = PCRE2_NO_UTF_CHECK | (ends ? 0u : PCRE2_PARTIAL_HARD);
+  const auto match = [&](std::uint32_t more) {
+    return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, options | more,
+                       scratch.data.get(), scratch.context.get());
+  };
+  int result = match(0);
+  if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
+  if (result == PCRE2_ERROR_NOMATCH) return {};
+  if (result < 0 && result != PCRE2_ERROR_PARTIAL) {
+    throw Error(ErrorKind::range, "a regular expression takes too long on this text",
+                {.field = "pattern \"" + pattern_.substr(0, 200) + "\"", .found = message_of(result)});
+  }
+  return StreamMatch{.start = pcre2_get_ovector_pointer(scratch.data.get())[0],
+                     .complete = result != PCRE2_ERROR_PARTIAL};
+}
+
 }  // namespace powerhouse

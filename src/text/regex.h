@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,12 @@ namespace powerhouse {
 struct MatchRange {
   std::size_t start = 0;
   std::size_t end = 0;
+};
+
+/// In a text that may go on: where the first match starts, and whether it stands whatever follows.
+struct StreamMatch {
+  std::size_t start = 0;
+  bool complete = false;
 };
 
 /// While one lives, all matching of this thread together has the processor time that a text of `bytes` may take: half a
@@ -45,6 +52,10 @@ class Regex {
   /// All matches from left to right, in valid UTF-8. An empty match directly after another is not one. Error{range}
   /// where the pattern exceeds its match limit.
   std::vector<MatchRange> find_all(std::string_view text) const;
+
+  /// The first match, or beginning of one, that starts at `from` or behind, in valid UTF-8. Where `ends` is false the
+  /// text may go on, and a match that reaches its end is not complete. Bounded as find_all.
+  std::optional<StreamMatch> find_in_stream(std::string_view text, std::size_t from, bool ends) const;
 
  private:
   struct Code;

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "expect_error.h"
-#include "generation/processors.h"
 #include "generation/sampler.h"
+#include "generation/warpers.h"
 
 namespace powerhouse {
 namespace {

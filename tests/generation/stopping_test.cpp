@@ -64,5 +64,43 @@ TEST(StopFilter, EqualsASearchInTheWholeText) {
   }
 }
 
+TEST(StopFilter, HoldsBackWhatAPatternMayStillMatch) {
+  const std::vector<std::string> patterns = {"[0-9]+;", "(?<=x)y"};
+  StopFilter filter({"END"}, patterns);
+  EXPECT_EQ(filter.push("a 1"), "a ");
+  EXPECT_EQ(filter.push("23 "), "123 ");
+  EXPECT_EQ(filter.push("y x"), "y x");  // what was shown is looked back at
+  EXPECT_EQ(filter.push("y 4"), "");
+  EXPECT_TRUE(filter.stopped());
+  StopFilter at_end({}, std::vector<std::string>{"b+$"});
+  EXPECT_EQ(at_end.push("abb"), "a");
+  EXPECT_FALSE(at_end.stopped());
+  EXPECT_EQ(at_end.finish(), "");
+  EXPECT_TRUE(at_end.stopped());
+}
+
+TEST(StopFilter, FindsPatternsAsASearchInTheWholeTextDoes) {
+  const Random random(10, RandomStream::data);
+  std::uint64_t counter = 0;
+  const auto pick = [&](std::uint32_t below) { return random.block(counter++)[0] % below; };
+  const std::vector<std::string> all = {"ab+a", "b{3,4}", "a(?=bb)", "(?<=bb)a", "a(?!a)b|bbab", "(a|bb)+ba", "^b+a"};
+  for (int round = 0; round < 3000; ++round) {
+    std::string text;
+    for (std::uint32_t i = 0; i < pick(30); ++i) text += static_cast<char>('a' + pick(2));
+    const std::string& pattern = all[pick(static_cast<std::uint32_t>(all.size()))];
+    StopFilter filter({}, std::vector<std::string>{pattern});
+    std::string shown;
+    for (std::size_t at = 0; at < text.size() && !filter.stopped();) {
+      const std::size_t size = std::min<std::size_t>(1 + pick(4), text.size() - at);
+      shown += filter.push(std::string_view(text).substr(at, size));
+      at += size;
+    }
+    if (!filter.stopped()) shown += filter.finish();
+    const auto found = Regex(pattern).find_all(text);
+    EXPECT_EQ(filter.stopped(), !found.empty()) << pattern << " in " << text;
+    EXPECT_EQ(shown, found.empty() ? text : text.substr(0, found.front().start)) << pattern << " in " << text;
+  }
+}
+
 }  // namespace
 }  // namespace powerhouse

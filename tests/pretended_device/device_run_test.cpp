@@ -3,7 +3,7 @@
 
 #include "device_fixture.h"
 #include "expect_error.h"
-#include "generation/row_sampler.h"
+#include "generation/sampling_chain.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/log.h"
 #include "powerhouse/session.h"
@@ -86,10 +86,10 @@ TEST_F(DeviceRun, DrawsTheSameTokens) {
       const std::vector<std::int64_t> found = session.draw(both, draws);
       ASSERT_EQ(found.size(), 2u);
       at::Tensor row = plain.forward(on_cpu, rest).contiguous();
-      const LogitsContext context{.ids = ids, .prompt_length = std::ssize(prompt)};
-      const Random random(draw.seed, RandomStream::sampling);
+      const std::span<float> values(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
       const std::int64_t expected =
-          choose_token({row.data_ptr<float>(), static_cast<std::size_t>(row.numel())}, options, context, random);
+          SamplingChain(options, {.vocab_size = std::ssize(values)})
+              .choose(values, {.ids = ids, .prompt_length = std::ssize(prompt), .seed = draw.seed});
       EXPECT_EQ(found[1], expected) << "temperature " << draw.temperature << ", place " << place;
       ids.push_back(expected);
     }

@@ -1,0 +1,24 @@
+// The bounds of generation's options.
+#pragma once
+
+#include "powerhouse/generation.h"
+
+namespace powerhouse {
+
+/// Throws Error{usage} naming the field.
+[[noreturn]] void out_of_bounds(const char* field, const char* expected, double found);
+
+/// Error{usage} naming an option that has no meaning where it was set; `what` says why.
+void refuse_option(bool wrong, const char* field, const char* what);
+
+/// Error{usage} naming the first option outside its bounds.
+void check_options(const GenerationOptions& options);
+/// Error{usage} naming the first option that makes no sense where several texts are followed at once.
+void check_search(const GenerationOptions& options);
+void check_sampling(const GenerationOptions& options);
+void check_watermark(const WatermarkOptions& options);
+
+/// Error{range} where an id that the options name is not of the vocabulary.
+void check_ids(const SamplingOptions& sampling, std::int64_t vocab_size);
+
+}  // namespace powerhouse

@@ -1,0 +1,132 @@
+// What drops tokens by their rank, their probability or their distance from the best.
+#include <algorithm>
+#include <cmath>
+
+#include "generation/row_statistics.h"
+#include "generation/warpers.h"
+#include "powerhouse/logits_processors.h"
+#include "support/philox.h"
+
+namespace powerhouse::processors {
+namespace {
+
+bool nothing_left(std::span<const float> logits) { return logits.empty() || best_logit(logits) == kForbidden; }
+
+// Drops what is less probable than `bound`, but the best.
+void keep_probable(std::span<float> logits, double log_sum, double bound) {
+  keep_from(logits, std::min(static_cast<float>(log_sum + std::log(bound)), best_logit(logits)));
+}
+
+// The standard deviation of what is not forbidden.
+double deviation_of(std::span<const float> logits) {
+  const auto count = static_cast<double>(count_left(logits));
+  const auto value = [](std::size_t /*i*/, Lanes lanes) { return lanes == kForbidden ? Lanes{} : lanes; };
+  const auto mean = static_cast<float>(sum_of(logits, value) / count);
+  const auto square = [mean](std::size_t /*i*/, Lanes lanes) {
+    const Lanes distance = lanes == kForbidden ? Lanes{} : lanes - mean;
+    return distance * distance;
+  };
+  return std::sqrt(sum_of(logits, square) / count);
+}
+
+}  // namespace
+
+void TopK::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
+  apply_top_k(logits, k);
+  if (ties == Ties::keep || k <= 0) return;
+  // What is left is k tokens, or more with the last one's ties.
+  std::int64_t left = count_left(logits);
+  if (left <= k) return;
+  float least = best_logit(logits);
+  for (const float logit : logits) least = logit != kForbidden ? std::min(least, logit) : least;
+  for (std::size_t i = logits.size(); left > k; --i) {
+    if (logits[i - 1] != least) continue;
+    logits[i - 1] = kForbidden;
+    --left;
+  }
+}
+
+void EpsilonCutoff::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
+  if (epsilon <= 0 || nothing_left(logits)) return;
+  keep_probable(logits, row_statistics(logits).log_sum, double{epsilon});
+}
+
+void EtaCutoff::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
+  if (epsilon <= 0 || nothing_left(logits)) return;
+  const RowStatistics row = row_statistics(logits);
+  keep_probable(logits, row.log_sum, std::min(double{epsilon}, std::sqrt(double{epsilon}) * std::exp(-row.entropy)));
+}
+
+void TopH::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
+  constexpr std::size_t kBest = 100;  // as in transformers
+  if (top_h <= 0 || nothing_left(logits)) return;
+  std::vector<Candidate> front = best_candidates(logits, std::min(kBest, logits.size()));
+  std::sort(front.begin(), front.end(), ranks_first);
+  front.resize(std::min(kBest, front.size()));
+  std::vector<float> values;
+  for (const Candidate& one : front) values.push_back(one.logit);
+  const RowStatistics row = row_statistics(values);
+  std::size_t kept = 0;
+  for (double sum = 0; kept < front.size(); ++kept) {
+    const double log_probability = double{front[kept].logit} - row.log_sum;
+    sum -= std::exp(log_probability) * log_probability;
+    // A probability that float32 has not is none there.
+    if (kept > 0 && (sum > row.entropy * top_h || static_cast<float>(std::exp(log_probability)) == 0.0f)) break;
+  }
+  std::fill(logits.begin(), logits.end(), kForbidden);
+  for (std::size_t i = 0; i < kept; ++i) logits[static_cast<std::size_t>(front[i].id)] = front[i].logit;
+}
+
+void TopNSigma::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
+  if (n <= 0 || logits.size() <= 1) return;
+  const float best = best_logit(logits);
+  if (best == kForbidden) return;
+  keep_from(logits, static_cast<float>(best - double{n} * deviation_of(logits)));
+}
+
+void TypicalP::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
+  if (p >= 1.0f || nothing_left(logits)) return;
+  const RowStatistics row = row_statistics(logits);
+  // |-log p - entropy| is a logit's distance from this one.
+  const auto typical = static_cast<float>(row.log_sum - row.entropy);
+  std::vector<float> closeness(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) closeness[i] = -std::abs(logits[i] - typical);
+  for (std::size_t count = 64;; count *= 8) {
+    std::vector<Candidate> front = best_candidates(closeness, std::min(count, logits.size()));
+    std::sort(front.begin(), front.end(), ranks_first);
+    std::size_t kept = 0;
+    for (double mass = 0; kept < front.size();) {
+      mass += std::exp(double{logits[static_cast<std::size_t>(front[kept++].id)]} - row.log_sum);
+      if (ties == Ties::keep ? mass >= p : mass > p) break;
+      if (kept == front.size() && count < logits.size()) kept = front.size() + 1;
+    }
+    if (kept > front.size()) continue;
+    const Candidate last = front[kept - 1];
+    const auto keeps = [&](std::size_t i) {
+      return closeness[i] > last.logit ||
+             (closeness[i] == last.logit && (ties == Ties::keep || static_cast<std::int32_t>(i) <= last.id));
+    };
+    for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = keeps(i) ? logits[i] : kForbidden;
+    return;
+  }
+}
+
+void Xtc::operator()(std::span<float> logits, const LogitsContext& context) const {
+  if (probability <= 0 || threshold > 0.5f || logits.size() < 2 || nothing_left(logits)) return;
+  constexpr std::uint32_t kLane = 1;  // the token itself is drawn by lane 0
+  const Random random(context.seed, RandomStream::sampling, kLane);
+  if (random.uniform(static_cast<std::uint64_t>(context.new_tokens())) >= probability) return;
+  const double log_sum = row_statistics(logits).log_sum;
+  const auto bound = static_cast<float>(log_sum + std::log(double{threshold}) - 1e-3);  // spares most exponentials
+  std::vector<Candidate> above;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] < bound || logits[i] == kForbidden) continue;
+    if (static_cast<float>(std::exp(double{logits[i]} - log_sum)) < threshold) continue;
+    above.push_back({logits[i], static_cast<std::int32_t>(i)});
+  }
+  if (above.size() < 2) return;
+  std::nth_element(above.begin(), above.end() - 1, above.end(), ranks_first);
+  for (std::size_t i = 0; i + 1 < above.size(); ++i) logits[static_cast<std::size_t>(above[i].id)] = kForbidden;
+}
+
+}  // namespace powerhouse::processors

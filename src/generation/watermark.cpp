@@ -1,0 +1,182 @@
+// The numbers are torch's: a permutation of the vocabulary by a Mersenne Twister, of which only the part that is green
+// is drawn.
+#include "powerhouse/watermark.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "generation/mersenne_twister.h"
+#include "generation/option_bounds.h"
+#include "generation/row_statistics.h"
+#include "powerhouse/error.h"
+#include "powerhouse/logits_processors.h"
+
+namespace powerhouse {
+namespace {
+
+constexpr std::uint32_t kTableSize = 1'000'003;
+
+// Calls swap(i, j) for the first `count` steps of torch.randperm(size) by a seed: each place is swapped with one at or
+// behind it. swap says whether to go on.
+template <typename Swap>
+void shuffle(std::uint64_t seed, std::uint32_t size, std::uint32_t count, Swap swap) {
+  MersenneTwister numbers(static_cast<std::uint32_t>(seed));
+  std::uint32_t distances[MersenneTwister::kWords];
+  const std::uint32_t steps = std::min(count, size - 1);
+  for (std::uint32_t first = 0; first < steps; first += MersenneTwister::kWords) {
+    const auto& drawn = numbers.next();
+    // Remainders: a quotient of numbers below 2^32 is as good in float64, and divides several at once.
+    for (std::uint32_t i = 0; i < MersenneTwister::kWords; ++i) {
+      const std::uint32_t left = std::max(size - std::min(size, first + i), 1u);
+      distances[i] = drawn[i] - static_cast<std::uint32_t>(static_cast<double>(drawn[i]) / left) * left;
+    }
+    const std::uint32_t until = std::min<std::uint32_t>(MersenneTwister::kWords, steps - first);
+    for (std::uint32_t i = 0; i < until; ++i) {
+      if (!swap(first + i, first + i + distances[i])) return;
+    }
+  }
+}
+
+std::vector<std::uint32_t> permutation(std::uint64_t seed, std::uint32_t size, std::uint32_t count) {
+  std::vector<std::uint32_t> all(size);
+  std::iota(all.begin(), all.end(), 0u);
+  shuffle(seed, size, count, [&](std::uint32_t i, std::uint32_t j) {
+    std::swap(all[i], all[j]);
+    return true;
+  });
+  all.resize(count);
+  return all;
+}
+
+// Whether a token comes among the first `count`: where it lies is all that is followed.
+bool in_permutation(std::uint64_t seed, std::uint32_t size, std::uint32_t count, std::uint32_t token) {
+  std::uint32_t place = token;
+  bool found = false;
+  shuffle(seed, size, count, [&](std::uint32_t i, std::uint32_t j) {
+    found = j == place;  // it comes to i, and stays there
+    if (i == place) place = j;
+    return !found;
+  });
+  return found || place < std::min(count, size);
+}
+
+using Table = std::vector<std::uint32_t>;
+
+// selfhash's table of a key: made once, as it takes 10 ms.
+std::shared_ptr<const Table> hash_table(std::int64_t key) {
+  static std::mutex mutex;
+  static std::pair<std::int64_t, std::shared_ptr<const Table>> last{-1, nullptr};
+  const std::lock_guard lock(mutex);
+  if (last.first != key || !last.second) {
+    last = {key, std::make_shared<Table>(permutation(static_cast<std::uint64_t>(key), kTableSize, kTableSize))};
+  }
+  return last.second;
+}
+
+// What the part of the vocabulary behind `context` is drawn by; products wrap as int64 does.
+std::uint64_t seed_of(const WatermarkOptions& options, std::span<const std::int64_t> context) {
+  const auto key = static_cast<std::uint64_t>(options.hashing_key);
+  if (options.seeding_scheme == WatermarkSeeding::lefthash) return key * static_cast<std::uint64_t>(context.back());
+  const auto table = hash_table(options.hashing_key);
+  const auto entry = [&](std::int64_t id) {
+    return std::uint64_t{(*table)[static_cast<std::size_t>(id) % kTableSize]} + 1;
+  };
+  const auto seen = context.last(std::min(context.size(), static_cast<std::size_t>(options.context_width)));
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (const std::int64_t id : seen) {
+    least = std::min(least, static_cast<std::int64_t>(key * entry(id) * entry(seen.back())));
+  }
+  // Python's remainder by 2^64 - 1.
+  return static_cast<std::uint64_t>(least) - (least < 0 ? 1 : 0);
+}
+
+std::uint32_t green_count(const WatermarkOptions& options, std::size_t vocabulary) {
+  return static_cast<std::uint32_t>(static_cast<double>(vocabulary) * options.greenlist_ratio);
+}
+
+bool is_green(const WatermarkOptions& options, std::size_t vocabulary, std::span<const std::int64_t> context,
+              std::int64_t token) {
+  return in_permutation(seed_of(options, context), static_cast<std::uint32_t>(vocabulary),
+                        green_count(options, vocabulary), static_cast<std::uint32_t>(token));
+}
+
+}  // namespace
+
+std::string_view to_string(WatermarkSeeding scheme) noexcept {
+  return scheme == WatermarkSeeding::lefthash ? "lefthash" : "selfhash";
+}
+
+WatermarkSeeding parse_watermark_seeding(std::string_view text) {
+  for (const WatermarkSeeding scheme : {WatermarkSeeding::lefthash, WatermarkSeeding::selfhash}) {
+    if (text == to_string(scheme)) return scheme;
+  }
+  throw Error(ErrorKind::usage, "no such seeding scheme",
+              {.field = "seeding_scheme", .expected = "lefthash or selfhash", .found = std::string(text)});
+}
+
+void processors::Watermark::operator()(std::span<float> logits, const LogitsContext& context) const {
+  if (std::ssize(context.ids) < options.context_width || context.ids.empty()) return;
+  if (options.seeding_scheme == WatermarkSeeding::lefthash) {
+    const auto size = static_cast<std::uint32_t>(logits.size());
+    for (const std::uint32_t id : permutation(seed_of(options, context.ids), size, green_count(options, size))) {
+      logits[id] += options.bias;
+    }
+    return;
+  }
+  constexpr std::size_t kBest = 40;  // as in transformers
+  std::vector<Candidate> front = best_candidates(logits, std::min(kBest, logits.size()));
+  std::sort(front.begin(), front.end(), ranks_first);
+  front.resize(std::min(kBest, front.size()));
+  std::vector<std::int64_t> ids(context.ids.begin(), context.ids.end());
+  ids.push_back(0);
+  for (const Candidate& one : front) {
+    ids.back() = one.id;
+    if (is_green(options, logits.size(), ids, one.id)) logits[static_cast<std::size_t>(one.id)] += options.bias;
+  }
+}
+
+WatermarkReport detect_watermark(std::span<const std::int64_t> ids, std::int64_t vocab_size,
+                                 const WatermarkOptions& options, bool ignore_repeated_ngrams,
+                                 std::optional<std::int64_t> bos_token_id) {
+  check_watermark(options);
+  if (vocab_size < 1) out_of_bounds("vocab_size", "1 or more", static_cast<double>(vocab_size));
+  if (!ids.empty() && bos_token_id && ids.front() == *bos_token_id) ids = ids.subspan(1);
+  if (std::ssize(ids) - options.context_width < 1) {
+    throw Error(ErrorKind::usage, "too few tokens to look for a watermark",
+                {.field = "ids", .expected = "more than context_width", .found = std::to_string(ids.size())});
+  }
+  for (const std::int64_t id : ids) {
+    if (id < 0 || id >= vocab_size) {
+      throw Error(ErrorKind::range, "not a token of the vocabulary", {.field = "ids", .found = std::to_string(id)});
+    }
+  }
+  const bool self = options.seeding_scheme == WatermarkSeeding::selfhash;
+  const auto width = static_cast<std::size_t>(options.context_width) + (self ? 0 : 1);
+  std::map<std::vector<std::int64_t>, std::int64_t> ngrams;
+  for (std::size_t first = 0; first + width <= ids.size(); ++first) {
+    const auto ngram = ids.subspan(first, width);
+    ++ngrams[{ngram.begin(), ngram.end()}];
+  }
+  WatermarkReport report;
+  for (const auto& [ngram, times] : ngrams) {
+    const std::int64_t count = ignore_repeated_ngrams ? 1 : times;
+    const std::span<const std::int64_t> context(ngram.data(), ngram.size() - (self ? 0 : 1));
+    report.tokens_scored += count;
+    if (is_green(options, static_cast<std::size_t>(vocab_size), context, ngram.back())) report.green_tokens += count;
+  }
+  const double ratio = options.greenlist_ratio;
+  const auto scored = static_cast<double>(report.tokens_scored);
+  report.green_fraction = static_cast<double>(report.green_tokens) / scored;
+  report.z_score =
+      (static_cast<double>(report.green_tokens) - ratio * scored) / std::sqrt(scored * ratio * (1 - ratio));
+  report.p_value = 0.5 * std::erfc(report.z_score / std::sqrt(2.0));
+  return report;
+}
+
+}  // namespace powerhouse
