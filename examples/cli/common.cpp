@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 namespace cli {
 
@@ -40,6 +41,14 @@ void end_text() {
 
 bool may_exist(const std::string& path) {
   return !path.empty() && (::access(path.c_str(), F_OK) == 0 || errno != ENOENT);
+}
+
+void check_place(const std::string& page, const std::string& flag) {
+  if (page.empty()) return;
+  const std::string folder = std::filesystem::path(page).parent_path().string();
+  if (::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0) return;
+  throw Error(ErrorKind::io, "the page can't be written there",
+              {.file = page, .field = flag, .found = std::strerror(errno)});
 }
 
 std::string read_file(const std::string& path) {

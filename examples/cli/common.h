@@ -41,6 +41,9 @@ void end_text();
 
 /// Whether something stands at `path`, or whether there is anything can't be told: opening it says why.
 bool may_exist(const std::string& path);
+/// What takes long is not to end at a page that has no place: Error{io} naming `flag` where its folder can't be written
+/// to. An empty path is fine.
+void check_place(const std::string& page, const std::string& flag);
 /// The whole text of a file or a pipe, at most 1 GiB. Errors name it.
 std::string read_file(const std::string& path);
 /// The template that --chat-template names: a format ("alpaca"), else a file. Special tokens are the tokenizer's, or

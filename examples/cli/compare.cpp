@@ -1,11 +1,6 @@
 // powerhouse compare: size, fidelity and speed of several models on one text.
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <filesystem>
 
 #include "common.h"
 
@@ -39,15 +34,6 @@ std::vector<std::string> split(const std::string& list) {
   }
 }
 
-// Measuring takes long, and is not to end at a page that has no place.
-void check_place(const std::string& page) {
-  if (page.empty()) return;
-  const std::string folder = std::filesystem::path(page).parent_path().string();
-  if (::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0) return;
-  throw powerhouse::Error(powerhouse::ErrorKind::io, "the page can't be written there",
-                          {.file = page, .field = "--html", .found = std::strerror(errno)});
-}
-
 powerhouse::Comparison measured(const std::string& reference, const std::vector<std::string>& models,
                                 const std::string& text, const std::string& file,
                                 const powerhouse::ComparisonOptions& options) {
@@ -60,7 +46,7 @@ powerhouse::Comparison measured(const std::string& reference, const std::vector<
 }
 
 void run(const Flags& flags) {
-  check_place(flags.html);
+  check_place(flags.html, "--html");
   std::vector<std::string> models = split(flags.models);
   const bool first_is_reference = flags.reference.empty();
   const std::string reference = first_is_reference ? models.front() : flags.reference;

@@ -67,6 +67,20 @@ struct SequenceInput {
   LogitsOf logits = LogitsOf::last;
 };
 
+/// How a pass differs from the usual one.
+struct PassOptions {
+  /// Computes each token as if it came alone. In fast numerics (docs/numerics.md), where a session runs the plan of a
+  /// model, a row's logits are then the same bits as token by token; for a few tokens, as many take longer.
+  bool singly = false;
+  /// Stops behind so many layers, where final norm and head give the logits; 0: all. The cache then lacks the keys of
+  /// later layers: truncate the sequence before it goes on.
+  std::int64_t layers = 0;
+  /// The head, without final norm and whatever the config does to logits behind it, on what enters these layers too: 0
+  /// is the embeddings, as in hidden_states of transformers. With LogitsOf::last. Error{unsupported} where embeddings
+  /// are projected.
+  std::span<const std::int64_t> early{};
+};
+
 /// How the token behind a row of logits is drawn, as GenerationOptions has it. Its random number is that of `counter`,
 /// the token's place behind the prompt.
 struct TokenDraw {
@@ -127,8 +141,17 @@ class POWERHOUSE_API Session {
   /// original_max_position_embeddings: a sequence that grows across it is computed again from its first token, once.
   at::Tensor forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits = LogitsOf::last,
                      const std::stop_token& cancel = {});
+  /// The same by `options`. Where they name early layers, [early + 1, vocabulary]: a row for each, and the last layer's
+  /// behind them. Error{range} for layers that are not there.
+  at::Tensor forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits,
+                     const PassOptions& options, const std::stop_token& cancel = {});
   /// The same for several sequences in one pass; rows of the result follow the order of `batch`.
   at::Tensor forward(std::span<const SequenceInput> batch, const std::stop_token& cancel = {});
+
+  /// As `forward`, and `hidden` becomes what the head makes the logits of: float32 [rows, hidden_size] on the CPU, of
+  /// the last layer behind the final norm, transformers' hidden_states[-1]. Runs as with a hook.
+  at::Tensor forward_with_hidden(std::span<const SequenceInput> batch, at::Tensor& hidden,
+                                 const std::stop_token& cancel = {});
 
   /// As `forward`, but a token is drawn behind the last of each sequence where its logits are, so that token ids alone
   /// come back from a device; `draws` has a rule for each of `batch`. Sums over a row are in float32 there: with a

@@ -8,10 +8,10 @@
 
 #include "evaluation/chunk_divergence.h"
 #include "evaluation/text_chunks.h"
-#include "evaluation/vocabulary.h"
 #include "powerhouse/error.h"
 #include "powerhouse/inspect.h"
 #include "powerhouse/log.h"
+#include "text/same_vocabulary.h"
 
 namespace powerhouse {
 namespace {

@@ -149,6 +149,20 @@ void check_options(const GenerationOptions& options) {
   check_sampling(options);
 }
 
+void refuse_option(bool wrong, const char* field, const char* what) {
+  if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
+}
+
+void check_search(const GenerationOptions& options) {
+  refuse_option(options.sampling.guidance_scale != 1.0f, "guidance_scale", "a search has no negative prompt");
+  refuse_option(options.sampling.mirostat != 0, "mirostat",
+                "a search looks at several tokens, mirostat learns from one");
+  refuse_option(options.max_time.has_value(), "max_time", "a search has no time of its own");
+  refuse_option(options.thinking.has_value(), "thinking", "a search has no budget for thoughts");
+  refuse_option(options.top_log_probs.has_value(), "top_log_probs",
+                "a search has no log-probabilities beside its scores");
+}
+
 void check_ids(const SamplingOptions& sampling, std::int64_t vocab_size) {
   const auto check = [vocab_size](const char* field, std::span<const std::int64_t> ids) {
     for (const std::int64_t id : ids) {

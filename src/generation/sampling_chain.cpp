@@ -155,13 +155,14 @@ struct SamplingChain::Row {
 
 // ---- what runs ----
 
-SamplingChain::SamplingChain(const GenerationOptions& options, const ChainSetting& setting) {
+SamplingChain::SamplingChain(const GenerationOptions& options, const ChainSetting& setting)
+    : min_tokens_to_keep_(setting.min_tokens_to_keep) {
   check_ids(options.sampling, setting.vocab_size);
   add_rules(options, setting);
   const SamplingOptions& sampling = options.sampling;
   const bool hf = sampling.order == SamplerOrder::hf && sampling.samplers.empty();
   greedy_ = hf && options.temperature == 0.0f;
-  if (samples_as_common(options)) {
+  if (samples_as_common(options) && min_tokens_to_keep_ == 1) {
     common_.temperature = options.temperature;
     common_.top_k = options.top_k;
     common_.top_p = options.top_p;
@@ -233,8 +234,8 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
                                 bool listed) {
   const SamplingOptions& sampling = options.sampling;
   const Ties ties = listed ? Ties::cut : Ties::keep;
-  const auto cut = [this](bool wanted, auto processor) {
-    if (wanted) samplers_.push_back({.apply = std::move(processor), .count = Count::left});
+  const auto cut = [this](bool wanted, auto processor, bool keeps = true) {
+    if (wanted) samplers_.push_back({.apply = std::move(processor), .count = Count::left, .keeps = keeps});
   };
   if (name == "penalties") {
     if (penalizes(options)) samplers_.push_back({.apply = penalties(options), .by_id = true});
@@ -246,8 +247,10 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
     }
   } else if (name == "top_k") {
     if (options.top_k > 0) {
-      samplers_.push_back(
-          {.apply = processors::TopK{options.top_k, ties}, .count = Count::limited, .limit = options.top_k});
+      samplers_.push_back({.apply = processors::TopK{options.top_k, ties},
+                           .count = Count::limited,
+                           .limit = options.top_k,
+                           .keeps = true});
     }
   } else if (name == "typ_p" || name == "typical_p") {
     cut(sampling.typical_p < 1, processors::TypicalP{sampling.typical_p, ties});
@@ -261,7 +264,7 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
           {.apply = processors::Xtc{sampling.xtc_probability, sampling.xtc_threshold}, .count = Count::less});
     }
   } else if (name == "top_h") {
-    cut(sampling.top_h > 0, processors::TopH{sampling.top_h});
+    cut(sampling.top_h > 0, processors::TopH{sampling.top_h}, /*keeps=*/false);
   } else if (name == "epsilon_cutoff") {
     cut(sampling.epsilon_cutoff > 0, processors::EpsilonCutoff{sampling.epsilon_cutoff});
   } else if (name == "eta_cutoff") {
@@ -285,6 +288,15 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
   }
 }
 
+void SamplingChain::apply(const Sampler& sampler, std::span<float> logits, const LogitsContext& context) const {
+  if (!sampler.keeps || min_tokens_to_keep_ == 1) return sampler.apply(logits, context);
+  std::vector<Candidate> best = best_candidates(logits, min_tokens_to_keep_);
+  std::sort(best.begin(), best.end(), ranks_first);
+  best.resize(std::min(best.size(), min_tokens_to_keep_));
+  sampler.apply(logits, context);
+  for (const Candidate& one : best) logits[static_cast<std::size_t>(one.id)] = one.logit;
+}
+
 void SamplingChain::run(Row& row, const LogitsContext& context, ConstraintMatcher* matcher) {
   for (const LogitsProcessor& rule : rules_) rule(row.whole, context);
   if (!rules_.empty()) check_numbers(row.whole);
@@ -298,7 +310,7 @@ void SamplingChain::run(Row& row, const LogitsContext& context, ConstraintMatche
     } else if (sampler.by_id) {
       row.on_whole([&](std::span<float> whole) { sampler.apply(whole, context); });
     } else {
-      sampler.apply(row.values(), context);
+      apply(sampler, row.values(), context);
     }
     if (sampler.count == Count::unchanged) continue;
     const std::int64_t left = row.left();

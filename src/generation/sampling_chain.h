@@ -20,6 +20,7 @@ struct ChainSetting {
   std::vector<std::int64_t> eos_ids{};
   std::int64_t limit = 0;                // new tokens at most
   const Tokenizer* tokenizer = nullptr;  // for DRY's breakers
+  std::size_t min_tokens_to_keep = 1;    // those of transformers' warpers that know it leave so many
 };
 
 ChainSetting chain_setting(const ModelConfig& config, const Tokenizer& tokenizer, const GenerationOptions& options,
@@ -52,6 +53,7 @@ class SamplingChain {
     Count count = Count::unchanged;
     std::int64_t limit = 0;                                   // of candidates
     bool by_id = false;                                       // needs the whole row
+    bool keeps = false;                                       // min_tokens_to_keep of the best
     std::optional<processors::DynamicTemperature> dynamic{};  // in place of apply
   };
 
@@ -60,11 +62,13 @@ class SamplingChain {
   void add_sampler(std::string_view name, const GenerationOptions& options, const ChainSetting& setting, bool listed);
   void add_mirostat(const GenerationOptions& options);
   void run(Row& row, const LogitsContext& context, ConstraintMatcher* matcher);
+  void apply(const Sampler& sampler, std::span<float> logits, const LogitsContext& context) const;
 
   std::vector<LogitsProcessor> rules_;
   std::vector<Sampler> samplers_;
   GenerationOptions common_{};  // temperature, top_k, top_p and min_p, where they are all that samples
   bool greedy_ = false;
+  std::size_t min_tokens_to_keep_;
 };
 
 }  // namespace powerhouse

@@ -67,17 +67,17 @@ std::int64_t TokenSource::choose(LogitsContext context, ConstraintMatcher* match
   return chain_.choose(row, context, matcher);
 }
 
-TokenChoice TokenSource::choice(std::int64_t id) const {
-  const double log_sum = row_statistics(own_).log_sum;
+TokenChoice choice_of(std::span<const float> logits, std::int64_t id, std::int64_t count) {
+  const double log_sum = row_statistics(logits).log_sum;
   const auto log_prob = [&](std::int64_t token) {
-    return TokenLogProb{token, static_cast<float>(own_[static_cast<std::size_t>(token)] - log_sum)};
+    return TokenLogProb{token, static_cast<float>(logits[static_cast<std::size_t>(token)] - log_sum)};
   };
   TokenChoice found{.chosen = log_prob(id)};
-  const auto count = std::min(static_cast<std::size_t>(*options_.top_log_probs), own_.size());
-  if (count == 0) return found;
-  std::vector<Candidate> front = best_candidates(own_, count);
+  const auto shown = std::min(static_cast<std::size_t>(count), logits.size());
+  if (shown == 0) return found;
+  std::vector<Candidate> front = best_candidates(logits, shown);
   std::sort(front.begin(), front.end(), ranks_first);
-  front.resize(std::min(front.size(), count));
+  front.resize(std::min(front.size(), shown));
   for (const Candidate& one : front) found.best.push_back(log_prob(one.id));
   return found;
 }

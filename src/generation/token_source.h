@@ -14,6 +14,9 @@
 
 namespace powerhouse {
 
+/// A token and the `count` best in its place, by a row of logits.
+TokenChoice choice_of(std::span<const float> logits, std::int64_t id, std::int64_t count);
+
 class TokenSource {
  public:
   /// Must not outlive session and options.
@@ -28,7 +31,7 @@ class TokenSource {
   /// The token behind `context`, whose seed is the source's; `matcher` follows the text's constraint, if there is one.
   std::int64_t choose(LogitsContext context, ConstraintMatcher* matcher);
   /// With top_log_probs, of a token in the place that was chosen last.
-  TokenChoice choice(std::int64_t id) const;
+  TokenChoice choice(std::int64_t id) const { return choice_of(own_, id, *options_.top_log_probs); }
 
  private:
   void forward(std::span<const std::int64_t> ids, const std::stop_token& cancel);

@@ -137,7 +137,16 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache, con
   if (cache == nullptr) check_lengths(model->config, batch.cu_seqlens, virtual_tokens());
   if (model->numerics == Numerics::exact) check_exact_lengths(model->config, batch);
   return guarded([&] {
-    bool planned = cache != nullptr && hooks.empty() && model->plan != nullptr;
+    HookTable tapped;
+    if (on_device.hidden != nullptr) {
+      tapped = hooks;
+      tapped.add({HookPoint::final_norm, -1}, [&](const at::Tensor& x, const HookContext&) {
+        *on_device.hidden = downloaded(x).to(at::kFloat);
+        return at::Tensor();
+      });
+    }
+    const HookTable& heard = on_device.hidden != nullptr ? tapped : hooks;
+    bool planned = cache != nullptr && heard.empty() && model->plan != nullptr;
     std::shared_ptr<const PlanAdapters> terms;
     if (planned && adapters != nullptr) {
       if (model->numerics == Numerics::fast) terms = plan_adapters.of(model->config, adapters);
@@ -148,7 +157,7 @@ at::Tensor CausalLM::Impl::forward(const PackedBatch& batch, KvCache* cache, con
     const PackedBatch longer = prompted ? with_virtual_tokens(batch, *adapters) : PackedBatch();
     const PackedBatch& rows = prompted ? longer : batch;
     at::Tensor logits = planned ? model->plan->forward(rows, *cache, terms.get())
-                                : model->decoder.forward(rows, cache, hooks, arithmetic(), on_device.graphs);
+                                : model->decoder.forward(rows, cache, heard, arithmetic(), on_device.graphs);
     if (logits.defined() && !on_device.draws.empty()) {
       const std::vector<std::int64_t> drawn = ops::draw_on_device(logits, on_device.draws);
       if (std::find(drawn.begin(), drawn.end(), -1) == drawn.end()) return index_tensor(drawn);

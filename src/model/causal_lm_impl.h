@@ -61,6 +61,9 @@ struct Model {
 struct DevicePass {
   DecodeGraphs* graphs = nullptr;
   std::span<const TokenDraw> draws{};  ///< of each row: token ids, int64 [rows], come back instead of logits
+  /// Where not null: what the head makes the logits of comes to it, float32 [rows, hidden_size] on the CPU, behind the
+  /// final norm and its hooks. Such a pass is Decoder's, without graphs.
+  at::Tensor* hidden = nullptr;
 };
 
 struct CausalLM::Impl {

@@ -96,8 +96,17 @@ at::Tensor Decoder::forward(const PackedBatch& batch, KvCache* cache, const Hook
 at::Tensor Decoder::computed(Pass& pass) const {
   at::Tensor x = layers(pass);
   if (pass.batch.logits_rows.empty()) return {};
-  if (at::Tensor logits = few_rows_logits(pass, x); logits.defined()) return logits;
-  return pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), pass.arithmetic));
+  if (at::Tensor logits = few_rows_logits(pass, x); logits.defined()) return with_early(pass, logits);
+  return with_early(pass, pass.hook(HookPoint::logits, -1, logits(final_hidden(pass, std::move(x)), pass.arithmetic)));
+}
+
+// The bare head, without what config does to the last layer's logits.
+at::Tensor Decoder::with_early(const Pass& pass, const at::Tensor& logits) const {
+  if (pass.early.empty()) return logits;
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& hidden : pass.early) rows.push_back(head_product(hidden, pass.arithmetic));
+  rows.push_back(logits);
+  return concatenate(rows, 0);
 }
 
 at::Tensor Decoder::hidden_states(const PackedBatch& batch, const HookTable& hooks, const Arithmetic& arithmetic,
@@ -109,12 +118,23 @@ at::Tensor Decoder::hidden_states(const PackedBatch& batch, const HookTable& hoo
 
 at::Tensor Decoder::layers(Pass& pass) const {
   at::Tensor x = embed(pass);
+  const PackedBatch& batch = pass.batch;
+  pass.early.resize(batch.logits_rows.empty() ? 0 : batch.early.size());
+  const auto keep = [&](std::int64_t layer) {
+    for (std::size_t i = 0; i < pass.early.size(); ++i) {
+      if (batch.early[i] == layer) pass.early[i] = x.index_select(0, pass.logits_rows);
+    }
+  };
   const bool may_checkpoint = pass.training != nullptr && pass.hooks.empty();
   std::shared_ptr<KeptPass> kept;  // the backward pass comes when this one is over
-  for (std::int64_t i = 0; i < static_cast<std::int64_t>(config_.layers.size()); ++i) {
+  for (std::int64_t i = 0; i < batch.layers_of(config_); ++i) {
+    keep(i);
     if (may_checkpoint && i < pass.training->checkpointed_layers) {
       if (!kept) kept = std::make_shared<KeptPass>(pass);
-      x = ops::checkpoint([this, kept, i](const at::Tensor& input) { return layer(kept->pass, i, input); }, x);
+      const auto piece = [this, kept, i](const at::Tensor& input, ops::PieceRun run) {
+        return layer(kept->pass, i, input, run == ops::PieceRun::again ? Values::unread : Values::read);
+      };
+      x = ops::checkpoint(piece, x);
     } else {
       x = pass.hook(HookPoint::layer_output, i, layer(pass, i, x));
     }
@@ -123,7 +143,7 @@ at::Tensor Decoder::layers(Pass& pass) const {
 }
 
 // The wiring of all families.
-at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) const {
+at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x, Values values) const {
   const Block& block = config_.layers[static_cast<std::size_t>(index)];
   if (pass.few_rows && joins_launches(block)) return few_rows_layer(pass, index, x);
   const bool before = block.norm_place == NormPlace::before || block.norm_place == NormPlace::around;
@@ -140,9 +160,12 @@ at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) c
     return block.norm_place == NormPlace::after_add ? norm(pass, index, role, block.norm, sum) : sum;
   };
 
+  // Norms read what comes before them, and an MLP behind the attention reads that.
+  const Values last = before && !behind ? values : Values::read;
+  const Values attention_values = block.residual == Residual::sequential ? Values::read : last;
   at::Tensor normed = own_norm(Role::attention_norm, HookPoint::attention_norm, x);
   const at::Tensor attended =
-      branch(Role::attention_post_norm, HookPoint::attention_output, attention(pass, index, normed));
+      branch(Role::attention_post_norm, HookPoint::attention_output, attention(pass, index, normed, attention_values));
   const at::Tensor middle =
       pass.hook(HookPoint::attention_residual, index, add(Role::attention_norm, x, normed, attended));
   // Side by side, the MLP reads what the attention read.
@@ -151,7 +174,7 @@ at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) c
     case Residual::parallel: normed = own_norm(Role::mlp_norm, HookPoint::mlp_norm, x); break;
     case Residual::parallel_shared_norm: normed = pass.hook(HookPoint::mlp_norm, index, normed); break;
   }
-  const at::Tensor y = branch(Role::mlp_post_norm, HookPoint::mlp_output, mlp(pass, index, normed));
+  const at::Tensor y = branch(Role::mlp_post_norm, HookPoint::mlp_output, mlp(pass, index, normed, last));
   return add(Role::mlp_norm, middle, normed, y);
 }
 

@@ -34,9 +34,19 @@ struct PackedBatch {
   std::vector<std::int64_t> rope_lengths;   // of each sequence, for RoPE that depends on the length
   std::vector<std::int64_t> prompt_rows;    // rows that hold a prompt adapter's embeddings, sequence by sequence
   std::vector<std::int64_t> prefixes;       // TokenBatch::prefixes; empty with a cache
+  bool singly = false;                      // PassOptions::singly
+  std::int64_t layers = 0;                  // PassOptions::layers
+  std::vector<std::int64_t> early;          // PassOptions::early
 
   /// `rope_length` 0: the sequence's length behind this pass.
   void add(std::span<const std::int64_t> tokens, std::int64_t first_position, std::int64_t rope_length = 0);
+
+  /// How many of a model's layers the pass has.
+  std::int64_t layers_of(const ModelConfig& config) const {
+    return layers > 0 ? layers : static_cast<std::int64_t>(config.layers.size());
+  }
+  /// Rows of logits, those of early layers included.
+  std::int64_t logits_count() const { return static_cast<std::int64_t>(logits_rows.size() * (early.size() + 1)); }
 };
 
 /// The same where an adapter's virtual tokens stand before each sequence: rows of a prompt, positions of a prefix.
@@ -68,9 +78,10 @@ class Decoder {
   /// Both must outlive the decoder.
   Decoder(const ModelConfig& config, const DecoderWeights& weights);
 
-  /// Logits [logits_rows, vocabulary] in float32 (float64 for float64 weights); undefined where none are wanted. With a
-  /// cache, keys and values are written into room that the caller has reserved; the caller commits. With graphs, steps
-  /// of decoding that they take are run by them, and the next one overwrites what is returned.
+  /// Logits [logits_rows, vocabulary] in float32 (float64 for float64 weights); undefined where none are wanted. Those
+  /// of early layers, layer by layer, stand before them. With a cache, keys and values are written into room that the
+  /// caller has reserved; the caller commits. With graphs, steps of decoding that they take are run by them, and the
+  /// next one overwrites what is returned.
   at::Tensor forward(const PackedBatch& batch, KvCache* cache, const HookTable& hooks,
                      const Arithmetic& arithmetic = {}, DecodeGraphs* graphs = nullptr) const;
 
@@ -102,13 +113,17 @@ class Decoder {
   at::Tensor replayed(Pass& pass, DecodeGraphs& graphs) const;
   at::Tensor computed(Pass& pass) const;
   at::Tensor layers(Pass& pass) const;
+  at::Tensor with_early(const Pass& pass, const at::Tensor& logits) const;
   at::Tensor final_hidden(Pass& pass, at::Tensor x) const;
-  at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;
+  // Whether anybody reads the numbers of what is computed; its gradients are wanted either way.
+  enum class Values { read, unread };
+  at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x,
+                    Values values = Values::read) const;
   std::vector<at::Tensor> linears(const Pass& pass, std::int64_t layer, std::span<const Role> roles,
                                   const at::Tensor& x) const;
   at::Tensor norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice, const at::Tensor& x) const;
   QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
-  at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values = Values::read) const;
   bool takes_few_rows(const Pass& pass) const;
   std::vector<at::Tensor> normed_products(const Pass& pass, std::int64_t layer, Role norm_role,
                                           std::span<const Role> roles, const at::Tensor& x) const;
@@ -117,13 +132,15 @@ class Decoder {
   at::Tensor few_rows_mlp(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor few_rows_layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor few_rows_logits(const Pass& pass, const at::Tensor& x) const;
+  at::Tensor head_product(const at::Tensor& hidden, const Arithmetic& arithmetic,
+                          std::optional<std::int64_t> first_row = {}) const;
   at::Tensor scaled_logits(at::Tensor logits, const Arithmetic& arithmetic) const;
-  at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values = Values::read) const;
   /// What o_proj reads, from the projections on.
   at::Tensor attention_context(Pass& pass, std::int64_t layer, QueryKeyValue heads) const;
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                     const at::Tensor& value, bool written) const;
-  at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values = Values::read) const;
   ops::Experts experts_of(const Pass& pass, std::int64_t layer) const;
   ops::Experts observed_experts(const Pass& pass, std::int64_t layer) const;
   at::Tensor mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const;

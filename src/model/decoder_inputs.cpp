@@ -89,7 +89,10 @@ bool Decoder::may_replay(const Pass& pass, DecodeGraphs& graphs) const {
   const PackedBatch& batch = pass.batch;
   const std::size_t rows = batch.ids.size();
   if (pass.device.is_cpu() || pass.cache == nullptr || !pass.hooks.empty() || c10::GradMode::is_enabled()) return false;
-  if (batch.sequences.size() != rows || batch.logits_rows.size() != rows || !batch.prompt_rows.empty()) return false;
+  if (batch.sequences.size() != rows || batch.logits_rows.size() != rows || !batch.prompt_rows.empty() ||
+      batch.layers > 0 || !batch.early.empty()) {
+    return false;
+  }
   for (const Block& block : config_.layers) {
     if (block.mlp.moe) return false;
   }

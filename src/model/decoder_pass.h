@@ -29,7 +29,8 @@ struct Decoder::Pass {
   ops::DeviceDocuments documents{};            // where attention is a device's, without a cache
   std::shared_ptr<const DevicePages> pages{};  // and with one
   at::Tensor ids{}, positions{}, logits_rows{};
-  bool layerwise = false;  // a LayerwisePass, which never has the whole model in memory
+  std::vector<at::Tensor> early{};  // rows of logits in front of the layers that PackedBatch::early names, in its order
+  bool layerwise = false;           // a LayerwisePass, which never has the whole model in memory
   const LinearObserver* observer = nullptr;
   bool few_rows = false;  // a step of decoding whose launches may be joined (decoder_few_rows.cpp)
 

@@ -12,9 +12,16 @@
 
 namespace powerhouse {
 
-at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const {
+at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x, Values values) const {
   if (pass.observer != nullptr) (*pass.observer)(layer, role, -1, x);
   const LayerWeights& weights = layer < 0 ? weights_.outside() : weights_.layer(layer);
+  if (values == Values::unread && !pass.arithmetic.planned()) {
+    const BaseModule base{weights.weight(role), weights.bias(role)};
+    if (auto part = linear_part(base, pass.adapters(layer, role), pass.adapted())) {
+      part->unread = true;
+      return ops::adapted_linears(x, {&*part, 1}, pass.arithmetic.numerics)[0];
+    }
+  }
   if (const ModuleAdapters* adapters = pass.adapters(layer, role)) {
     return adapted_product(x, {weights.weight(role), weights.bias(role)}, *adapters, pass.adapted());
   }
@@ -61,6 +68,11 @@ at::Tensor Decoder::norm(const Pass& pass, std::int64_t layer, Role role, const 
 
 at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmetic,
                            std::optional<std::int64_t> first_row) const {
+  return scaled_logits(head_product(hidden, arithmetic, first_row), arithmetic);
+}
+
+at::Tensor Decoder::head_product(const at::Tensor& hidden, const Arithmetic& arithmetic,
+                                 std::optional<std::int64_t> first_row) const {
   const at::Tensor& bias = weights_.outside().bias(Role::lm_head);
   at::Tensor logits;
   const ModuleAdapters* adapters =
@@ -80,7 +92,7 @@ at::Tensor Decoder::logits(const at::Tensor& hidden, const Arithmetic& arithmeti
   } else {
     logits = ops::linear_f32(hidden, weights_.lm_head(), bias, arithmetic.numerics);
   }
-  return scaled_logits(std::move(logits), arithmetic);
+  return logits;
 }
 
 at::Tensor Decoder::scaled_logits(at::Tensor logits, const Arithmetic& arithmetic) const {

@@ -47,7 +47,7 @@ void PlanPass::cut_rows(const PlanLayer& layer) {
   buffers_.parts.begin(attention.num_key_value_heads, attention.num_heads, attention.head_dim);
   for (std::size_t i = 0; i < buffers_.sequences.size(); ++i) {
     const std::int64_t count = batch_.cu_seqlens[i + 1] - batch_.cu_seqlens[i];
-    if (count > ops::kSingleRows) continue;
+    if (!one_by_one(count)) continue;
     for (std::int64_t k = 0; k < count; ++k) buffers_.parts.add(row_of(layer, i, k));
   }
   buffers_.parts.end();
@@ -189,7 +189,7 @@ void PlanPass::attend(const Worker& worker, const PlanLayer& layer) {
     const PlanSequence& sequence = buffers_.sequences[i];
     const std::int64_t first = batch_.cu_seqlens[i];
     const std::int64_t count = batch_.cu_seqlens[i + 1] - first;
-    if (count <= ops::kSingleRows) continue;
+    if (one_by_one(count)) continue;
     if (plan_.numerics_ == Numerics::exact) {
       // Later rows see more: they take turns.
       for (std::int64_t k = worker.index; k < count; k += worker.count) {

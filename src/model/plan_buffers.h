@@ -88,6 +88,7 @@ struct PlanBuffers {
   std::vector<char> many{}, many_logits{};       // of each row, and of each row of logits: see kManyRows
   std::vector<PlanSequence> sequences{};
   ops::AttentionParts parts{};            // rows that are attended one by one, in the layer at hand
+  std::vector<float> early{};             // PackedBatch::early of each row of logits, and behind them the last layer's
   std::vector<float> embedded{};          // rows as wide as embeddings that are projected
   std::vector<float> low_rank{};          // t of the product at hand: see PlanAdapters
   std::vector<float> router{}, expert{};  // products of PlanMoe::router and of one expert

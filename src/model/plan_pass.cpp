@@ -27,8 +27,8 @@ PlanPass::PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, P
 
 void PlanPass::mark_many() {
   buffers_.many.assign(static_cast<std::size_t>(rows_), 0);
-  buffers_.many_logits.assign(batch_.logits_rows.size(), 0);
-  if (plan_.numerics_ == Numerics::exact) return;
+  buffers_.many_logits.assign(static_cast<std::size_t>(batch_.logits_count()), 0);
+  if (plan_.numerics_ == Numerics::exact || batch_.singly) return;
   std::size_t logits = 0;
   for (std::size_t i = 0; i + 1 < batch_.cu_seqlens.size(); ++i) {
     const Range rows{batch_.cu_seqlens[i], batch_.cu_seqlens[i + 1]};
@@ -85,8 +85,10 @@ void PlanPass::run(int index, int workers, Barrier& barrier) noexcept {
   embed(worker);
   worker.wait();
   look(HookPoint::embeddings, -1, buffers_.x.data(), hidden);
-  for (const PlanLayer& layer : plan_.layers_) {
+  const std::span layers(plan_.layers_.data(), static_cast<std::size_t>(batch_.layers_of(plan_.config_)));
+  for (const PlanLayer& layer : layers) {
     if (watch_ != nullptr && watch_->found()) return;
+    keep_early(worker, index_of(layer));
     norm_x(worker, layer.first_norm);
     attention(worker, layer);
     worker.wait();
@@ -99,7 +101,12 @@ void PlanPass::run(int index, int workers, Barrier& barrier) noexcept {
     norm_x(worker, layer.last_norm);
     look(HookPoint::layer_output, index_of(layer), buffers_.x.data(), hidden);
   }
-  if (logits_ != nullptr) head(worker);
+  if (logits_ == nullptr) return;
+  if (batch_.early.empty()) {
+    head(worker);
+  } else {
+    early_head(worker);
+  }
 }
 
 void PlanPass::embed(const Worker& worker) {
@@ -208,10 +215,50 @@ void PlanPass::head(const Worker& worker) {
   if (watch_ != nullptr) {
     watch_->look({HookPoint::final_norm, -1}, input.floats.data(), count, input.width, input.stride);
   }
-  const Range columns = multiply(worker, plan_.head_, input, count, logits_);
+  scale_logits(multiply(worker, plan_.head_, input, count, logits_), logits_, count);
+}
+
+// Rows of logits as they enter a layer.
+void PlanPass::keep_early(const Worker& worker, std::int64_t layer) {
+  const std::int64_t hidden = plan_.config_.hidden_size;
+  const auto count = static_cast<std::int64_t>(batch_.logits_rows.size());
+  const Range range = worker.share_of(count);
+  bool kept = false;
+  for (std::size_t i = 0; i < batch_.early.size(); ++i) {
+    if (batch_.early[i] != layer) continue;
+    kept = true;
+    for (std::int64_t row = range.begin; row < range.end; ++row) {
+      const float* from = buffers_.x.data() + batch_.logits_rows[static_cast<std::size_t>(row)] * hidden;
+      std::copy(from, from + hidden, buffers_.early.data() + (static_cast<std::int64_t>(i) * count + row) * hidden);
+    }
+  }
+  if (kept) worker.wait();  // others may change those rows of x
+}
+
+// One product for all layers, so that the head is read once: the last layer's rows are normed, the others are not.
+void PlanPass::early_head(const Worker& worker) {
+  const ModelConfig& config = plan_.config_;
+  const auto count = static_cast<std::int64_t>(batch_.logits_rows.size());
+  const std::int64_t before = batch_.logits_count() - count;
+  const Range range = worker.share_of(count);
+  for (std::int64_t row = range.begin; row < range.end; ++row) {
+    const float* from = buffers_.x.data() + batch_.logits_rows[static_cast<std::size_t>(row)] * config.hidden_size;
+    float* const to = buffers_.early.data() + (before + row) * config.hidden_size;
+    std::copy(from, from + config.hidden_size, to);
+    if (plan_.final_norm_) norm_row(kernels_, *plan_.final_norm_, to, to, config.hidden_size);
+  }
+  worker.wait();
+  PlanInput& input =
+      prepare(worker, plan_.head_, buffers_.many_logits, before + count, {buffers_.early.data(), config.hidden_size});
+  const Range columns = multiply(worker, plan_.head_, input, before + count, logits_);
+  scale_logits(columns, logits_ + before * config.vocab_size, count);
+}
+
+void PlanPass::scale_logits(Range columns, float* first, std::int64_t rows) const {
+  const ModelConfig& config = plan_.config_;
   if (config.logit_scale == 1.0f && !config.final_softcap) return;
-  for (std::int64_t row = 0; row < count; ++row) {
-    float* const logits = logits_ + row * config.vocab_size;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    float* const logits = first + row * config.vocab_size;
     const float cap = config.final_softcap.value_or(1.0f);
     for (std::int64_t i = columns.begin; i < columns.end; ++i) logits[i] = logits[i] * config.logit_scale / cap;
     if (!config.final_softcap) continue;
@@ -223,7 +270,7 @@ void PlanPass::head(const Worker& worker) {
 }
 
 at::Tensor Plan::forward(const PackedBatch& batch, KvCache& cache, const PlanAdapters* adapters) const {
-  const auto count = static_cast<std::int64_t>(batch.logits_rows.size());
+  const std::int64_t count = batch.logits_count();
   at::Tensor logits;
   if (count > 0) logits = empty_tensor({count, config_.vocab_size}, at::kFloat);
   std::unique_ptr<PlanBuffers> buffers = take_buffers();

@@ -32,8 +32,8 @@ class PlanWatch {
 
 class PlanPass {
  public:
-  /// Makes all room that up to `workers` need. `adapters` may be null. `logits` has room for [logits_rows, vocab_size];
-  /// null where none are wanted.
+  /// Makes all room that up to `workers` need. `adapters` may be null. `logits` has room for [logits_count(),
+  /// vocab_size]; null where none are wanted.
   PlanPass(const Plan& plan, const PackedBatch& batch, KvCache& cache, PlanBuffers& buffers,
            const PlanAdapters* adapters, int workers, float* logits);
   void run(int worker, int workers, Barrier& barrier) noexcept;
@@ -76,11 +76,16 @@ class PlanPass {
   void merge(const Worker& worker, const PlanLayer& layer) const;
   cpu::AttentionShape shape_of(const PlanLayer& layer) const;
   std::int64_t index_of(const PlanLayer& layer) const { return &layer - plan_.layers_.data(); }
+  // Whether the new rows of a sequence are attended one by one.
+  bool one_by_one(std::int64_t rows) const { return batch_.singly || rows <= ops::kSingleRows; }
 
   void mlp(const Worker& worker, const PlanLayer& layer);
   void up_product(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);
   void norm_x(const Worker& worker, const std::optional<PlanNorm>& norm);
   void head(const Worker& worker);
+  void keep_early(const Worker& worker, std::int64_t layer);
+  void early_head(const Worker& worker);
+  void scale_logits(Range columns, float* logits, std::int64_t rows) const;
 
   // Mixtures of experts, up to the products of gate and up, and from there on (plan_moe.cpp).
   void experts_up(const Worker& worker, const PlanLayer& layer, const std::optional<PlanNorm>& norm);

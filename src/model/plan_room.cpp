@@ -62,7 +62,8 @@ std::size_t PlanInput::bytes() const {
 
 std::size_t PlanBuffers::bytes() const {
   std::size_t floats = 0;
-  for (const std::vector<float>* part : {&x, &qkv, &context, &up, &branch, &embedded, &router, &expert, &low_rank}) {
+  for (const std::vector<float>* part :
+       {&x, &qkv, &context, &up, &branch, &early, &embedded, &router, &expert, &low_rank}) {
     floats += part->size();
   }
   for (const auto* tables : {&cos, &sin}) {
@@ -81,14 +82,16 @@ void PlanRoutes::reserve(std::int64_t slots, std::int64_t expert_count) {
 void PlanPass::make_room(int workers) {
   const PlanSizes& sizes = plan_.sizes_;
   const std::int64_t hidden = plan_.config_.hidden_size;
+  const std::int64_t most = std::max(rows_, batch_.logits_count());
+  if (!batch_.early.empty()) grow(buffers_.early, batch_.logits_count() * hidden);
   grow(buffers_.x, rows_ * hidden);
   grow(buffers_.branch, rows_ * hidden);
   grow(buffers_.qkv, rows_ * sizes.qkv);
   grow(buffers_.context, rows_ * sizes.context);
   grow(buffers_.up, rows_ * sizes.up);
   grow(buffers_.embedded, rows_ * plan_.config_.embedding_size);
-  if (rows_ > kOwnRows) buffers_.input.reserve(rows_, sizes.input);
-  if (adapters_ != nullptr) grow(buffers_.low_rank, rows_ * adapters_->width());
+  if (most > kOwnRows) buffers_.input.reserve(most, sizes.input);
+  if (adapters_ != nullptr) grow(buffers_.low_rank, most * adapters_->width());
   const std::int64_t slots = rows_ * sizes.chosen;
   if (slots > 0) {
     grow(buffers_.router, rows_ * sizes.router);
@@ -116,11 +119,11 @@ void PlanPass::make_attention_room() {
   for (std::size_t i = 0; i < buffers_.sequences.size(); ++i) {
     const std::int64_t count = batch_.cu_seqlens[i + 1] - batch_.cu_seqlens[i];
     const std::size_t of_last = ops::AttentionParts::parts_up_to(buffers_.sequences[i].before + count);
-    if (count > ops::kSingleRows) {
-      most = std::max(most, of_last);
-    } else {
+    if (one_by_one(count)) {
       rows += static_cast<std::size_t>(count);
       parts += static_cast<std::size_t>(count) * of_last;
+    } else {
+      most = std::max(most, of_last);
     }
   }
   buffers_.parts.reserve(rows, parts, plan_.sizes_.partial);

@@ -28,7 +28,7 @@ void PlanPass::look_at_heads(const PlanLayer& layer) const {
 
 std::optional<PlanPoint> Plan::first_not_finite(const PackedBatch& batch, KvCache& cache,
                                                 const PlanAdapters* adapters) const {
-  const auto count = static_cast<std::int64_t>(batch.logits_rows.size());
+  const std::int64_t count = batch.logits_count();
   const at::Tensor logits = empty_tensor({count, config_.vocab_size}, at::kFloat);
   std::unique_ptr<PlanBuffers> buffers = take_buffers();
   PlanPass pass(*this, batch, cache, *buffers, adapters, 1, count > 0 ? logits.mutable_data_ptr<float>() : nullptr);

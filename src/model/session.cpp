@@ -53,6 +53,33 @@ KvCache::Formats cache_formats(const SessionOptions& options, const CausalLM& mo
   return {cache_format(options.kv_type, model), cache_format(options.value_type.value_or(options.kv_type), model)};
 }
 
+// What comes of a pass.
+struct Wanted {
+  std::span<const TokenDraw> draws{};  // one for each of the batch, or none: then logits are what is wanted
+  PassOptions how{};
+};
+
+void check_layers(const ModelConfig& config, const PassOptions& how, LogitsOf logits) {
+  const auto layers = static_cast<std::int64_t>(config.layers.size());
+  const std::int64_t run = how.layers == 0 ? layers : how.layers;
+  if (run < 1 || run > layers) {
+    throw Error(ErrorKind::range, "a pass of no so many layers",
+                {.field = "layers", .expected = "1 to " + std::to_string(layers), .found = std::to_string(how.layers)});
+  }
+  for (const std::int64_t layer : how.early) {
+    if (layer >= 0 && layer < run) continue;
+    throw Error(ErrorKind::range, "no early layer",
+                {.field = "early", .expected = "0 to " + std::to_string(run - 1), .found = std::to_string(layer)});
+  }
+  if (how.early.empty()) return;
+  if (config.embedding_size > 0) {
+    throw Error(ErrorKind::unsupported, "the head does not fit what early layers give", {.field = "early"});
+  }
+  if (logits != LogitsOf::last) {
+    throw Error(ErrorKind::usage, "early layers give logits of the last token alone", {.field = "logits"});
+  }
+}
+
 }  // namespace
 
 struct Session::Impl {
@@ -60,27 +87,25 @@ struct Session::Impl {
   SessionOptions options;
   KvCache cache;
   SequenceRecords records;
-  VirtualTokens virtual_tokens;          // of the model's adapter, in the cache before each sequence
-  std::unique_ptr<DecodeGraphs> graphs;  // on a device; null: none are wanted
+  VirtualTokens virtual_tokens;               // of the model's adapter, in the cache before each sequence
+  std::unique_ptr<DecodeGraphs> graphs;       // on a device; null: none are wanted
+  std::vector<at::Tensor>* hidden = nullptr;  // what forward_with_hidden is about to return, a part each pass
 
   ModelGate::Reading reading() const { return ModelGate::Reading(model.impl().gate); }
   void check(std::span<const SequenceInput> batch) const;
   // The next pieces of inputs, in the batch's order: each of prefill_chunk rows, or what is left of the input.
   at::Tensor pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
-                  std::span<const std::int64_t> rope_lengths, std::span<const TokenDraw> draws);
+                  std::span<const std::int64_t> rope_lengths, const Wanted& wanted);
   // All passes, for sequences whose cache is of the regime they need; `rope_lengths` says of which.
-  at::Tensor run(std::span<const SequenceInput> batch, std::span<const std::int64_t> rope_lengths,
-                 std::span<const TokenDraw> draws, const std::stop_token& cancel);
+  at::Tensor run(std::span<const SequenceInput> batch, std::span<const std::int64_t> rope_lengths, const Wanted& wanted,
+                 const std::stop_token& cancel);
   std::int64_t rope_length(const SequenceInput& input) const {
     const std::int64_t total = cache.length(input.sequence) + static_cast<std::int64_t>(input.ids.size());
     return records.wanted(input.sequence, total);
   }
   // The same for sequences of which some have outgrown their regime: those are computed from their first token.
-  at::Tensor run_again(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
-                       const std::stop_token& cancel);
-  // `draws` has one for each of the batch, or none: then logits are what is wanted.
-  at::Tensor forward(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
-                     const std::stop_token& cancel);
+  at::Tensor run_again(std::span<const SequenceInput> batch, const Wanted& wanted, const std::stop_token& cancel);
+  at::Tensor forward(std::span<const SequenceInput> batch, const Wanted& wanted, const std::stop_token& cancel);
   void drop(SequenceId sequence) {
     cache.remove(sequence);
     records.remove(sequence);
@@ -105,8 +130,11 @@ void Session::Impl::check(std::span<const SequenceInput> batch) const {
 }
 
 at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector<std::size_t>& done,
-                               std::span<const std::int64_t> rope_lengths, std::span<const TokenDraw> draws) {
+                               std::span<const std::int64_t> rope_lengths, const Wanted& wanted) {
   PackedBatch packed;
+  packed.singly = wanted.how.singly;
+  packed.layers = wanted.how.layers;
+  packed.early.assign(wanted.how.early.begin(), wanted.how.early.end());
   std::vector<TokenDraw> drawn;  // of the rows of logits
   CacheReservation reservation(cache);
   const auto chunk = static_cast<std::size_t>(options.prefill_chunk);
@@ -129,23 +157,26 @@ at::Tensor Session::Impl::pass(std::span<const SequenceInput> batch, std::vector
     done[i] += rows;
     whole = done[i] == input.ids.size();
     const auto last = static_cast<std::int64_t>(packed.ids.size()) - 1;
-    if (!draws.empty()) {
+    if (!wanted.draws.empty()) {
       if (!whole) continue;
       packed.logits_rows.push_back(last);
-      drawn.push_back(draws[i]);
+      drawn.push_back(wanted.draws[i]);
     } else if (input.logits == LogitsOf::all) {
       for (std::int64_t row = first; row <= last; ++row) packed.logits_rows.push_back(row);
     } else if (input.logits == LogitsOf::last && whole) {
       packed.logits_rows.push_back(last);
     }
   }
-  at::Tensor logits = model.impl().forward(packed, &cache, {.graphs = graphs.get(), .draws = drawn});
+  at::Tensor rows;
+  at::Tensor logits = model.impl().forward(
+      packed, &cache, {.graphs = graphs.get(), .draws = drawn, .hidden = hidden == nullptr ? nullptr : &rows});
   reservation.commit();
+  if (rows.defined()) hidden->push_back(std::move(rows));
   return logits;
 }
 
 at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<const std::int64_t> rope_lengths,
-                              std::span<const TokenDraw> draws, const std::stop_token& cancel) {
+                              const Wanted& wanted, const std::stop_token& cancel) {
   std::vector<std::int64_t> before;
   for (const SequenceInput& input : batch) before.push_back(cache.length(input.sequence));
   try {
@@ -159,7 +190,7 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
     };
     while (unfinished()) {
       if (cancel.stop_requested()) throw Error(ErrorKind::cancelled, "cancelled between passes");
-      if (at::Tensor logits = pass(batch, done, rope_lengths, draws); logits.defined())
+      if (at::Tensor logits = pass(batch, done, rope_lengths, wanted); logits.defined())
         parts.push_back(std::move(logits));
     }
     for (std::size_t i = 0; i < batch.size(); ++i) records.append(batch[i].sequence, batch[i].ids, rope_lengths[i]);
@@ -174,7 +205,7 @@ at::Tensor Session::Impl::run(std::span<const SequenceInput> batch, std::span<co
   }
 }
 
-at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, const Wanted& wanted,
                                     const std::stop_token& cancel) {
   virtual_tokens.check_none("RoPE that depends on the length");
   std::vector<SequenceInput> inputs(batch.begin(), batch.end());
@@ -194,7 +225,7 @@ at::Tensor Session::Impl::run_again(std::span<const SequenceInput> batch, std::s
       lengths_again.push_back(lengths.back());
     }
     run(again, lengths_again, {}, cancel);
-    at::Tensor logits = run(inputs, lengths, draws, cancel);
+    at::Tensor logits = run(inputs, lengths, wanted, cancel);
     for (const auto& [old, fresh] : replaced) {
       cache.swap(old, fresh);
       records.swap(old, fresh);
@@ -294,7 +325,7 @@ at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> i
   return forward(std::span(&input, 1), cancel);
 }
 
-at::Tensor Session::Impl::forward(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
+at::Tensor Session::Impl::forward(std::span<const SequenceInput> batch, const Wanted& wanted,
                                   const std::stop_token& cancel) {
   const auto reading_model = reading();  // over all passes: they must see the same adapters
   check(batch);
@@ -307,12 +338,30 @@ at::Tensor Session::Impl::forward(std::span<const SequenceInput> batch, std::spa
       lengths.push_back(rope_length(input));
       again = again || records.outgrown(input.sequence, lengths.back());
     }
-    return again ? run_again(batch, draws, cancel) : run(batch, lengths, draws, cancel);
+    return again ? run_again(batch, wanted, cancel) : run(batch, lengths, wanted, cancel);
   });
+}
+
+at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits,
+                            const PassOptions& options, const std::stop_token& cancel) {
+  check_layers(impl_->model.config(), options, logits);
+  const SequenceInput input{sequence, ids, logits};
+  return impl_->forward({&input, 1}, {.how = options}, cancel);
 }
 
 at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::stop_token& cancel) {
   return impl_->forward(batch, {}, cancel);
+}
+
+at::Tensor Session::forward_with_hidden(std::span<const SequenceInput> batch, at::Tensor& hidden,
+                                        const std::stop_token& cancel) {
+  std::vector<at::Tensor> parts;
+  const auto stop_watching = [](Impl* impl) { impl->hidden = nullptr; };
+  const std::unique_ptr<Impl, decltype(stop_watching)> watching(impl_.get(), stop_watching);
+  watching->hidden = &parts;
+  at::Tensor logits = impl_->forward(batch, {}, cancel);
+  hidden = parts.empty() ? at::Tensor() : concatenate(parts, 0);
+  return logits;
 }
 
 std::vector<std::int64_t> Session::draw(std::span<const SequenceInput> batch, std::span<const TokenDraw> draws,
@@ -325,7 +374,7 @@ std::vector<std::int64_t> Session::draw(std::span<const SequenceInput> batch, st
     throw Error(ErrorKind::usage, "each sequence needs a rule for its draw",
                 {.field = "draws", .expected = std::to_string(batch.size()), .found = std::to_string(draws.size())});
   }
-  const at::Tensor tokens = impl_->forward(batch, draws, cancel);
+  const at::Tensor tokens = impl_->forward(batch, {.draws = draws}, cancel);
   if (!tokens.defined()) return {};
   const auto* const begin = tokens.const_data_ptr<std::int64_t>();
   return {begin, begin + tokens.numel()};

@@ -1,11 +1,14 @@
 // Generation on a tiny model: what options do from token to token.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 
 #include "expect_error.h"
 #include "generation/sample_many.h"
 #include "model/fixture.h"
+#include "powerhouse/explanation.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/logits_processors.h"
 
@@ -195,6 +198,30 @@ TEST_F(GenerateOptions, LogProbabilitiesAreTheModelsOwn) {
   EXPECT_TRUE(run(options_).choices.front().best.empty());
   options_.top_log_probs.reset();
   EXPECT_TRUE(run(options_).choices.empty());
+}
+
+TEST_F(GenerateOptions, APageShowsEachTokenAndTheOthers) {
+  options_.max_new_tokens = 3;
+  options_.top_log_probs = 2;
+  const GenerationResult result = run(options_);
+  const std::vector<std::int64_t> layers = {11, 22, 33};
+  const std::string page = to_html(result, tokenizer_, {.prompt = "1 < 2", .premature_layers = layers});
+  EXPECT_THAT(page, ::testing::HasSubstr("1 &lt; 2"));
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    EXPECT_THAT(page, ::testing::HasSubstr("  layer " + std::to_string(layers[i])));
+    EXPECT_THAT(page, ::testing::HasSubstr("<td>" + std::to_string(result.ids[i]) + "</td>"));
+    for (const TokenLogProb& token : result.choices[i].best) {
+      char percent[32];
+      const double value = 100 * std::exp(double{token.log_prob});
+      std::snprintf(percent, sizeof percent, value < 0.1 ? " %.1e %%&emsp;" : " %.1f %%&emsp;", value);
+      EXPECT_THAT(page, ::testing::HasSubstr(percent));
+    }
+  }
+  EXPECT_EQ(page.find("<script"), std::string::npos);
+  expect_error(ErrorKind::usage, "premature_layers",
+               [&] { to_html(result, tokenizer_, {.premature_layers = std::span(layers).first(2)}); });
+  options_.top_log_probs.reset();
+  expect_error(ErrorKind::usage, "top_log_probs", [&] { to_html(run(options_), tokenizer_); });
 }
 
 TEST_F(GenerateOptions, AreRefusedWhereTheyHaveNoMeaning) {

@@ -1,4 +1,4 @@
-#include "evaluation/vocabulary.h"
+#include "text/same_vocabulary.h"
 
 #include <algorithm>
 

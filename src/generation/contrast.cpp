@@ -1,0 +1,123 @@
+// The loops: each step runs what is contrasted side by side and chooses a token from the row that comes of it.
+#include "powerhouse/contrast.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+
+#include "generation/continuation.h"
+#include "generation/contrast_checks.h"
+#include "generation/option_bounds.h"
+#include "generation/sampling_chain.h"
+#include "generation/shares.h"
+#include "generation/token_source.h"
+#include "powerhouse/error.h"
+
+namespace powerhouse {
+namespace {
+
+std::span<float> values(const at::Tensor& row) {
+  return {row.data_ptr<float>(), static_cast<std::size_t>(row.numel())};
+}
+
+std::vector<float> copy_of(const at::Tensor& row) {
+  const std::span<const float> all = values(row);
+  return {all.begin(), all.end()};
+}
+
+// `forward` appends ids to whatever runs and gives the row that a token is chosen from. What runs beside the prompt may
+// have other beginnings: the first time it is given the prompt's ids.
+template <typename Forward>
+GenerationResult run(const ModelConfig& config, const Tokenizer& tokenizer, std::span<const std::int64_t> prompt,
+                     std::int64_t room, const GenerationOptions& options, Forward forward) {
+  Continuation text(config, tokenizer, {prompt.begin(), prompt.end()}, std::ssize(prompt), room, options);
+  SamplingChain chain(options, chain_setting(config, tokenizer, options, text.limit()));
+  at::Tensor row;
+  try {
+    row = forward(prompt, options.cancel);
+    text.prefilled();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::cancelled) throw;
+    text.cancelled();
+  }
+  while (text.wants_more()) {
+    const std::vector<float> contrasted = options.top_log_probs ? copy_of(row) : std::vector<float>();
+    const std::int64_t id = chain.choose(values(row), text.context(), text.matcher());
+    if (options.top_log_probs) text.chose(choice_of(contrasted, id, *options.top_log_probs));
+    if (text.take(id)) row = forward({&id, 1}, {});
+  }
+  return text.finish();
+}
+
+void check_contrasted(const GenerationOptions& options) {
+  check_options(options);
+  refuse_option(options.sampling.guidance_scale != 1.0f, "guidance_scale", "a contrast has a second row of its own");
+  refuse_option(options.thinking.has_value(), "thinking", "a contrast has no budget for thoughts");
+}
+
+}  // namespace
+
+GenerationResult generate_context_aware(const CausalLM& model, const Tokenizer& tokenizer,
+                                        std::span<const std::int64_t> with_context,
+                                        std::span<const std::int64_t> without, const ContextAwareOptions& contrast,
+                                        const GenerationOptions& options) {
+  check(contrast);
+  check_contrasted(options);
+  check_prompt(with_context);
+  check_prompt(without);
+  Session session(model);
+  const SequenceId full = session.create(), bare = session.create();
+  const std::int64_t room = std::min(room_behind(session, full, with_context), room_behind(session, bare, without));
+  bool begun = false;
+  return run(model.config(), tokenizer, with_context, room, options,
+             [&](std::span<const std::int64_t> ids, const std::stop_token& cancel) {
+               const SequenceInput batch[] = {{full, ids}, {bare, begun ? ids : without}};
+               begun = true;
+               const at::Tensor rows = session.forward(batch, cancel).contiguous();
+               const at::Tensor row = rows.select(0, 0);
+               context_aware_logits(values(row), values(rows.select(0, 1)), contrast);
+               return row;
+             });
+}
+
+GenerationResult generate_contrastive(const CausalLM& expert, const Tokenizer& tokenizer, const Amateur& amateur,
+                                      std::span<const std::int64_t> ids, const ContrastiveDecodingOptions& contrast,
+                                      const GenerationOptions& options) {
+  check(contrast);
+  check_contrasted(options);
+  check_prompt(ids);
+  require_same_vocabulary(expert.config(), tokenizer, amateur.model.config(), amateur.tokenizer, "amateur");
+  Session experts(expert), amateurs(amateur.model);
+  const SequenceId of_expert = experts.create(), of_amateur = amateurs.create();
+  const std::int64_t room = std::min(room_behind(experts, of_expert, ids), room_behind(amateurs, of_amateur, ids));
+  return run(expert.config(), tokenizer, ids, room, options,
+             [&](std::span<const std::int64_t> next, const std::stop_token& cancel) {
+               const at::Tensor row = experts.forward(of_expert, next, LogitsOf::last, cancel).contiguous();
+               const at::Tensor other = amateurs.forward(of_amateur, next, LogitsOf::last, cancel).contiguous();
+               contrastive_logits(values(row), values(other), contrast);
+               return row;
+             });
+}
+
+DolaResult generate_dola(const CausalLM& model, const Tokenizer& tokenizer, std::span<const std::int64_t> ids,
+                         const DolaOptions& contrast, const GenerationOptions& options) {
+  check(contrast);
+  check_contrasted(options);
+  check_prompt(ids);
+  Session session(model);
+  const SequenceId sequence = session.create();
+  std::vector<std::int64_t> layers;
+  GenerationResult result = run(model.config(), tokenizer, ids, room_behind(session, sequence, ids), options,
+                                [&](std::span<const std::int64_t> next, const std::stop_token& cancel) {
+                                  const at::Tensor rows = session.forward(
+                                      sequence, next, LogitsOf::last, PassOptions{.early = contrast.layers}, cancel);
+                                  std::int64_t premature = 0;
+                                  at::Tensor row = dola_logits(rows, contrast, &premature);
+                                  layers.push_back(contrast.layers[static_cast<std::size_t>(premature)]);
+                                  return row;
+                                });
+  layers.resize(result.ids.size());  // a cancelled text has a row more
+  return {.generation = std::move(result), .premature_layers = std::move(layers)};
+}
+
+}  // namespace powerhouse

@@ -1,0 +1,155 @@
+// What drafts: earlier text, a smaller model, the first layers of the model itself.
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "generation/sampler.h"
+#include "generation/shares.h"
+#include "ops/vocabulary.h"
+#include "powerhouse/error.h"
+#include "powerhouse/speculative.h"
+
+namespace powerhouse {
+namespace {
+
+class PromptLookup final : public Drafter {
+ public:
+  explicit PromptLookup(std::int64_t max_ngram) : max_ngram_(max_ngram) {
+    if (max_ngram < 1) {
+      throw Error(ErrorKind::usage, "nothing to look up by",
+                  {.field = "max_ngram", .expected = "1 or more", .found = std::to_string(max_ngram)});
+    }
+  }
+
+  bool is_free() const override { return true; }
+
+  Draft propose(const DraftRequest& request) override {
+    const auto text = request.history;
+    for (std::int64_t n = std::min(max_ngram_, std::ssize(text) - 1); n > 0; --n) {
+      const auto ngram = text.last(static_cast<std::size_t>(n));
+      // The last token of all follows some occurrence, or it is the n-gram itself.
+      const auto found = std::search(text.begin(), text.end() - 1, ngram.begin(), ngram.end());
+      if (found == text.end() - 1) continue;
+      const auto begin = found + n;
+      const auto count = std::min(request.count, static_cast<std::int64_t>(text.end() - begin));
+      return {.ids = {begin, begin + count}, .promise = static_cast<std::size_t>(n - 1)};
+    }
+    return {};
+  }
+
+ private:
+  std::int64_t max_ngram_;
+};
+
+// Token after token from rows of logits.
+class RowDrafter : public Drafter {
+ public:
+  explicit RowDrafter(const DraftModelOptions& options) : options_(options) {
+    if (!(options.confidence >= 0 && options.confidence <= 1)) {
+      throw Error(ErrorKind::usage, "option out of bounds",
+                  {.field = "confidence", .expected = "0 to 1", .found = std::to_string(options.confidence)});
+    }
+  }
+
+ protected:
+  /// `next` gives the logits behind a token.
+  template <typename Next>
+  Draft draft(const DraftRequest& request, at::Tensor row, std::int64_t count, Next next) const {
+    Draft out;
+    std::vector<std::int64_t> history(request.history.begin(), request.history.end());
+    while (true) {
+      row = row.contiguous();
+      const std::span<float> logits(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
+      if (request.process) request.process(logits, {.ids = history, .prompt_length = request.prompt_length});
+      std::int64_t id = 0;
+      double probability = 0;
+      if (request.options.temperature == 0.0f) {
+        id = greedy_token(logits);
+        probability = std::exp(logits[static_cast<std::size_t>(id)] - ops::log_sum_exp(logits));
+      } else {
+        std::vector<double> shares = shares_of(logits);
+        id = draw_share(shares, request.uniform());
+        probability = shares[static_cast<std::size_t>(id)];
+        out.probabilities.push_back(std::move(shares));
+      }
+      out.ids.push_back(id);
+      // Behind the token, not before it: whether it stands in the draft must not depend on which it is.
+      if (std::ssize(out.ids) == count || probability < options_.confidence) return out;
+      history.push_back(id);
+      row = next(id);
+    }
+  }
+
+ private:
+  DraftModelOptions options_;
+};
+
+class DraftModel final : public RowDrafter {
+ public:
+  DraftModel(const CausalLM& model, Tokenizer tokenizer, const DraftModelOptions& options)
+      : RowDrafter(options), tokenizer_(std::move(tokenizer)), session_(model), sequence_(session_.create()) {}
+
+  void begin(const CausalLM& model, const Tokenizer& tokenizer) override {
+    require_same_vocabulary(model.config(), tokenizer, session_.model().config(), tokenizer_, "draft model");
+  }
+
+  Draft propose(const DraftRequest& request) override {
+    const auto room = longest_ - std::ssize(request.history);
+    const std::int64_t count = std::min(request.count, room + 1);
+    if (count < 1) return {};
+    const std::int64_t kept = session_.keep_prefix(sequence_, request.history);
+    const auto rest = request.history.subspan(static_cast<std::size_t>(kept));
+    return draft(request, session_.forward(sequence_, rest), count, [this](std::int64_t id) {
+      return session_.forward(sequence_, {&id, 1});
+    });
+  }
+
+ private:
+  Tokenizer tokenizer_;
+  Session session_;
+  SequenceId sequence_;
+  std::int64_t longest_ = session_.room(sequence_);
+};
+
+class EarlyExit final : public RowDrafter {
+ public:
+  EarlyExit(std::int64_t layers, const DraftModelOptions& options) : RowDrafter(options), layers_(layers) {}
+
+  void begin(const CausalLM& model, const Tokenizer& /*tokenizer*/) override {
+    const auto all = static_cast<std::int64_t>(model.config().layers.size());
+    if (layers_ >= 1 && layers_ < all) return;
+    throw Error(ErrorKind::usage, "an early exit behind no such layer",
+                {.field = "layers", .expected = "1 to " + std::to_string(all - 1), .found = std::to_string(layers_)});
+  }
+
+  Draft propose(const DraftRequest& request) override {
+    const std::int64_t length = request.session.length(request.sequence);
+    const auto next = [&](std::int64_t id) {
+      return request.session.forward(request.sequence, {&id, 1}, LogitsOf::last, PassOptions{.layers = layers_});
+    };
+    Draft out = draft(request, next(request.history.back()), request.count, next);
+    request.session.truncate(request.sequence, length);
+    return out;
+  }
+
+ private:
+  std::int64_t layers_;
+};
+
+}  // namespace
+
+Drafter::~Drafter() = default;
+
+std::unique_ptr<Drafter> prompt_lookup(std::int64_t max_ngram) { return std::make_unique<PromptLookup>(max_ngram); }
+
+std::unique_ptr<Drafter> draft_model(const CausalLM& model, const Tokenizer& tokenizer,
+                                     const DraftModelOptions& options) {
+  return std::make_unique<DraftModel>(model, tokenizer, options);
+}
+
+std::unique_ptr<Drafter> early_exit(std::int64_t layers, const DraftModelOptions& options) {
+  return std::make_unique<EarlyExit>(layers, options);
+}
+
+}  // namespace powerhouse
