@@ -8,6 +8,7 @@
 #include "common.h"
 #include "constraint_flags.h"
 #include "interrupts.h"
+#include "tool_flags.h"
 
 namespace cli {
 namespace {
@@ -18,6 +19,7 @@ struct Flags {
   ConstraintFlags constraint;
   std::string system, chat_template, prompt_cache;
   CacheFlags cache;
+  ToolFlags tools;
   std::optional<std::string> message;
 };
 
@@ -72,13 +74,26 @@ void converse(powerhouse::Conversation& conversation, Interrupts& interrupts, co
 }
 
 void run(Flags& flags) {
+  if (flags.tools.named() && !flags.message) {
+    throw powerhouse::Error(powerhouse::ErrorKind::usage, "a conversation would need the tools' answers",
+                            {.field = "--tools", .expected = "--message"});
+  }
+  if (flags.tools.named() && !flags.prompt_cache.empty()) {
+    throw powerhouse::Error(powerhouse::ErrorKind::usage, "an answer with tools keeps no cache",
+                            {.field = "--prompt-cache", .expected = "none with --tools"});
+  }
   Interrupts interrupts;
   auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   flags.generation.options.constraint = flags.constraint.constraint(tokenizer);
   const powerhouse::CausalLM model = flags.model.load();
   auto chat_template = flags.chat_template.empty() ? powerhouse::ChatTemplate::from_tokenizer(tokenizer)
                                                    : load_chat_template(flags.chat_template, &tokenizer);
-  const powerhouse::GenerationOptions options = flags.generation.with(tokenizer);
+  powerhouse::GenerationOptions options = flags.generation.with(tokenizer);
+  if (flags.tools.named()) {
+    options.cancel = interrupts.begin_answer();
+    return flags.tools.answer(model, tokenizer, chat_template, flags.system, *flags.message, options,
+                              flags.cache.session());
+  }
   powerhouse::Conversation conversation(model, std::move(tokenizer), std::move(chat_template), flags.system,
                                         flags.cache.session());
   if (may_exist(flags.prompt_cache)) conversation.restore_cache(flags.prompt_cache);
@@ -107,6 +122,7 @@ void add_chat(CLI::App& app, Action& action) {
   flags->generation.add(command);
   flags->constraint.add(command);
   flags->cache.add(command);
+  flags->tools.add(command);
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }
 

@@ -62,6 +62,7 @@
 #include "powerhouse/token_scores.h"
 #include "powerhouse/tokenizer.h"
 #include "powerhouse/tokenizer_training.h"
+#include "powerhouse/tool_calls.h"
 #include "powerhouse/trainer.h"
 #include "powerhouse/training_options.h"
 #include "powerhouse/training_progress.h"

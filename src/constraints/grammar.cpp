@@ -66,4 +66,26 @@ ExprId Grammar::shared(std::string name, ExprId body) {
   return call(rule);
 }
 
+ExprId Grammar::adopt(const Grammar& other) {
+  const auto exprs = static_cast<ExprId>(exprs_.size());
+  const auto rules = static_cast<RuleId>(rules_.size());
+  const auto machines = static_cast<std::uint32_t>(machines_.size());
+  for (Expr expr : other.exprs_) {
+    for (ExprId& part : expr.parts) part += exprs;
+    if (expr.kind == Kind::rule) expr.target += rules;
+    if (expr.kind == Kind::machine) expr.target += machines;
+    add(std::move(expr));
+  }
+  for (Rule rule : other.rules_) {
+    rule.body += exprs;
+    rules_.push_back(std::move(rule));
+  }
+  for (Machine machine : other.machines_) {
+    for (Machine::Step& step : machine.steps) step.what += exprs;
+    machines_.push_back(std::move(machine));
+  }
+  if (impossible.empty()) impossible = other.impossible;
+  return call(rules + other.root);
+}
+
 }  // namespace powerhouse::constraints

@@ -76,6 +76,9 @@ class Grammar {
   /// A rule for an expression that is used in many places.
   ExprId shared(std::string name, ExprId body);
 
+  /// All of another grammar, as what its root makes.
+  ExprId adopt(const Grammar& other);
+
   const Expr& expr(ExprId id) const { return exprs_[id]; }
   const std::vector<Rule>& rules() const { return rules_; }
   const Machine& machine_of(const Expr& expr) const { return machines_[expr.target]; }

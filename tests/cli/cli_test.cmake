@@ -361,6 +361,17 @@ expect(1 "^$" "regex.*character 1" generate --model ${model} --prompt x --regex 
 expect(1 "^$" "absent.json" generate --model ${model} --prompt x --json-schema absent.json)
 expect(2 "^$" "excludes" generate --model ${model} --prompt x --regex a --choices "a,b")
 expect(0 "Paris" "tokens/s" chat --model ${model} --message "What is the capital of France?" --max-new-tokens 16)
+set(template ${FIXTURES}/text/tool_templates/object.jinja)
+file(WRITE ${SCRATCH}/tools.json [=[[{"type": "function", "function": {"name": "get_weather", "description": "The weather",
+  "parameters": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}}}]]=])
+set(weather chat --model ${model} --message "How is the weather in Paris?" --chat-template ${template} --tools tools.json)
+expect(0 "\"tool_calls\": .*\"name\": \"get_weather\",.*\"arguments\": \"{.*city" "" ${weather} --tool-choice required
+  --no-parallel-tool-calls --max-new-tokens 80)
+expect(0 "\"content\": \"" "" ${weather} --tool-choice none --max-new-tokens 8)
+expect(2 "^$" "no tool has this name" ${weather} --tool-choice get_time)
+expect(1 "^$" "absent.json" chat --model ${model} --message x --tools absent.json)
+expect(2 "^$" "--message" chat --model ${model} --tools tools.json)
+expect(2 "^$" "tool-choice" chat --model ${model} --message x --tool-choice required)
 foreach(bad IN ITEMS "--temperature;nan" "--temperature;-1" "--top-p;0" "--top-p;1.5" "--min-p;2" "--top-k;-1"
     "--repetition-penalty;0" "--max-new-tokens;-1" "--seed;x" "--stop;")
   expect(2 "^$" "" generate --model ${model} --prompt x ${bad})

@@ -1,0 +1,72 @@
+// ToolCallFormat::Impl: the marks around calls, their names and their arguments.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "powerhouse/tool_calls.h"
+#include "support/json.h"
+
+namespace powerhouse {
+
+// What stands for something else in a mark.
+inline constexpr char kIdHole = '\x01', kCounterHole = '\x02', kNameHole = '\x03', kKeyHole = '\x04';
+
+enum class CallKind {
+  object,  // a JSON object with the name and the arguments
+  named,   // the name, then the arguments as JSON
+  tagged,  // the name, then each argument between marks
+};
+
+// Types of JSON, as tagged arguments may have marks of their own for.
+enum class ValueType { string, integer, number, boolean, array, object };
+inline constexpr std::size_t kValueTypes = 6;
+
+struct ValueMarks {
+  std::string key_close;    // from the key to the value
+  std::string value_close;  // behind the value
+  bool known = false;       // else the template writes such values in a way of its own
+};
+
+struct CallMember {
+  enum class What { name, arguments, id, counter, constant };
+  std::string key{};
+  What what = What::constant;
+  Json constant{};
+};
+
+struct ToolCallFormat::Impl {
+  CallKind kind = CallKind::object;
+  std::string section_open, section_close;  // around all calls
+  std::string call_open, call_close;        // around each
+  std::string separator;                    // between two
+  bool several = false;                     // the template writes more than one
+  std::string turn_end;                     // what may follow the message
+
+  std::vector<CallMember> members;  // of an object, in order
+  bool name_is_key = false;         // the object has the arguments under the tool's name
+
+  std::string after_name;  // named: to the arguments; tagged: to the first argument's key_open
+  std::string key_open, pair_separator;
+  std::array<ValueMarks, kValueTypes> values{};
+  bool python = false;  // True and False
+  int first_counter = 0;
+
+  const ValueMarks& marks(ValueType type) const { return values[static_cast<std::size_t>(type)]; }
+};
+
+/// The type that a schema names; nothing where it names none, or several.
+std::optional<ValueType> value_type(const Json& schema);
+ValueType type_of(const Json& value);
+
+/// The end of the JSON object or array that begins at `at`; npos where it does not end. Only brackets and strings are
+/// looked at.
+std::size_t json_end(std::string_view text, std::size_t at);
+
+/// The function of a tool: the tool itself, or what its "function" holds.
+const Json& function_of(const Json& tool);
+
+}  // namespace powerhouse

@@ -1,0 +1,140 @@
+// Text held to calls of tools is read back by the same format, with arguments that follow the tools' schemas.
+#include <gtest/gtest.h>
+
+#include "constraint_cases.h"
+#include "expect_error.h"
+#include "powerhouse/tool_calls.h"
+#include "support/philox.h"
+#include "text/token_texts.h"
+
+namespace powerhouse {
+namespace {
+
+using testing::allowed_ids;
+using testing::expect_error;
+
+constexpr const char* kTools = R"([
+  {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {
+    "city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 9},
+    "unit": {"type": "string", "enum": ["celsius", "kelvin"]}, "exact": {"type": "boolean"}},
+    "required": ["city", "unit"], "additionalProperties": false}}},
+  {"name": "now"}])";
+
+struct Format {
+  std::string name;
+  ToolCallFormat format;
+};
+
+std::vector<Format> formats() {
+  const Json all = Json::parse_file(POWERHOUSE_FIXTURES "/text/tool_calls.json");
+  std::vector<Format> out;
+  for (const Json& one : all.at("cases").as_array()) {
+    if (one.at("messages").as_array().empty()) continue;
+    out.push_back({one.at("name").as_string(), ToolCallFormat::from_template(ChatTemplate(
+                                                   one.at("template").as_string(), all.at("special").dump()))});
+  }
+  return out;
+}
+
+// At random, but often what closes something, so that texts end.
+std::string walk(const Constraint& constraint, std::uint64_t seed) {
+  static const std::vector<std::string> texts = token_texts(constraint.tokenizer()).texts;
+  const Random random(seed, RandomStream::sampling);
+  ConstraintMatcher matcher(constraint, std::vector<std::int64_t>{});
+  for (std::uint64_t step = 0; step < 4000 && !matcher.is_finished(); ++step) {
+    auto ids = allowed_ids(matcher);
+    if (ids.empty() || (matcher.is_complete() && random.uniform(3 * step) < 0.3)) break;
+    std::vector<std::int64_t> closing;
+    for (const std::int64_t id : ids) {
+      if (texts[static_cast<std::size_t>(id)].find_first_of("\"]}<>/") != std::string::npos) closing.push_back(id);
+    }
+    if (!closing.empty() && random.uniform(3 * step + 1) < 0.7) ids = closing;
+    matcher.accept(ids[static_cast<std::size_t>(random.uniform(3 * step + 2) * static_cast<double>(ids.size()))]);
+  }
+  return matcher.is_complete() ? constraint.tokenizer().decode(matcher.tokens(), {.skip_special_tokens = false})
+                               : std::string();
+}
+
+TEST(ToolGrammar, RequiredCallsAreReadBack) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  for (const Format& one : formats()) {
+    if (one.name == "tagged.jinja") continue;  // chance would never end a raw text
+    SCOPED_TRACE(one.name);
+    const Constraint constraint = tool_constraint(tokenizer, one.format, kTools, {.required = true});
+    int read = 0;
+    for (std::uint64_t seed = 0; seed < 12; ++seed) {
+      const std::string text = walk(constraint, seed);
+      if (text.empty()) continue;
+      const ParsedMessage found = one.format.parse(text, kTools);
+      EXPECT_FALSE(found.calls.empty()) << text;
+      EXPECT_EQ(found.content, "") << text;
+      for (const ToolCall& call : found.calls) {
+        const Json arguments = Json::parse(call.arguments, "arguments");
+        if (call.name == "now") continue;
+        EXPECT_EQ(call.name, "weather");
+        EXPECT_TRUE(arguments.at("city").is_string()) << text;
+        const std::string unit = arguments.at("unit").as_string();
+        EXPECT_TRUE(unit == "celsius" || unit == "kelvin") << text;
+        const std::int64_t days = arguments.integer_or("days", 1);
+        EXPECT_TRUE(days >= 1 && days <= 9) << text;
+        ++read;
+      }
+    }
+    EXPECT_GT(read, 1);
+  }
+}
+
+std::string complete(const Constraint& constraint, std::string_view text) {
+  ConstraintMatcher matcher(constraint, std::vector<std::int64_t>{});
+  for (const std::int64_t id : constraint.tokenizer().encode(text, {.add_special_tokens = false})) {
+    if (!matcher.allows(id)) return "forbidden";
+    matcher.accept(id);
+  }
+  return matcher.is_complete() ? "complete" : "open";
+}
+
+TEST(ToolGrammar, FreeTextMayCallOrNot) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  for (const Format& one : formats()) {
+    if (one.name != "object.jinja") continue;
+    const Constraint constraint = tool_constraint(tokenizer, one.format, kTools);
+    const std::string call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+    EXPECT_EQ(complete(constraint, "Only text, with < and {\"name\": 1}"), "complete");
+    EXPECT_EQ(complete(constraint, "I look." + call), "complete");
+    EXPECT_EQ(complete(constraint, "I look." + call + call), "complete");
+    EXPECT_EQ(complete(constraint, "I look." + call + " and then"), "forbidden");
+    EXPECT_EQ(complete(constraint, "I look.<tool_call>\n{\"name\": \"never\""), "forbidden");
+    EXPECT_EQ(complete(tool_constraint(tokenizer, one.format, kTools, {.required = true}), "I look."), "forbidden");
+    EXPECT_EQ(complete(tool_constraint(tokenizer, one.format, kTools, {.parallel = false}), call + call), "forbidden");
+    const Constraint named = tool_constraint(tokenizer, one.format, kTools, {.required = true, .name = "weather"});
+    EXPECT_EQ(complete(named, call), "forbidden");
+    expect_error(ErrorKind::usage, "name",
+                 [&] { tool_constraint(tokenizer, one.format, kTools, {.required = true, .name = "never"}); });
+    expect_error(ErrorKind::usage, "tools", [&] { tool_constraint(tokenizer, one.format, "[]"); });
+  }
+}
+
+TEST(ToolGrammar, ArgumentsBetweenMarksFollowTheirSchemas) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  for (const Format& one : formats()) {
+    if (one.name != "tagged.jinja") continue;
+    const Constraint constraint = tool_constraint(tokenizer, one.format, kTools, {.required = true});
+    const std::string open = "<invoke name=\"weather\">", close = "</invoke>";
+    const auto argument = [](const std::string& key, bool text, const std::string& value) {
+      return "<parameter name=\"" + key + "\" text=\"" + (text ? "true" : "false") + "\">" + value + "</parameter>";
+    };
+    const std::string city = argument("city", true, "a \"<b>\"\n</param>"), unit = argument("unit", true, "kelvin");
+    EXPECT_EQ(complete(constraint, open + city + unit + close), "complete");
+    EXPECT_EQ(complete(constraint, open + city + argument("days", false, "7") + unit + close), "complete");
+    EXPECT_EQ(complete(constraint, open + city + argument("days", false, "12") + unit + close), "forbidden");
+    EXPECT_EQ(complete(constraint, open + city + argument("unit", true, "furlong") + close), "forbidden");
+    EXPECT_EQ(complete(constraint, open + unit + close), "forbidden");
+    EXPECT_EQ(complete(constraint, "<invoke name=\"now\"></invoke>"), "complete");
+    const auto calls = one.format.parse(open + city + unit + close, kTools).calls;
+    ASSERT_EQ(calls.size(), 1u);
+    EXPECT_EQ(Json::parse(calls[0].arguments, "a").at("city").as_string(), "a \"<b>\"\n</param>");
+  }
+}
+
+}  // namespace
+}  // namespace powerhouse

@@ -1,0 +1,143 @@
+// Calls of tools that transformers rendered are read back, through formats that were learned from the templates.
+#include "powerhouse/tool_calls.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <stdexcept>
+
+#include "expect_error.h"
+#include "support/json.h"
+
+namespace powerhouse {
+namespace {
+
+// Numbers as numbers: 2.0 is what some templates write of 2.0, others write 2.
+bool same(const Json& a, const Json& b) {
+  if (a.is_number() && b.is_number()) return a.as_double() == b.as_double();
+  if (a.is_array() && b.is_array()) {
+    const auto& x = a.as_array();
+    const auto& y = b.as_array();
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(), same);
+  }
+  if (!a.is_object() || !b.is_object()) return a.dump() == b.dump();
+  if (a.as_object().size() != b.as_object().size()) return false;
+  for (const auto& [key, value] : a.as_object()) {
+    const Json* const other = b.as_object().find(key);
+    if (other == nullptr || !same(value, *other)) return false;
+  }
+  return true;
+}
+
+struct Count {
+  int understood = 0, partly = 0, refused = 0, silent = 0;
+};
+
+// Every message of a template that is understood must be read as it was meant; a template that writes calls and is not
+// understood is an Error that says so.
+Count expect_round_trips(const std::string& path, bool tell) {
+  Count count;
+  const Json all = Json::parse_file(path);
+  const std::string special = all.at("special").dump(), tools = all.at("tools").dump();
+  for (const Json& one : all.at("cases").as_array()) {
+    const std::string& name = one.at("name").as_string();
+    const auto& messages = one.at("messages").as_array();
+    std::optional<ToolCallFormat> format;
+    try {
+      format = ToolCallFormat::from_template(ChatTemplate(one.at("template").as_string(), special));
+    } catch (const Error& error) {
+      EXPECT_TRUE(error.kind() == ErrorKind::unsupported || messages.empty()) << name << ": " << error.what();
+      ++(messages.empty() ? count.silent : count.refused);
+      if (!messages.empty()) std::cout << "refused " << name << ": " << error.what() << "\n";
+      continue;
+    }
+    ++count.understood;
+    if (tell) std::cout << name << ": " << format->describe() << "\n";
+    for (const Json& message : messages) {
+      const std::string& text = message.at("text").as_string();
+      const auto& wanted = message.at("calls").as_array();
+      try {
+        const ParsedMessage found = format->parse(text, tools);
+        EXPECT_EQ(found.calls.size(), wanted.size()) << name << ": " << text;
+        for (std::size_t i = 0; i < std::min(found.calls.size(), wanted.size()); ++i) {
+          EXPECT_EQ(found.calls[i].name, wanted[i].at("name").as_string()) << name << ": " << text;
+          const Json arguments = Json::parse(found.calls[i].arguments, "arguments");
+          EXPECT_TRUE(same(arguments, wanted[i].at("arguments"))) << name << ": " << text << "\n" << arguments.dump();
+        }
+      } catch (const Error& error) {
+        if (error.kind() == ErrorKind::unsupported) {
+          ++count.partly;
+          std::cout << "partly " << name << ": " << error.what() << "\n";
+          continue;
+        }
+        ADD_FAILURE() << name << ": " << error.what() << "\n" << text;
+      }
+    }
+  }
+  return count;
+}
+
+constexpr const char* kCases = POWERHOUSE_FIXTURES "/text/tool_calls.json";
+
+ToolCallFormat format_of(std::string_view name) {
+  const Json all = Json::parse_file(kCases);
+  for (const Json& one : all.at("cases").as_array()) {
+    if (one.at("name").as_string() != name) continue;
+    return ToolCallFormat::from_template(ChatTemplate(one.at("template").as_string(), all.at("special").dump()));
+  }
+  throw std::runtime_error("no such template");
+}
+
+TEST(ToolCalls, OfEachKindComeBack) {
+  const Count count = expect_round_trips(kCases, /*tell=*/false);
+  EXPECT_EQ(count.understood, 5);
+  EXPECT_EQ(count.partly, 0);
+  EXPECT_EQ(count.silent, 1);
+  testing::expect_error(ErrorKind::unsupported, "chat_template", [] { format_of("none.jinja"); });
+}
+
+TEST(ToolCalls, AreReadAsModelsWriteThem) {
+  const ToolCallFormat format = format_of("object.jinja");
+  const ParsedMessage found = format.parse(
+      "I look it up.\n<tool_call>{ \"arguments\": {\"a\": [1, {\"b\": \"}\"}]},\n \"name\":\"f\" }\n\n</tool_call> "
+      "<tool_call>\n{\"name\": \"g\", \"arguments\": \"{\\\"c\\\": 2}\"}\n</tool_call><|im_end|>\n");
+  EXPECT_EQ(found.content, "I look it up.");
+  ASSERT_EQ(found.calls.size(), 2u);
+  EXPECT_EQ(found.calls[0].name, "f");
+  EXPECT_TRUE(same(Json::parse(found.calls[0].arguments, "a"), Json::parse(R"({"a":[1,{"b":"}"}]})", "b")));
+  EXPECT_EQ(found.calls[1].arguments, R"({"c": 2})");
+  // What is no call is content; the end of the turn may be cut off.
+  EXPECT_EQ(format.parse(" Just text, and {\"name\": 1}.<|im_end|>").content, "Just text, and {\"name\": 1}.");
+  EXPECT_EQ(format.parse("<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n").calls.size(), 1u);
+  EXPECT_EQ(format_of("bare.jinja").parse("{\"weather\": \"fine\"}").content, "{\"weather\": \"fine\"}");
+  EXPECT_EQ(format_of("array.jinja")
+                .parse("[CALLS][{\"name\": \"f\", \"arguments\": {}, \"id\": \"abcdefghi\"}]</s>")
+                .calls[0]
+                .id,
+            "abcdefghi");
+}
+
+TEST(ToolCalls, ThatAreBrokenNameThePlace) {
+  const ToolCallFormat format = format_of("object.jinja"), tagged = format_of("tagged.jinja");
+  const auto expect = [](const ToolCallFormat& by, const char* place, const char* text) {
+    testing::expect_error(ErrorKind::format, place, [&] { by.parse(text); });
+  };
+  expect(format, "byte 12", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\"");
+  expect(format, "byte 12", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\" 1}}\n</tool_call>");
+  expect(format, "byte 12", "<tool_call>\n{\"arguments\": {}}\n</tool_call>");
+  expect(format, "byte 42", "<tool_call>\n{\"name\": \"f\", \"arguments\": {}} and so on");
+  expect(tagged, "byte 50", "<invoke name=\"f\">\n<parameter name=\"a\" text=\"true\">no end");
+}
+
+TEST(ToolCalls, OfOthersTemplates) {
+  const char* const path = std::getenv("POWERHOUSE_TEST_TOOL_CALLS");
+  if (path == nullptr) GTEST_SKIP() << "POWERHOUSE_TEST_TOOL_CALLS names no cases (tests/oracles/tool_calls.py)";
+  const Count count = expect_round_trips(path, /*tell=*/true);
+  std::cout << count.understood << " understood (" << count.partly << " messages not), " << count.refused
+            << " refused, " << count.silent << " without calls\n";
+}
+
+}  // namespace
+}  // namespace powerhouse
