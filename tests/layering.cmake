@@ -23,7 +23,7 @@ set(training generation adapters model text ops formats support kernels_cpu kern
 set(evaluation generation model text support)
 set(torch_free kernels_common kernels_reference kernels_cpu kernels_cuda support formats text constraints quantization)
 # Public headers that do not even name at::Tensor, for the torch-free rooms to implement.
-set(light_headers error export version log model_config sequence_head tokenizer encoding tokenizer_training chat
+set(light_headers error export version log model_config sequence_head tokenizer tool_calls encoding tokenizer_training chat
   constraint awq calibration gptq hqq int8 quantization)
 
 set(violations 0)
