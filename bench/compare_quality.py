@@ -8,7 +8,8 @@ figures of its run with --kl-divergence), `powerhouse perplexity` and `powerhous
 512 tokens. llama.cpp rounds activations to 8 bits where weights are quantized and keeps the reference's log-probabilities in
 16 bits; ours are exact numerics. Fails where llama.cpp's perplexities of the two files differ by more than 0.1 %, and where a
 mean of ours is further from llama.cpp's than the standard error that it gives. A hundred kilobytes of text take a minute a
-model, and 50 MB a thousand tokens for the reference's log-probabilities.
+model, and 50 MB a thousand tokens for the reference's log-probabilities. What is the same for all types (the float file, its
+log-probabilities, the importance) stays in --work for a run with other types; give each model and text a folder of its own.
 """
 import argparse
 import json
@@ -56,14 +57,20 @@ def measured(output, name):
 
 
 source = folder / "source.gguf"
-run(arguments.powerhouse, "quantize", "--model", arguments.model, "--type", "F32", "--output", source)
+if not source.exists():
+    run(arguments.powerhouse, "quantize", "--model", arguments.model, "--type", "F32", "--output", source)
 base = folder / "base.kld"
-llama_perplexity(source, "--save-all-logits", base)
+if not base.exists():
+    llama_perplexity(source, "--save-all-logits", folder / "base.unfinished")
+    (folder / "base.unfinished").rename(base)
 importance = []
 if arguments.calibration:
     importance = ["--imatrix", folder / "imatrix.gguf"]
-    run(arguments.llama / "llama-imatrix", "-m", source, "-f", arguments.calibration, "-o", importance[1], "-t",
-        arguments.threads, "--no-ppl")
+if arguments.calibration and not importance[1].exists():
+    unfinished = folder / "unfinished.gguf"
+    run(arguments.llama / "llama-imatrix", "-m", source, "-f", arguments.calibration, "-o", unfinished, "-t", arguments.threads,
+        "--no-ppl")
+    unfinished.rename(importance[1])
 failures = []
 
 

@@ -12,18 +12,19 @@ set(kernels_cuda kernels_common kernels_cpu)  # the arguments' structs are share
 set(support "")
 set(formats support kernels_common kernels_reference)
 set(text formats support)
+set(constraints text support)
 set(quantization formats support kernels_cpu kernels_common kernels_reference)
 set(ops kernels_cpu kernels_cuda kernels_common kernels_reference formats support)
 set(model ops text formats support kernels_cpu kernels_common kernels_reference)
 set(calibration model quantization ops text formats support kernels_common kernels_reference kernels_cpu)
 set(adapters model ops text formats support kernels_common kernels_reference kernels_cpu)
-set(generation model text ops support)
+set(generation model constraints text ops support)
 set(training generation adapters model text ops formats support kernels_cpu kernels_common kernels_reference)
 set(evaluation generation model text support)
-set(torch_free kernels_common kernels_reference kernels_cpu kernels_cuda support formats text quantization)
+set(torch_free kernels_common kernels_reference kernels_cpu kernels_cuda support formats text constraints quantization)
 # Public headers that do not even name at::Tensor, for the torch-free rooms to implement.
 set(light_headers error export version log model_config sequence_head tokenizer encoding tokenizer_training chat
-  awq calibration gptq hqq int8 quantization)
+  constraint awq calibration gptq hqq int8 quantization)
 
 set(violations 0)
 function(violation file include why)

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "common.h"
+#include "constraint_flags.h"
 #include "interrupts.h"
 
 namespace cli {
@@ -14,6 +15,7 @@ namespace {
 struct Flags {
   ModelFlags model;
   GenerationFlags generation{.options = {.max_new_tokens = 512}};
+  ConstraintFlags constraint;
   std::string system, chat_template, prompt_cache;
   CacheFlags cache;
   std::optional<std::string> message;
@@ -69,9 +71,10 @@ void converse(powerhouse::Conversation& conversation, Interrupts& interrupts, co
   if (terminal) std::fputs("\n", stderr);
 }
 
-void run(const Flags& flags) {
+void run(Flags& flags) {
   Interrupts interrupts;
   auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
+  flags.generation.options.constraint = flags.constraint.constraint(tokenizer);
   const powerhouse::CausalLM model = flags.model.load();
   auto chat_template = flags.chat_template.empty() ? powerhouse::ChatTemplate::from_tokenizer(tokenizer)
                                                    : load_chat_template(flags.chat_template, &tokenizer);
@@ -101,6 +104,7 @@ void add_chat(CLI::App& app, Action& action) {
   command.add_option("--message", flags->message, "answer this and leave");
   add_prompt_cache(command, flags->prompt_cache);
   flags->generation.add(command);
+  flags->constraint.add(command);
   flags->cache.add(command);
   command.callback([flags, &action] { action = [flags] { run(*flags); }; });
 }

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common.h"
+#include "constraint_flags.h"
 
 namespace cli {
 namespace {
@@ -11,6 +12,7 @@ using nlohmann::ordered_json;
 struct Flags {
   ModelFlags model;
   GenerationFlags generation;
+  ConstraintFlags constraint;
   std::string prompt;
   std::string prompt_cache;
   CacheFlags cache;
@@ -35,8 +37,10 @@ void run(const Flags& flags) {
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
   const auto ids = from_source(
       "--prompt", [&] { return tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special}); });
+  const auto constraint = flags.constraint.constraint(tokenizer);
   const powerhouse::CausalLM model = flags.model.load();
   auto options = flags.generation.options;
+  options.constraint = constraint;
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
   powerhouse::Session session(model, flags.cache.session());
   const bool cached = may_exist(flags.prompt_cache);
@@ -61,6 +65,7 @@ void add_generate(CLI::App& app, Action& action) {
   flags->model.add(command, "auto");
   command.add_option("--prompt", flags->prompt, "the text to continue; no template is applied")->required();
   flags->generation.add(command);
+  flags->constraint.add(command);
   flags->cache.add(command);
   flags->model.add_adapter(command);
   add_prompt_cache(command, flags->prompt_cache);

@@ -12,6 +12,7 @@
 
 #include "powerhouse/causal_lm.h"
 #include "powerhouse/chat.h"
+#include "powerhouse/constraint.h"
 #include "powerhouse/export.h"
 #include "powerhouse/logits_processor.h"
 #include "powerhouse/session.h"
@@ -20,7 +21,7 @@
 namespace powerhouse {
 
 /// Names and meanings are those of transformers' GenerationConfig. Processors run in its order: repetition penalty,
-/// the user's own, temperature, top_k, top_p, min_p.
+/// the user's own, the constraint, temperature, top_k, top_p, min_p.
 struct GenerationOptions {
   std::int64_t max_new_tokens = 256;
   float temperature = 0.0f;  ///< 0 is greedy; otherwise logits are divided by it. Not negative.
@@ -37,7 +38,9 @@ struct GenerationOptions {
   /// `generate` on a sequence: the ids are a whole prompt, not a continuation. What the sequence holds of its beginning
   /// is not computed again; what else it holds is forgotten.
   bool cache_prompt = false;
-  std::vector<LogitsProcessor> processors{};         ///< the user's own, in order
+  std::vector<LogitsProcessor> processors{};  ///< the user's own, in order
+  /// What the text may be. It ends where nothing can follow (finish reason `stop`), or by EOS where it is complete.
+  std::optional<Constraint> constraint{};
   std::function<void(std::string_view)> on_token{};  ///< each piece of text as soon as it can be shown
   std::stop_token cancel{};                          ///< ends the generation with finish reason `cancelled`
 };

@@ -35,9 +35,9 @@ struct GptqOptions {
 ///
 /// Works in `<output>.partial`, which keeps every finished layer: the same call after a kill goes on where it ended.
 /// The folder gets its name when all of it is there. Error{usage} where `output` is there and not empty, and where
-/// `.partial` is of another model, text or config; Error{range} for a text shorter than one sequence;
-/// Error{unsupported} where `group_size` does not divide a layer's inputs; Error{numeric} for weights or activations
-/// that are not finite.
+/// `.partial` is of another model, text or config, or another process is at it; Error{range} for a text shorter than
+/// one sequence; Error{unsupported} where `group_size` does not divide a layer's inputs; Error{numeric} for weights or
+/// activations that are not finite.
 POWERHOUSE_API QuantizationReport quantize_gptq(const std::string& model, const std::string& output,
                                                 std::string_view calibration_text, const GptqOptions& config = {},
                                                 const CalibrationOptions& options = {},

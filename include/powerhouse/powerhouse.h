@@ -9,6 +9,7 @@
 #include "powerhouse/chat.h"
 #include "powerhouse/classification_dataset.h"
 #include "powerhouse/comparison.h"
+#include "powerhouse/constraint.h"
 #include "powerhouse/data_loader.h"
 #include "powerhouse/dataset.h"
 #include "powerhouse/dataset_report.h"

@@ -41,7 +41,7 @@ namespace {
 struct Features {
   bool avx2 = false;         // with FMA and F16C
   bool avx512 = false;       // F, BW, VL and DQ
-  bool avx512_vnni = false;  // the dot product of bytes
+  bool avx512_vnni = false;  // the dot products of bytes and of 16-bit integers
   bool avx512_bf16 = false;  // that and the bf16 dot product
   bool amx = false;          // that and tiles of bf16, which threads may use
   bool slow_bf16 = false;    // the bf16 dot product takes longer than the float32 multiplications it stands for
@@ -93,6 +93,8 @@ const CpuKernels* avx512_vnni_table() noexcept {
     CpuKernels kernels = avx512::kTable;
     kernels.name = avx512_vnni::kTable.name;
     kernels.packed_linear = avx512_vnni::kTable.packed_linear;
+    kernels.matmul = avx512_vnni::kTable.matmul;
+    kernels.matmul_form = avx512_vnni::kTable.matmul_form;
     return kernels;
   }();
   return &table;

@@ -66,7 +66,7 @@ struct CpuKernels {
   void (*gemm)(const GemmParams&, std::int64_t begin, std::int64_t end, float* scratch) = nullptr;
   /// Null where a library's products are the faster ones: below AVX-512, and with tiles of bf16.
   void (*matmul)(const MatmulParams&, std::int64_t item, MatmulRoom& room) = nullptr;
-  std::int64_t matmul_element_bytes = 0;  ///< of what `matmul` packs
+  MatmulForm matmul_form = MatmulForm::f32;
   void (*rms_norm)(const RmsNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*layer_norm)(const LayerNormParams&, std::int64_t begin, std::int64_t end) = nullptr;
   void (*rope)(const RopeParams&, std::int64_t begin, std::int64_t end) = nullptr;

@@ -51,11 +51,15 @@ static constexpr std::int64_t kMatmulBytesOfA = 384 << 10;
 static constexpr std::int64_t kMatmulBytesOfB = 1280 << 10;
 static constexpr std::int64_t kMatmulScratchFloats = (kMatmulBytesOfA + kMatmulBytesOfB) / 4;
 
-/// The most columns of a block whose terms' depths add up to `depth`; element_bytes: the table's matmul_element_bytes.
-constexpr std::int64_t matmul_most_columns(std::int64_t depth, std::int64_t element_bytes) {
+/// What a table's `matmul` makes of bf16 before it multiplies: float32, nothing, or 16-bit integers with a unit for
+/// each 32 elements of a row (generic/matmul_integers.h).
+enum class MatmulForm { f32, bf16, integers };
+
+/// The most columns of a block whose terms' depths add up to `depth`.
+constexpr std::int64_t matmul_most_columns(std::int64_t depth, MatmulForm form) {
   constexpr std::int64_t kUnit = 48;
-  const std::int64_t padded = depth + std::int64_t{2} * kMatmulTerms;
-  const std::int64_t units = kMatmulBytesOfB / (element_bytes * kUnit * padded);
+  const std::int64_t bytes_of_32 = form == MatmulForm::f32 ? 128 : form == MatmulForm::bf16 ? 64 : 68;
+  const std::int64_t units = kMatmulBytesOfB / (bytes_of_32 * kUnit * (depth / 32 + kMatmulTerms));
   return units < 1 ? kUnit : units * kUnit;
 }
 

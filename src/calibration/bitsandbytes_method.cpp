@@ -75,6 +75,8 @@ QuantizationSummary quantize(const std::string& source, const std::string& given
   compare(*reference, *model, summary);
   forget_unfinished(output);
   const std::string partial = output + ".partial";
+  FolderLock lock;
+  lock.take(partial);
   save_folder(*model, partial, {});
   give_name(partial, output);
   summary.seconds = seconds_since(begin);

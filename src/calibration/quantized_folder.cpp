@@ -118,6 +118,9 @@ std::vector<TensorSource> plain_sources(const Model& model, std::int64_t layer,
 void forget_unfinished(const std::string& output) {
   const std::string partial = without_slashes(output) + ".partial";
   std::error_code code;
+  if (!fs::exists(partial, code)) return;
+  FolderLock lock;
+  lock.take(partial);
   fs::remove_all(partial, code);
   if (code) fail(partial, "cannot remove the folder", code);
 }
@@ -140,8 +143,8 @@ void give_name(const std::string& folder, const std::string& output) {
 
 QuantizedFolder::QuantizedFolder(std::string output, Json run)
     : output_(free_output(std::move(output))), partial_(output_ + ".partial"), run_(std::move(run)) {
+  lock_.take(partial_);
   std::error_code code;
-  make_folder(partial_);
   const std::string progress = partial_ + "/progress.json";
   if (!fs::exists(progress, code)) return;
   const Json kept = Json::parse_file(progress);

@@ -13,21 +13,22 @@
 #include "formats/safetensors.h"
 #include "model/causal_lm_impl.h"
 #include "powerhouse/calibration.h"
+#include "support/folder_lock.h"
 #include "support/json.h"
 
 namespace powerhouse {
 
 /// `output` without slashes at its end. Error{usage} where it is empty, or there and not empty.
 std::string free_output(std::string output);
-/// Removes what an earlier run left beside `output`. Error{io}.
+/// Removes what an earlier run left beside `output`. Error{usage} where one is still at it, Error{io}.
 void forget_unfinished(const std::string& output);
 /// A finished folder gets its name. Error{io}.
 void give_name(const std::string& folder, const std::string& output);
 
 class QuantizedFolder {
  public:
-  /// `run` says what is made: model, text and options. Error{usage} where `output` is there and not empty, or the
-  /// partial folder is of another run.
+  /// `run` says what is made: model, text and options. Error{usage} where `output` is there and not empty, the partial
+  /// folder is of another run, or another process is at it.
   QuantizedFolder(std::string output, Json run);
   QuantizedFolder(const QuantizedFolder&) = delete;
   QuantizedFolder& operator=(const QuantizedFolder&) = delete;
@@ -52,6 +53,7 @@ class QuantizedFolder {
 
   std::string output_, partial_;
   Json run_;
+  FolderLock lock_;
   std::int64_t layers_done_ = 0;
   std::vector<LinearReport> reports_;
 };

@@ -50,11 +50,11 @@ class Chooser {
     }
   }
 
-  std::int64_t choose(const LogitsContext& context) const {
+  std::int64_t choose(const LogitsContext& context, ConstraintMatcher* matcher) const {
     if (draws_) return drawn_;
     const at::Tensor row = logits_.contiguous();
     const std::span<float> values(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
-    return choose_token(values, options_, context, Random(seed_, RandomStream::sampling));
+    return choose_token(values, options_, context, Random(seed_, RandomStream::sampling), matcher);
   }
 
  private:
@@ -102,6 +102,7 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
   history.insert(history.end(), rest.begin(), rest.end());
   const auto prompt_length = static_cast<std::int64_t>(history.size());
   TextOutput output(tokenizer, options);
+  std::optional<ConstraintMatcher> matcher = matcher_of(options, ends);
 
   const auto begin = Clock::now();
   // The sequence may grow until the model's context is full; the last token need not be computed on.
@@ -116,7 +117,8 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       result.finish_reason = FinishReason::cancelled;
       break;
     }
-    const std::int64_t id = chooser.choose({.ids = history, .prompt_length = prompt_length});
+    const std::int64_t id =
+        chooser.choose({.ids = history, .prompt_length = prompt_length}, matcher ? &*matcher : nullptr);
     result.ids.push_back(id);
     history.push_back(id);
     if (result.ids.size() == 1) {
@@ -128,7 +130,8 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
       break;
     }
     output.add(id);
-    if (output.stopped()) {
+    if (matcher) matcher->accept(id);
+    if (output.stopped() || (matcher && matcher->is_finished())) {
       result.finish_reason = FinishReason::stop;
       break;
     }

@@ -138,7 +138,7 @@ void apply_penalties(std::span<float> logits, const GenerationOptions& options, 
 }
 
 bool draws_by_warpers_alone(const GenerationOptions& options) {
-  return options.processors.empty() && options.repetition_penalty == 1.0f;
+  return options.processors.empty() && options.repetition_penalty == 1.0f && !options.constraint;
 }
 
 void apply_warpers(std::span<float> logits, const GenerationOptions& options) {

@@ -194,8 +194,9 @@ std::int64_t sample_row(std::span<float> logits, const GenerationOptions& option
 }
 
 std::int64_t choose_token(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context,
-                          const Random& random) {
+                          const Random& random, ConstraintMatcher* matcher) {
   apply_penalties(logits, options, context);
+  if (matcher != nullptr) matcher->mask(logits);
   if (options.temperature == 0.0f) return greedy_token(logits);
   return sample_row(logits, options, random, context.ids.size() - static_cast<std::size_t>(context.prompt_length));
 }

@@ -15,9 +15,9 @@ namespace powerhouse {
 std::int64_t sample_row(std::span<float> logits, const GenerationOptions& options, const Random& random,
                         std::uint64_t counter);
 
-/// The token behind context.ids, by all of the options; its random number is that of its place behind the prompt. May
-/// change the row.
+/// The token behind context.ids, by all of the options, `matcher` where they have a constraint; its random number is
+/// that of its place behind the prompt. May change the row.
 std::int64_t choose_token(std::span<float> logits, const GenerationOptions& options, const LogitsContext& context,
-                          const Random& random);
+                          const Random& random, ConstraintMatcher* matcher = nullptr);
 
 }  // namespace powerhouse

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "generation/processors.h"
 #include "generation/row_sampler.h"
@@ -22,6 +23,7 @@ struct Running {
   Random random;
   std::vector<std::int64_t> history;  // prompt and completion
   std::int64_t prompt_length = 0, limit = 0;
+  std::optional<ConstraintMatcher> matcher{};
 };
 
 void check(const GenerationOptions& options, const ManyOptions& many) {
@@ -42,6 +44,8 @@ class Sampler {
   Sampler(const CausalLM& model, const Tokenizer& tokenizer, const GenerationOptions& options, const ManyOptions& many)
       : options_(options), many_(many), ends_(end_ids(model.config(), tokenizer, options)) {}
 
+  std::optional<ConstraintMatcher> matcher() const { return matcher_of(options_, ends_); }
+
   /// Takes a token for each of `running` from its row of logits; returns those that go on.
   std::vector<Running> step(std::vector<Running> running, const at::Tensor& logits,
                             std::vector<SampledCompletion>& out) const {
@@ -54,7 +58,7 @@ class Sampler {
       Running& one = running[i];
       const std::span<float> row(rows.data_ptr<float>() + i * vocabulary, vocabulary);
       const LogitsContext context{.ids = one.history, .prompt_length = one.prompt_length};
-      chosen.push_back(choose_token(row, options_, context, one.random));
+      chosen.push_back(choose_token(row, options_, context, one.random, one.matcher ? &*one.matcher : nullptr));
     }
     if (log_probs.defined()) {
       const at::Tensor taken = log_probs.gather(1, index_tensor(chosen).unsqueeze(1)).squeeze(1);
@@ -73,7 +77,9 @@ class Sampler {
     completion.ids.push_back(id);
     completion.ended = ends_.contains(id);
     one.history.push_back(id);
-    const bool stopped = !completion.ended && many_.on_token && many_.on_token(one.completion, id);
+    if (one.matcher) one.matcher->accept(id);
+    bool stopped = !completion.ended && many_.on_token && many_.on_token(one.completion, id);
+    stopped = stopped || (one.matcher && one.matcher->is_finished());
     return !completion.ended && !stopped && std::ssize(completion.ids) < one.limit;
   }
 
@@ -107,7 +113,8 @@ std::vector<SampledCompletion> sample_many(const CausalLM& model, const Tokenize
                        .random = Random(many.seed(completion), RandomStream::sampling),
                        .history = prompts[p],
                        .prompt_length = std::ssize(prompts[p]),
-                       .limit = limit});
+                       .limit = limit,
+                       .matcher = sampler.matcher()});
     }
     for (Running& one : sampler.step(std::move(group), logits.contiguous(), out)) running.push_back(std::move(one));
   }

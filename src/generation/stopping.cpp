@@ -26,6 +26,13 @@ std::unordered_set<std::int64_t> end_ids(const ModelConfig& config, const Tokeni
   return ids;
 }
 
+std::optional<ConstraintMatcher> matcher_of(const GenerationOptions& options,
+                                            const std::unordered_set<std::int64_t>& ends) {
+  if (!options.constraint) return {};
+  const std::vector<std::int64_t> ids(ends.begin(), ends.end());
+  return ConstraintMatcher(*options.constraint, ids);
+}
+
 StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
 std::string StopFilter::push(std::string_view text) {

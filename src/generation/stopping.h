@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -16,6 +16,10 @@ namespace powerhouse {
 /// Tokens that end a text by the options: those given, or those of tokenizer and model; none where EOS is ignored.
 std::unordered_set<std::int64_t> end_ids(const ModelConfig& config, const Tokenizer& tokenizer,
                                          const GenerationOptions& options);
+
+/// Follows a text through the options' constraint, if they have one; `ends` end it.
+std::optional<ConstraintMatcher> matcher_of(const GenerationOptions& options,
+                                            const std::unordered_set<std::int64_t>& ends);
 
 class StopFilter {
  public:

@@ -114,7 +114,10 @@ at::Tensor Decoder::layers(Pass& pass) const {
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(config_.layers.size()); ++i) {
     if (may_checkpoint && i < pass.training->checkpointed_layers) {
       if (!kept) kept = std::make_shared<KeptPass>(pass);
-      x = ops::checkpoint([this, kept, i](const at::Tensor& input) { return layer(kept->pass, i, input); }, x);
+      const auto piece = [this, kept, i](const at::Tensor& input, ops::PieceRun run) {
+        return layer(kept->pass, i, input, run == ops::PieceRun::again ? Values::unread : Values::read);
+      };
+      x = ops::checkpoint(piece, x);
     } else {
       x = pass.hook(HookPoint::layer_output, i, layer(pass, i, x));
     }
@@ -123,7 +126,7 @@ at::Tensor Decoder::layers(Pass& pass) const {
 }
 
 // The wiring of all families.
-at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) const {
+at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x, Values values) const {
   const Block& block = config_.layers[static_cast<std::size_t>(index)];
   if (pass.few_rows && joins_launches(block)) return few_rows_layer(pass, index, x);
   const bool before = block.norm_place == NormPlace::before || block.norm_place == NormPlace::around;
@@ -140,9 +143,12 @@ at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) c
     return block.norm_place == NormPlace::after_add ? norm(pass, index, role, block.norm, sum) : sum;
   };
 
+  // Norms read what comes before them, and an MLP behind the attention reads that.
+  const Values last = before && !behind ? values : Values::read;
+  const Values attention_values = block.residual == Residual::sequential ? Values::read : last;
   at::Tensor normed = own_norm(Role::attention_norm, HookPoint::attention_norm, x);
   const at::Tensor attended =
-      branch(Role::attention_post_norm, HookPoint::attention_output, attention(pass, index, normed));
+      branch(Role::attention_post_norm, HookPoint::attention_output, attention(pass, index, normed, attention_values));
   const at::Tensor middle =
       pass.hook(HookPoint::attention_residual, index, add(Role::attention_norm, x, normed, attended));
   // Side by side, the MLP reads what the attention read.
@@ -151,7 +157,7 @@ at::Tensor Decoder::layer(Pass& pass, std::int64_t index, const at::Tensor& x) c
     case Residual::parallel: normed = own_norm(Role::mlp_norm, HookPoint::mlp_norm, x); break;
     case Residual::parallel_shared_norm: normed = pass.hook(HookPoint::mlp_norm, index, normed); break;
   }
-  const at::Tensor y = branch(Role::mlp_post_norm, HookPoint::mlp_output, mlp(pass, index, normed));
+  const at::Tensor y = branch(Role::mlp_post_norm, HookPoint::mlp_output, mlp(pass, index, normed, last));
   return add(Role::mlp_norm, middle, normed, y);
 }
 

@@ -103,12 +103,15 @@ class Decoder {
   at::Tensor computed(Pass& pass) const;
   at::Tensor layers(Pass& pass) const;
   at::Tensor final_hidden(Pass& pass, at::Tensor x) const;
-  at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const;
+  // Whether anybody reads the numbers of what is computed; its gradients are wanted either way.
+  enum class Values { read, unread };
+  at::Tensor linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x,
+                    Values values = Values::read) const;
   std::vector<at::Tensor> linears(const Pass& pass, std::int64_t layer, std::span<const Role> roles,
                                   const at::Tensor& x) const;
   at::Tensor norm(const Pass& pass, std::int64_t layer, Role role, const Norm& choice, const at::Tensor& x) const;
   QueryKeyValue project(const Pass& pass, std::int64_t layer, const at::Tensor& x) const;
-  at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor layer(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values = Values::read) const;
   bool takes_few_rows(const Pass& pass) const;
   std::vector<at::Tensor> normed_products(const Pass& pass, std::int64_t layer, Role norm_role,
                                           std::span<const Role> roles, const at::Tensor& x) const;
@@ -118,12 +121,12 @@ class Decoder {
   at::Tensor few_rows_layer(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
   at::Tensor few_rows_logits(const Pass& pass, const at::Tensor& x) const;
   at::Tensor scaled_logits(at::Tensor logits, const Arithmetic& arithmetic) const;
-  at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor attention(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values = Values::read) const;
   /// What o_proj reads, from the projections on.
   at::Tensor attention_context(Pass& pass, std::int64_t layer, QueryKeyValue heads) const;
   at::Tensor attend(Pass& pass, std::int64_t layer, const at::Tensor& query, const at::Tensor& key,
                     const at::Tensor& value, bool written) const;
-  at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const;
+  at::Tensor mlp(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values = Values::read) const;
   ops::Experts experts_of(const Pass& pass, std::int64_t layer) const;
   ops::Experts observed_experts(const Pass& pass, std::int64_t layer) const;
   at::Tensor mixture(Pass& pass, std::int64_t layer, const at::Tensor& x) const;

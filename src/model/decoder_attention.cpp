@@ -46,8 +46,8 @@ QueryKeyValue Decoder::project(const Pass& pass, std::int64_t layer, const at::T
   return heads;
 }
 
-at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
-  return linear(pass, layer, Role::o_proj, attention_context(pass, layer, project(pass, layer, x)));
+at::Tensor Decoder::attention(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values) const {
+  return linear(pass, layer, Role::o_proj, attention_context(pass, layer, project(pass, layer, x)), values);
 }
 
 at::Tensor Decoder::attention_context(Pass& pass, std::int64_t layer, QueryKeyValue heads) const {

@@ -10,7 +10,7 @@
 
 namespace powerhouse {
 
-at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) const {
+at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x, Values values) const {
   const Mlp& choice = config_.layers[static_cast<std::size_t>(layer)].mlp;
   if (choice.moe) return mixture(pass, layer, x);
   const Numerics numerics = pass.arithmetic.numerics;
@@ -26,7 +26,7 @@ at::Tensor Decoder::mlp(Pass& pass, std::int64_t layer, const at::Tensor& x) con
   } else {
     inner = ops::activate(choice.activation, linear(pass, layer, Role::up_proj, x), numerics);
   }
-  return linear(pass, layer, Role::down_proj, pass.hook(HookPoint::mlp_activation, layer, inner));
+  return linear(pass, layer, Role::down_proj, pass.hook(HookPoint::mlp_activation, layer, inner), values);
 }
 
 namespace {

@@ -12,9 +12,16 @@
 
 namespace powerhouse {
 
-at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x) const {
+at::Tensor Decoder::linear(const Pass& pass, std::int64_t layer, Role role, const at::Tensor& x, Values values) const {
   if (pass.observer != nullptr) (*pass.observer)(layer, role, -1, x);
   const LayerWeights& weights = layer < 0 ? weights_.outside() : weights_.layer(layer);
+  if (values == Values::unread && !pass.arithmetic.planned()) {
+    const BaseModule base{weights.weight(role), weights.bias(role)};
+    if (auto part = linear_part(base, pass.adapters(layer, role), pass.adapted())) {
+      part->unread = true;
+      return ops::adapted_linears(x, {&*part, 1}, pass.arithmetic.numerics)[0];
+    }
+  }
   if (const ModuleAdapters* adapters = pass.adapters(layer, role)) {
     return adapted_product(x, {weights.weight(role), weights.bias(role)}, *adapters, pass.adapted());
   }

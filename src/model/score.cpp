@@ -56,8 +56,8 @@ TokenScores by_logits(const std::shared_ptr<Model>& model, const Arithmetic& ari
   std::vector<at::Tensor> parts;
   for (std::int64_t first = 0; first < hidden.size(0); first += step) {
     const std::int64_t count = std::min(step, hidden.size(0) - first);
-    const auto piece = [model, arithmetic, options, first,
-                        target = ids.narrow(0, first, count)](const at::Tensor& rows) {
+    const auto piece = [model, arithmetic, options, first, target = ids.narrow(0, first, count)](
+                           const at::Tensor& rows, ops::PieceRun /*run*/) {
       const at::Tensor logits = model->decoder.logits(rows, arithmetic, first);
       return numbers_of(logits, target.unsqueeze(-1), options);
     };

@@ -28,6 +28,8 @@ struct LinearPart {
   Weight weight{};
   at::Tensor bias{};  ///< [out], or undefined
   std::vector<LowRankTerm> terms{};
+  /// Nobody reads y, which then is zeros where numerics are fast: only gradients are wanted, and their pass is next.
+  bool unread = false;
 };
 
 /// x [rows, in]; weight [out, in]; bias [out] or undefined. Returns [rows, out] in x's type. Differentiable once, in x,

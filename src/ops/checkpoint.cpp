@@ -17,7 +17,7 @@ using torch::autograd::variable_list;
 using torch::autograd::Edge;
 
 struct CheckpointBackward : torch::autograd::Node {
-  std::function<at::Tensor(const at::Tensor&)> piece;
+  Piece piece;
   at::Tensor x;  // detached
   torch::autograd::edge_list leaves;
 
@@ -39,7 +39,7 @@ struct CheckpointBackward : torch::autograd::Node {
     }
     if (wanted.empty()) return out;
     // What other pieces read too, and was made outside, is not made again: its graph stays.
-    const at::Tensor y = piece(input);
+    const at::Tensor y = piece(input, PieceRun::again);
     const variable_list inner = torch::autograd::Engine::get_default_engine().execute(
         {torch::autograd::impl::gradient_edge(y)}, {gradients[0]}, /*keep_graph=*/true, /*create_graph=*/false,
         /*accumulate_grad=*/false, wanted);
@@ -74,11 +74,11 @@ torch::autograd::edge_list leaves_of(const at::Tensor& y, const at::Tensor& x) {
 
 }  // namespace
 
-at::Tensor checkpoint(std::function<at::Tensor(const at::Tensor&)> piece, const at::Tensor& x) {
-  if (!c10::GradMode::is_enabled()) return piece(x);
+at::Tensor checkpoint(Piece piece, const at::Tensor& x) {
+  if (!c10::GradMode::is_enabled()) return piece(x, PieceRun::first);
   // With autograd looking on, as it will run again: ops may round otherwise where it does not. Its graph ends here.
   const at::Tensor input = x.detach().set_requires_grad(x.requires_grad());
-  at::Tensor y = piece(input);
+  at::Tensor y = piece(input, PieceRun::first);
   if (!y.requires_grad()) return y;
   auto node = std::shared_ptr<CheckpointBackward>(new CheckpointBackward(), torch::autograd::deleteNode);
   node->leaves = leaves_of(y, input);

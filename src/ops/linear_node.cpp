@@ -26,6 +26,7 @@ struct Term {
 struct Part {
   std::size_t weight = 0, bias = 0;
   Weight blocks{};  // where the weight is not a tensor
+  bool unread = false;
 };
 
 // What backward needs beside tensors.
@@ -45,6 +46,10 @@ at::ScalarType product_type(const at::Tensor& x) {
 at::Tensor weight_as(at::TensorList inputs, const Part& part, at::ScalarType type) {
   if (part.weight != 0) return inputs[part.weight].to(type);
   return type == at::kDouble ? dequantized(part.blocks, at::kFloat).to(type) : dequantized(part.blocks, type);
+}
+
+std::int64_t outputs(at::TensorList inputs, const Part& part) {
+  return part.weight != 0 ? inputs[part.weight].size(0) : part.blocks.stored()->shape[0];
 }
 
 // A and B of a term as the products take them.
@@ -104,6 +109,10 @@ variable_list products(at::TensorList inputs, Details& details, variable_list& l
   std::vector<MatrixPair> pairs;
   for (std::size_t p = 0; p < details.parts.size(); ++p) {
     const Part& part = details.parts[p];
+    if (part.unread) {
+      out.push_back(empty_tensor({x.size(0), outputs(inputs, part)}, inputs[0].scalar_type(), x.device()).zero_());
+      continue;
+    }
     pairs.assign(1, {x, weight_as(inputs, part, type).t()});
     for (std::size_t i = 0; i < lows.size(); ++i) {
       const Term& term = details.terms[i];
@@ -265,6 +274,7 @@ class LinearGroup : public torch::autograd::Function<LinearGroup> {
       saved.push_back(inputs[term.b].requires_grad() ? lows[i] : at::Tensor());
     }
     if (needs_x) details->source = remaking_node(inputs[0]);
+    if (details->source && details->parts[0].unread) details->source->hold(inputs[0]);
     if (!needs_x || details->source) saved[0] = at::Tensor();
     context->save_for_backward(std::move(saved));
     context->saved_data["details"] = c10::IValue::make_capsule(details);
@@ -294,7 +304,7 @@ std::vector<at::Tensor> linear_group(const at::Tensor& x, std::span<const Linear
     return inputs.size() - 1;
   };
   for (std::size_t p = 0; p < parts.size(); ++p) {
-    Part part;
+    Part part{.unread = parts[p].unread};
     if (parts[p].matrix.defined()) {
       part.weight = add(parts[p].matrix);
     } else {

@@ -44,6 +44,11 @@ at::Tensor RemakingNode::output() {
   return output_;
 }
 
+void RemakingNode::hold(const at::Tensor& y) {
+  const std::lock_guard lock(mutex_);
+  output_ = y.detach();  // else it would hold this node
+}
+
 torch::autograd::variable_list RemakingNode::apply(torch::autograd::variable_list&& gradients_of_y) {
   const std::lock_guard lock(mutex_);
   output_.reset();

@@ -25,6 +25,8 @@ class RemakingNode : public torch::autograd::Node {
   /// The output, made again when first asked for and held until this node's own backward. LibTorch's errors where a
   /// saved input was changed in place or is freed.
   at::Tensor output();
+  /// `y`, this node's output, is asked for next: it is not made again.
+  void hold(const at::Tensor& y);
 
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) final;
   void release_variables() final;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "powerhouse/error.h"
+#include "support/hex_digit.h"
 #include "support/utf8.h"
 #include "text/byte_level.h"
 #include "text/unicode.h"
@@ -48,13 +49,8 @@ std::string clean_up(std::string text) {
   return text;
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+}  // namespace
 
-// The byte that "<0xNN>" names. A plus sign passes for a digit, as in the number parser of `tokenizers`.
 int byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return -1;
   const int low = hex_digit(token[4]);
@@ -63,8 +59,6 @@ int byte_of_token(std::string_view token) {
   const int high = hex_digit(token[3]);
   return high < 0 ? -1 : high * 16 + low;
 }
-
-}  // namespace
 
 void BytesStep::take(std::string_view token, StepState& state, PieceSink next) const {
   if (state.verbatim) {

@@ -27,6 +27,9 @@ struct FuseStep final : DecoderStep {
   bool joins() const override { return true; }
 };
 
+/// The byte that "<0xNN>" names, or -1. A plus sign passes for a digit, as in the number parser of `tokenizers`.
+int byte_of_token(std::string_view token);
+
 /// ByteFallback: runs of <0xNN> are their bytes where these are UTF-8 as a whole, else one U+FFFD a byte. A stream
 /// shows each character as soon as it is whole, and so differs where a run breaks later.
 struct ByteTokensStep final : DecoderStep {

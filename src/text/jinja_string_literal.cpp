@@ -2,17 +2,11 @@
 
 #include <cstdio>
 
+#include "support/hex_digit.h"
 #include "support/utf8.h"
 
 namespace powerhouse::jinja {
 namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 char simple_escape(char c) {
   switch (c) {

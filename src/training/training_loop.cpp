@@ -83,10 +83,7 @@ void TrainingLoop::begin() {
   const std::optional<WholeCheckpoint> latest = by_time ? latest_checkpoint(options_) : std::nullopt;
   if (by_time) from = latest ? latest->path : "";
   if (!options_.output_dir.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(options_.output_dir, error);
-    if (error) throw Error(ErrorKind::io, "cannot make the folder: " + error.message(), {.file = options_.output_dir});
-    lock_.take(options_.output_dir);
+    lock_.take(options_.output_dir, "output_dir");
     remove_unfinished_checkpoints(options_.output_dir);
   }
   if (!from.empty()) resume(from, latest ? latest->state : read_checkpoint(from));

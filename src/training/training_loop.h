@@ -8,8 +8,8 @@
 
 #include "powerhouse/optimizer.h"
 #include "powerhouse/trainer.h"
+#include "support/folder_lock.h"
 #include "training/checkpoint.h"
-#include "training/folder_lock.h"
 #include "training/objective.h"
 #include "training/run_files.h"
 #include "training/step_plan.h"

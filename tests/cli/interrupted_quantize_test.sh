@@ -1,7 +1,7 @@
 # interrupted_quantize_test.sh PROGRAM MODEL SCRATCH: `quantize` that ends early, wherever in what it writes: by a file that
-# may grow no further, as on a full disk. Nothing stands under the final name, one line says why, and the same command
-# then comes to the bytes of a run that nothing disturbed. MODEL is a
-# folder of matrices that 32 divides, with 64 ids and no tokenizer.
+# may grow no further, as on a full disk, and by SIGKILL. Nothing stands under the final name, one line says why, and the
+# same command then comes to the bytes of a run that nothing disturbed. Of two at once for one output the second is
+# refused. MODEL is a folder of matrices that 32 divides, with 64 ids and no tokenizer.
 set -euo pipefail
 program=("$1") scratch=$3
 rm -rf "$scratch"
@@ -75,3 +75,62 @@ check q8_0 full --type Q8_0
 check nf4 full --type nf4
 check gptq full --type gptq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
 check awq full --type awq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
+
+# Ten times as much text, so that a layer takes longer than a look at the folder.
+for i in 1 2 3 4 5 6 7 8 9 10; do cat text.txt; done >long.txt
+
+# begun <output> <seconds> <argument>...: a run in the background, which has finished a layer, or has run so long
+begun() {
+  local output=$1 end=$((SECONDS + $2))
+  shift 2
+  "${program[@]}" quantize --model model --output "$output" --threads 1 "$@" >begun 2>&1 &
+  until [ -e "$output.partial/progress.json" ] || [ $SECONDS -ge $end ]; do :; done
+}
+
+# killed <name> <argument>...: by SIGKILL behind the first layer, then at the end of longer and longer times
+killed() {
+  local name=$1 behind=0 ended=0 step
+  shift
+  quantize "$name.whole" "$@" || fail "$name failed"
+  for step in 1 2 3 4 5 6 7 8; do
+    rm -rf "$name.out"*
+    begun "$name.out" 60 "$@"
+    sleep 0.00$step
+    kill -KILL $! 2>/dev/null || true
+    wait $! 2>/dev/null || true
+    [ ! -e "$name.out" ] || continue  # it was done
+    ended=$((ended + 1))
+    grep -q '"layers_done"' "$name.out.partial/progress.json" && behind=$((behind + 1))
+    quantize "$name.out" "$@" || fail "$name, killed: does not go on"
+    same_bytes "$name.whole" "$name.out" || fail "$name, killed: other bytes than in one run"
+    [ -z "$(find . -name "$name.out.partial*")" ] || fail "$name, killed: left $(ls)"
+  done
+  echo "$name: killed $ended times, $behind behind a layer"
+  [ $behind -gt 0 ] || fail "$name: was never killed behind a layer"
+}
+
+long="--group-size 32 --calibration long.txt --sequences 600 --sequence-length 64"
+killed gptq.killed --type gptq $long
+killed awq.killed --type awq $long
+
+# two <name> <argument>...: the first is not disturbed by the second, which is refused, with --restart too
+two() {
+  local name=$1 more attempt
+  shift
+  for more in "" --restart; do
+    for ((attempt = 0; attempt < 20; attempt++)); do
+      rm -rf "$name.out"*
+      begun "$name.out" 60 "$@"
+      kill -STOP $! 2>/dev/null && [ ! -e "$name.out" ] && break
+      wait $!  # it was done
+    done
+    [ -e "$name.out.partial" ] || fail "$name: the first was never there beside the second"
+    ! quantize "$name.out" "$@" $more || fail "$name: two at once"
+    grep -q "^powerhouse: .*another run writes into this folder" said || fail "$name: not the reason"
+    kill -CONT $!
+    wait $! || fail "$name: the first of two was disturbed: $(cat begun)"
+    same_bytes "$name.whole" "$name.out" || fail "$name: two at once, other bytes than of one"
+  done
+}
+mv gptq.killed.whole two.whole
+two two --type gptq $long

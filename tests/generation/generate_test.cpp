@@ -1,4 +1,5 @@
 // Generation on the real model: what is promised to hold whatever the text is.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "expect_error.h"
@@ -181,6 +182,35 @@ TEST_F(Generate, AConversationEqualsOneChatCall) {
   EXPECT_THROW(conversation.send("Third?", failing), std::runtime_error);
   EXPECT_EQ(conversation.history().size(), 5u);
   EXPECT_FALSE(conversation.send("Third?", options).text.empty());
+}
+
+TEST_F(Generate, HoldsTheTextToAConstraint) {
+  const Constraint constraint = Constraint::from_json_schema(
+      *tokenizer_,
+      R"({"type":"object","required":["name","age"],"properties":{)"
+      R"("name":{"type":"string","pattern":"^[A-Z][a-z]{1,9}$"},"age":{"type":"integer","maximum":99,"minimum":10}}})",
+      {.whitespace = JsonWhitespace::compact});
+  for (const float temperature : {0.0f, 1.5f}) {
+    for (const float penalty : {1.0f, 1.3f}) {
+      const auto result = run("A person in JSON: ", {.max_new_tokens = 64,
+                                                     .temperature = temperature,
+                                                     .repetition_penalty = penalty,
+                                                     .seed = 5,
+                                                     .ignore_eos = penalty != 1.0f,
+                                                     .constraint = constraint});
+      EXPECT_THAT(result.text, ::testing::MatchesRegex(R"(\{"name":"[A-Z][a-z]+","age":[1-9][0-9]\})"));
+      EXPECT_EQ(result.finish_reason, FinishReason::stop);  // nothing can follow the brace
+    }
+  }
+}
+
+TEST_F(Generate, EndsAConstrainedTextByEosWhereItIsComplete) {
+  const Constraint constraint = Constraint::from_gbnf(*tokenizer_, "root ::= \"yes\" [^\\n]*");
+  const auto result =
+      chat(*model_, *tokenizer_, {{"user", "Is the sky blue?"}}, {.max_new_tokens = 200, .constraint = constraint});
+  EXPECT_TRUE(result.text.starts_with("yes")) << result.text;
+  EXPECT_EQ(result.finish_reason, FinishReason::eos);
+  EXPECT_TRUE(tokenizer_->is_special(result.ids.back()));
 }
 
 }  // namespace

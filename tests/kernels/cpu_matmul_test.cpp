@@ -16,6 +16,16 @@ using MatmulTest = CpuKernelTest;
 INSTANTIATE_TEST_SUITE_P(, MatmulTest, ::testing::ValuesIn(matmul_tables()), table_name);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MatmulTest);
 
+std::vector<const cpu::CpuKernels*> tables_of_integers() {
+  std::vector<const cpu::CpuKernels*> tables = matmul_tables();
+  std::erase_if(tables, [](const auto* table) { return table->matmul_form != cpu::MatmulForm::integers; });
+  return tables;
+}
+
+using MatmulIntegersTest = CpuKernelTest;
+INSTANTIATE_TEST_SUITE_P(, MatmulIntegersTest, ::testing::ValuesIn(tables_of_integers()), table_name);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MatmulIntegersTest);
+
 // `count` rows of `depth`, a few elements between neighbours that lie apart.
 struct Side {
   Side(std::int64_t count, std::int64_t depth, bool k_apart, std::mt19937& engine)
@@ -84,10 +94,57 @@ TEST_P(MatmulTest, EqualsThePlainLoop) {
       params.y = found.data();
       run(kernels(), params);
       params.y = expected.data();
-      for (std::int64_t item = 0; item < items_of(params); ++item) reference::matmul(params, item);
+      const bool in_integers = kernels().matmul_form == cpu::MatmulForm::integers;
+      for (std::int64_t item = 0; item < items_of(params); ++item) reference::matmul(params, item, in_integers);
       expect_close(found, expected, spacing(type), 1e-6 * static_cast<double>(total) + 1e-6,
                    ::testing::Message() << shape << ", kinds " << kinds);
       if (HasFailure()) return;
+    }
+  }
+}
+
+// Elements of very different sizes, whole blocks of zeros and a row of one large element: what integers lose is at most
+// half a unit of each element's neighbours.
+TEST_P(MatmulIntegersTest, LoseAtMostHalfAUnit) {
+  constexpr std::int64_t kRows = 24, kColumns = 50, kDepth = 200;
+  Side a(kRows, kDepth, false, engine_), b(kColumns, kDepth, true, engine_);
+  std::uniform_int_distribution<int> power(-20, 4);
+  for (Side* side : {&a, &b}) {
+    for (std::int64_t i = 0; i < side->buffer.size(); ++i) {
+      side->buffer.set(i, std::ldexp(side->buffer.at(i), power(engine_)));
+    }
+  }
+  for (std::int64_t k = 0; k < kDepth + 3; ++k) {
+    if (k >= 32 && k < 96) a.buffer.set(5 * (kDepth + 3) + k, 0.0f);
+    a.buffer.set(7 * (kDepth + 3) + k, k == 77 ? -3e4f : 1e-3f);
+  }
+  const cpu::MatmulTerm term{a.side, b.side, kDepth};
+  cpu::MatmulParams params{.terms = &term,
+                           .term_count = 1,
+                           .y_type = Element::f32,
+                           .rows = kRows,
+                           .columns = kColumns,
+                           .y_stride = kColumns,
+                           .row_block = 32,
+                           .column_block = 96};
+  Buffer found(Element::f32, kRows * kColumns), exact = found;
+  params.y = found.data();
+  run(kernels(), params);
+  params.y = exact.data();
+  reference::matmul(params, 0);
+  for (std::int64_t m = 0; m < kRows; ++m) {
+    for (std::int64_t n = 0; n < kColumns; ++n) {
+      double bound = 0, size = 0;
+      for (std::int64_t k = 0; k < kDepth; ++k) {
+        const double x = std::abs(reference::matmul_element(a.side, m, k));
+        const double w = std::abs(reference::matmul_element(b.side, n, k));
+        const double half_x = reference::matmul_unit(a.side, m, k, kDepth) / 2;
+        const double half_w = reference::matmul_unit(b.side, n, k, kDepth) / 2;
+        bound += x * half_w + w * half_x + half_x * half_w;
+        size += x * w;
+      }
+      const std::int64_t at = m * kColumns + n;
+      EXPECT_LE(std::abs(double{found.at(at)} - double{exact.at(at)}), bound + 1e-6 * size) << m << " " << n;
     }
   }
 }

@@ -12,8 +12,8 @@
 #include "powerhouse/tensor_file.h"
 #include "powerhouse/trainer.h"
 #include "powerhouse/training_run.h"
+#include "support/folder_lock.h"
 #include "training/checkpoint.h"
-#include "training/folder_lock.h"
 #include "training/tiny_run.h"
 
 namespace powerhouse {

@@ -3,8 +3,8 @@
 // B is packed (matmul_pack.h): sixteen rows side by side, so that a register of it meets what is repeated of A from
 // memory (Goto and van de Geijn 2008). A block of B's columns is packed once, and blocks of A that stay in the
 // second-level cache are multiplied by it. Pairs of A that are neighbours are read where they lie, others are packed
-// too; for a few rows B is not worth packing. An element is summed in the order of terms and k, in passes, whatever is
-// computed beside it.
+// too, as integers all are; for a few rows B is not worth packing. An element is summed in the order of terms and k, in
+// passes, whatever is computed beside it.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct MatmulSlice {
 
 /// Rows of A are read where they are if pairs of k lie side by side in them.
 inline bool is_read_in_place(const MatmulSide& a, std::int64_t depth) {
-  return kSidePack == 2 && a.k_stride == 1 && depth % 2 == 0;
+  return kSidePack == 2 && !kIntegers && a.k_stride == 1 && depth % 2 == 0;
 }
 
 /// Rows of A that are float32 stay rows: their elements are repeated one by one, wherever they lie.
@@ -93,8 +93,13 @@ inline void matmul_tile(const MatmulParams& params, const MatmulSlice& slice, co
     for (int j = 0; j < kVectors; ++j) sum[i][j] = zero();
   }
   for (int t = 0; t < params.term_count; ++t) {
-    const MatmulSide& side = params.terms[t].a;
     const std::int64_t groups = groups_of(slice.depth[t]);
+#ifdef POWERHOUSE_MATMUL_INTEGERS
+    for (std::int64_t group = 0; group < groups; group += kGroupsOfBlock, b += kGroupsOfBlock * kSideGroup) {
+      add_integers<kRows, kVectors>(sum, a + place * kSidePack + group * kSideGroup, b, panel);
+    }
+#else
+    const MatmulSide& side = params.terms[t].a;
     std::int64_t row[kRows];
     if (is_read_in_place(side, slice.depth[t])) {
       for (int i = 0; i < kRows; ++i) row[i] = (i < rows ? i : 0) * side.stride;
@@ -108,6 +113,7 @@ inline void matmul_tile(const MatmulParams& params, const MatmulSlice& slice, co
       for (int i = 0; i < kRows; ++i) row[i] = kSidePack * i;
       add_products<kSideGroup, kRows, kVectors>(sum, a + place * kSidePack, row, b, panel, groups);
     }
+#endif
     a += groups * kSideGroup;
   }
   for (int j = 0; j < kVectors; ++j, n += kWidth) {
@@ -130,6 +136,12 @@ inline void matmul_rows(const MatmulParams& params, const MatmulSlice& slice, co
   }
 }
 
+/// The part of y that is computed.
+struct MatmulRange {
+  std::int64_t first_row, end_row, first_column, end_column;
+};
+
+#ifndef POWERHOUSE_MATMUL_INTEGERS
 /// Eight rows of a packed panel of A and up to 32 columns from n on, whose words are made on the way: too few rows to
 /// pay for packing B.
 template <typename T>
@@ -155,11 +167,6 @@ inline void unpacked_tile(const MatmulParams& params, const MatmulSlice& slice, 
   }
 }
 
-/// The part of y that is computed.
-struct MatmulRange {
-  std::int64_t first_row, end_row, first_column, end_column;
-};
-
 constexpr std::int64_t kFewRows = 3 * kSideRows;
 // Nothing of B is packed beside few rows of A, which may be longer than what blocks of many rows have.
 static_assert(kFewRows * kMatmulDepth * static_cast<std::int64_t>(sizeof(MatmulLane)) <=
@@ -184,6 +191,7 @@ inline void multiply_unpacked(const MatmulParams& params, const MatmulSlice& sli
     }
   }
 }
+#endif
 
 template <typename T>
 inline void multiply_packed(const MatmulParams& params, const MatmulSlice& slice, const MatmulRange& range, bool more,
@@ -220,16 +228,20 @@ inline void matmul_range(const MatmulParams& params, const MatmulRange& range, s
     bool last = true;
     for (int t = 0; t < params.term_count; ++t) {
       slice.k[t] += slice.depth[t];
-      slice.depth[t] = smaller(depth, params.terms[t].depth - slice.k[t]);
-      depth -= slice.depth[t];
+      const std::int64_t rest = params.terms[t].depth - slice.k[t];
+      // Integers share a unit with the same neighbours wherever a pass ends.
+      slice.depth[t] = rest <= depth ? rest : kIntegers ? depth / kBlock * kBlock : depth;
+      depth = rest <= depth ? depth - rest : 0;
       slice.groups += groups_of(slice.depth[t]);
       last = last && slice.k[t] + slice.depth[t] == params.terms[t].depth;
     }
+#ifndef POWERHOUSE_MATMUL_INTEGERS
     if (has_few_rows(params)) {
       multiply_unpacked<T>(params, slice, range, more, a);
       if (last) return;
       continue;
     }
+#endif
     const bool only = last && !more;
     if (!only || room.packed != column_item) pack_b(params, slice, range.first_column, range.end_column, b);
     room.packed = only ? column_item : -1;

@@ -48,7 +48,7 @@ constinit const CpuKernels kTable{
     .gemm = gemm,
 #ifdef POWERHOUSE_MATMUL
     .matmul = matmul,
-    .matmul_element_bytes = sizeof(MatmulLane),
+    .matmul_form = kMatmulForm,
 #endif
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,

@@ -126,11 +126,6 @@ inline Vec round_to<float16>(Vec a) {
   return _mm512_cvtph_ps(f16_bits(a));
 }
 
-#ifdef POWERHOUSE_DOT_BF16
-/// For operands of dot products, which take subnormals as zero as this rounding does.
-inline void store_operand(bfloat16* to, Vec a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));
-}
 /// Elements i of both, side by side: of the first sixteen, and of the others.
 struct Interleaved {
   __m512i low, high;
@@ -140,6 +135,12 @@ inline Interleaved interleaved(__m512i even, __m512i odd) {
                                        5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i high = _mm512_or_si512(low, _mm512_set1_epi16(16));
   return {_mm512_permutex2var_epi16(even, low, odd), _mm512_permutex2var_epi16(even, high, odd)};
+}
+
+#ifdef POWERHOUSE_DOT_BF16
+/// For operands of dot products, which take subnormals as zero as this rounding does.
+inline void store_operand(bfloat16* to, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));
 }
 /// Lane i of both, side by side.
 inline void store_operands(bfloat16* to, Vec even, Vec odd) {

@@ -12,8 +12,9 @@ class FolderLock {
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
   ~FolderLock();
-  /// Error{usage} where another run has it. File systems without locks do without.
-  void take(const std::string& folder);
+  /// Makes the folder where it is not there. Error{usage} where another run has it (`field` is for the Error),
+  /// Error{io} where it can't be made. File systems without locks do without.
+  void take(const std::string& folder, const std::string& field = "");
 
  private:
   int fd_ = -1;
