@@ -12,42 +12,44 @@ namespace powerhouse::cuda {
 
 static __device__ __forceinline__ float sigmoid(float u) { return 1.0f / (1.0f + expf(-u)); }
 
-/// x sigmoid(u), and its slope where u has the slope du.
-static __device__ __forceinline__ float gated(float x, float u) { return x * sigmoid(u); }
-static __device__ __forceinline__ float gated_slope(float x, float u, float du) {
-  return sigmoid(u) * (1.0f + x * sigmoid(-u) * du);
-}
+/// What activations with a sigmoid, all but those of erf and relu, take it of, and the slope of that: one piece of code
+/// for all, since each stands in a kernel once for each of a thread's elements.
+struct SigmoidPlace {
+  float u, du;
+
+  __device__ __forceinline__ SigmoidPlace(cpu::ActivationKind kind, float x) : u(x), du(1.0f) {
+    constexpr float kScale = 1.5957691216057308f;  // 2 sqrt(2 / pi): (1 + tanh(u)) / 2 is sigmoid(2 u)
+    if (kind == cpu::ActivationKind::gelu_tanh) {
+      u = kScale * (x + 0.044715f * x * x * x);
+      du = kScale * (1.0f + 3 * 0.044715f * x * x);
+    }
+    if (kind == cpu::ActivationKind::quick_gelu) u = 1.702f * x, du = 1.702f;
+    if (kind == cpu::ActivationKind::tanh) u = du = 2.0f, u *= x;
+  }
+};
 
 static __device__ __forceinline__ float activate(cpu::ActivationKind kind, float x) {
-  constexpr float kScale = 1.5957691216057308f;  // 2 sqrt(2 / pi): (1 + tanh(u)) / 2 is sigmoid(2 u)
-  switch (kind) {
-    case cpu::ActivationKind::silu: return gated(x, x);
-    case cpu::ActivationKind::gelu_tanh: return gated(x, kScale * (x + 0.044715f * x * x * x));
-    case cpu::ActivationKind::gelu: return 0.5f * x * erfcf(-0.7071067811865476f * x);
-    case cpu::ActivationKind::relu: return x < 0 ? 0.0f : x;
-    case cpu::ActivationKind::quick_gelu: return gated(x, 1.702f * x);
-    case cpu::ActivationKind::relu2: return x < 0 ? 0.0f : x * x;
-    case cpu::ActivationKind::sigmoid: return sigmoid(x);
-    case cpu::ActivationKind::tanh: return tanhf(x);
-  }
-  return x;
+  using Kind = cpu::ActivationKind;
+  if (kind == Kind::gelu) return 0.5f * x * erfcf(-0.7071067811865476f * x);
+  if (kind == Kind::relu) return x < 0 ? 0.0f : x;
+  if (kind == Kind::relu2) return x < 0 ? 0.0f : x * x;
+  if (kind == Kind::tanh) return tanhf(x);
+  return (kind == Kind::sigmoid ? 1.0f : x) * sigmoid(SigmoidPlace(kind, x).u);
 }
 
+/// The sigmoid times x has the slope sigmoid(u) + x sigmoid(u) sigmoid(-u) du, the sigmoid alone the second part of
+/// that for x = 1; tanh(x) is 2 sigmoid(2 x) - 1.
 static __device__ __forceinline__ float activation_slope(cpu::ActivationKind kind, float x) {
-  constexpr float kScale = 1.5957691216057308f;
-  switch (kind) {
-    case cpu::ActivationKind::silu: return gated_slope(x, x, 1.0f);
-    case cpu::ActivationKind::gelu_tanh:
-      return gated_slope(x, kScale * (x + 0.044715f * x * x * x), kScale * (1.0f + 3 * 0.044715f * x * x));
-    case cpu::ActivationKind::gelu:
-      return 0.5f * erfcf(-0.7071067811865476f * x) + x * expf(-0.5f * x * x) * 0.3989422804014327f;
-    case cpu::ActivationKind::relu: return x > 0 ? 1.0f : 0.0f;
-    case cpu::ActivationKind::quick_gelu: return gated_slope(x, 1.702f * x, 1.702f);
-    case cpu::ActivationKind::relu2: return x > 0 ? 2.0f * x : 0.0f;
-    case cpu::ActivationKind::sigmoid: return sigmoid(x) * sigmoid(-x);
-    case cpu::ActivationKind::tanh: return 4.0f * sigmoid(2.0f * x) * sigmoid(-2.0f * x);
+  using Kind = cpu::ActivationKind;
+  if (kind == Kind::gelu) {
+    return 0.5f * erfcf(-0.7071067811865476f * x) + x * expf(-0.5f * x * x) * 0.3989422804014327f;
   }
-  return 1.0f;
+  if (kind == Kind::relu) return x > 0 ? 1.0f : 0.0f;
+  if (kind == Kind::relu2) return x > 0 ? 2.0f * x : 0.0f;
+  const SigmoidPlace place(kind, x);
+  const bool alone = kind == Kind::sigmoid || kind == Kind::tanh;
+  const float factor = !alone ? x : kind == Kind::tanh ? 2.0f : 1.0f;
+  return sigmoid(place.u) * ((alone ? 0.0f : 1.0f) + factor * sigmoid(-place.u) * place.du);
 }
 
 /// blockIdx.x: the row; blockIdx.y: 256 threads' columns of it.

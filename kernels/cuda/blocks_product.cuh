@@ -24,6 +24,7 @@ struct BlocksWeight {
   /// Sectors of a row that pairs of lanes count, four or eight, so that what eight lanes copy at once lies in one row.
   static constexpr int kCounted = kSectors <= 4 ? 4 : 8;
   static_assert(kSectors <= kCounted);
+  static constexpr int kHalvesAtOnce = 1;  // decoders are long, and stand there for four rows already
   /// Codes 32 elements apart share bytes.
   static constexpr bool kFar = kFormat == BlockFormat::q2_k || kFormat == BlockFormat::q3_k ||
                                kFormat == BlockFormat::q4_k || kFormat == BlockFormat::q5_k ||
@@ -92,7 +93,6 @@ struct BlocksWeight {
     }
   }
 
-  template <typename Element>
   __device__ __forceinline__ void fragments(int step, int, int half, WeightFragments (&out)[2]) const {
     const int at = step % kSteps * kStep + eight_of<kFar>(half, lane) * 8;
     const unsigned char* const block = room + at / kBlockElements<kFormat> * kBlockBytes<kFormat>;
@@ -100,27 +100,33 @@ struct BlocksWeight {
     for (int row = 0; row < 4; ++row) {  // of each fragment, then of its upper and lower half
       Eight weights;
       decoder.decode(block + places[row], at % kBlockElements<kFormat>, weights);
+      with_type_of(
+          p, [&](auto type) __attribute__((always_inline)) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        out[row / 2][i / 2][i % 2 * 2 + row % 2] = pack(weights[i * 2], weights[i * 2 + 1], Element{});
-      }
+            for (int i = 0; i < 4; ++i) {
+              out[row / 2][i / 2][i % 2 * 2 + row % 2] = pack(weights[i * 2], weights[i * 2 + 1], type);
+            }
+          });
     }
   }
 
-  template <typename Element, int kRowTiles>
+  template <int kRowTiles>
   __device__ __forceinline__ void multiply(const WeightFragments (&weight)[2], const unsigned char* x, int tiles,
                                            ProductSums<kRowTiles>& sums) const {
-    multiply_rows<Element, kRowTiles>(weight, x, tiles, sums);
+    with_type_of(
+        p, [&](auto type)
+               __attribute__((always_inline)) { multiply_rows<decltype(type), kRowTiles>(weight, x, tiles, sums); });
   }
 
   template <typename Sums>
   __device__ __forceinline__ void finish(Sums&) const {}
 };
 
-template <BlockFormat kFormat, typename Element>
+/// One kernel for bf16 and f16: decoders are the longest part of it, and the same.
+template <BlockFormat kFormat>
 __global__ void __launch_bounds__(BlocksShape<kFormat>::kThreads)
     blocks_product_kernel(const TileProduct p, const BlocksParams params) {
-  tile_product<BlocksWeight<kFormat>, BlocksShape<kFormat>, Element, kBlocksTile.row_tiles>(p, params);
+  tile_product<BlocksWeight<kFormat>, BlocksShape<kFormat>, kBlocksTile.row_tiles>(p, params);
 }
 
 /// For formats of one family (block_formats.cuh); false for another format, for float32 and above kMostTiledRows.
@@ -136,13 +142,8 @@ bool launch_blocks_product(Family family, const Launch& launch, const QuantizedP
                             .block_x = BlocksShape<kFormat>::kThreads,
                             .shared_bytes = BlocksShape<kFormat>::kSharedBytes};
     const BlocksParams weight{static_cast<const std::uint8_t*>(p.weight)};
-    if (p.type == Element::bf16) {
-      launch(shape, blocks_product_kernel<kFormat, bfloat16>, product, weight);
-      launch_add_splits<bfloat16>(launch, product);
-    } else {
-      launch(shape, blocks_product_kernel<kFormat, float16>, product, weight);
-      launch_add_splits<float16>(launch, product);
-    }
+    launch(shape, blocks_product_kernel<kFormat>, product, weight);
+    launch_add_splits(launch, product);
   });
 }
 

@@ -27,6 +27,9 @@ struct CodeTraits {
                                                                 : 0;  // exact as they are
   /// All others are decoded to float32 with their scale, and split.
   static constexpr bool kDecoded = kBits == 0 && !kTable && !kBytes;
+  /// Whether a chunk is multiplied by turns of the same code: where that is long, and in formats that few models have.
+  static constexpr bool kInTurns =
+      kDecoded || kIs<F::q4_1, F::q5_0, F::q5_1, F::q2_k, F::q3_k, F::iq4_nl, F::fp4, F::nf4_32, F::fp4_32>;
   /// Products that a weight takes: numbers that no element holds exactly are a sum of two.
   static constexpr int kPlanes = kDecoded || kIs<F::nf4, F::nf4_32> ? 2 : 1;
   static constexpr bool kMins = kIs<F::q4_1, F::q5_1, F::q4_k, F::q5_k, F::q2_k>;

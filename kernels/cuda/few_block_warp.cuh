@@ -41,7 +41,9 @@ struct FewBlockRowsWarp {
   using Shape = FewBlockRowsShape<kFormat>;
   using Traits = CodeTraits<kFormat>;
   /// Groups of x that are in registers, or on their way there: fewer where a weight's numbers need the registers.
-  static constexpr int kGroups = kFormat == BlockFormat::q5_k ? 1 : Traits::kDecoded ? 2 : 4;
+  static constexpr int kGroups = kFormat == BlockFormat::q5_k                                                     ? 1
+                                 : Traits::kDecoded || Traits::template kIs<BlockFormat::q6_k, BlockFormat::q3_k> ? 2
+                                                                                                                  : 4;
   /// Lanes that copy a row: 128 bytes of it come at once.
   static constexpr int kCopyLanes = 8, kCopyRows = 32 / kCopyLanes;
 
@@ -66,7 +68,7 @@ struct FewBlockRowsWarp {
     unsigned char* to = stage + first * Shape::kRoom + piece;
     const int left = row_bytes - chunk * Shape::kChunkBytes;
     const int length = kAll || left >= Shape::kChunkBytes ? Shape::kChunkBytes : left;
-#pragma unroll
+#pragma unroll(kAll ? kFewOutputs / kCopyRows : 1)
     for (int row = 0; row < kFewOutputs; row += kCopyRows) {
       const int skew = skew_of(tile, first + row, chunk);
       const int end = (skew + length + 31) & ~31;  // whole sectors
@@ -193,27 +195,51 @@ struct FewBlockRowsWarp {
     });
   }
 
-  /// Adds the products of a chunk. `first`, `second`: its rows lane / 4 and 8 more.
-  template <bool kWhole>
-  __device__ __forceinline__ void multiply_chunk(const unsigned char* first, const unsigned char* second, int left,
-                                                 const std::uint16_t* x, Words (&groups)[kGroups],
-                                                 float (&sums)[4]) const {
-    for_each_constant<kFewChunk / Traits::kUnit>([&](auto unit) __attribute__((always_inline)) {
-      constexpr int kAt = decltype(unit)::kValue * Traits::kUnit;
-      constexpr int kBefore = kAt / kBlockElements<kFormat> * kBlockBytes<kFormat>;
-      if (!kWhole && kAt >= left) return;
-      UnitCodes<kFormat> codes[2];
-      const unsigned char* const blocks[2] = {first + kBefore, second + kBefore};
+  /// Adds the products of the kUnit inputs that stand at `at` in the chunk.
+  template <typename GroupOf>
+  __device__ __forceinline__ void multiply_unit(const unsigned char* const (&rows)[2], int at, const GroupOf& group_of,
+                                                float (&sums)[4]) const {
+    const int before = at / kBlockElements<kFormat> * kBlockBytes<kFormat>;
+    const unsigned char* const blocks[2] = {rows[0] + before, rows[1] + before};
+    UnitCodes<kFormat> codes[2];
 #pragma unroll
-      for (int i = 0; i < 2; ++i) codes[i].load(blocks[i], kAt % kBlockElements<kFormat>, lane % 4);
-      for_each_constant<Traits::kUnit / 32>([&](auto part) __attribute__((always_inline)) {
-        constexpr int kPart = decltype(part)::kValue, kGroup = kAt / 32 + kPart, kLater = kGroup + kGroups;
-        multiply_part<kPart>(codes, blocks, kGroup * 32, fragments_of_x(groups[kGroup % kGroups]), sums);
-        if constexpr (kLater < kFewChunk / 32) {
-          if (kWhole || kLater * 32 < left) groups[kGroup % kGroups] = load_group(x, kLater);
-        }
-      });
+    for (int i = 0; i < 2; ++i) codes[i].load(blocks[i], at % kBlockElements<kFormat>, lane % 4);
+    for_each_constant<Traits::kUnit / 32>([&](auto part) __attribute__((always_inline)) {
+      constexpr int kPart = decltype(part)::kValue;
+      multiply_part<kPart>(codes, blocks, at + kPart * 32, group_of(part), sums);
     });
+  }
+
+  /// Adds the products of a whole chunk. `rows`: of it lane / 4 and 8 more. What stands in the code only once for all
+  /// of its turns is compiled sooner.
+  __device__ __forceinline__ void multiply_chunk(const unsigned char* const (&rows)[2], const std::uint16_t* x,
+                                                 Words (&groups)[kGroups], float (&sums)[4]) const {
+    constexpr int kTurn = !Traits::kInTurns ? kFewChunk : Traits::kUnit > kGroups * 32 ? Traits::kUnit : kGroups * 32;
+#pragma unroll 1
+    for (int turn = 0; turn < kFewChunk; turn += kTurn) {
+      for_each_constant<kTurn / Traits::kUnit>([&](auto unit) __attribute__((always_inline)) {
+        constexpr int kAt = decltype(unit)::kValue * Traits::kUnit;
+        multiply_unit(
+            rows, turn + kAt,
+            [&](auto part) __attribute__((always_inline)) {
+              constexpr int kGroup = kAt / 32 + decltype(part)::kValue, kLater = kGroup + kGroups;
+              const Words group = fragments_of_x(groups[kGroup % kGroups]);
+              if (turn + kLater * 32 < kFewChunk) groups[kGroup % kGroups] = load_group(x, turn / 32 + kLater);
+              return group;
+            },
+            sums);
+      });
+    }
+  }
+  /// The same of the `left` inputs of a row's last chunk.
+  __device__ __forceinline__ void multiply_rest(const unsigned char* const (&rows)[2], int left, const std::uint16_t* x,
+                                                float (&sums)[4]) const {
+    static_assert(Traits::kUnit == 32);
+#pragma unroll 1
+    for (int at = 0; at < left; at += 32) {
+      multiply_unit(
+          rows, at, [&](auto) { return fragments_of_x(load_group(x, at / 32)); }, sums);
+    }
   }
 
   /// `x`: the lane's inputs of its row from the chunk on.
@@ -224,11 +250,16 @@ struct FewBlockRowsWarp {
       prepare_levels<kFormat>(row_at(lane / 2), lane % 2, prepared + lane / 2 * kPreparedFloats<kFormat>);
       sync_warp();
     }
-    const int left = inputs - chunk * kFewChunk;
-    if (kBlockElements<kFormat> == kFewChunk || left >= kFewChunk) {
-      multiply_chunk<true>(row_at(lane / 4), row_at(lane / 4 + 8), left, x, groups, sums);
+    const unsigned char* const rows[2] = {row_at(lane / 4), row_at(lane / 4 + 8)};
+    if constexpr (kBlockElements<kFormat> == kFewChunk) {
+      multiply_chunk(rows, x, groups, sums);
     } else {
-      multiply_chunk<false>(row_at(lane / 4), row_at(lane / 4 + 8), left, x, groups, sums);
+      const int left = inputs - chunk * kFewChunk;
+      if (left >= kFewChunk) {
+        multiply_chunk(rows, x, groups, sums);
+      } else {
+        multiply_rest(rows, left, x, sums);
+      }
     }
   }
 };

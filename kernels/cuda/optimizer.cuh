@@ -74,34 +74,45 @@ static __device__ __forceinline__ void update_element(const cpu::UpdateParams& p
   }
 }
 
-/// kWidth elements from `i` on; S: of the states.
-template <int kWidth, typename T, typename S>
-static __device__ __forceinline__ void update_elements(const cpu::UpdateParams& p, std::int64_t i) {
+/// kWidth numbers of an array from `i` on, of a type known when the kernel runs: so the rules stand in the code once.
+template <int kWidth>
+static __device__ __forceinline__ void load_numbers(const void* from, Element type, std::int64_t i,
+                                                    float (&x)[kWidth]) {
+  with_element(type, [&](auto tag) { load_elements(static_cast<const decltype(tag)*>(from) + i, x); });
+}
+template <int kWidth>
+static __device__ __forceinline__ void store_numbers(void* to, Element type, std::int64_t i, const float (&x)[kWidth]) {
+  with_element(type, [&](auto tag) { store_elements(static_cast<decltype(tag)*>(to) + i, x); });
+}
+
+/// kWidth elements from `i` on; `states`: their type.
+template <int kWidth>
+static __device__ __forceinline__ void update_elements(const cpu::UpdateParams& p, Element states, std::int64_t i) {
   float g[kWidth], w[kWidth], a[kWidth] = {}, b[kWidth] = {};
-  load_elements(static_cast<const T*>(p.gradient) + i, g);
+  load_numbers(p.gradient, p.type, i, g);
   if (p.master != nullptr) {
     load_elements(p.master + i, w);
   } else {
-    load_elements(static_cast<const T*>(p.parameter) + i, w);
+    load_numbers(p.parameter, p.type, i, w);
   }
-  if (p.a.data != nullptr) load_elements(static_cast<const S*>(p.a.data) + i, a);
-  if (p.b.data != nullptr) load_elements(static_cast<const S*>(p.b.data) + i, b);
+  if (p.a.data != nullptr) load_numbers(p.a.data, states, i, a);
+  if (p.b.data != nullptr) load_numbers(p.b.data, states, i, b);
 #pragma unroll
   for (int k = 0; k < kWidth; ++k) update_element(p, g[k], w[k], a[k], b[k]);
   if (p.master != nullptr) store_elements(p.master + i, w);
-  if (p.parameter != nullptr) store_elements(static_cast<T*>(p.parameter) + i, w);
-  if (p.a.data != nullptr) store_elements(static_cast<S*>(p.a.data) + i, a);
-  if (p.b.data != nullptr) store_elements(static_cast<S*>(p.b.data) + i, b);
+  if (p.parameter != nullptr) store_numbers(p.parameter, p.type, i, w);
+  if (p.a.data != nullptr) store_numbers(p.a.data, states, i, a);
+  if (p.b.data != nullptr) store_numbers(p.b.data, states, i, b);
 }
 
-template <typename T, typename S>
-static __device__ __forceinline__ void update_chunk(const cpu::UpdateParams& p, std::int64_t begin, std::int64_t end) {
+static __device__ __forceinline__ void update_chunk(const cpu::UpdateParams& p, Element states, std::int64_t begin,
+                                                    std::int64_t end) {
   const bool wide = on_16_bytes(p.gradient) && on_16_bytes(p.parameter) && on_16_bytes(p.master) &&
                     on_16_bytes(p.a.data) && on_16_bytes(p.b.data);
   const std::int64_t whole = wide ? begin + (end - begin) / kUpdateWidth * kUpdateWidth : begin;
   for (std::int64_t i = begin + threadIdx.x * kUpdateWidth; i < whole; i += kUpdateThreads * kUpdateWidth)
-    update_elements<kUpdateWidth, T, S>(p, i);
-  for (std::int64_t i = whole + threadIdx.x; i < end; i += kUpdateThreads) update_elements<1, T, S>(p, i);
+    update_elements<kUpdateWidth>(p, states, i);
+  for (std::int64_t i = whole + threadIdx.x; i < end; i += kUpdateThreads) update_elements<1>(p, states, i);
 }
 
 /// What a block's chunk is of.
@@ -122,14 +133,7 @@ __global__ void __launch_bounds__(kUpdateThreads) optimizer_update_kernel(const 
   const UpdateChunk chunk = chunk_of(table);
   const cpu::UpdateParams params = chunk.item->params;
   const bool wide_states = params.a.data == nullptr || params.a.type == Element::f32;
-  with_element(params.type, [&](auto tag) {
-    using T = decltype(tag);
-    if (wide_states) {
-      update_chunk<T, float>(params, chunk.begin, chunk.end);
-    } else {
-      update_chunk<T, T>(params, chunk.begin, chunk.end);
-    }
-  });
+  update_chunk(params, wide_states ? Element::f32 : params.type, chunk.begin, chunk.end);
 }
 
 template <int kWidth, typename T>

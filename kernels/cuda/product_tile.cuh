@@ -19,7 +19,27 @@ struct TileProduct {
   float* sums;  // [splits, rows, outputs], or null: not split
   std::int64_t x_stride, y_stride, rows, inputs, outputs;
   std::int64_t part, splits;
+  bool is_bf16;  // of x, bias and y; f16 else
 };
+
+/// Calls function(Element{}) with the type of x: a branch that all threads take alike.
+template <typename Function>
+static __device__ __forceinline__ void with_type_of(const TileProduct& p, const Function& function) {
+  if (p.is_bf16) {
+    function(bfloat16{});
+  } else {
+    function(float16{});
+  }
+}
+/// A sum with its output's bias becomes an element of y.
+static __device__ __forceinline__ void store_sum(const TileProduct& p, std::int64_t row, std::int64_t output,
+                                                 float sum) {
+  with_type_of(p, [&](auto type) {
+    using Element = decltype(type);
+    if (p.bias != nullptr) sum += widen(static_cast<const Element*>(p.bias)[output]);
+    static_cast<Element*>(p.y)[row * p.y_stride + output] = narrow<Element>(sum);
+  });
+}
 
 /// Fragments of the left operand for two products of 16 inputs.
 using WeightFragments = std::uint32_t[2][4];
@@ -129,7 +149,7 @@ static __device__ __forceinline__ void multiply_rows(const WeightFragments (&wei
 
 /// Adds the sums of the warps along inputs, in order, and stores them: as elements with the bias, or for a second
 /// launch.
-template <typename Shape, typename Element, int kRowTiles>
+template <typename Shape, int kRowTiles>
 static __device__ __forceinline__ void store_sums(const TileProduct& p, const ProductSums<kRowTiles>& sums,
                                                   unsigned char* shared) {
   const ProductPlace<Shape> place(static_cast<int>(p.splits));
@@ -159,16 +179,16 @@ static __device__ __forceinline__ void store_sums(const TileProduct& p, const Pr
       p.sums[(place.split * p.rows + to_row) * p.outputs + to] = sum;
       continue;
     }
-    if (p.bias != nullptr) sum += widen(static_cast<const Element*>(p.bias)[to]);
-    static_cast<Element*>(p.y)[to_row * p.y_stride + to] = narrow<Element>(sum);
+    store_sum(p, to_row, to, sum);
   }
 }
 
 /// Weight: what holds the weight's part of a warp. Grid: blocks of outputs; of rows times splits.
 ///
-/// Weight::kFar says which inputs its lanes have; begin(stage) and start(step, stage) ask for what stage and step +
+/// Weight::kFar says which inputs its lanes have, kHalvesAtOnce how often the code stands that makes elements of half a
+/// step; begin(stage) and start(step, stage) ask for what stage and step +
 /// Shape::kStages - 1 need; fragments(step, stage, half) are what `multiply` multiplies; `finish` ends the sums.
-template <typename Weight, typename Shape, typename Element, int kRowTiles, typename WeightParams>
+template <typename Weight, typename Shape, int kRowTiles, typename WeightParams>
 static __device__ __forceinline__ void tile_product(const TileProduct& p, const WeightParams& weight_params) {
   constexpr int kStages = Shape::kStages;
   unsigned char* const stages = shared_memory();
@@ -199,14 +219,14 @@ static __device__ __forceinline__ void tile_product(const TileProduct& p, const 
     rows.start(stages + stage_before * Shape::kStageBytes, step + kStages - 1);
     weight.start(step, stage_before);
     copy_async_commit();
-#pragma unroll
+#pragma unroll(Weight::kHalvesAtOnce)
     for (int half = 0; half < 2; ++half) {
       if (step * kStep + half * 32 >= inputs) break;
       WeightFragments fragments[2];
-      weight.template fragments<Element>(step, stage, half, fragments);
+      weight.fragments(step, stage, half, fragments);
       const unsigned char* const eight =
           x + stage * Shape::kStageBytes + (eight_of<Weight::kFar>(half, place.lane) ^ x_bits) * 16;
-      weight.template multiply<Element, kRowTiles>(fragments, eight, tiles, sums);
+      weight.multiply(fragments, eight, tiles, sums);
     }
     stage_before = stage;
     stage = stage == kStages - 1 ? 0 : stage + 1;
@@ -214,18 +234,16 @@ static __device__ __forceinline__ void tile_product(const TileProduct& p, const 
   copy_async_wait<0>();
   weight.finish(sums);
   sync_block();  // the sums come where the copies were
-  store_sums<Shape, Element, kRowTiles>(p, sums, shared_memory());
+  store_sums<Shape, kRowTiles>(p, sums, shared_memory());
 }
 
 /// Adds the splits of each number in order. Grid: blocks of 256 outputs; rows.
-template <typename Element>
-__global__ void __launch_bounds__(256) add_splits_kernel(const TileProduct p) {
+static __global__ void __launch_bounds__(256) add_splits_kernel(const TileProduct p) {
   const std::int64_t output = static_cast<std::int64_t>(blockIdx.x) * 256 + threadIdx.x, row = blockIdx.y;
   if (output >= p.outputs) return;
   float sum = p.sums[row * p.outputs + output];
   for (std::int64_t split = 1; split < p.splits; ++split) sum += p.sums[(split * p.rows + row) * p.outputs + output];
-  if (p.bias != nullptr) sum += widen(static_cast<const Element*>(p.bias)[output]);
-  static_cast<Element*>(p.y)[row * p.y_stride + output] = narrow<Element>(sum);
+  store_sum(p, row, output, sum);
 }
 
 template <typename Params>
@@ -240,14 +258,14 @@ TileProduct tile_product_of(const Params& p, const ProductPlan& plan, std::int64
           .inputs = inputs,
           .outputs = outputs,
           .part = plan.part,
-          .splits = plan.splits};
+          .splits = plan.splits,
+          .is_bf16 = p.type == Element::bf16};
 }
 
-template <typename Element, typename Launch>
+template <typename Launch>
 void launch_add_splits(const Launch& launch, const TileProduct& p) {
   if (p.sums == nullptr) return;
-  launch(LaunchShape{.grid_x = divide_up(p.outputs, 256), .grid_y = p.rows, .block_x = 256}, add_splits_kernel<Element>,
-         p);
+  launch(LaunchShape{.grid_x = divide_up(p.outputs, 256), .grid_y = p.rows, .block_x = 256}, add_splits_kernel, p);
 }
 
 }  // namespace powerhouse::cuda

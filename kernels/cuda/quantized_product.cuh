@@ -37,6 +37,7 @@ static __device__ __forceinline__ void start_chunk(unsigned char* to, const std:
 template <BlockFormat kFormat, int kRows>
 static __device__ __forceinline__ void multiply_chunk(const QuantizedProductParams& params, const unsigned char* blocks,
                                                       std::int64_t first, float (&sums)[kRows]) {
+#pragma unroll 1
   for (int at = static_cast<int>(threadIdx.x) * 8; at < kChunkElements && first + at < params.inputs; at += 32 * 8) {
     Eight weights;
     decode_eight<kFormat>(blocks + at / kBlockElements<kFormat> * kBlockBytes<kFormat>, at % kBlockElements<kFormat>,
@@ -52,7 +53,7 @@ static __device__ __forceinline__ void multiply_chunk(const QuantizedProductPara
   }
 }
 
-template <BlockFormat kFormat, int kRows>
+template <BlockFormat kFormat>
 __global__ void __launch_bounds__(32 * kProductWarps, 1) quantized_product_kernel(const QuantizedProductParams params) {
   const std::int64_t output = static_cast<std::int64_t>(blockIdx.x) * kProductWarps + threadIdx.y;
   if (output >= params.outputs) return;
@@ -64,6 +65,7 @@ __global__ void __launch_bounds__(32 * kProductWarps, 1) quantized_product_kerne
     return left < kChunkBytes<kFormat> ? left : kChunkBytes<kFormat>;
   };
 
+  constexpr int kRows = static_cast<int>(kMostPlainRows);
   float sums[kRows] = {};
   start_chunk(room, weight, chunk_bytes(0));
   for (std::int64_t chunk = 0; chunk * kChunkElements < params.inputs; ++chunk) {
@@ -96,11 +98,7 @@ bool launch_plain_product(Family family, const Launch& launch, const QuantizedPr
                             .block_x = 32,
                             .block_y = kProductWarps,
                             .shared_bytes = kProductWarps * 2 * kChunkRoom<kFormat>};
-    launch(shape,
-           p.rows == 1   ? quantized_product_kernel<kFormat, 1>
-           : p.rows <= 4 ? quantized_product_kernel<kFormat, 4>
-                         : quantized_product_kernel<kFormat, 8>,
-           p);
+    launch(shape, quantized_product_kernel<kFormat>, p);
   });
 }
 

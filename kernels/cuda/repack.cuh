@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kRepackThreads) repack_codes_kernel(const Repa
 #pragma unroll
   for (int word = 0; word < 4; ++word) {
     const int first = kWide ? word * 2 : word / 2 * 32 + word % 2 * 4;
-#pragma unroll
+#pragma unroll 1
     for (int code = 0; code < 2 * kCodes; ++code) {
       const int upper = code / kCodes, i = code % kCodes;
       const int shift = kWide ? code * 8 : (i / 2 * 2 + upper + i % 2 * 4) * 4;

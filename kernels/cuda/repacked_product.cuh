@@ -68,10 +68,11 @@ struct StripParams {
   StripSizes sizes;
 };
 
-template <int kBits, int kRowTiles>
+template <int kBits, int kRowTiles, typename Element>
 struct StripWeight {
   static constexpr int kStepBytes = kStripStepBytes<kBits>, kStages = strip_stages(kBits, kRowTiles);
   static constexpr bool kFar = false;
+  static constexpr int kHalvesAtOnce = 2;  // a lane's words are registers
 
   const TileProduct& p;
   const unsigned char* codes;    // this lane's of the part's first step
@@ -143,7 +144,6 @@ struct StripWeight {
   __device__ __forceinline__ void begin(int stage) const { start_step(stage, stage); }
   __device__ __forceinline__ void start(int step, int stage) const { start_step(step + kStages - 1, stage); }
 
-  template <typename Element>
   __device__ __forceinline__ void fragments(int, int stage, int half, WeightFragments (&out)[2]) const {
     const unsigned char* const own = room + stage * kStepBytes;
 #pragma unroll
@@ -160,7 +160,7 @@ struct StripWeight {
     }
   }
 
-  template <typename Element, int kTiles>
+  template <int kTiles>
   __device__ __forceinline__ void multiply(const WeightFragments (&weight)[2], const unsigned char* x, int,
                                            ProductSums<kTiles>& sums) {
     multiply_tiles<0, kTiles, Element, kTiles>(weight, x, of_group);
@@ -178,7 +178,7 @@ struct StripWeight {
 template <int kBits, int kRowTiles, typename Element>
 __global__ void __launch_bounds__(StripShape<kBits, kRowTiles>::kThreads, 1)
     repacked_product_kernel(const TileProduct p, const StripParams weight) {
-  tile_product<StripWeight<kBits, kRowTiles>, StripShape<kBits, kRowTiles>, Element, kRowTiles>(p, weight);
+  tile_product<StripWeight<kBits, kRowTiles, Element>, StripShape<kBits, kRowTiles>, kRowTiles>(p, weight);
 }
 
 template <int kBits, int kRowTiles, typename Element, typename Launch>
@@ -191,7 +191,7 @@ void launch_strips(const Launch& launch, const RepackedProductParams& params, co
                           .shared_bytes = Shape::kSharedBytes};
   launch(shape, repacked_product_kernel<kBits, kRowTiles, Element>, product,
          StripParams{params.weight, strip_sizes(params.weight)});
-  launch_add_splits<Element>(launch, product);
+  launch_add_splits(launch, product);
 }
 
 /// False for float32, for bits that no repacked weight has, and above kMostTiledRows.

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 # Compute capability: kilobytes of shared memory and threads that a multiprocessor holds.
-MULTIPROCESSORS = {80: (164, 2048), 89: (100, 1536), 90: (228, 2048), 100: (228, 2048), 120: (100, 1536)}
+MULTIPROCESSORS = {"80": (164, 2048), "89": (100, 1536), "90": (228, 2048), "90a": (228, 2048), "100": (228, 2048),
+                   "120": (100, 1536)}
 
 
 @dataclass
@@ -45,6 +46,17 @@ def under(row, limit, *names):
             for name in names if row[name] < limit[name]]
 
 
+def wide_share(row):
+    """Of the accesses to global memory, what moves 16 bytes a lane: a limit that holds."""
+    return int(100 * row["wide"] / row["global"]) / 100
+
+
+def narrow(row, limit):
+    if row["wide"] / row["global"] >= limit["wide"]:
+        return []
+    return [f"{row['wide']} of {row['global']} accesses move 16 bytes, at least {limit['wide']:.0%} recorded"]
+
+
 def table(gate, rows):
     columns = ["kernel", "sm", *gate.columns]
     lines = [columns, ["---"] * len(columns)]
@@ -63,13 +75,13 @@ def write_table(gate, path, rows):
 
 def record(gate, path, limits, rows):
     for row in rows:
-        limits.setdefault(row["kernel"], {}).setdefault(str(row["arch"]), {}).update(gate.recorded(row))
+        limits.setdefault(row["kernel"], {}).setdefault(row["arch"], {}).update(gate.recorded(row))
     lines = (f" {json.dumps(kernel)}: {json.dumps(kept)}" for kernel, kept in limits.items())
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def complaints(gate, row, limits):
-    limit = limits.get(row["kernel"], {}).get(str(row["arch"]))
+    limit = limits.get(row["kernel"], {}).get(row["arch"])
     return ["no limits recorded"] if limit is None else gate.complaints(row, limit)
 
 
@@ -85,7 +97,7 @@ def run(gate):
     limits, rows, failed = json.loads(path.read_text()), [], []
     with tempfile.TemporaryDirectory() as folder:
         for source in arguments.sources:
-            for arch in map(int, arguments.archs.split(",")):
+            for arch in arguments.archs.split(","):
                 found, others = gate.measure(arguments, source, arch, folder)
                 rows += found
                 failed += others

@@ -29,6 +29,8 @@ def successors(code, labels):
         next_ones = [] if always or at + 1 == len(code) else [at + 1]
         if target and target.group(0) in labels:
             next_ones.append(labels[target.group(0)])
+        if operation.startswith("BRX"):  # by a table
+            next_ones += [labels[one] for one in re.findall(r"\.L_x_\d+", arguments) if one in labels]
         following.append(next_ones)
     return following
 
@@ -72,3 +74,11 @@ def hot_loop(code, labels):
         if products > found or (products == found and products > 0 and len(operations) < len(best)):
             best = operations
     return best
+
+
+def inner_loop(code, labels):
+    """Operations of the loop with most products of those that hold no other one with products, and of these the
+    shortest."""
+    found = [body for body in natural_loops(code, labels) if any(sass.is_product(code[at][0]) for at in body)]
+    inner = [[code[at][0] for at in sorted(body)] for body in found if not any(other < body for other in found)]
+    return max(inner, key=lambda loop: (sum(map(sass.is_product, loop)), -len(loop)), default=[])

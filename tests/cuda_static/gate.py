@@ -71,7 +71,7 @@ def complaints(row, limit):
         said.append(f"{row['local']} accesses to local memory in the main loop")
     match = re.match(r"flash_(forward|backward)_kernel<(\d+), \w+, false>", row["kernel"])
     loops = FORWARD_LOOP if match and match.group(1) == "forward" else BACKWARD_LOOP
-    if match and row["arch"] == 80 and int(match.group(2)) in loops:
+    if match and row["arch"] == "80" and int(match.group(2)) in loops:
         per_product, loads = loops[int(match.group(2))]
         if row["per_product"] > per_product:
             said.append(f"{row['per_product']:.2f} instructions a product, at most {per_product}")

@@ -22,7 +22,7 @@ def shapes_of(arguments, kernel, folder):
     if not match:
         return [(256, 256 * 16)] * 2
     element, head_dim, cells, columns = match.groups()
-    element = element if element == "float" else f"powerhouse::{element}"
+    element = element if element == "float" else f"powerhouse::cuda::{element}"
     tile = f"powerhouse::cuda::PagedTile<{element}, {head_dim}, powerhouse::cuda::{cells}, {columns}>"
     strips, most, before, vector = sass.constants(
         arguments.cxx, arguments.root, HEADER,
@@ -54,14 +54,12 @@ def complaints(row, limit):
     said = command.over(row, limit, "registers") + command.under(row, limit, "blocks", "widest")
     if row["stack"] or row["spill"] or row["local"]:
         said.append(f"{row['stack']} bytes of stack, {row['spill']} spilled, {row['local']} accesses to local memory")
-    if row["wide"] / row["global"] < limit["wide"]:
-        said.append(f"{row['wide']} of {row['global']} accesses move 16 bytes, at least {limit['wide']:.0%} recorded")
-    return said
+    return said + command.narrow(row, limit)
 
 
 def recorded(row):
     return {"registers": row["registers"], "blocks": row["blocks"], "widest": row["widest"],
-            "wide": int(100 * row["wide"] / row["global"]) / 100}
+            "wide": command.wide_share(row)}
 
 
 def cells(row):

@@ -22,17 +22,22 @@ def short_names(mangled):
     return short
 
 
-def generate_code(arch, source):
-    """Makes an architecture's code of the PTX that the library makes it of (kernels/cuda/CMakeLists.txt)."""
+def ptx_family(arch, source):
+    """Of whose PTX the library makes an architecture's code (kernels/cuda/CMakeLists.txt)."""
     own_of_90 = re.match("few_rows|early", pathlib.Path(source).name)
-    family = {89: 80, 90: 90 if own_of_90 else 80, 120: 100}.get(arch, arch)
-    return f"-gencode=arch=compute_{family},code=sm_{arch}"
+    return {"89": "80", "90": "90" if own_of_90 else "80", "120": "100"}.get(arch, arch)
 
 
 def compile_resources(nvcc, root, source, arch, cubin):
-    """Compiles to a cubin. Registers, stack and spilled bytes by mangled name."""
-    output = run(nvcc, "-std=c++20", "-O3", generate_code(arch, source), "-I", root, "-Xptxas", "-v", "-cubin",
-                 "-o", cubin, source)
+    """Compiles to a cubin, by PTX that stays beside it for other architectures. Registers, stack and spilled bytes by
+    mangled name."""
+    family = ptx_family(arch, source)
+    ptx = pathlib.Path(cubin).with_name(f"{pathlib.Path(source).stem}.compute_{family}.ptx")
+    if not ptx.exists():
+        run(nvcc, "-std=c++20", "-O3", f"-arch=compute_{family}", "-I", root, "-ptx", "-o", ptx, source)
+    output = run(pathlib.Path(nvcc).with_name("ptxas"), f"-arch=sm_{arch}", "-O3", "-v", "-o", cubin, ptx)
+    if "wgmma.mma_async instructions are serialized" in output:
+        raise SystemExit(f"{source} for sm_{arch}: products of warpgroups wait for each other:\n{output}")
     found, name = {}, None
     for line in output.splitlines():
         if match := re.search(r"(?:entry function|properties for) '?(\w+)'?", line):
@@ -69,7 +74,7 @@ def instructions(nvdisasm, cubin):
 
 
 def is_product(operation):
-    return operation.startswith(("HMMA", "IMMA"))
+    return operation.startswith(("HMMA", "IMMA", "HGMMA"))
 
 
 def hot_loop(code, labels):
@@ -99,7 +104,7 @@ def loop_mix(loop):
 
 
 def global_accesses(code):
-    """All of the kernel's, and how many move 16 bytes a lane."""
-    kinds = ("LDG.", "STG.", "LDGSTS.")  # the last is cp.async
+    """All of the kernel's, and how many move 16 bytes a lane, or a tile at once."""
+    kinds = ("LDG.", "STG.", "LDGSTS.", "UTMALDG.")  # the last two are cp.async and the bulk copy of a tile
     names = [name for name, _ in code if name.startswith(kinds)]
-    return len(names), sum(".128" in name for name in names)
+    return len(names), sum(".128" in name or name.startswith("UTMALDG") for name in names)

@@ -27,9 +27,9 @@ bool flash_backward_on_host(const cuda::FlashBackwardParams& params, const testi
 }
 
 bool paged_attention_on_host(const cuda::PagedAttentionParams& params, const testing::HostLauncher& launcher) {
-  if (!cuda::paged_attention_fits(params) || params.cache.head_dim > 64 || params.type == Element::f16) return false;
-  if (params.type == Element::bf16) {
-    cuda::launch_paged_tile<bfloat16, 64>(launcher, params);
+  if (!cuda::paged_attention_fits(params) || params.cache.head_dim > 64) return false;
+  if (params.type != Element::f32) {
+    cuda::launch_paged_tile<cuda::TwoBytes, 64>(launcher, params);
   } else {
     cuda::launch_paged_tile<float, 64>(launcher, params);
   }

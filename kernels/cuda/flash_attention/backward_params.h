@@ -27,9 +27,7 @@ struct FlashBackwardParams {
 
 /// Query rows that a tile of the head size holds, and the padded head size.
 inline constexpr int flash_backward_rows(int head_dim) { return head_dim <= 128 ? 64 : 32; }
-inline constexpr int flash_backward_columns(int head_dim) {
-  return head_dim <= 128 ? (head_dim + 31) / 32 * 32 : (head_dim + 63) / 64 * 64;
-}
+inline constexpr int flash_backward_columns(int head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256; }
 
 /// Tiles of query rows of a head: of packed documents each begins a tile of its own.
 inline std::int64_t flash_backward_tiles(const FlashBackwardParams& params) {

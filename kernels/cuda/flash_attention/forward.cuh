@@ -237,9 +237,10 @@ __global__ void __launch_bounds__(FlashForwardTile<kHeadDim>::kThreads)
 #pragma unroll
       for (int step = 0; step < kKept; ++step) products.load_queries(step, q[step]);
     }
-    for (; tile >= kept.tiles.begin && tile >= kept.tiles.full_end; --tile) walk(Masked<true>{});
-    for (; tile >= kept.tiles.begin && tile >= kept.tiles.full_begin; --tile) walk(Masked<false>{});
-    for (; tile >= kept.tiles.begin; --tile) walk(Masked<true>{});
+    do {  // cut, whole, cut: either body stands in the code once
+      for (; tile >= kept.tiles.begin && !kept.tiles.whole(tile); --tile) walk(Masked<true>{});
+      for (; tile >= kept.tiles.begin && kept.tiles.whole(tile); --tile) walk(Masked<false>{});
+    } while (tile >= kept.tiles.begin);
   }
   store_rows<kHeadDim, Element>(p, unit, softmax, out, s_q);
 }

@@ -5,7 +5,6 @@ namespace powerhouse::cuda {
 
 bool hopper_forward(Constant<64>, const FlashForwardParams&, const HopperDevice&, Stream) { return false; }
 bool hopper_forward(Constant<128>, const FlashForwardParams&, const HopperDevice&, Stream) { return false; }
-bool hopper_forward(Constant<192>, const FlashForwardParams&, const HopperDevice&, Stream) { return false; }
 bool hopper_forward(Constant<256>, const FlashForwardParams&, const HopperDevice&, Stream) { return false; }
 bool hopper_backward(Constant<64>, const FlashBackwardParams&, const HopperDevice&, Stream) { return false; }
 bool hopper_backward(Constant<128>, const FlashBackwardParams&, const HopperDevice&, Stream) { return false; }

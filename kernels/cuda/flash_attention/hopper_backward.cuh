@@ -61,7 +61,7 @@ static __device__ __forceinline__ void load_keys(const HopperBackwardPlan& plan)
 
 /// Adds a step to the gradients of keys and values. It finds its scores in `scores`, and leaves those of the next,
 /// which is of any value where there is none.
-template <typename Tile, typename Element, bool kInTurn>
+template <typename Tile, typename Element>
 static __device__ __forceinline__ void add_step(const HopperBackwardPlan& plan, int stage, const HopperStep& step,
                                                 bool last, float (&scores)[1][Tile::kScoreColumns][4],
                                                 float (&dk)[1][Tile::kOutColumns][4],
@@ -102,7 +102,8 @@ static __device__ __forceinline__ void add_step(const HopperBackwardPlan& plan, 
   Group::add_columns(dscores, shared.q, dk);
   if constexpr (Tile::kSquares == 1) Group::multiply_rows(shared.k, next, scores);
   int* const turns = kept.turns + step.head * plan.tiles + step.tile * (Tile::kBlockM / Tile::kRows);
-  if (kInTurn) wait_for_turn(turns, kept.turn(step.tile));
+  const bool in_turn = plan.turns != nullptr;
+  if (in_turn) wait_for_turn(turns, kept.turn(step.tile));
   warpgroup_wait<Tile::kSquares == 1 ? 2 : 1>();  // the queries' gradients
   keep_registers(dq);
   Group::add_square(dq, 0, sums, step.tile, kept.seen.keys);
@@ -116,11 +117,11 @@ static __device__ __forceinline__ void add_step(const HopperBackwardPlan& plan, 
   }
   warpgroup_wait<1>();  // the keys' gradients
   sync_block();         // no warp reads these queries, nor these gradients of scores, any more
-  if (kInTurn && read_place().thread == 0) end_turn(turns);
+  if (in_turn && read_place().thread == 0) end_turn(turns);
 }
 
 /// Gradients of the keys and values that are kept.
-template <typename Tile, typename Element, bool kInTurn>
+template <typename Tile, typename Element>
 static __device__ __forceinline__ void add_steps(const HopperBackwardPlan& plan) {
   using Group = GroupGradients<Tile, Element>;
   const HopperBackwardShared<Tile> shared(0);
@@ -146,7 +147,7 @@ static __device__ __forceinline__ void add_steps(const HopperBackwardPlan& plan)
     warpgroup_wait<0>();
     keep_registers(scores[0]);
     do {
-      add_step<Tile, Element, kInTurn>(plan, stage, step, left == 1, scores, dk, dv);
+      add_step<Tile, Element>(plan, stage, step, left == 1, scores, dk, dv);
       step.next(kept.tiles);
       ahead.next(kept.tiles);
       if (left > 2) load_step<Tile>(plan, stage, ahead);
@@ -173,8 +174,8 @@ static __device__ __forceinline__ void add_steps(const HopperBackwardPlan& plan)
 }
 
 /// Grid: tiles of keys, or slices of them, of all heads of keys and documents, in the order of HopperBackwardPlan.
-/// kInTurn: blocks add to sums in the order of their keys, which is that in which they start.
-template <int kHeadDim, typename Element, bool kInTurn>
+/// With turns blocks add to sums in the order of their keys, which is that in which they start.
+template <int kHeadDim, typename Element>
 __global__ void __launch_bounds__(HopperBackwardTile<kHeadDim>::kThreads, 1)
     hopper_backward_kernel(const HopperBackwardPlan plan) {
   using Tile = HopperBackwardTile<kHeadDim>;
@@ -182,7 +183,7 @@ __global__ void __launch_bounds__(HopperBackwardTile<kHeadDim>::kThreads, 1)
   if (read_place().thread == 0) kept = HopperBackwardKept<Tile>(plan);
   sync_block();
   while (kept.first < kept.seen.queries) {
-    add_steps<Tile, Element, kInTurn>(plan);
+    add_steps<Tile, Element>(plan);
     sync_block();  // before the next keys take the place of what was stored
     if (read_place().thread == 0) kept.begin_keys(kept.first + plan.key_stride);
     sync_block();

@@ -27,8 +27,7 @@ void launch_hopper_backward(const Launch& launch, const FlashBackwardParams& p, 
 
   launch_backward_prepare<kHeadDim, Element>(launch, by_rows, plan);
   launch({.grid_x = blocks * f.kv_heads * f.batch, .block_x = Tile::kThreads, .shared_bytes = Tile::kSharedBytes},
-         in_turn ? hopper_backward_kernel<kHeadDim, Element, true> : hopper_backward_kernel<kHeadDim, Element, false>,
-         plan);
+         hopper_backward_kernel<kHeadDim, Element>, plan);
   launch(by_rows, hopper_backward_finish_kernel<kHeadDim, Element>, plan);
 }
 

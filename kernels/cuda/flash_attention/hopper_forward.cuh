@@ -216,7 +216,7 @@ struct HopperProducts {
 };
 
 /// What warpgroup `group` of those that multiply does.
-template <typename Tile, typename Element, bool kModified>
+template <typename Tile, typename Element>
 static __device__ __forceinline__ void multiply_tiles(const HopperForwardParams& params,
                                                       const HopperShared<Tile>& shared, int group) {
   using Products = HopperProducts<Tile, Element>;
@@ -224,7 +224,8 @@ static __device__ __forceinline__ void multiply_tiles(const HopperForwardParams&
   constexpr float kLog2E = 1.4426950408889634f;
   const FlashForwardParams& p = params.flash;
   const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
-  const float unit = kModified ? kLog2E : p.scale * kLog2E;  // of scores, for exp2
+  const bool modified = p.softcap != 0.0f || p.alibi_slopes != nullptr;
+  const float unit = modified ? kLog2E : p.scale * kLog2E;  // of scores, for exp2
   HopperStage<typename HopperShared<Tile>::Queries> q(shared.q);
   HopperStage<typename HopperShared<Tile>::Keys> k(shared.k), v(shared.v);
 
@@ -272,7 +273,7 @@ static __device__ __forceinline__ void multiply_tiles(const HopperForwardParams&
         const int at = shuffle_xor(thread, 0), column = tile * kBlockN + at % 4 * 2;  // computed again for each tile
         const int row = place.first + group * 64 + at / 32 * 16 + at % 32 / 4;
         auto& block = reinterpret_cast<float(&)[1][Tile::kScoreColumns][4]>(scores);
-        if (kModified) {
+        if (modified) {
           const float slope = p.alibi_slopes != nullptr ? p.alibi_slopes[place.head] : 0.0f;
           modify_scores(block, ScoreChange(p.scale, p.softcap), slope, row + place.seen.offset, column);
         }
@@ -308,9 +309,10 @@ static __device__ __forceinline__ void multiply_tiles(const HopperForwardParams&
         round(scores);
         softmax.rescale(out);
       };
-      for (--tile; tile >= own.begin && tile >= own.full_end; --tile) walk(Masked<true>{});
-      for (; tile >= own.begin && tile >= own.full_begin; --tile) walk(Masked<false>{});
-      for (; tile >= own.begin; --tile) walk(Masked<true>{});
+      for (--tile; tile >= own.begin;) {  // cut, whole, cut: either body stands in the code once
+        for (; tile >= own.begin && !own.whole(tile); --tile) walk(Masked<true>{});
+        for (; tile >= own.begin && own.whole(tile); --tile) walk(Masked<false>{});
+      }
       issue_output();
       warpgroup_wait<0>();
       keep_registers(out);
@@ -325,8 +327,8 @@ static __device__ __forceinline__ void multiply_tiles(const HopperForwardParams&
   });
 }
 
-/// Grid: blocks that take items in turn. kModified: there is a softcap or ALiBi.
-template <int kHeadDim, typename Element, bool kModified>
+/// Grid: blocks that take items in turn.
+template <int kHeadDim, typename Element>
 __global__ void __launch_bounds__(HopperForwardTile<kHeadDim>::kThreads, 1)
     hopper_forward_kernel(const __grid_constant__ HopperForwardParams params) {
   using Tile = HopperForwardTile<kHeadDim>;
@@ -339,7 +341,7 @@ __global__ void __launch_bounds__(HopperForwardTile<kHeadDim>::kThreads, 1)
     if (threadIdx.x == 0) copy_tiles<Tile>(params, shared);
   } else {
     take_registers<Tile::kConsumerRegisters>();
-    multiply_tiles<Tile, Element, kModified>(params, shared, group - 1);
+    multiply_tiles<Tile, Element>(params, shared, group - 1);
   }
 }
 

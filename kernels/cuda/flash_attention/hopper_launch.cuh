@@ -19,17 +19,9 @@ bool launch_hopper_forward(const Launch& launch, const FlashForwardParams& p, co
   }
   const LaunchShape shape{
       .grid_x = hopper_blocks(params, device), .block_x = Tile::kThreads, .shared_bytes = Tile::kSharedBytes};
-  const bool modified = p.softcap != 0.0f || p.alibi_slopes != nullptr;
-  if (p.type == Element::bf16) {
-    launch(
-        shape,
-        modified ? hopper_forward_kernel<kHeadDim, bfloat16, true> : hopper_forward_kernel<kHeadDim, bfloat16, false>,
-        params);
-  } else {
-    launch(shape,
-           modified ? hopper_forward_kernel<kHeadDim, float16, true> : hopper_forward_kernel<kHeadDim, float16, false>,
-           params);
-  }
+  launch(shape,
+         p.type == Element::bf16 ? hopper_forward_kernel<kHeadDim, bfloat16> : hopper_forward_kernel<kHeadDim, float16>,
+         params);
   return true;
 }
 

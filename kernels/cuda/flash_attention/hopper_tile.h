@@ -9,12 +9,12 @@ namespace powerhouse::cuda {
 
 template <int kHeadDim_>
 struct HopperForwardTile {
-  static_assert(kHeadDim_ % 64 == 0 && kHeadDim_ >= 64 && kHeadDim_ <= 256);
+  static_assert(kHeadDim_ == 64 || kHeadDim_ == 128 || kHeadDim_ == 256);
 
   static constexpr int kHeadDim = kHeadDim_;
-  static constexpr int kConsumers = kHeadDim == 64 ? 3 : 2;                          // warpgroups of 64 query rows each
-  static constexpr int kBlockM = kConsumers * 64;                                    // query rows
-  static constexpr int kBlockN = kHeadDim <= 128 ? 128 : kHeadDim == 192 ? 96 : 80;  // keys
+  static constexpr int kConsumers = kHeadDim == 64 ? 3 : 2;   // warpgroups of 64 query rows each
+  static constexpr int kBlockM = kConsumers * 64;             // query rows
+  static constexpr int kBlockN = kHeadDim <= 128 ? 128 : 80;  // keys
   static constexpr int kThreads = (kConsumers + 1) * 128;
   // Of a thread: of the multiprocessor's 65,536 what the copying warpgroup needs, and the rest.
   static constexpr int kProducerRegisters = kConsumers == 2 ? 40 : 32;

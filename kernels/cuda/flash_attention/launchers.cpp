@@ -39,17 +39,11 @@ bool flash_backward(const FlashBackwardParams& params, Stream stream) {
   const HopperDevice device = hopper_backward_fits(params) ? hopper_device() : HopperDevice{};
   if (device.multiprocessors > 0) {
     bool taken = false;
-    const auto take = [&](auto tile) { taken = hopper_backward(tile, params, device, stream); };
-    if (params.forward.head_dim <= 64) {
-      take(Constant<64>{});
-    } else if (params.forward.head_dim <= 128) {
-      take(Constant<128>{});
-    } else {
-      take(Constant<256>{});
-    }
+    visit_hopper_tile(params.forward.head_dim,
+                      [&](auto tile) { taken = hopper_backward(tile, params, device, stream); });
     if (taken) return true;
   }
-  return visit_flash_tile(params.forward.head_dim, [&](auto tile) { flash_backward(tile, params, stream); });
+  return visit_flash_backward_tile(params.forward.head_dim, [&](auto tile) { flash_backward(tile, params, stream); });
 }
 
 }  // namespace powerhouse::cuda

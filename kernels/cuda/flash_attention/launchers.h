@@ -9,26 +9,29 @@
 
 namespace powerhouse::cuda {
 
-/// visitor(Constant<size>{}) with the head size of the smallest tile that holds `head_dim`. False: none does.
+/// visitor(Constant<size>{}) with the head size of the smallest tile that holds `head_dim`. False: none does. Tiles of
+/// sizes that few models have, 32 and 192, would cost as much to compile as others.
 template <typename Visitor>
 bool visit_flash_tile(int head_dim, const Visitor& visitor) {
   if (head_dim < 1 || head_dim > 256 || head_dim % 8 != 0) return false;
-  if (head_dim <= 32) return visitor(Constant<32>{}), true;
   if (head_dim <= 64) return visitor(Constant<64>{}), true;
   if (head_dim <= 96) return visitor(Constant<96>{}), true;
   if (head_dim <= 128) return visitor(Constant<128>{}), true;
-  if (head_dim <= 192) return visitor(Constant<192>{}), true;
   return visitor(Constant<256>{}), true;
 }
 
-/// The same for Hopper's kernel; heads of at most 32 would be half zeros there.
+/// The same for the backward kernels, which take longest to compile.
 template <typename Visitor>
-bool visit_hopper_tile(int head_dim, const Visitor& visitor) {
-  if (head_dim <= 32 || head_dim > 256 || head_dim % 8 != 0) return false;
+bool visit_flash_backward_tile(int head_dim, const Visitor& visitor) {
+  if (head_dim < 1 || head_dim > 256 || head_dim % 8 != 0) return false;
   if (head_dim <= 64) return visitor(Constant<64>{}), true;
   if (head_dim <= 128) return visitor(Constant<128>{}), true;
-  if (head_dim <= 192) return visitor(Constant<192>{}), true;
   return visitor(Constant<256>{}), true;
+}
+/// The same for Hopper's kernels, which heads of at most 32 are not worth.
+template <typename Visitor>
+bool visit_hopper_tile(int head_dim, const Visitor& visitor) {
+  return head_dim > 32 && visit_flash_backward_tile(head_dim, visitor);
 }
 
 /// Whether there is a kernel for the type and a grid for the sizes.
@@ -58,34 +61,27 @@ bool flash_forward(const FlashForwardParams& params, Stream stream);
 bool flash_backward(const FlashBackwardParams& params, Stream stream);
 
 /// By tile: each is a file of its own.
-void flash_forward(Constant<32>, const FlashForwardParams& params, Stream stream);
 void flash_forward(Constant<64>, const FlashForwardParams& params, Stream stream);
 void flash_forward(Constant<96>, const FlashForwardParams& params, Stream stream);
 void flash_forward(Constant<128>, const FlashForwardParams& params, Stream stream);
-void flash_forward(Constant<192>, const FlashForwardParams& params, Stream stream);
 void flash_forward(Constant<256>, const FlashForwardParams& params, Stream stream);
 
 /// Of hopper_forward.cuh, each a file of its own too. False: this build has
 /// no kernels for Hopper, or its driver can't describe these tensors to the hardware.
 bool hopper_forward(Constant<64>, const FlashForwardParams& params, const HopperDevice& device, Stream stream);
 bool hopper_forward(Constant<128>, const FlashForwardParams& params, const HopperDevice& device, Stream stream);
-bool hopper_forward(Constant<192>, const FlashForwardParams& params, const HopperDevice& device, Stream stream);
 bool hopper_forward(Constant<256>, const FlashForwardParams& params, const HopperDevice& device, Stream stream);
 
-void flash_backward(Constant<32>, const FlashBackwardParams& params, Stream stream);
 void flash_backward(Constant<64>, const FlashBackwardParams& params, Stream stream);
-void flash_backward(Constant<96>, const FlashBackwardParams& params, Stream stream);
 void flash_backward(Constant<128>, const FlashBackwardParams& params, Stream stream);
-void flash_backward(Constant<192>, const FlashBackwardParams& params, Stream stream);
 void flash_backward(Constant<256>, const FlashBackwardParams& params, Stream stream);
 
-/// Whether Hopper's kernel, kernels/cuda/flash_attention/hopper_backward.cuh, takes it: head sizes of 40 to 64, 104 to
-/// 128 and 200 to 256, and scores without softcap, ALiBi and dropout.
+/// Whether Hopper's kernel, kernels/cuda/flash_attention/hopper_backward.cuh, takes it: head sizes from 40 on, and
+/// scores without softcap, ALiBi and dropout.
 inline bool hopper_backward_fits(const FlashBackwardParams& params) {
   const FlashForwardParams& f = params.forward;
   const bool modified = f.softcap != 0.0f || f.alibi_slopes != nullptr || f.dropout.threshold != 0;
-  const bool tile = (f.head_dim > 32 && f.head_dim <= 64) || (f.head_dim > 96 && f.head_dim <= 128) || f.head_dim > 192;
-  return tile && !modified;
+  return f.head_dim > 32 && !modified;
 }
 /// Hopper's. False: this build has no kernels for it.
 bool hopper_backward(Constant<64>, const FlashBackwardParams& params, const HopperDevice& device, Stream stream);

@@ -72,6 +72,7 @@ struct BlockProducts {
 
   int lane;
   const unsigned char* queries;
+  bool is_bf16;
 
   /// Of byte `at` of a block's codes, its upper half or not: the element.
   static __device__ __forceinline__ int element(int block, int at, int upper) {
@@ -92,8 +93,10 @@ struct BlockProducts {
   }
 
   /// The first operand of two products with the codes of keys g and g + 8.
+  template <typename Element>
   static __device__ __forceinline__ void key_operands(const Two (&rows)[2], int second, int t,
-                                                      const std::uint32_t (&first)[2], std::uint32_t (&a)[2][4]) {
+                                                      const std::uint32_t (&first)[2], std::uint32_t (&a)[2][4],
+                                                      Element type) {
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
       // The first of two words is never the last of a block's.
@@ -102,13 +105,18 @@ struct BlockProducts {
       const std::uint32_t bytes[2] = {codes, kBytes ? rows[row].codes(second, t + 4, first[row]) : codes >> 4};
 #pragma unroll
       for (int step = 0; step < 2; ++step) {
-        a[step][row] = code_pair<kFormat>(bytes[step], T{});
-        a[step][row + 2] = code_pair<kFormat>(bytes[step] >> 8, T{});
+        a[step][row] = code_pair<kFormat>(bytes[step], type);
+        a[step][row + 2] = code_pair<kFormat>(bytes[step] >> 8, type);
       }
     }
   }
 
   __device__ __forceinline__ void score(const unsigned char* keys, Scores& scores) const {
+    with_type(
+        is_bf16, [&](auto type) __attribute__((always_inline)) { score_as(keys, scores, type); });
+  }
+  template <typename Element>
+  __device__ __forceinline__ void score_as(const unsigned char* keys, Scores& scores, Element type) const {
     const int g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int block = 0; block < kHeadDim / 32; ++block) {
@@ -118,15 +126,15 @@ struct BlockProducts {
       std::uint32_t first[2] = {};
       if (second == 0) first[0] = rows[0].word(0), first[1] = rows[1].word(0);
       std::uint32_t a[2][4];
-      key_operands(rows, second, t, first, a);
+      key_operands(rows, second, t, first, a, type);
       const float scale[2] = {widen(second == 0 ? float16{static_cast<std::uint16_t>(first[0])} : rows[0].scale(1)),
                               widen(second == 0 ? float16{static_cast<std::uint16_t>(first[1])} : rows[1].scale(1))};
 #pragma unroll
       for (int n = 0; n < kColumns; ++n) {
         const Words q = query_words(queries, block, kColumns, n, lane);
         float sums[4] = {};
-        multiply_16816(sums, a[0], q.word[0], q.word[1], T{});
-        multiply_16816(sums, a[1], q.word[2], q.word[3], T{});
+        multiply_16816(sums, a[0], q.word[0], q.word[1], type);
+        multiply_16816(sums, a[1], q.word[2], q.word[3], type);
 #pragma unroll
         for (int i = 0; i < 4; ++i) scores[n][i] += scale[i / 2] * sums[i];
       }

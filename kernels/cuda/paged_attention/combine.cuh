@@ -11,7 +11,7 @@ namespace powerhouse::cuda {
 inline constexpr int kCombineThreads = 256;
 
 /// Grid: heads, rows of a sequence, sequences. kHeadDim: of the tile, four elements a thread.
-template <typename T, int kHeadDim>
+template <int kHeadDim>
 __global__ void __launch_bounds__(kCombineThreads)
     paged_combine_kernel(const PagedAttentionParams p, const PagedPlan plan) {
   constexpr int kFours = kHeadDim / 4, kGroups = kCombineThreads / kFours;
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kCombineThreads)
   const float factor = normalizer(p, head, all);
 #pragma unroll
   for (int e = 0; e < 4; ++e) out[e] *= factor;
-  store_elements(paged_out<T>(p, sequence.first_row + row, head) + at, out);
+  store_out(p, sequence.first_row + row, head, at, out);
 }
 
 }  // namespace powerhouse::cuda

@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(PagedTile<T, kHeadDim, Cells, kColumns>::kMost
   constexpr int kTilesOfPart = kPagedPart / Tile::kKeys;
   const PagedVectors vectors(p, plan);
   if (vectors.count <= 0) return;
-  if (blockIdx.y == 0) store_nothing<T>(p, vectors);
+  if (blockIdx.y == 0) store_nothing(p, vectors);
   const SeenPositions seen = vectors.all_seen(p.window);
   const int first_part = seen.first_part() + static_cast<int>(blockIdx.y) * plan.run;
   const int begin = larger(seen.begin, first_part * kPagedPart);
@@ -141,12 +141,13 @@ __global__ void __launch_bounds__(PagedTile<T, kHeadDim, Cells, kColumns>::kMost
   {
     const PagedWarp<Tile> warp(static_cast<int>(threadIdx.x));
     const auto ring = warp.template ring<Cells>(p, plan, room, {vectors, begin, end});
+    static_assert(Tile::kStages == 2);
     std::uint64_t pages[Tile::kStages];
 #pragma unroll
     for (int i = 0; i < Tile::kStages; ++i) pages[i] = ring.page(tile + i);
     ring.clear();
-#pragma unroll
-    for (int i = 0; i < Tile::kStages; ++i) ring.start(tile + i, pages[i]);
+#pragma unroll 1
+    for (int i = 0; i < Tile::kStages; ++i) ring.start(tile + i, i == 0 ? pages[0] : pages[1]);
   }
   if (threadIdx.x == 0) room.kept() = {vectors, begin, end};
   if (static_cast<int>(threadIdx.x) < plan.vectors()) {
@@ -173,6 +174,8 @@ __global__ void __launch_bounds__(PagedTile<T, kHeadDim, Cells, kColumns>::kMost
       if constexpr (sizeof(T) == 4) {
         products.type = p.cache.type;
         products.head_dim = p.cache.head_dim;
+      } else {
+        products.is_bf16 = p.type == Element::bf16;
       }
       float scores[kColumns][4] = {};
       products.score(rows, scores);
@@ -186,7 +189,7 @@ __global__ void __launch_bounds__(PagedTile<T, kHeadDim, Cells, kColumns>::kMost
     if ((tile + 1) % kTilesOfPart == 0 || (tile + 1) * Tile::kKeys >= ring.end) {
       const PartSums<Products, Tile, kColumns> sums{room.sums(tile), room.stats()};
       sums.add(softmax, out, warp.strip, vector, warp.lane);
-      sums.template store<T>(p, plan, room.kept().vectors, tile / kTilesOfPart);
+      sums.store(p, plan, room.kept().vectors, tile / kTilesOfPart);
       // The next part's stats and sums are written behind a barrier that all pass when they have stored.
       softmax = StripSoftmax<kColumns>();
 #pragma unroll

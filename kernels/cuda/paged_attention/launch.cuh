@@ -7,7 +7,6 @@
 
 namespace powerhouse::cuda {
 
-/// T: the type of queries and output.
 template <typename T, int kHeadDim, typename Cells, int kColumns, typename Launch>
 void launch_parts(const Launch& launch, const PagedAttentionParams& p, const PagedPlan& plan) {
   using Tile = PagedTile<T, kHeadDim, Cells, kColumns>;
@@ -19,14 +18,14 @@ void launch_parts(const Launch& launch, const PagedAttentionParams& p, const Pag
   launch(shape, paged_attention_kernel<T, kHeadDim, Cells, kColumns>, p, plan);
 }
 
-template <typename T, int kHeadDim, typename Launch>
+template <int kHeadDim, typename Launch>
 void launch_combine(const Launch& launch, const PagedAttentionParams& p, const PagedPlan& plan) {
   launch(LaunchShape{.grid_x = p.heads,
                      .grid_y = p.cache.rows,
                      .grid_z = p.cache.sequences,
                      .block_x = kCombineThreads,
                      .shared_bytes = kCombineThreads * 4 * 4},
-         paged_combine_kernel<T, kHeadDim>, p, plan);
+         paged_combine_kernel<kHeadDim>, p, plan);
 }
 
 /// One behind the other on the stream: that is the order between parts and what puts them together.
@@ -35,7 +34,7 @@ void launch_paged_cells(const Launch& launch, const PagedAttentionParams& p) {
   const PagedPlan plan = plan_paged_attention(p, PagedTile<T, kHeadDim, Cells, 2>::kMostVectorTiles);
   if (plan.columns == 1) launch_parts<T, kHeadDim, Cells, 1>(launch, p, plan);
   if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);
-  if (plan.parts > 1) launch_combine<T, kHeadDim>(launch, p, plan);
+  if (plan.parts > 1) launch_combine<kHeadDim>(launch, p, plan);
 }
 
 template <typename T, int kHeadDim, typename Launch>
@@ -61,10 +60,10 @@ void launch_paged_attention_of(const Launch& launch, const PagedAttentionParams&
 template <typename Launch>
 bool launch_paged_attention(const Launch& launch, const PagedAttentionParams& p) {
   if (!paged_attention_fits(p)) return false;
-  switch (p.type) {
-    case Element::bf16: launch_paged_attention_of<bfloat16>(launch, p); break;
-    case Element::f16: launch_paged_attention_of<float16>(launch, p); break;
-    case Element::f32: launch_paged_attention_of<float>(launch, p); break;
+  if (p.type == Element::f32) {
+    launch_paged_attention_of<float>(launch, p);
+  } else {
+    launch_paged_attention_of<TwoBytes>(launch, p);
   }
   return true;
 }

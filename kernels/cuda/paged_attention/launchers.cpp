@@ -4,11 +4,7 @@ namespace powerhouse::cuda {
 
 bool paged_attention(const PagedAttentionParams& params, Stream stream) {
   if (!paged_attention_fits(params)) return false;
-  switch (params.type) {
-    case Element::bf16: paged_attention_bf16(params, stream); break;
-    case Element::f16: paged_attention_f16(params, stream); break;
-    case Element::f32: paged_attention_f32(params, stream); break;
-  }
+  params.type == Element::f32 ? paged_attention_f32(params, stream) : paged_attention_two_bytes(params, stream);
   return true;
 }
 

@@ -38,8 +38,7 @@ bool paged_gather(const PagedGatherParams& params, Stream stream);
 bool page_copy(const PageCopyParams& params, Stream stream);
 
 /// By the type of queries: each is a file of its own.
-void paged_attention_bf16(const PagedAttentionParams& params, Stream stream);
-void paged_attention_f16(const PagedAttentionParams& params, Stream stream);
+void paged_attention_two_bytes(const PagedAttentionParams& params, Stream stream);
 void paged_attention_f32(const PagedAttentionParams& params, Stream stream);
 
 }  // namespace powerhouse::cuda

@@ -30,21 +30,23 @@ static __device__ __forceinline__ float normalizer(const PagedAttentionParams& p
   return factor * reciprocal_approximate(seen.sum * factor + weight_of(sink, most));
 }
 
-template <typename T>
-static __device__ __forceinline__ T* paged_out(const PagedAttentionParams& p, int row, int head) {
-  return static_cast<T*>(p.out) + row * p.out_row_stride + head * p.out_head_stride;
+/// Four elements of a row's head, from element `at` on.
+static __device__ __forceinline__ void store_out(const PagedAttentionParams& p, int row, int head, int at,
+                                                 const float (&x)[4]) {
+  const std::int64_t to = row * p.out_row_stride + head * p.out_head_stride + at;
+  if (p.type == Element::f32) return store_elements(static_cast<float*>(p.out) + to, x);
+  if (p.type == Element::bf16) return store_elements(static_cast<bfloat16*>(p.out) + to, x);
+  store_elements(static_cast<float16*>(p.out) + to, x);
 }
 
 /// Rows that see nothing give zeros.
-template <typename T>
 static __device__ __forceinline__ void store_nothing(const PagedAttentionParams& p, const PagedVectors& vectors) {
   const int fours = p.cache.head_dim / 4;
   for (int i = static_cast<int>(threadIdx.x); i < vectors.count * fours; i += static_cast<int>(blockDim.x)) {
     const int vector = i / fours;
     if (!vectors.seen(vector, p.window).none()) continue;
     const float zeros[4] = {};
-    store_elements(
-        paged_out<T>(p, vectors.sequence.first_row + vectors.row(vector), vectors.head(vector)) + i % fours * 4, zeros);
+    store_out(p, vectors.sequence.first_row + vectors.row(vector), vectors.head(vector), i % fours * 4, zeros);
   }
 }
 
@@ -130,7 +132,6 @@ struct PartSums {
   }
 
   /// Of a vector four elements a thread: 16 bytes of float32.
-  template <typename T>
   __device__ __forceinline__ void store(const PagedAttentionParams& p, const PagedPlan& plan,
                                         const PagedVectors& vectors, int part) const {
     const int fours = p.cache.head_dim / 4;
@@ -150,7 +151,7 @@ struct PartSums {
         const float factor = normalizer(p, head, stat);
 #pragma unroll
         for (int e = 0; e < 4; ++e) x[e] *= factor;
-        store_elements(paged_out<T>(p, row, head) + at, x);
+        store_out(p, row, head, at, x);
         continue;
       }
       const PagedWorkspace to(p, plan, row, head, place_of_part);

@@ -13,6 +13,16 @@ static __device__ __forceinline__ Words query_words(const unsigned char* queries
   return load_words(queries + ((block * columns + column) * 32 + lane) * 16);
 }
 
+/// Calls function(Element{}) with the type of two bytes: a branch that all threads take alike.
+template <typename Function>
+static __device__ __forceinline__ void with_type(bool is_bf16, const Function& function) {
+  if (is_bf16) {
+    function(bfloat16{});
+  } else {
+    function(float16{});
+  }
+}
+
 template <typename T, int kHeadDim, typename Cells, int kColumns>
 struct OwnProducts {
   using Tile = PagedTile<T, kHeadDim, Cells, kColumns>;
@@ -25,6 +35,7 @@ struct OwnProducts {
 
   int lane;
   const unsigned char* queries;  // the warp's, in the order in which lanes read them
+  bool is_bf16;
 
   /// Element of a query's 32 that is half `half` of word `word` of lane 4 g + t.
   static __device__ __forceinline__ int query_element(int /*block*/, int t, int word, int half) {
@@ -36,6 +47,18 @@ struct OwnProducts {
 
   /// scores = k q^T
   __device__ __forceinline__ void score(const unsigned char* keys, Scores& scores) const {
+    with_type(
+        is_bf16, [&](auto type) __attribute__((always_inline)) { score_as(keys, scores, type); });
+  }
+  /// out += v^T weights
+  __device__ __forceinline__ void weigh(const unsigned char* values, const Scores& weights, Out& out) const {
+    with_type(
+        is_bf16, [&](auto type) __attribute__((always_inline)) { weigh_as(values, weights, out, type); });
+  }
+
+ private:
+  template <typename Element>
+  __device__ __forceinline__ void score_as(const unsigned char* keys, Scores& scores, Element type) const {
     const unsigned char* const row = keys + lane % 16 * Tile::kPitch;
     const int bits = Lay::of_row(lane % 8) ^ lane / 16;
 #pragma unroll
@@ -46,14 +69,15 @@ struct OwnProducts {
 #pragma unroll
       for (int n = 0; n < kColumns; ++n) {
         const Words q = query_words(queries, block, kColumns, n, lane);
-        multiply_16816(scores[n], k[0], q.word[0], q.word[1], T{});
-        multiply_16816(scores[n], k[1], q.word[2], q.word[3], T{});
+        multiply_16816(scores[n], k[0], q.word[0], q.word[1], type);
+        multiply_16816(scores[n], k[1], q.word[2], q.word[3], type);
       }
     }
   }
 
-  /// out += v^T weights
-  __device__ __forceinline__ void weigh(const unsigned char* values, const Scores& weights, Out& out) const {
+  template <typename Element>
+  __device__ __forceinline__ void weigh_as(const unsigned char* values, const Scores& weights, Out& out,
+                                           Element type) const {
     const unsigned char* const row = values + (lane / 16 * 8 + lane % 8) * Tile::kPitch;
     const int bits = Lay::of_row(lane % 8) ^ lane / 8 % 2;
     std::uint32_t w[kColumns][2];
@@ -61,7 +85,7 @@ struct OwnProducts {
     for (int n = 0; n < kColumns; ++n) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        w[n][half] = transpose_matrix(pack(weights[n][half * 2], weights[n][half * 2 + 1], T{}));
+        w[n][half] = transpose_matrix(pack(weights[n][half * 2], weights[n][half * 2 + 1], type));
       }
     }
 #pragma unroll
@@ -69,7 +93,7 @@ struct OwnProducts {
       std::uint32_t v[4];
       load_matrix_x4_transposed(v, row + Lay::chunk(m * 2, bits));
 #pragma unroll
-      for (int n = 0; n < kColumns; ++n) multiply_16816(out[m][n], v, w[n][0], w[n][1], T{});
+      for (int n = 0; n < kColumns; ++n) multiply_16816(out[m][n], v, w[n][0], w[n][1], type);
     }
   }
 };

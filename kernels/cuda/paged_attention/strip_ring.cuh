@@ -161,9 +161,11 @@ struct StripRing {
     if (kPiece == 4 && bytes.row % 4 != 0 && warp == 0) {
       store_as(to + lane * Tile::kPitch + kSkewAt, static_cast<std::uint32_t>(address % 4));
     }
+#pragma unroll 1
     for (int row = warp; row < 32; row += warps) {
       const std::uint64_t from = address_of(address, row);
       const int skew = kPiece == 4 ? static_cast<int>(from % 4) : 0;
+#pragma unroll 1
       for (int at = lane * kPiece; at < bytes.row + skew; at += 32 * kPiece) {
         copy_async<kPiece>(to + row * Tile::kPitch + at, reinterpret_cast<const std::uint8_t*>(from) - skew + at,
                            from != 0);
@@ -173,6 +175,7 @@ struct StripRing {
 
   /// A row of an odd number of blocks begins on two bytes: it is moved to its place, and what came with it is zero.
   static __device__ __forceinline__ void straighten_words(unsigned char* row, int words, int skew) {
+#pragma unroll 1
     for (int i = 0; i < words; ++i) {
       const auto word = load_as<std::uint32_t>(row + i * 4);
       const std::uint32_t next = i + 1 < words ? load_as<std::uint32_t>(row + i * 4 + 4) : 0;

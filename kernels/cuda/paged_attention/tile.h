@@ -31,6 +31,12 @@ struct AnyCells {
   static constexpr int kBytesOf32 = 128, kStages = 2, kLeastBlocks = 1;
 };
 
+/// The type of queries and output: bf16 or f16, as the arguments say. Their kernels differ in a few products alone.
+struct TwoBytes {
+  std::uint16_t bits;
+};
+
+/// T: TwoBytes or float.
 template <typename T, int kHeadDim_, typename Cells, int kColumns>
 struct PagedTile {
   static constexpr int kHeadDim = kHeadDim_;

@@ -24,7 +24,7 @@ void check(const FlashCase& one, std::uint64_t seed) {
 class FlashBackwardTest : public ::testing::TestWithParam<int> {
  protected:
   int most() const { return GetParam(); }
-  int least() const { return least_flash_head_dim(most()); }
+  int least() const { return least_head_dim(kFlashBackwardHeadDims, most()); }
 };
 
 TEST_P(FlashBackwardTest, Edges) {
@@ -40,7 +40,7 @@ TEST_P(FlashBackwardTest, Edges) {
 }
 
 TEST_P(FlashBackwardTest, RandomCases) {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 45; ++seed) {
     FlashCase one = random_flash_case(seed * 1000 + static_cast<std::uint64_t>(most()), least(), most());
     one.slices = seed % 3 == 0 ? 1 + static_cast<int>(seed % 2) : 0;
     check(one, seed);
@@ -120,7 +120,7 @@ TEST_P(FlashBackwardTest, TrafficIsIdeal) {
         EXPECT_EQ(row.cost.paid, row.cost.ideal) << cuda_on_host::traffic_table({row});
       }
     }
-    cuda::visit_flash_tile(most(), [&](auto size) {
+    cuda::visit_flash_backward_tile(most(), [&](auto size) {
       constexpr int kSize = decltype(size)::kValue;
       expect_least_bytes(
           problem, one,
@@ -129,7 +129,7 @@ TEST_P(FlashBackwardTest, TrafficIsIdeal) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(HeadDims, FlashBackwardTest, ::testing::ValuesIn(kFlashHeadDims),
+INSTANTIATE_TEST_SUITE_P(HeadDims, FlashBackwardTest, ::testing::ValuesIn(kFlashBackwardHeadDims),
                          [](const auto& info) { return "D" + std::to_string(info.param); });
 
 }  // namespace

@@ -36,12 +36,13 @@ std::vector<FlashCase> flash_edge_cases(int head_dim);
 FlashCase random_flash_case(std::uint64_t seed, int least, int most);
 
 /// Head sizes of the tiles.
-inline constexpr int kFlashHeadDims[] = {32, 64, 96, 128, 192, 256};
+inline constexpr int kFlashHeadDims[] = {64, 96, 128, 256}, kFlashBackwardHeadDims[] = {64, 128, 256};
 
 /// The smallest head size that goes to the tile of `head_dim`.
-inline int least_flash_head_dim(int head_dim) {
+template <std::size_t kCount>
+int least_head_dim(const int (&tiles)[kCount], int head_dim) {
   int below = 0;
-  for (const int tile : kFlashHeadDims) below = tile < head_dim ? tile : below;
+  for (const int tile : tiles) below = tile < head_dim ? tile : below;
   return below + 8;
 }
 

@@ -25,7 +25,7 @@ void check(const FlashCase& one, std::uint64_t seed) {
 class FlashForwardTest : public ::testing::TestWithParam<int> {
  protected:
   int most() const { return GetParam(); }
-  int least() const { return least_flash_head_dim(most()); }
+  int least() const { return least_head_dim(kFlashHeadDims, most()); }
 };
 
 TEST_P(FlashForwardTest, Edges) {

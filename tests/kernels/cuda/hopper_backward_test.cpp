@@ -22,7 +22,7 @@ void check(const FlashCase& one, std::uint64_t seed) {
 class HopperBackwardTest : public ::testing::TestWithParam<int> {
  protected:
   int most() const { return GetParam(); }
-  int least() const { return least_flash_head_dim(most()); }
+  int least() const { return least_head_dim(kFlashBackwardHeadDims, most()); }
 };
 
 TEST_P(HopperBackwardTest, Edges) {

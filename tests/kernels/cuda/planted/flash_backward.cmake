@@ -9,7 +9,7 @@ set(workspace ${folder}/backward_workspace.cuh)
 
 plant_backward(missing_barrier 64 ${backward} "@sync_block();@  // all gradients of scores are there" "" "race")
 plant_backward(missing_barrier_before_overlay 128 ${backward} "if (Tile::kOverlaid) @sync_block();@" "" "race")
-plant_backward(missing_barrier_of_sharers 192 ${backward} "@sync_block();@  // no warp reads these queries any more" ""
+plant_backward(missing_barrier_of_sharers 256 ${backward} "@sync_block();@  // no warp reads these queries any more" ""
   "race")
 plant_backward(missing_barrier_between_heads 64 ${backward}
   "@sync_block();@  // no warp reads what was said of the head before" "" "race")
@@ -39,6 +39,6 @@ plant_backward(dropout_of_wrong_rows 64 ${folder}/dropout.cuh "row + pair * 8 + 
 plant_backward(sink_with_wrong_sign 64 ${rows}
   "sum -= exp2_approximate(sink - numbers[0]) * numbers[Tile::kBlockM];"
   "sum += exp2_approximate(sink - numbers[0]) * numbers[Tile::kBlockM];" "dsinks of")
-plant_backward(half_of_columns_twice 192 ${warp} "with.bits ^= half * 4;" "" "dv of")
+plant_backward(half_of_columns_twice 256 ${warp} "with.bits ^= half * 4;" "" "dv of")
 plant_backward(no_swizzle_backward 64 ${folder}/swizzle.cuh "return @kChunks == 8 ? row % 8 : row / 2 % 4@;" "row * 0"
   "traffic")

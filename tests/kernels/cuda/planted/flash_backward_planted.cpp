@@ -9,7 +9,7 @@ void powerhouse::cuda::flash_backward_on_host(const testing::HostLauncher& launc
                                               const FlashBackwardParams& params) {
   if (params.forward.head_dim <= 64) return flash_backward_on_host<64>(launcher, params);
   if (params.forward.head_dim <= 128) return flash_backward_on_host<128>(launcher, params);
-  flash_backward_on_host<192>(launcher, params);
+  flash_backward_on_host<256>(launcher, params);
 }
 
 namespace powerhouse::testing {

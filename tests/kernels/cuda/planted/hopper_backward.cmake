@@ -51,7 +51,7 @@ plant_hopper_backward(last_round_taken_for_a_whole_one 64 ${shared}
 plant_hopper_backward(no_swizzle 64 ${segments} "row * 128 + (@chunk ^ row % 8@) * 16" "chunk" "dv of")
 plant_hopper_backward(turn_counted_from_the_first_tile 64 ${shared}
   "return first / Tile::kBlockN - @first_seen / Tile::kBlockN@;" "0" "turn that does not come")
-plant_hopper_backward(turn_not_ended 64 ${backward} "if (kInTurn && read_place().thread == 0) @end_turn(turns);@" ""
+plant_hopper_backward(turn_not_ended 64 ${backward} "if (in_turn && read_place().thread == 0) @end_turn(turns);@" ""
   "turn that does not come")
 plant_hopper_backward(turns_not_begun 64 ${folder}/backward_rows.cuh
   "place.thread == 0) @space.turns[place.block_x] = 0;@" ""

@@ -3,8 +3,8 @@
 set(paged kernels/cuda/paged_attention)
 
 plant_paged(combined_before_the_parts attention ${paged}/launch.cuh
-  "if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);\n  if (plan.parts > 1) launch_combine<T, kHeadDim>(launch, p, plan);"
-  "if (plan.parts > 1) launch_combine<T, kHeadDim>(launch, p, plan); if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);"
+  "if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);\n  if (plan.parts > 1) launch_combine<kHeadDim>(launch, p, plan);"
+  "if (plan.parts > 1) launch_combine<kHeadDim>(launch, p, plan); if (plan.columns == 2) launch_parts<T, kHeadDim, Cells, 2>(launch, p, plan);"
   "read before")
 plant_paged(parts_not_weighed attention ${paged}/combine.cuh "weight = @weight_of(first.stat[part * 2], all.largest)@;" "1.0f" "out of")
 plant_paged(sums_of_parts_not_weighed attention ${paged}/combine.cuh "part * 2 + 1] * @weight_of(first.stat[part * 2], all.largest)@;"
@@ -17,7 +17,7 @@ plant_paged(strips_added_at_once attention ${paged}/part_sums.cuh "turn == 0, ve
 plant_paged(stats_read_too_early attention ${paged}/part_sums.cuh "own[n][e];\n      }\n    }\n    @sync_block();@" "" "read before")
 plant_paged(part_counted_from_zero attention ${paged}/part_sums.cuh "part - @seen.first_part()@;" "0" "read before")
 plant_paged(sink_counted_twice attention ${paged}/part_sums.cuh "+ @weight_of(sink, most)@);" "2.0f * weight_of(sink, most)" "out of")
-plant_paged(no_zeros_where_nothing_is_seen attention ${paged}/decode.cuh "if (blockIdx.y == 0) @store_nothing<T>(p, vectors);@" "" "out of")
+plant_paged(no_zeros_where_nothing_is_seen attention ${paged}/decode.cuh "if (blockIdx.y == 0) @store_nothing(p, vectors);@" "" "out of")
 plant_paged(page_read_past_its_end attention ${paged}/strip_ring.cuh "position < begin || @position >= end@" "position > end" "out of")
 plant_paged(wrong_page attention ${paged}/pages.cuh ">= 0 ? @position >> bytes.page_shift@ :"
   "(position >> bytes.page_shift) ^ (position >> bytes.page_shift > 1 ? 1 : 0)" "out of")

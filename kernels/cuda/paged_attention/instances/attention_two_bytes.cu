@@ -4,8 +4,8 @@
 
 namespace powerhouse::cuda {
 
-void paged_attention_bf16(const PagedAttentionParams& params, Stream stream) {
-  launch_paged_attention_of<bfloat16>(DeviceLauncher{stream}, params);
+void paged_attention_two_bytes(const PagedAttentionParams& params, Stream stream) {
+  launch_paged_attention_of<TwoBytes>(DeviceLauncher{stream}, params);
 }
 
 }  // namespace powerhouse::cuda

@@ -1,5 +1,0 @@
-#include "kernels/cuda/flash_forward_instance.h"
-
-namespace powerhouse::cuda {
-template FlashForwardLaunch flash_forward_launch<32>(Element type, bool modified);
-}
