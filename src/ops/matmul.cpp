@@ -44,8 +44,7 @@ void cut(cpu::MatmulParams& params, std::int64_t depth) {
   const auto even = [&](std::int64_t count, std::int64_t parts, std::int64_t unit) {
     return std::max<std::int64_t>(1, blocks(count, parts * unit)) * unit;
   };
-  const std::int64_t most =
-      cpu::matmul_most_columns(passes ? cpu::kMatmulPass : depth, cpu::kernels().matmul_form);
+  const std::int64_t most = cpu::matmul_most_columns(passes ? cpu::kMatmulPass : depth, cpu::kernels().matmul_form);
   std::int64_t columns = blocks(blocks(params.columns, most), threads) * threads;
   const std::int64_t rows = passes ? threads : blocks(wanted(16), columns);
   params.row_block = std::max(kFewestRows, even(params.rows, rows, kRowUnit));
