@@ -58,6 +58,10 @@ struct ToolCallFormat::Impl {
   const ValueMarks& marks(ValueType type) const { return values[static_cast<std::size_t>(type)]; }
 };
 
+inline constexpr std::string_view kBlanks = " \n\r\t";
+inline bool is_blank(char c) { return kBlanks.find(c) != std::string_view::npos; }
+std::string_view trimmed(std::string_view text);
+
 /// The type that a schema names; nothing where it names none, or several.
 std::optional<ValueType> value_type(const Json& schema);
 ValueType type_of(const Json& value);

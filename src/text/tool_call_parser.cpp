@@ -1,66 +1,18 @@
 // Reads calls: marks are found whatever blanks stand in and around them, JSON is read as JSON.
 #include <algorithm>
 #include <cctype>
+#include <optional>
 
 #include "powerhouse/error.h"
 #include "text/tool_call_format.h"
 
 namespace powerhouse {
 
-std::optional<ValueType> value_type(const Json& schema) {
-  const Json* type = schema.get("type");
-  if (type == nullptr || !type->is_string()) return std::nullopt;
-  constexpr std::string_view kTypes[kValueTypes] = {"string", "integer", "number", "boolean", "array", "object"};
-  for (std::size_t i = 0; i < kValueTypes; ++i) {
-    if (type->as_string() == kTypes[i]) return static_cast<ValueType>(i);
-  }
-  return std::nullopt;
-}
-
-ValueType type_of(const Json& value) {
-  if (value.is_string()) return ValueType::string;
-  if (value.is_integer()) return ValueType::integer;
-  if (value.is_number()) return ValueType::number;
-  if (value.is_array()) return ValueType::array;
-  return value.is_object() ? ValueType::object : ValueType::boolean;
-}
-
-std::size_t json_end(std::string_view text, std::size_t at) {
-  std::size_t depth = 0;
-  bool quoted = false;
-  for (; at < text.size(); ++at) {
-    const char c = text[at];
-    if (quoted) {
-      if (c == '\\') ++at;
-      quoted = c != '"';
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      ++depth;
-    } else if ((c == '}' || c == ']') && --depth == 0) {
-      return at + 1;
-    }
-  }
-  return std::string_view::npos;
-}
-
-const Json& function_of(const Json& tool) {
-  const Json* function = tool.get("function");
-  return function != nullptr && function->is_object() ? *function : tool;
-}
-
 namespace {
 
 constexpr std::size_t kNone = std::string_view::npos;
 
-bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.'; }
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 class Parser {
  public:
@@ -79,11 +31,14 @@ class Parser {
     at = after(first, at);
     while (true) {
       message.calls.push_back(call(at));
-      const bool marked = !trimmed(format_.call_open + format_.separator).empty();
-      std::size_t next = marked ? after(format_.separator + format_.call_open, at_) : kNone;
-      if (next == kNone || !opens_call(next)) {
-        if (const std::size_t closed = after(format_.section_close, at_); closed != kNone) at_ = closed;
-        next = marked ? after(format_.call_open, at_) : kNone;  // some templates close the section more than once
+      const std::string again = format_.separator + format_.call_open;
+      const bool marked = format_.several || !trimmed(again).empty();
+      std::size_t next = marked ? after(again, at_) : kNone;
+      if (next == kNone || !opens_call(next)) {  // some templates end section and turn more than once
+        for (const std::string& mark : {format_.section_close, format_.turn_end}) {
+          if (const std::size_t closed = after(mark, at_); closed != kNone) at_ = closed;
+        }
+        next = trimmed(again).empty() ? kNone : after(format_.call_open, at_);
         if (next == kNone || !opens_call(next)) next = trimmed(first).empty() ? kNone : after(first, at_);
       }
       if (next == kNone || !opens_call(next)) break;
@@ -307,33 +262,34 @@ class Parser {
     return value_between(best, *marks, wanted, key);
   }
 
-  // Strings keep their blanks, as far as the template writes none there itself.
-  Json value_between(std::size_t at, const ValueMarks& marks, std::optional<ValueType> wanted, std::string_view key) {
-    std::size_t begin = at;
-    for (std::size_t i = marks.key_close.size(); i > 0 && is_blank(marks.key_close[i - 1]);) --i, begin = at;
-    const std::string_view blanks =
-        std::string_view(marks.key_close).substr(std::string_view(marks.key_close).find_last_not_of(" \n\r\t") + 1);
-    if (text_.substr(begin, blanks.size()) == blanks) begin += blanks.size();
-    std::string close = marks.value_close.empty() ? following_mark() : marks.value_close;
+  // Strings keep their blanks, but for those that the template writes around them.
+  Json value_between(std::size_t begin, const ValueMarks& marks, std::optional<ValueType> wanted,
+                     std::string_view key) {
+    const std::string_view opening = marks.key_close;
+    const std::string_view behind = opening.substr(opening.find_last_not_of(kBlanks) + 1);
+    if (text_.substr(begin, behind.size()) == behind) begin += behind.size();
+    const bool own = !marks.value_close.empty();
+    if (!own && !wanted_string(wanted)) {
+      at_ = scalar_end(begin);
+      if (at_ == kNone) fail("a value that does not end", begin);
+      return typed(text_.substr(begin, at_ - begin), marks, wanted);
+    }
+    std::string close = own ? marks.value_close : following_mark();
     for (std::size_t i = close.find(kKeyHole); i != kNone; i = close.find(kKeyHole)) close.replace(i, 1, key);
-    std::size_t end = close.empty() ? kNone : text_.find(close, begin);
-    for (std::size_t at_close = end; at_close != kNone; at_close = text_.find(close, at_close + 1)) {
-      if (!goes_on(at_close + (marks.value_close.empty() ? 0 : close.size()))) continue;
-      end = at_close;
+    const std::string_view solid = trimmed(close);
+    const std::string_view before = std::string_view(close).substr(0, close.find_first_not_of(kBlanks));
+    std::size_t end = solid.empty() ? kNone : text_.find(solid, begin);
+    if (end == kNone) fail("a value that does not end", begin);
+    const auto next = [&](std::size_t at) { return own ? at + solid.size() : at; };
+    for (std::size_t at = end; at != kNone; at = text_.find(solid, at + 1)) {
+      if (!goes_on(next(at))) continue;
+      end = at;
       break;
     }
-    std::size_t next = end == kNone ? kNone : end + (marks.value_close.empty() ? 0 : close.size());
-    if (end == kNone) {  // with other blanks
-      const std::string_view solid = trimmed(close);
-      end = solid.empty() ? kNone : text_.find(solid, begin);
-      next = end == kNone ? kNone : end + (marks.value_close.empty() ? 0 : solid.size());
-    }
-    if (marks.value_close.empty() && !wanted_string(wanted)) {
-      end = next = scalar_end(begin);
-    }
-    if (end == kNone) fail("a value that does not end", begin);
-    at_ = next;
-    return typed(text_.substr(begin, end - begin), marks, wanted);
+    at_ = next(end);
+    std::string_view value = text_.substr(begin, end - begin);
+    if (value.ends_with(before)) value.remove_suffix(before.size());
+    return typed(value, marks, wanted);
   }
 
   /// Whether what stands behind a value is another argument, or the end of the call: what closes a value may stand in
@@ -359,8 +315,7 @@ class Parser {
 
   std::size_t scalar_end(std::size_t at) const {
     if (at < text_.size() && (text_[at] == '{' || text_[at] == '[')) return json_end(text_, at);
-    const std::string stops = ",)}]<\n";
-    const std::size_t end = text_.find_first_of(stops, at);
+    const std::size_t end = text_.find_first_of(",)}]<\n", at);
     return end == kNone ? text_.size() : end;
   }
 
@@ -393,55 +348,10 @@ class Parser {
   std::string id_{};
 };
 
-std::string shown(std::string_view mark) {
-  std::string out;
-  for (const char c : trimmed(mark)) {
-    switch (c) {
-      case kIdHole: out += "ID"; break;
-      case kCounterHole: out += "N"; break;
-      case kNameHole: out += "NAME"; break;
-      case '\n': out += "\\n"; break;
-      default: out += c;
-    }
-  }
-  return out.empty() ? out : out + " ";
-}
-
 }  // namespace
 
 ParsedMessage ToolCallFormat::parse(std::string_view text, std::string_view tools) const {
   return Parser(*impl_, text, tools).run();
-}
-
-std::string ToolCallFormat::describe() const {
-  const Impl& format = *impl_;
-  std::string out = shown(format.section_open + format.call_open);
-  if (format.kind == CallKind::object) {
-    out += "{";
-    if (format.name_is_key) out += "NAME: ARGUMENTS";
-    for (const CallMember& member : format.members) {
-      if (out.back() != '{') out += ", ";
-      out += "\"" + member.key + "\": ";
-      switch (member.what) {
-        case CallMember::What::name: out += "NAME"; break;
-        case CallMember::What::arguments: out += "ARGUMENTS"; break;
-        case CallMember::What::id: out += "ID"; break;
-        case CallMember::What::counter: out += "N"; break;
-        case CallMember::What::constant: out += member.constant.dump(); break;
-      }
-    }
-    out += "} ";
-  } else {
-    out += "NAME " + shown(format.after_name);
-    if (format.kind == CallKind::named) {
-      out += "ARGUMENTS ";
-    } else {
-      const ValueMarks& strings = format.marks(ValueType::string);
-      out += shown(format.key_open) + "KEY " + shown(strings.key_close) + "VALUE " + shown(strings.value_close);
-    }
-  }
-  out += shown(format.call_close + format.section_close);
-  return std::string(trimmed(out));
 }
 
 }  // namespace powerhouse

@@ -119,6 +119,24 @@ TEST(ToolCalls, AreReadAsModelsWriteThem) {
             "abcdefghi");
 }
 
+TEST(ToolCalls, ValuesBetweenMarksKeepWhatIsTheirs) {
+  const ToolCallFormat format = format_of("tagged.jinja");
+  const auto value = [&](const std::string& written, const char* tools) {
+    const auto calls = format.parse("<invoke name=\"f\">\n" + written + "\n</invoke></turn>", tools).calls;
+    return calls.at(0).arguments;
+  };
+  const auto argument = [](const std::string& key, const std::string& text, const std::string& value) {
+    return "<parameter name=\"" + key + "\" text=\"" + text + "\">" + value + "</parameter>";
+  };
+  EXPECT_EQ(value(argument("a", "true", "7") + argument("b", "false", "7"), ""), R"({"a":"7","b":7})");
+  EXPECT_EQ(value(argument("a", "true", " x</parameter>y ") + "\n" + argument("b", "false", "[true]"), ""),
+            R"({"a":" x</parameter>y ","b":[true]})");
+  // The schema's word counts for more than the mark that a model chose.
+  EXPECT_EQ(
+      value(argument("a", "true", "7"), R"([{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}])"),
+      R"({"a":7})");
+}
+
 TEST(ToolCalls, ThatAreBrokenNameThePlace) {
   const ToolCallFormat format = format_of("object.jinja"), tagged = format_of("tagged.jinja");
   const auto expect = [](const ToolCallFormat& by, const char* place, const char* text) {

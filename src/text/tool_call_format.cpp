@@ -1,0 +1,104 @@
+#include "text/tool_call_format.h"
+
+#include <algorithm>
+
+namespace powerhouse {
+
+std::optional<ValueType> value_type(const Json& schema) {
+  const Json* type = schema.get("type");
+  if (type == nullptr || !type->is_string()) return std::nullopt;
+  constexpr std::string_view kTypes[kValueTypes] = {"string", "integer", "number", "boolean", "array", "object"};
+  for (std::size_t i = 0; i < kValueTypes; ++i) {
+    if (type->as_string() == kTypes[i]) return static_cast<ValueType>(i);
+  }
+  return std::nullopt;
+}
+
+ValueType type_of(const Json& value) {
+  if (value.is_string()) return ValueType::string;
+  if (value.is_integer()) return ValueType::integer;
+  if (value.is_number()) return ValueType::number;
+  if (value.is_array()) return ValueType::array;
+  return value.is_object() ? ValueType::object : ValueType::boolean;
+}
+
+std::size_t json_end(std::string_view text, std::size_t at) {
+  std::size_t depth = 0;
+  bool quoted = false;
+  for (; at < text.size(); ++at) {
+    const char c = text[at];
+    if (quoted) {
+      if (c == '\\') ++at;
+      quoted = c != '"';
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '{' || c == '[') {
+      ++depth;
+    } else if ((c == '}' || c == ']') && --depth == 0) {
+      return at + 1;
+    }
+  }
+  return std::string_view::npos;
+}
+
+const Json& function_of(const Json& tool) {
+  const Json* function = tool.get("function");
+  return function != nullptr && function->is_object() ? *function : tool;
+}
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+namespace {
+
+std::string shown(std::string_view mark) {
+  std::string out;
+  for (const char c : trimmed(mark)) {
+    switch (c) {
+      case kIdHole: out += "ID"; break;
+      case kCounterHole: out += "N"; break;
+      case kNameHole: out += "NAME"; break;
+      case '\n': out += "\\n"; break;
+      default: out += c;
+    }
+  }
+  return out.empty() ? out : out + " ";
+}
+
+}  // namespace
+
+std::string ToolCallFormat::describe() const {
+  const Impl& format = *impl_;
+  std::string out = shown(format.section_open + format.call_open);
+  if (format.kind == CallKind::object) {
+    out += "{";
+    if (format.name_is_key) out += "NAME: ARGUMENTS";
+    for (const CallMember& member : format.members) {
+      if (out.back() != '{') out += ", ";
+      out += "\"" + member.key + "\": ";
+      switch (member.what) {
+        case CallMember::What::name: out += "NAME"; break;
+        case CallMember::What::arguments: out += "ARGUMENTS"; break;
+        case CallMember::What::id: out += "ID"; break;
+        case CallMember::What::counter: out += "N"; break;
+        case CallMember::What::constant: out += member.constant.dump(); break;
+      }
+    }
+    out += "} ";
+  } else {
+    out += "NAME " + shown(format.after_name);
+    if (format.kind == CallKind::named) {
+      out += "ARGUMENTS ";
+    } else {
+      const ValueMarks& strings = format.marks(ValueType::string);
+      out += shown(format.key_open) + "KEY " + shown(strings.key_close) + "VALUE " + shown(strings.value_close);
+    }
+  }
+  out += shown(format.call_close + format.section_close);
+  return std::string(trimmed(out));
+}
+
+}  // namespace powerhouse
