@@ -3,6 +3,7 @@
 
 #include "powerhouse/adapter.h"
 #include "powerhouse/awq.h"
+#include "powerhouse/batch_generation.h"
 #include "powerhouse/beam_search.h"
 #include "powerhouse/best_of_n.h"
 #include "powerhouse/calibration.h"
