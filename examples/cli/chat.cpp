@@ -75,12 +75,10 @@ void converse(powerhouse::Conversation& conversation, Interrupts& interrupts, co
 
 void run(Flags& flags) {
   if (flags.tools.named() && !flags.message) {
-    throw powerhouse::Error(powerhouse::ErrorKind::usage, "a conversation would need the tools' answers",
-                            {.field = "--tools", .expected = "--message"});
+    refuse_flag("a conversation would need the tools' answers", "--tools", "--message");
   }
   if (flags.tools.named() && !flags.prompt_cache.empty()) {
-    throw powerhouse::Error(powerhouse::ErrorKind::usage, "an answer with tools keeps no cache",
-                            {.field = "--prompt-cache", .expected = "none with --tools"});
+    refuse_flag("an answer with tools keeps no cache", "--prompt-cache", "none with --tools");
   }
   Interrupts interrupts;
   auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);

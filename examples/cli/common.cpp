@@ -39,6 +39,10 @@ void end_text() {
   if (::isatty(STDOUT_FILENO) != 0) write_out("\n");
 }
 
+void refuse_flag(const char* what, const char* flag, const char* expected) {
+  throw Error(ErrorKind::usage, what, {.field = flag, .expected = expected});
+}
+
 bool may_exist(const std::string& path) {
   return !path.empty() && (::access(path.c_str(), F_OK) == 0 || errno != ENOENT);
 }

@@ -39,6 +39,9 @@ void write_out(std::string_view text);
 /// Ends text output: a newline where a person looks at a terminal; scripts get the bytes and nothing else.
 void end_text();
 
+/// Error{usage} of a flag that can't be as it is.
+[[noreturn]] void refuse_flag(const char* what, const char* flag, const char* expected);
+
 /// Whether something stands at `path`, or whether there is anything can't be told: opening it says why.
 bool may_exist(const std::string& path);
 /// What takes long is not to end at a page that has no place: Error{io} naming `flag` where its folder can't be written

@@ -7,10 +7,6 @@
 namespace cli {
 namespace {
 
-[[noreturn]] void refuse(const char* what, const char* flag, const char* expected) {
-  throw powerhouse::Error(powerhouse::ErrorKind::usage, what, {.field = flag, .expected = expected});
-}
-
 // "low", "high", or a list of layers.
 std::vector<std::int64_t> layers_of(const std::string& text, const powerhouse::ModelConfig& config) {
   if (text == "low" || text == "high") return powerhouse::dola_layers(config, text);
@@ -53,46 +49,42 @@ void ContrastFlags::check(std::string_view strategy) const {
   const ContrastFlags plain;
   const bool aware = strategy == "context-aware", contrastive = strategy == "contrastive-decoding",
              dola = strategy == "dola";
-  if (aware && context.empty()) refuse("there is nothing to contrast with", "--context", "a text");
-  if (contrastive && amateur.empty()) refuse("there is nothing to contrast with", "--amateur", "a model");
-  if (!aware && !context.empty()) refuse("a flag of another strategy", "--context", "--strategy context-aware");
+  if (aware && context.empty()) refuse_flag("there is nothing to contrast with", "--context", "a text");
+  if (contrastive && amateur.empty()) refuse_flag("there is nothing to contrast with", "--amateur", "a model");
+  if (!aware && !context.empty()) refuse_flag("a flag of another strategy", "--context", "--strategy context-aware");
   if (!contrastive && !amateur.empty()) {
-    refuse("a flag of another strategy", "--amateur", "--strategy contrastive-decoding");
+    refuse_flag("a flag of another strategy", "--amateur", "--strategy contrastive-decoding");
   }
   if (!contrastive && tau != plain.tau) {
-    refuse("a flag of another strategy", "--contrast-tau", "--strategy contrastive-decoding");
+    refuse_flag("a flag of another strategy", "--contrast-tau", "--strategy contrastive-decoding");
   }
   if (!dola && dola_layers != plain.dola_layers) {
-    refuse("a flag of another strategy", "--dola-layers", "--strategy dola");
+    refuse_flag("a flag of another strategy", "--dola-layers", "--strategy dola");
   }
   if (!is_named(strategy) && alpha_given) {
-    refuse("a flag of another strategy", "--contrast-alpha", "context-aware, contrastive-decoding or dola");
+    refuse_flag("a flag of another strategy", "--contrast-alpha", "context-aware, contrastive-decoding or dola");
   }
 }
 
 powerhouse::DolaResult ContrastFlags::run(std::string_view strategy, const powerhouse::CausalLM& model,
-                                          const powerhouse::Tokenizer& tokenizer, const std::string& prompt,
-                                          bool parse_special, const powerhouse::GenerationOptions& options) const {
-  const auto encoded = [&](const std::string& text) {
-    return from_source("--prompt", [&] { return tokenizer.encode(text, {.parse_special = parse_special}); });
-  };
+                                          const powerhouse::Tokenizer& tokenizer, const std::vector<std::int64_t>& ids,
+                                          const std::vector<std::int64_t>& with_context,
+                                          const powerhouse::GenerationOptions& options) const {
   if (strategy == "context-aware") {
-    const powerhouse::ContextAwareOptions contrast{.alpha =
-                                                       alpha_given ? alpha : powerhouse::ContextAwareOptions().alpha};
-    return {.generation = powerhouse::generate_context_aware(model, tokenizer, encoded(context + prompt),
-                                                             encoded(prompt), contrast, options)};
+    powerhouse::ContextAwareOptions contrast;
+    if (alpha_given) contrast.alpha = alpha;
+    return {.generation = powerhouse::generate_context_aware(model, tokenizer, with_context, ids, contrast, options)};
   }
   if (strategy == "contrastive-decoding") {
     powerhouse::ContrastiveDecodingOptions contrast{.tau = tau};
     if (alpha_given) contrast.alpha = alpha;
     const auto other = powerhouse::CausalLM::from_pretrained(amateur);
     const auto words = powerhouse::Tokenizer::from_pretrained(amateur);
-    return {.generation =
-                powerhouse::generate_contrastive(model, tokenizer, {other, words}, encoded(prompt), contrast, options)};
+    return {.generation = powerhouse::generate_contrastive(model, tokenizer, {other, words}, ids, contrast, options)};
   }
   powerhouse::DolaOptions contrast{.layers = layers_of(dola_layers, model.config())};
   if (alpha_given) contrast.relative_top = alpha;
-  return powerhouse::generate_dola(model, tokenizer, encoded(prompt), contrast, options);
+  return powerhouse::generate_dola(model, tokenizer, ids, contrast, options);
 }
 
 }  // namespace cli

@@ -23,9 +23,11 @@ struct ContrastFlags {
   static bool is_named(std::string_view strategy);
   /// Error{usage} for flags that belong to another strategy, or that one of them lacks.
   void check(std::string_view strategy) const;
-  /// Continues `prompt` by one of them. Only DoLa tells premature layers.
+  /// Continues `ids` by one of them; `with_context` are those of the context and the prompt behind it. Only DoLa tells
+  /// premature layers.
   powerhouse::DolaResult run(std::string_view strategy, const powerhouse::CausalLM& model,
-                             const powerhouse::Tokenizer& tokenizer, const std::string& prompt, bool parse_special,
+                             const powerhouse::Tokenizer& tokenizer, const std::vector<std::int64_t>& ids,
+                             const std::vector<std::int64_t>& with_context,
                              const powerhouse::GenerationOptions& options) const;
 };
 

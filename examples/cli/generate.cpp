@@ -59,29 +59,26 @@ ordered_json to_json(const powerhouse::GenerationResult& result) {
           {"new_tokens_per_second", result.new_tokens_per_second()}};
 }
 
-[[noreturn]] void refuse(const char* what, const char* flag, const char* expected) {
-  throw powerhouse::Error(powerhouse::ErrorKind::usage, what, {.field = flag, .expected = expected});
-}
-
 // Nothing is worse than to find after the text that it can't be shown.
 void check(const Flags& flags) {
   const std::string& strategy = flags.search.strategy;
   const bool contrasts = ContrastFlags::is_named(strategy);
   flags.contrast.check(strategy);
   if (flags.search.named() && !flags.explain.empty()) {
-    refuse("searches explain nothing", "--explain", "another strategy");
+    refuse_flag("searches explain nothing", "--explain", "another strategy");
   }
   if (flags.generation.options.top_log_probs && !flags.json && flags.explain.empty()) {
-    refuse("nothing shows them", "--top-log-probs", "--json or --explain");
+    refuse_flag("nothing shows them", "--top-log-probs", "--json or --explain");
   }
   if (strategy != "sample" && flags.speculation.named()) {
-    refuse("drafts are verified by sampling alone", "--strategy",
-           "sample with --prompt-lookup, --draft-model or --draft-layers");
+    refuse_flag("drafts are verified by sampling alone", "--strategy",
+                "sample with --prompt-lookup, --draft-model or --draft-layers");
   }
   if ((contrasts || strategy == "contrastive") && !flags.prompt_cache.empty()) {
-    refuse("this strategy keeps no cache", "--prompt-cache", "another strategy");
+    refuse_flag("this strategy keeps no cache", "--prompt-cache", "another strategy");
   }
-  if (contrasts && flags.cache.named()) refuse("this strategy chooses its caches", "--kv-type", "another strategy");
+  if (contrasts && flags.cache.named())
+    refuse_flag("this strategy chooses its caches", "--kv-type", "another strategy");
   check_place(flags.explain, "--explain");
 }
 
@@ -118,8 +115,10 @@ void show(const Flags& flags, const Continued& text, const powerhouse::Tokenizer
 void run(const Flags& flags) {
   check(flags);
   const auto tokenizer = powerhouse::Tokenizer::from_pretrained(flags.model.model);
-  const auto ids = from_source(
-      "--prompt", [&] { return tokenizer.encode(flags.prompt, {.parse_special = !flags.no_parse_special}); });
+  const auto encoded = [&](const std::string& text) {
+    return from_source("--prompt", [&] { return tokenizer.encode(text, {.parse_special = !flags.no_parse_special}); });
+  };
+  const auto ids = encoded(flags.prompt);
   const auto constraint = flags.constraint.constraint(tokenizer);
   const powerhouse::CausalLM model = flags.model.load();
   auto options = flags.generation.with(tokenizer);
@@ -127,8 +126,8 @@ void run(const Flags& flags) {
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
   if (!flags.explain.empty() && !options.top_log_probs) options.top_log_probs = 5;
   if (ContrastFlags::is_named(flags.search.strategy)) {
-    auto found =
-        flags.contrast.run(flags.search.strategy, model, tokenizer, flags.prompt, !flags.no_parse_special, options);
+    const auto full = encoded(flags.contrast.context + flags.prompt);
+    auto found = flags.contrast.run(flags.search.strategy, model, tokenizer, ids, full, options);
     return show(flags, {std::move(found.generation), std::move(found.premature_layers)}, tokenizer);
   }
   powerhouse::Session session(model, flags.cache.session());

@@ -90,10 +90,7 @@ powerhouse::BeamSearchOptions SearchFlags::beam_options(const powerhouse::Tokeni
   search.generation = options;
   for (const std::string& text : force_words) search.force_words_ids.push_back(phrases(tokenizer, text));
   const auto refuse = [](bool wrong, const char* flag, const char* expected) {
-    if (wrong) {
-      throw powerhouse::Error(powerhouse::ErrorKind::usage, "a flag of another strategy",
-                              {.field = flag, .expected = expected});
-    }
+    if (wrong) refuse_flag("a flag of another strategy", flag, expected);
   };
   refuse(strategy != "constrained-beam" && !force_words.empty(), "--force-words", "--strategy constrained-beam");
   refuse(strategy == "constrained-beam" && force_words.empty(), "--strategy", "--force-words with constrained-beam");

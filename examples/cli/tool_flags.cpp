@@ -49,8 +49,8 @@ void ToolFlags::answer(const powerhouse::CausalLM& model, const powerhouse::Toke
   const auto format = powerhouse::ToolCallFormat::from_template(chat_template);
   if (choice != "none") {
     if (options.constraint) {
-      throw powerhouse::Error(powerhouse::ErrorKind::usage, "calls of tools are a constraint themselves",
-                              {.field = "--tools", .expected = "--tool-choice none beside another constraint"});
+      refuse_flag("calls of tools are a constraint themselves", "--tools",
+                  "--tool-choice none beside another constraint");
     }
     const powerhouse::ToolChoice wanted{.required = choice != "auto",
                                         .name = choice == "auto" || choice == "required" ? std::string() : choice,

@@ -9,9 +9,7 @@
 #include "generation/continuation.h"
 #include "generation/option_bounds.h"
 #include "generation/owned_sequence.h"
-#include "generation/sampling_chain.h"
-#include "generation/thinking_budget.h"
-#include "generation/token_source.h"
+#include "generation/row_chooser.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -25,9 +23,8 @@ class BatchText {
         sequence_(OwnedSequence::create(session)),
         text_(session.model().config(), tokenizer, request.ids, std::ssize(request.ids),
               room_behind(session, sequence_.id(), request.ids), options_),
-        chain_(options_, chain_setting(session.model().config(), tokenizer, options_, text_.limit())),
+        chooser_(tokenizer, options_, session.model().config(), text_),
         next_(request.ids) {
-    if (options_.thinking) thinking_.emplace(tokenizer, *options_.thinking, request.ids);
     if (options_.sampling.guidance_scale == 1.0f) return;
     negative_ = OwnedSequence::create(session);
     const auto& prompt = options_.sampling.negative_prompt_ids;
@@ -43,16 +40,9 @@ class BatchText {
   std::size_t take(float* logits, std::size_t vocabulary) {
     if (!begun_) text_.prefilled();
     begun_ = true;
-    const std::span<float> row(logits, vocabulary);
     if (!text_.wants_more()) return rows();
-    std::vector<float> own;
-    if (options_.top_log_probs) own.assign(row.begin(), row.end());
-    if (negative_) processors::guide(row, {logits + vocabulary, vocabulary}, options_.sampling.guidance_scale);
-    const std::optional<std::int64_t> forced = thinking_ ? thinking_->forced() : std::nullopt;
-    const std::int64_t chosen = chain_.choose(row, text_.context(), text_.matcher());
-    const std::int64_t id = forced.value_or(chosen);
-    if (options_.top_log_probs) text_.chose(choice_of(own, id, *options_.top_log_probs));
-    if (thinking_) thinking_->add(id);
+    const std::int64_t id =
+        chooser_.choose(text_, {logits, vocabulary}, {logits + vocabulary, negative_ ? vocabulary : 0});
     text_.take(id);
     next_ = negative_next_ = {id};
     return rows();
@@ -68,8 +58,7 @@ class BatchText {
   OwnedSequence sequence_;
   std::optional<OwnedSequence> negative_{};
   Continuation text_;
-  SamplingChain chain_;
-  std::optional<ThinkingBudget> thinking_{};
+  RowChooser chooser_;
   std::vector<std::int64_t> next_, negative_next_{};
   bool begun_ = false;
 };
@@ -110,22 +99,18 @@ std::vector<GenerationResult> generate_batch(const CausalLM& model, const Tokeni
   };
   std::vector<Running> running;
   std::size_t waiting = 0;
+  const auto is_over = [&](Running& one) {
+    if (one.text->wants_more()) return false;
+    results[one.index] = one.text->finish();
+    return true;
+  };
   while (true) {
-    while (waiting < requests.size() && std::ssize(running) < options.max_num_seqs) {
+    std::erase_if(running, is_over);
+    if (waiting < requests.size() && std::ssize(running) < options.max_num_seqs) {
       running.push_back({waiting, std::make_unique<BatchText>(session, tokenizer, requests[waiting])});
       ++waiting;
+      continue;  // it may be over before it began
     }
-    std::vector<Running> going;
-    for (Running& one : running) {
-      if (one.text->wants_more()) {
-        going.push_back(std::move(one));
-      } else {
-        results[one.index] = one.text->finish();
-      }
-    }
-    const bool room = going.size() < running.size();
-    running = std::move(going);
-    if (room && waiting < requests.size()) continue;
     if (running.empty()) break;
     std::vector<SequenceInput> batch;
     for (const Running& one : running) one.text->add_to(batch);

@@ -1,9 +1,9 @@
 #include "generation/beam_group.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "generation/beam_order.h"
+#include "generation/row_statistics.h"
 
 namespace powerhouse {
 
@@ -29,8 +29,7 @@ void BeamGroup::apply_rules(std::span<float> log_probs, std::span<const std::int
     beam.chain.process(row, context, beam.matcher ? &*beam.matcher : nullptr);
     if (rules_->phrases.all_met(beam.phrases)) continue;
     for (const std::int64_t end : rules_->ends) {
-      if (end >= 0 && static_cast<std::size_t>(end) < vocabulary)
-        row[static_cast<std::size_t>(end)] = -std::numeric_limits<float>::infinity();
+      if (end >= 0 && static_cast<std::size_t>(end) < vocabulary) row[static_cast<std::size_t>(end)] = kForbidden;
     }
   }
 }

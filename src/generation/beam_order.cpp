@@ -7,10 +7,10 @@
 #include <map>
 #include <utility>
 
+#include "generation/row_statistics.h"
+
 namespace powerhouse {
 namespace {
-
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 std::span<const float> row(std::span<const float> rows, std::size_t vocabulary, std::size_t i) {
   return rows.subspan(i * vocabulary, vocabulary);

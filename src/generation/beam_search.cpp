@@ -8,6 +8,7 @@
 
 #include "generation/beam_group.h"
 #include "generation/beam_options.h"
+#include "generation/continuation.h"
 #include "generation/owned_sequence.h"
 #include "generation/stopping.h"
 #include "generation/text_output.h"
@@ -96,9 +97,7 @@ class Search {
 std::vector<BeamHypothesis> search(Session& session, SequenceId sequence, std::span<const std::int64_t> ids,
                                    const BeamSearchOptions& options, std::unordered_set<std::int64_t> ends,
                                    const Tokenizer* tokenizer) {
-  if (ids.empty()) {
-    throw Error(ErrorKind::usage, "there is nothing to continue: the prompt has no tokens", {.field = "prompt"});
-  }
+  check_prompt(ids);
   const c10::AutoGradMode no_gradients(false);
   const GenerationOptions& generation = options.generation;
   at::Tensor logits;

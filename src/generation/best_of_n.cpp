@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "generation/encode_chat.h"
 #include "generation/option_bounds.h"
 #include "generation/sample_many.h"
 #include "generation/text_output.h"
@@ -109,7 +110,6 @@ std::vector<RankedCompletion> best_of_n(const CausalLM& model, const Tokenizer& 
                                         std::span<const Message> messages, const SequenceClassifier& reward_model,
                                         const Tokenizer& reward_tokenizer, const BestOfNOptions& options) {
   const ChatTemplate chat_template = ChatTemplate::from_tokenizer(tokenizer);
-  const std::string prompt = chat_template.render(messages, {.add_generation_prompt = true});
   const auto judge = [&](std::span<const RankedCompletion> completions) {
     std::vector<std::vector<Message>> conversations;
     for (const RankedCompletion& completion : completions) {
@@ -117,7 +117,7 @@ std::vector<RankedCompletion> best_of_n(const CausalLM& model, const Tokenizer& 
     }
     return rewards(reward_model, reward_tokenizer, conversations);
   };
-  return best_of_n(model, tokenizer, tokenizer.encode(prompt, {.add_special_tokens = false}), judge, options);
+  return best_of_n(model, tokenizer, encode_chat(chat_template, tokenizer, messages), judge, options);
 }
 
 std::vector<RankedCompletion> best_of_n(const CausalLM& model, const Tokenizer& tokenizer,

@@ -8,9 +8,8 @@
 #include "generation/continuation.h"
 #include "generation/contrast_checks.h"
 #include "generation/option_bounds.h"
-#include "generation/sampling_chain.h"
+#include "generation/row_chooser.h"
 #include "generation/shares.h"
-#include "generation/token_source.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -20,18 +19,13 @@ std::span<float> values(const at::Tensor& row) {
   return {row.data_ptr<float>(), static_cast<std::size_t>(row.numel())};
 }
 
-std::vector<float> copy_of(const at::Tensor& row) {
-  const std::span<const float> all = values(row);
-  return {all.begin(), all.end()};
-}
-
 // `forward` appends ids to whatever runs and gives the row that a token is chosen from. What runs beside the prompt may
 // have other beginnings: the first time it is given the prompt's ids.
 template <typename Forward>
 GenerationResult run(const ModelConfig& config, const Tokenizer& tokenizer, std::span<const std::int64_t> prompt,
                      std::int64_t room, const GenerationOptions& options, Forward forward) {
   Continuation text(config, tokenizer, {prompt.begin(), prompt.end()}, std::ssize(prompt), room, options);
-  SamplingChain chain(options, chain_setting(config, tokenizer, options, text.limit()));
+  RowChooser chooser(tokenizer, options, config, text);
   at::Tensor row;
   try {
     row = forward(prompt, options.cancel);
@@ -41,9 +35,7 @@ GenerationResult run(const ModelConfig& config, const Tokenizer& tokenizer, std:
     text.cancelled();
   }
   while (text.wants_more()) {
-    const std::vector<float> contrasted = options.top_log_probs ? copy_of(row) : std::vector<float>();
-    const std::int64_t id = chain.choose(values(row), text.context(), text.matcher());
-    if (options.top_log_probs) text.chose(choice_of(contrasted, id, *options.top_log_probs));
+    const std::int64_t id = chooser.choose(text, values(row));
     if (text.take(id)) row = forward({&id, 1}, {});
   }
   return text.finish();

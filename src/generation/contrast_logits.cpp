@@ -4,22 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "generation/contrast_checks.h"
+#include "generation/option_bounds.h"
+#include "generation/row_statistics.h"
 #include "ops/vocabulary.h"
 #include "powerhouse/contrast.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
-
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
-
-[[noreturn]] void out_of_bounds(const char* field, const char* expected, double found) {
-  throw Error(ErrorKind::usage, "option out of bounds",
-              {.field = field, .expected = expected, .found = std::to_string(found)});
-}
 
 void check_rows(std::size_t a, std::size_t b) {
   if (a == b && a > 0) return;

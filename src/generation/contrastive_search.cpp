@@ -5,24 +5,18 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <chrono>
-#include <optional>
 #include <utility>
 
 #include "generation/beam_candidates.h"
+#include "generation/continuation.h"
 #include "generation/option_bounds.h"
 #include "generation/owned_sequence.h"
 #include "generation/sampling_chain.h"
-#include "generation/stopping.h"
-#include "generation/text_output.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
-#include "support/seconds_since.h"
 
 namespace powerhouse {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Prompts go through in pieces: each row has its logits beside its hidden state.
 constexpr std::size_t kPiece = 64;
@@ -81,20 +75,16 @@ class Directions {
 
 class ContrastiveSearch {
  public:
-  ContrastiveSearch(Session& session, const ContrastiveSearchOptions& options, const ChainSetting& setting,
-                    std::optional<ConstraintMatcher> matcher)
+  ContrastiveSearch(Session& session, const ContrastiveSearchOptions& options, const ChainSetting& setting)
       : session_(session),
         options_(options),
-        text_(OwnedSequence::create(session)),
-        chain_(options.generation, setting),
-        matcher_(std::move(matcher)) {}
+        sequence_(OwnedSequence::create(session)),
+        chain_(options.generation, setting) {}
 
   /// Computes the prompt. Error{cancelled} where `cancel` came first.
   void begin(std::span<const std::int64_t> ids) {
-    history_.assign(ids.begin(), ids.end());
-    prompt_length_ = std::ssize(ids);
     for (std::size_t i = 0; i < ids.size(); i += kPiece) {
-      const SequenceInput piece{text_.id(), ids.subspan(i, std::min(kPiece, ids.size() - i)), LogitsOf::all};
+      const SequenceInput piece{sequence_.id(), ids.subspan(i, std::min(kPiece, ids.size() - i)), LogitsOf::all};
       at::Tensor hidden;
       const at::Tensor logits = session_.forward_with_hidden({&piece, 1}, hidden, options_.generation.cancel);
       context_.add(normalized(hidden));
@@ -102,12 +92,13 @@ class ContrastiveSearch {
     }
   }
 
-  std::int64_t next() {
-    const std::vector<BeamCandidate> candidates = probable();
+  /// The token that `text` goes on with; the caller takes it.
+  std::int64_t next(Continuation& text) {
+    const std::vector<BeamCandidate> candidates = probable(text);
     std::vector<OwnedSequence> forks;
     std::vector<std::int64_t> tokens;
     for (const BeamCandidate& one : candidates) {
-      forks.push_back(OwnedSequence::fork(session_, text_.id()));
+      forks.push_back(OwnedSequence::fork(session_, sequence_.id()));
       tokens.push_back(one.token);
     }
     std::vector<SequenceInput> batch;
@@ -128,22 +119,17 @@ class ContrastiveSearch {
       best_score = score;
     }
     const auto row = static_cast<std::int64_t>(best);
-    text_ = std::move(forks[best]);
+    sequence_ = std::move(forks[best]);
     context_.add(directions.narrow(0, row, 1));
     logits_ = logits.select(0, row).contiguous();
-    history_.push_back(tokens[best]);
-    if (matcher_) matcher_->accept(tokens[best]);
     return tokens[best];
   }
 
-  /// Nothing may follow.
-  bool is_finished() { return matcher_ && matcher_->is_finished(); }
-
  private:
   // The top_k most probable tokens, with their probabilities.
-  std::vector<BeamCandidate> probable() {
+  std::vector<BeamCandidate> probable(Continuation& text) {
     const std::span<float> row(logits_.data_ptr<float>(), static_cast<std::size_t>(logits_.numel()));
-    chain_.process(row, {.ids = history_, .prompt_length = prompt_length_}, matcher_ ? &*matcher_ : nullptr);
+    chain_.process(row, text.context(), text.matcher());
     const at::Tensor probabilities = logits_.softmax(-1);
     const float* const values = probabilities.const_data_ptr<float>();
     BestCandidates best(static_cast<std::size_t>(options_.top_k));
@@ -156,11 +142,8 @@ class ContrastiveSearch {
 
   Session& session_;
   const ContrastiveSearchOptions& options_;
-  OwnedSequence text_;
+  OwnedSequence sequence_;
   SamplingChain chain_;
-  std::optional<ConstraintMatcher> matcher_;
-  std::vector<std::int64_t> history_;
-  std::int64_t prompt_length_ = 0;
   Directions context_;
   at::Tensor logits_{};  // of what follows
 };
@@ -172,50 +155,21 @@ GenerationResult contrastive_search(Session& session, const Tokenizer& tokenizer
   const ModelConfig& config = session.model().config();
   const GenerationOptions& generation = options.generation;
   check(options, config.vocab_size);
-  if (ids.empty()) {
-    throw Error(ErrorKind::usage, "there is nothing to continue: the prompt has no tokens", {.field = "prompt"});
-  }
+  check_prompt(ids);
   const c10::AutoGradMode no_gradients(false);
-  const auto ends = end_ids(config, tokenizer, generation);
-  GenerationResult result{.finish_reason = FinishReason::cancelled, .prompt_tokens = std::ssize(ids)};
-  const auto begin = Clock::now();
   // A token is chosen by what the model makes of it: the last too must have its place in the context.
-  const std::int64_t limit = std::min(generation.max_new_tokens, longest_sequence(config) - std::ssize(ids));
-  ContrastiveSearch search(session, options, chain_setting(config, tokenizer, generation, limit),
-                           matcher_of(generation, ends));
+  const std::int64_t room = longest_sequence(config) - std::ssize(ids);
+  Continuation text(config, tokenizer, {ids.begin(), ids.end()}, std::ssize(ids), room, generation);
+  ContrastiveSearch search(session, options, chain_setting(config, tokenizer, generation, text.limit()));
   try {
     search.begin(ids);
+    text.prefilled();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::cancelled) throw;
-    return result;
+    text.cancelled();
   }
-  result.prompt_seconds = seconds_since(begin);
-  result.finish_reason = FinishReason::length;
-  TextOutput output(tokenizer, generation);
-  auto first_token = begin;
-  while (std::ssize(result.ids) < limit) {
-    if (generation.cancel.stop_requested()) {
-      result.finish_reason = FinishReason::cancelled;
-      break;
-    }
-    result.ids.push_back(search.next());
-    if (result.ids.size() == 1) {
-      result.first_token_seconds = seconds_since(begin);
-      first_token = Clock::now();
-    }
-    if (ends.contains(result.ids.back())) {
-      result.finish_reason = FinishReason::eos;
-      break;
-    }
-    output.add(result.ids.back());
-    if (search.is_finished()) result.finish_reason = FinishReason::stop;
-    if (output.stopped() || search.is_finished()) break;
-  }
-  output.finish();
-  if (output.stopped()) result.finish_reason = FinishReason::stop;
-  result.generation_seconds = result.ids.empty() ? 0 : seconds_since(first_token);
-  result.text = output.take();
-  return result;
+  while (text.wants_more()) text.take(search.next(text));
+  return text.finish();
 }
 
 GenerationResult contrastive_search(const CausalLM& model, const Tokenizer& tokenizer, std::string_view prompt,

@@ -1,17 +1,8 @@
 // Chat: a template over messages, and a conversation that keeps what its cache already holds.
+#include "generation/encode_chat.h"
 #include "powerhouse/generation.h"
 
 namespace powerhouse {
-namespace {
-
-std::vector<std::int64_t> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
-                                      std::span<const Message> messages) {
-  const std::string prompt = chat_template.render(messages, {.add_generation_prompt = true});
-  return tokenizer.encode(prompt, {.add_special_tokens = false});  // the template wrote them
-}
-
-}  // namespace
-
 GenerationResult chat(const CausalLM& model, const Tokenizer& tokenizer, std::span<const Message> messages,
                       const GenerationOptions& options) {
   return chat(model, tokenizer, ChatTemplate::from_tokenizer(tokenizer), messages, options);

@@ -1,14 +1,13 @@
 // The decoding loop: prefill, then one token a pass.
-#include <optional>
 #include <random>
 
 #include "generation/continuation.h"
 #include "generation/option_bounds.h"
-#include "generation/thinking_budget.h"
 #include "generation/token_source.h"
 #include "powerhouse/generation.h"
 
 namespace powerhouse {
+
 std::uint64_t system_seed() {
   std::random_device device;
   return static_cast<std::uint64_t>(device()) << 32 | device();
@@ -29,26 +28,19 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
                           std::span<const std::int64_t> ids, const GenerationOptions& options) {
   check_options(options);
   check_prompt(ids);
-  const ModelConfig& config = session.model().config();
   const std::int64_t reused = options.cache_prompt ? session.keep_prefix(sequence, ids) : 0;
   const auto rest = ids.subspan(static_cast<std::size_t>(reused));
-  Continuation text(config, tokenizer, history_of(session, sequence, rest), std::ssize(ids),
+  Continuation text(session.model().config(), tokenizer, history_of(session, sequence, rest), std::ssize(ids),
                     room_behind(session, sequence, rest), options);
   text.reused(reused);
-  std::optional<ThinkingBudget> thinking;
-  if (options.thinking) thinking.emplace(tokenizer, *options.thinking, text.history());
-  TokenSource source(session, sequence, options, chain_setting(config, tokenizer, options, text.limit()), text.seed());
+  TokenSource source(session, sequence, tokenizer, options, text);
   if (source.append(rest, 0, options.cancel)) {
     text.prefilled();
   } else {
     text.cancelled();
   }
   while (text.wants_more()) {
-    const std::optional<std::int64_t> forced = thinking ? thinking->forced() : std::nullopt;
-    const std::int64_t chosen = source.choose(text.context(), text.matcher());
-    const std::int64_t id = forced.value_or(chosen);
-    if (options.top_log_probs) text.chose(source.choice(id));
-    if (thinking) thinking->add(id);
+    const std::int64_t id = source.choose(text);
     if (text.take(id)) source.append({&id, 1}, static_cast<std::size_t>(text.made()), {});
   }
   return text.finish();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "generation/encode_chat.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -39,9 +40,8 @@ SelfConsistency self_consistency(const CausalLM& model, const Tokenizer& tokeniz
                                  std::initializer_list<Message> messages, const AnswerExtractor& extract,
                                  const BestOfNOptions& options) {
   const std::span<const Message> conversation(messages.begin(), messages.size());
-  const std::string prompt =
-      ChatTemplate::from_tokenizer(tokenizer).render(conversation, {.add_generation_prompt = true});
-  return self_consistency(model, tokenizer, tokenizer.encode(prompt, {.add_special_tokens = false}), extract, options);
+  const auto prompt = encode_chat(ChatTemplate::from_tokenizer(tokenizer), tokenizer, conversation);
+  return self_consistency(model, tokenizer, prompt, extract, options);
 }
 
 }  // namespace powerhouse

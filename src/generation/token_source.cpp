@@ -1,20 +1,17 @@
 #include "generation/token_source.h"
 
-#include <algorithm>
-
-#include "generation/row_statistics.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 
-TokenSource::TokenSource(Session& session, SequenceId sequence, const GenerationOptions& options,
-                         const ChainSetting& setting, std::uint64_t seed)
+TokenSource::TokenSource(Session& session, SequenceId sequence, const Tokenizer& tokenizer,
+                         const GenerationOptions& options, const Continuation& text)
     : session_(session),
       sequence_(sequence),
       options_(options),
-      seed_(seed),
+      seed_(text.seed()),
       draws_(session.can_draw() && draws_by_warpers_alone(options) && !options.top_log_probs),
-      chain_(options, setting) {
+      chooser_(tokenizer, options, session.model().config(), text) {
   if (options.sampling.guidance_scale != 1.0f) negative_ = session.create();
 }
 
@@ -56,30 +53,13 @@ bool TokenSource::append(std::span<const std::int64_t> ids, std::size_t place, c
   }
 }
 
-std::int64_t TokenSource::choose(LogitsContext context, ConstraintMatcher* matcher) {
-  if (draws_) return drawn_;
-  context.seed = seed_;
+std::int64_t TokenSource::choose(Continuation& text) {
+  if (draws_) return chooser_.settle(drawn_);
   logits_ = logits_.contiguous();
   const auto size = static_cast<std::size_t>(logits_.size(-1));
-  const std::span<float> row(logits_.data_ptr<float>(), size);
-  if (options_.top_log_probs) own_.assign(row.begin(), row.end());
-  if (negative_) processors::guide(row, {row.data() + size, size}, options_.sampling.guidance_scale);
-  return chain_.choose(row, context, matcher);
-}
-
-TokenChoice choice_of(std::span<const float> logits, std::int64_t id, std::int64_t count) {
-  const double log_sum = row_statistics(logits).log_sum;
-  const auto log_prob = [&](std::int64_t token) {
-    return TokenLogProb{token, static_cast<float>(logits[static_cast<std::size_t>(token)] - log_sum)};
-  };
-  TokenChoice found{.chosen = log_prob(id)};
-  const auto shown = std::min(static_cast<std::size_t>(count), logits.size());
-  if (shown == 0) return found;
-  std::vector<Candidate> front = best_candidates(logits, shown);
-  std::sort(front.begin(), front.end(), ranks_first);
-  front.resize(std::min(front.size(), shown));
-  for (const Candidate& one : front) found.best.push_back(log_prob(one.id));
-  return found;
+  auto* const row = logits_.data_ptr<float>();
+  const std::span<const float> negative(row + size, negative_ ? size : 0);
+  return chooser_.choose(text, {row, size}, negative);
 }
 
 }  // namespace powerhouse

@@ -8,30 +8,25 @@
 #include <span>
 #include <stop_token>
 
-#include "generation/sampling_chain.h"
+#include "generation/row_chooser.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/session.h"
 
 namespace powerhouse {
 
-/// A token and the `count` best in its place, by a row of logits.
-TokenChoice choice_of(std::span<const float> logits, std::int64_t id, std::int64_t count);
-
 class TokenSource {
  public:
-  /// Must not outlive session and options.
-  TokenSource(Session& session, SequenceId sequence, const GenerationOptions& options, const ChainSetting& setting,
-              std::uint64_t seed);
+  /// Of `text`, behind its prompt. Must not outlive session, tokenizer and options.
+  TokenSource(Session& session, SequenceId sequence, const Tokenizer& tokenizer, const GenerationOptions& options,
+              const Continuation& text);
   ~TokenSource();
   TokenSource(const TokenSource&) = delete;
   TokenSource& operator=(const TokenSource&) = delete;
 
   /// Computes what the token at `place` behind the prompt is chosen from. False where `cancel` came first.
   bool append(std::span<const std::int64_t> ids, std::size_t place, const std::stop_token& cancel);
-  /// The token behind `context`, whose seed is the source's; `matcher` follows the text's constraint, if there is one.
-  std::int64_t choose(LogitsContext context, ConstraintMatcher* matcher);
-  /// With top_log_probs, of a token in the place that was chosen last.
-  TokenChoice choice(std::int64_t id) const { return choice_of(own_, id, *options_.top_log_probs); }
+  /// The token that `text` goes on with; the caller takes it.
+  std::int64_t choose(Continuation& text);
 
  private:
   void forward(std::span<const std::int64_t> ids, const std::stop_token& cancel);
@@ -41,10 +36,9 @@ class TokenSource {
   const GenerationOptions& options_;
   std::uint64_t seed_;
   bool draws_;
-  SamplingChain chain_;
+  RowChooser chooser_;
   std::optional<SequenceId> negative_{};  // of guidance
   at::Tensor logits_{};                   // a row; of guidance a second one
-  std::vector<float> own_{};              // the model's, before processors, with top_log_probs
   std::int64_t drawn_ = -1;
 };
 
