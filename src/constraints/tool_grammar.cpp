@@ -1,56 +1,16 @@
 #include "constraints/tool_grammar.h"
 
+#include <algorithm>
+
 #include "constraints/engine.h"
 #include "constraints/json_schema.h"
-#include "constraints/text_machine.h"
+#include "constraints/raw_texts.h"
 #include "powerhouse/error.h"
-#include "support/utf8.h"
 #include "text/tool_call_format.h"
 
 namespace powerhouse {
 namespace constraints {
 namespace {
-
-std::vector<char32_t> characters_of(std::string_view text) {
-  std::vector<char32_t> out;
-  while (!text.empty()) {
-    const Utf8Step step = decode_utf8(text);
-    out.push_back(step.code_point);
-    text.remove_prefix(step.length);
-  }
-  return out;
-}
-
-// Texts in which `mark` does not occur: the steps of Knuth, Morris and Pratt, without the last.
-TextMachine texts_without(std::string_view mark) {
-  const std::vector<char32_t> wanted = characters_of(mark);
-  const std::size_t size = wanted.size();
-  std::vector<std::size_t> back(size + 1, 0);  // the longest proper beginning that is an end, of each beginning
-  for (std::size_t i = 1, k = 0; i < size; ++i) {
-    while (k > 0 && wanted[i] != wanted[k]) k = back[k];
-    if (wanted[i] == wanted[k]) ++k;
-    back[i + 1] = k;
-  }
-  TextMachine machine;
-  for (std::size_t i = 0; i < std::max<std::size_t>(size, 1); ++i) machine.add_state(true);
-  for (std::size_t state = 0; state < size; ++state) {
-    std::vector<CodePoints::Range> named;
-    for (std::size_t k = state;; k = back[k]) {
-      const char32_t character = wanted[k];
-      bool known = false;
-      for (const CodePoints::Range& range : named) known = known || range.low == character;
-      if (!known) {
-        named.push_back({character, character});
-        if (k + 1 < size)
-          machine.states[state].steps.push_back({CodePoints::of(character), static_cast<std::uint32_t>(k + 1)});
-      }
-      if (k == 0) break;
-    }
-    machine.states[state].steps.push_back({CodePoints(std::move(named)).complement(), 0});
-  }
-  if (size == 0) machine.states[0].steps.push_back({CodePoints::all(), 0});
-  return machine;
-}
 
 struct Tool {
   std::string name;
@@ -76,15 +36,6 @@ std::vector<Tool> tools_of(std::string_view text, const std::string& wanted) {
                 {.field = wanted.empty() ? "tools" : "name", .found = wanted});
   }
   return tools;
-}
-
-TextMachine texts_not_beginning(char32_t character) {
-  TextMachine machine;
-  machine.add_state(true);
-  machine.add_state(true);
-  machine.states[0].steps.push_back({CodePoints::of(character).complement(), 1});
-  machine.states[1].steps.push_back({CodePoints::all(), 1});
-  return machine;
 }
 
 /// By what calls are known: the marks in front of the first one's name, without blanks around them.
@@ -131,8 +82,33 @@ class Builder {
   }
 
  private:
+  /// The tool, and the argument where one is meant.
+  struct Place {
+    std::string name{}, key{};
+  };
+  [[noreturn]] static void refuse(const char* what, const Place& place, const char* expected = "") {
+    throw Error(ErrorKind::unsupported, what,
+                {.field = place.key.empty() ? place.name : place.name + "." + place.key, .expected = expected});
+  }
+  static void check_word(const std::string& text, const Place& place) {
+    if (!text.empty() && std::all_of(text.begin(), text.end(), is_word)) return;
+    refuse("the format has no end of such a name", place, "letters, digits, '_', '-' and '.'");
+  }
+
+  static std::string filled(const std::string& text, const Place& place) {
+    std::string out;
+    for (const char c : text) {
+      switch (c) {
+        case kNameHole: out += place.name; break;
+        case kKeyHole: out += place.key; break;
+        default: out += c;
+      }
+    }
+    return out;
+  }
+
   /// Special tokens are never text: they are named.
-  ExprId mark(const std::string& text, const std::string& name, const std::string& key = {}) {
+  ExprId mark(const std::string& text, const Place& place) {
     std::vector<ExprId> parts;
     std::string run;
     const auto flush = [&] {
@@ -140,12 +116,10 @@ class Builder {
       literal(parts, run);
       run.clear();
     };
-    for (const char c : text) {
+    for (const char c : filled(text, place)) {
       switch (c) {
         case kIdHole: flush(), parts.push_back(words(9, 9)); break;
         case kCounterHole: flush(), parts.push_back(number()); break;
-        case kNameHole: run += name; break;
-        case kKeyHole: run += key; break;
         default: run += c;
       }
     }
@@ -178,17 +152,12 @@ class Builder {
   ExprId schema(const Json& json) { return grammar_.adopt(json_schema_grammar(json.dump(), {})); }
 
   ExprId call(const Tool& tool) {
-    const ExprId open = mark(format_.call_open, tool.name), close = mark(format_.call_close, tool.name);
-    switch (format_.kind) {
-      case CallKind::object: return grammar_.sequence({open, schema(object_schema(tool)), close});
-      case CallKind::named:
-        return grammar_.sequence(
-            {open, grammar_.literal(tool.name), mark(format_.after_name, tool.name), schema(tool.parameters), close});
-      case CallKind::tagged:
-        return grammar_.sequence(
-            {open, grammar_.literal(tool.name), mark(format_.after_name, tool.name), pairs(tool), close});
-    }
-    return grammar_.nothing();
+    const Place place{.name = tool.name};
+    const ExprId open = mark(format_.call_open, place), close = mark(format_.call_close, place);
+    if (format_.kind == CallKind::object) return grammar_.sequence({open, schema(object_schema(tool)), close});
+    check_word(tool.name, place);
+    return grammar_.sequence({open, grammar_.literal(tool.name), mark(format_.after_name, place),
+                              format_.kind == CallKind::named ? schema(tool.parameters) : pairs(tool), close});
   }
 
   Json object_schema(const Tool& tool) const {
@@ -209,13 +178,22 @@ class Builder {
       schema["pattern"] = text;
       return Json(std::move(schema));
     };
+    const auto small_number = [] {
+      JsonObject schema;
+      schema["type"] = "integer";
+      schema["minimum"] = 0;
+      schema["maximum"] = 999;
+      return Json(std::move(schema));
+    };
     if (format_.name_is_key) add(tool.name, tool.parameters);
     for (const CallMember& member : format_.members) {
       switch (member.what) {
         case CallMember::What::name: add(member.key, constant(tool.name)); break;
         case CallMember::What::arguments: add(member.key, tool.parameters); break;
         case CallMember::What::id: add(member.key, pattern("^[A-Za-z0-9]{9}$")); break;
-        case CallMember::What::counter: add(member.key, pattern("^[0-9]{1,3}$")); break;
+        case CallMember::What::counter:
+          add(member.key, member.constant.is_string() ? pattern("^[0-9]{1,3}$") : small_number());
+          break;
         case CallMember::What::constant: add(member.key, constant(member.constant)); break;
       }
     }
@@ -234,7 +212,22 @@ class Builder {
   // ---- arguments between marks ----
 
   ExprId pairs(const Tool& tool) {
+    // What speaks of all arguments at once is not seen by those who write one after the other.
+    for (const char* const keyword :
+         {"allOf", "anyOf", "oneOf", "not", "if", "$ref", "enum", "const", "minProperties", "maxProperties",
+          "propertyNames", "patternProperties", "dependencies", "dependentRequired", "dependentSchemas"}) {
+      if (tool.parameters.get(keyword) != nullptr) {
+        refuse("a keyword is not built for arguments between marks", {tool.name, keyword});
+      }
+    }
     const Json* const properties = tool.parameters.get("properties");
+    const Json* const needed = tool.parameters.get("required");
+    if (needed != nullptr) {
+      for (const Json& name : needed->as_array("required")) {
+        const bool known = properties != nullptr && properties->get(name.as_string("required")) != nullptr;
+        if (!known) refuse("a required argument is not among the properties", {tool.name, name.as_string()});
+      }
+    }
     if (properties == nullptr) return grammar_.empty();
     struct Pair {
       ExprId what = 0;
@@ -243,13 +236,13 @@ class Builder {
     std::vector<Pair> all;
     for (const auto& [key, value] : properties->as_object("properties")) {
       bool required = false;
-      if (const Json* list = tool.parameters.get("required")) {
-        for (const Json& name : list->as_array("required")) required = required || name.as_string() == key;
+      for (std::size_t i = 0; needed != nullptr && i < needed->as_array().size(); ++i) {
+        required = required || needed->as_array()[i].as_string() == key;
       }
       all.push_back({pair(tool, key, value), required});
     }
     // States: none written yet, and some.
-    const ExprId separator = mark(format_.pair_separator, tool.name);
+    const ExprId separator = mark(format_.pair_separator, {.name = tool.name});
     Machine machine;
     std::uint32_t none = machine.add_state(), some = machine.add_state();
     machine.start = none;
@@ -269,42 +262,49 @@ class Builder {
   }
 
   ExprId pair(const Tool& tool, const std::string& key, const Json& property) {
-    const Json* choices = property.get("enum");
-    std::optional<ValueType> type = value_type(property);
-    if (!type && choices != nullptr && !choices->as_array().empty()) type = type_of(choices->as_array().front());
-    if (!type) {
-      throw Error(ErrorKind::unsupported, "an argument between marks needs one type",
-                  {.field = tool.name + "." + key, .expected = "\"type\" as a string"});
-    }
+    const Place place{tool.name, key};
+    check_word(key, place);
+    const std::optional<ValueType> type = value_type(property);
+    if (!type) refuse("an argument between marks needs one type", place, "\"type\" as a string");
     const ValueMarks& marks = format_.marks(*type);
-    if (!marks.known) {
-      throw Error(ErrorKind::unsupported, "the template writes values of this type in a way that is not understood",
-                  {.field = tool.name + "." + key});
+    if (!marks.known) refuse("the template writes values of this type in a way that is not understood", place);
+    Json schema_of_value = property;  // definitions that it refers to keep their place at the root
+    for (const char* const definitions : {"$defs", "definitions"}) {
+      const Json* const found = tool.parameters.get(definitions);
+      if (found != nullptr) schema_of_value.as_object()[definitions] = *found;
     }
-    return grammar_.sequence({mark(format_.key_open + key + marks.key_close, tool.name, key),
-                              value(tool, *type, property, marks, key), mark(marks.value_close, tool.name, key)});
+    const ExprId open = mark(format_.key_open + key + marks.key_close, place);
+    if (*type == ValueType::string) {
+      return grammar_.sequence({open, raw_string(schema_of_value, filled(marks.value_close, place))});
+    }
+    const bool python = *type == ValueType::boolean && format_.python;
+    if (python && (property.get("enum") != nullptr || property.get("const") != nullptr)) {
+      refuse("a choice among Python's booleans is not built", place);
+    }
+    const ExprId value =
+        python ? grammar_.choice({grammar_.literal("True"), grammar_.literal("False")}) : schema(schema_of_value);
+    return grammar_.sequence({open, value, mark(marks.value_close, place)});
   }
 
-  ExprId value(const Tool& tool, ValueType type, const Json& property, const ValueMarks& marks,
-               const std::string& key) {
-    if (type == ValueType::boolean && format_.python) {
-      return grammar_.choice({grammar_.literal("True"), grammar_.literal("False")});
-    }
-    if (type != ValueType::string) {
-      Json whole = property;
-      for (const char* const definitions : {"$defs", "definitions"}) {
-        if (const Json* found = tool.parameters.get(definitions)) whole.as_object()[definitions] = *found;
+  /// A text that the schema takes, and the mark behind it. The mark without the blanks around it is nowhere in the
+  /// text, since that is where a reader takes it to end.
+  ExprId raw_string(const Json& schema, const std::string& close) {
+    const std::string_view solid = trimmed(close);
+    const std::size_t blanks = solid.empty() ? 0 : close.find_first_not_of(kBlanks);
+    std::vector<std::string_view> ends = {solid};
+    if (solid.empty()) ends = {trimmed(format_.pair_separator), trimmed(format_.call_close)};
+    bool anything = false;  // then the blanks may be part of the text, as where a model leaves them out
+    std::vector<ExprId> ways;
+    for (TextMachine& texts : json_schema_strings(schema.dump())) {
+      anything = anything || texts.states.size() == 1;
+      for (const std::string_view end : ends) {
+        if (!end.empty()) texts = both(texts, texts_without(end));
       }
-      return schema(whole);
+      ways.push_back(to_expr(grammar_, texts));
     }
-    if (const Json* choices = property.get("enum")) {
-      std::vector<ExprId> texts;
-      for (const Json& one : choices->as_array("enum")) texts.push_back(grammar_.literal(one.as_string("enum")));
-      return grammar_.choice(std::move(texts));
-    }
-    std::string close = marks.value_close.empty() ? format_.pair_separator + format_.call_close : marks.value_close;
-    if (const std::size_t hole = close.find(kKeyHole); hole != std::string::npos) close.replace(hole, 1, key);
-    return to_expr(grammar_, texts_without(close));
+    const ExprId before = grammar_.literal(close.substr(0, blanks));
+    return grammar_.sequence({grammar_.choice(std::move(ways)), anything ? grammar_.optional(before) : before,
+                              mark(close.substr(blanks), {})});
   }
 
   const Tokenizer& tokenizer_;

@@ -1,12 +1,21 @@
 #include "text/tool_call_format.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace powerhouse {
 
 std::optional<ValueType> value_type(const Json& schema) {
   const Json* type = schema.get("type");
-  if (type == nullptr || !type->is_string()) return std::nullopt;
+  if (type == nullptr) {
+    const Json* values = schema.get("enum");
+    if (values == nullptr || !values->is_array() || values->as_array().empty()) return std::nullopt;
+    const auto& all = values->as_array();
+    const ValueType first = type_of(all.front());
+    const bool alike = std::all_of(all.begin(), all.end(), [&](const Json& one) { return type_of(one) == first; });
+    return alike && !all.front().is_null() ? std::optional(first) : std::nullopt;
+  }
+  if (!type->is_string()) return std::nullopt;
   constexpr std::string_view kTypes[kValueTypes] = {"string", "integer", "number", "boolean", "array", "object"};
   for (std::size_t i = 0; i < kValueTypes; ++i) {
     if (type->as_string() == kTypes[i]) return static_cast<ValueType>(i);
@@ -45,6 +54,8 @@ const Json& function_of(const Json& tool) {
   const Json* function = tool.get("function");
   return function != nullptr && function->is_object() ? *function : tool;
 }
+
+bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.'; }
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);

@@ -61,8 +61,10 @@ struct ToolCallFormat::Impl {
 inline constexpr std::string_view kBlanks = " \n\r\t";
 inline bool is_blank(char c) { return kBlanks.find(c) != std::string_view::npos; }
 std::string_view trimmed(std::string_view text);
+/// What names are made of where no quotes end them.
+bool is_word(char c);
 
-/// The type that a schema names; nothing where it names none, or several.
+/// The type that a schema names, or that all values of its enum have; nothing where it names none, or several.
 std::optional<ValueType> value_type(const Json& schema);
 ValueType type_of(const Json& value);
 

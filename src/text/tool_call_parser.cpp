@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::size_t kNone = std::string_view::npos;
 
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.'; }
-
 class Parser {
  public:
   Parser(const ToolCallFormat::Impl& format, std::string_view text, std::string_view tools)
@@ -157,14 +155,22 @@ class Parser {
     }
   }
 
-  static std::string arguments_text(const Json& value) { return value.is_string() ? value.as_string() : value.dump(); }
+  // Some models write the object as a string, as OpenAI's API has it.
+  std::string arguments_text(const Json& value, std::size_t at) const {
+    if (value.is_object()) return value.dump();
+    try {
+      if (value.is_string() && Json::parse(value.as_string(), "arguments").is_object()) return value.as_string();
+    } catch (const Error&) {
+    }
+    fail("arguments that are no object", at);
+  }
 
   ToolCall of_object(std::size_t at) {
     const Json call = json_at(at);
     if (format_.name_is_key) {
       if (call.as_object().size() != 1) fail("a call of more than one name", at);
       const auto& [name, arguments] = *call.as_object().begin();
-      return {.name = name, .arguments = arguments_text(arguments)};
+      return {.name = name, .arguments = arguments_text(arguments, at)};
     }
     ToolCall found;
     bool named = false, given = false;
@@ -178,7 +184,7 @@ class Parser {
           named = true;
           break;
         case CallMember::What::arguments:
-          found.arguments = arguments_text(*value);
+          found.arguments = arguments_text(*value, at);
           given = true;
           break;
         case CallMember::What::id:

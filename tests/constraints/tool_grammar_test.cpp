@@ -1,6 +1,10 @@
 // Text held to calls of tools is read back by the same format, with arguments that follow the tools' schemas.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+
 #include "constraint_cases.h"
 #include "expect_error.h"
 #include "powerhouse/tool_calls.h"
@@ -58,7 +62,7 @@ std::string walk(const Constraint& constraint, std::uint64_t seed) {
 TEST(ToolGrammar, RequiredCallsAreReadBack) {
   const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
   for (const Format& one : formats()) {
-    if (one.name == "tagged.jinja") continue;  // chance would never end a raw text
+    if (one.name == "tagged.jinja" || one.name == "lines.jinja") continue;  // chance would never end a raw text
     SCOPED_TRACE(one.name);
     const Constraint constraint = tool_constraint(tokenizer, one.format, kTools, {.required = true});
     int read = 0;
@@ -133,6 +137,113 @@ TEST(ToolGrammar, ArgumentsBetweenMarksFollowTheirSchemas) {
     const auto calls = one.format.parse(open + city + unit + close, kTools).calls;
     ASSERT_EQ(calls.size(), 1u);
     EXPECT_EQ(Json::parse(calls[0].arguments, "a").at("city").as_string(), "a \"<b>\"\n</param>");
+  }
+}
+
+// What a template makes of calls is among what its format forces. Its message may begin with an end of the prompt, and
+// end with an end of the turn. Returns how many are not.
+int rendered_calls_forbidden(const std::string& path) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  const Json all = Json::parse_file(path);
+  const std::string tools = all.at("tools").dump();
+  int forbidden = 0;
+  for (const Json& one : all.at("cases").as_array()) {
+    std::optional<Constraint> constraint;
+    try {
+      const auto format =
+          ToolCallFormat::from_template(ChatTemplate(one.at("template").as_string(), all.at("special").dump()));
+      constraint = tool_constraint(tokenizer, format, tools, {.required = true});
+    } catch (const Error& error) {
+      std::cout << one.at("name").as_string() << ": " << error.what() << "\n";
+      EXPECT_EQ(error.kind(), ErrorKind::unsupported);
+      continue;
+    }
+    for (const Json& message : one.at("messages").as_array()) {
+      const std::string& text = message.at("text").as_string();
+      bool taken = false;
+      for (std::size_t begin = 0; !taken && begin < std::min<std::size_t>(text.size(), 100); ++begin) {
+        if ((static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) continue;  // within a character
+        ConstraintMatcher matcher(*constraint, std::vector<std::int64_t>{});
+        for (const std::int64_t id : tokenizer.encode(text.substr(begin), {.add_special_tokens = false})) {
+          if (matcher.is_complete()) taken = true;
+          if (taken || !matcher.allows(id)) break;
+          matcher.accept(id);
+        }
+        taken = taken || matcher.is_complete();
+      }
+      if (taken) continue;
+      ++forbidden;
+      std::cout << one.at("name").as_string() << ": forbidden: " << text << "\n";
+    }
+  }
+  return forbidden;
+}
+
+TEST(ToolGrammar, AllowsWhatTemplatesWrite) {
+  EXPECT_EQ(rendered_calls_forbidden(POWERHOUSE_FIXTURES "/text/tool_calls.json"), 0);
+}
+
+TEST(ToolGrammar, AllowsWhatOthersTemplatesWrite) {
+  const char* const path = std::getenv("POWERHOUSE_TEST_TOOL_CALLS");
+  if (path == nullptr) GTEST_SKIP() << "POWERHOUSE_TEST_TOOL_CALLS names no cases (tests/oracles/tool_calls.py)";
+  // Of the templates beside llama.cpp: one call of DeepSeek R1's lacks the end that two have, and two templates write
+  // one more line break where there are no arguments.
+  EXPECT_LE(rendered_calls_forbidden(path), 10);
+}
+
+std::string tool_of(const std::string& city, const std::string& more = {}) {
+  return R"([{"name": "f", "parameters": {"type": "object", "properties": {"city": )" + city +
+         R"(}, "required": ["city"])" + more + "}}]";
+}
+
+TEST(ToolGrammar, TextsBetweenMarksFollowTheirSchemasToo) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  for (const Format& one : formats()) {
+    const bool lines = one.name == "lines.jinja";
+    if (!lines && one.name != "tagged.jinja") continue;
+    SCOPED_TRACE(one.name);
+    const auto call = [&](const std::string& city) {
+      return lines ? "\n<call>\n<function=f>\n<parameter=city>\n" + city + "</parameter>\n</function>\n</call>"
+                   : "<invoke name=\"f\"><parameter name=\"city\" text=\"true\">" + city + "</parameter></invoke>";
+    };
+    const std::string end = lines ? "\n" : "";
+    const auto result = [&](const std::string& schema, const std::string& city) {
+      return complete(tool_constraint(tokenizer, one.format, tool_of(schema), {.required = true}), call(city));
+    };
+    EXPECT_EQ(result(R"({"type": "string", "maxLength": 4})", "Oslo" + end), "complete");
+    EXPECT_EQ(result(R"({"type": "string", "maxLength": 4})", "Paris" + end), "forbidden");
+    EXPECT_EQ(result(R"({"type": "string", "minLength": 5})", "Oslo" + end), "forbidden");
+    EXPECT_EQ(result(R"({"type": "string", "pattern": "^[A-Z]"})", "oslo" + end), "forbidden");
+    EXPECT_EQ(result(R"({"type": "string", "format": "date"})", "2026-11-27" + end), "complete");
+    EXPECT_EQ(result(R"({"type": "string", "format": "date"})", "tomorrow" + end), "forbidden");
+    EXPECT_EQ(result(R"({"type": "string", "const": "Oslo"})", "Paris" + end), "forbidden");
+    EXPECT_EQ(result(R"({"enum": ["Oslo", "Paris"]})", "Paris" + end), "complete");
+    // A reader takes the text to end at the first mark, with blanks before it or without: there is none in the text.
+    const std::string plain = R"({"type": "string"})", mark = "</parameter>";
+    EXPECT_EQ(result(plain, "a" + mark + "b" + end), "forbidden");
+    const Constraint constraint = tool_constraint(tokenizer, one.format, tool_of(plain), {.required = true});
+    for (const std::string city : {"Oslo", "Os\nlo", " Oslo ", "</param", ""}) {
+      EXPECT_EQ(complete(constraint, call(city + end)), "complete");
+      const auto calls = one.format.parse(call(city + end), tool_of(plain)).calls;
+      ASSERT_EQ(calls.size(), 1u);
+      EXPECT_EQ(Json::parse(calls[0].arguments, "a").at("city").as_string(), city);
+    }
+    EXPECT_EQ(result(plain, "Oslo"), "complete");
+  }
+}
+
+TEST(ToolGrammar, WhatMarksCannotHoldIsNamed) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  for (const Format& one : formats()) {
+    if (one.name != "tagged.jinja") continue;
+    const auto refused = [&](const char* field, const std::string& tools) {
+      expect_error(ErrorKind::unsupported, field, [&] { tool_constraint(tokenizer, one.format, tools); });
+    };
+    refused("f.city", tool_of(R"({"type": ["string", "null"]})"));
+    refused("f.minProperties", tool_of(R"({"type": "string"})", R"(, "minProperties": 1)"));
+    refused("f.city", R"([{"name": "f", "parameters": {"required": ["city"]}}])");
+    refused("two words", R"([{"name": "two words"}])");
+    refused("f.two words", R"([{"name": "f", "parameters": {"properties": {"two words": {"type": "string"}}}}])");
   }
 }
 

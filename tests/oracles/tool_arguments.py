@@ -63,6 +63,6 @@ with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
                 calls = json.loads(run.stdout)["tool_calls"]
                 if len(calls) != 1 or calls[0]["function"]["name"] != name:
                     sys.exit(f"{template.name}: no call of {name}: {run.stdout}")
-                jsonschema.validate(json.loads(calls[0]["function"]["arguments"]), schema)
+                jsonschema.validate(json.loads(calls[0]["function"]["arguments"]), schema, format_checker=jsonschema.FormatChecker())
                 right += 1
 print(f"{right} calls validate, {cut} were cut off, {refused} times a template that writes none was refused")

@@ -92,7 +92,7 @@ ToolCallFormat format_of(std::string_view name) {
 
 TEST(ToolCalls, OfEachKindComeBack) {
   const Count count = expect_round_trips(kCases, /*tell=*/false);
-  EXPECT_EQ(count.understood, 5);
+  EXPECT_EQ(count.understood, 6);
   EXPECT_EQ(count.partly, 0);
   EXPECT_EQ(count.silent, 1);
   testing::expect_error(ErrorKind::unsupported, "chat_template", [] { format_of("none.jinja"); });
@@ -135,6 +135,20 @@ TEST(ToolCalls, ValuesBetweenMarksKeepWhatIsTheirs) {
   EXPECT_EQ(
       value(argument("a", "true", "7"), R"([{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}])"),
       R"({"a":7})");
+  EXPECT_EQ(
+      value(argument("a", "true", "7"), R"([{"name": "f", "parameters": {"properties": {"a": {"enum": [7, 8]}}}}])"),
+      R"({"a":7})");
+  // Where the marks are the same, only the schema tells texts from numbers: a type, or what its values are.
+  const auto same_marks = [](const char* schema) {
+    const std::string tools = R"([{"name": "f", "parameters": {"properties": {"a": )" + std::string(schema) + "}}}]";
+    return format_of("lines.jinja")
+        .parse("\n<call>\n<function=f>\n<parameter=a>\n7\n</parameter>\n</function>\n</call><|im_end|>", tools)
+        .calls.at(0)
+        .arguments;
+  };
+  EXPECT_EQ(same_marks("{}"), R"({"a":7})");
+  EXPECT_EQ(same_marks(R"({"type": "string"})"), R"({"a":"7"})");
+  EXPECT_EQ(same_marks(R"({"enum": ["7", "8"]})"), R"({"a":"7"})");
 }
 
 TEST(ToolCalls, ThatAreBrokenNameThePlace) {
@@ -145,6 +159,8 @@ TEST(ToolCalls, ThatAreBrokenNameThePlace) {
   expect(format, "byte 12", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\"");
   expect(format, "byte 12", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\" 1}}\n</tool_call>");
   expect(format, "byte 12", "<tool_call>\n{\"arguments\": {}}\n</tool_call>");
+  expect(format, "byte 12", "<tool_call>\n{\"name\": \"f\", \"arguments\": [1]}\n</tool_call>");
+  expect(format, "byte 12", "<tool_call>\n{\"name\": \"f\", \"arguments\": \"none\"}\n</tool_call>");
   expect(format, "byte 42", "<tool_call>\n{\"name\": \"f\", \"arguments\": {}} and so on");
   expect(tagged, "byte 50", "<invoke name=\"f\">\n<parameter name=\"a\" text=\"true\">no end");
 }
