@@ -1,5 +1,6 @@
 #include "generation/beam_options.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "generation/option_bounds.h"
@@ -39,6 +40,12 @@ void check_generation(const GenerationOptions& options) {
   expect(!options.on_token, "on_token", "none: hypotheses are not streamed");
 }
 
+// Whether temperature is a sampler, which at 0 cuts all but a beam's first tokens; in transformers' order none is at 0.
+bool has_temperature(const SamplingOptions& sampling) {
+  if (sampling.samplers.empty()) return sampling.order == SamplerOrder::llama_cpp;
+  return std::find(sampling.samplers.begin(), sampling.samplers.end(), "temperature") != sampling.samplers.end();
+}
+
 }  // namespace
 
 std::string_view to_string(EarlyStopping when) noexcept {
@@ -73,6 +80,8 @@ void check_options(const BeamSearchOptions& options, std::int64_t vocabulary) {
          "0 where there is one group of beams", std::to_string(options.diversity_penalty));
   check_phrases(options.force_words_ids, vocabulary);
   const bool samples = options.generation.temperature > 0;
+  expect(samples || !has_temperature(options.generation.sampling), "temperature",
+         "above 0 with sampler_order llama.cpp or samplers that name it: at 0 it cuts what beams choose from");
   expect(options.num_beam_groups == 1 || !samples, "temperature", "0 with groups of beams");
   expect(options.force_words_ids.empty() || !samples, "temperature", "0 with force_words_ids");
   expect(options.force_words_ids.empty() || options.num_beam_groups == 1, "num_beam_groups", "1 with force_words_ids");

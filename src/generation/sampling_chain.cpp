@@ -10,6 +10,7 @@
 #include "generation/row_statistics.h"
 #include "generation/sampler.h"
 #include "generation/stopping.h"
+#include "generation/typical.h"
 #include "generation/warpers.h"
 #include "powerhouse/error.h"
 #include "support/philox.h"
@@ -253,7 +254,11 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
                            .keeps = true});
     }
   } else if (name == "typ_p" || name == "typical_p") {
-    cut(sampling.typical_p < 1, processors::TypicalP{sampling.typical_p, ties});
+    const auto typical = [p = sampling.typical_p, ties, kept = min_tokens_to_keep_](std::span<float> logits,
+                                                                                    const LogitsContext& /*context*/) {
+      apply_typical_p(logits, p, ties, kept);
+    };
+    cut(sampling.typical_p < 1, typical, /*keeps=*/false);  // it keeps the most typical, not the best
   } else if (name == "top_p") {
     cut(options.top_p < 1, processors::TopP{options.top_p});
   } else if (name == "min_p") {

@@ -222,6 +222,8 @@ TEST_F(Beams, BadOptionsAreNamed) {
   expect("temperature", {.force_words_ids = {{{3}}}, .generation = {.temperature = 1}});
   expect("temperature", {.num_beam_groups = 2, .diversity_penalty = 1, .generation = {.temperature = 1}});
   expect("temperature", {.generation = {.temperature = -1}});
+  expect("temperature", {.generation = {.sampling = {.order = SamplerOrder::llama_cpp}}});
+  expect("temperature", {.generation = {.sampling = {.samplers = {"top_k", "temperature"}}}});
   expect("max_new_tokens", {.generation = {.max_new_tokens = 0}});
   expect("stop", {.generation = {.stop = {"x"}}});
   expect("on_token", {.generation = {.on_token = [](std::string_view) {}}});

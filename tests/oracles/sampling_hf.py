@@ -150,4 +150,5 @@ def main():
     write("watermark.json", watermark_cases(numpy.random.default_rng(5)))
 
 
-main()
+if __name__ == "__main__":
+    main()
