@@ -13,6 +13,11 @@ void SpeculationFlags::add(CLI::App& command) {
           .add_option("--prompt-lookup", lookup_ngram,
                       "draft what followed the last tokens, at most so many, where they stood before; often 2 or 3")
           ->transform(integer(1, 64));
+  command
+      .add_option("--lookup-branches", branches, "as many different drafts of --prompt-lookup, verified side by side")
+      ->capture_default_str()
+      ->transform(integer(1, 16))
+      ->needs(lookup);
   CLI::Option* const model =
       command.add_option("--draft-model", draft_model, "draft by a smaller model of the same vocabulary")
           ->check(not_empty())
@@ -39,7 +44,8 @@ powerhouse::SpeculativeResult SpeculationFlags::run(powerhouse::Session& session
     small = powerhouse::CausalLM::from_pretrained(draft_model);
     drafter = powerhouse::draft_model(*small, powerhouse::Tokenizer::from_pretrained(draft_model));
   } else {
-    drafter = draft_layers > 0 ? powerhouse::early_exit(draft_layers) : powerhouse::prompt_lookup(lookup_ngram);
+    drafter =
+        draft_layers > 0 ? powerhouse::early_exit(draft_layers) : powerhouse::prompt_lookup(lookup_ngram, branches);
   }
   return powerhouse::generate_speculatively(session, sequence, tokenizer, ids, *drafter, speculative, generation);
 }

@@ -12,6 +12,7 @@ namespace cli {
 
 struct SpeculationFlags {
   std::int64_t lookup_ngram = 0, draft_layers = 0;  ///< 0: not that drafter
+  std::int64_t branches = 1;
   std::string draft_model;
   powerhouse::SpeculativeOptions options;
   bool always = false;

@@ -109,6 +109,8 @@ class POWERHOUSE_API Session {
   void truncate(SequenceId sequence, std::int64_t length);
   /// Ends a sequence and gives its pages back.
   void remove(SequenceId sequence);
+  /// `sequence` is from now on what `by` was, which ends.
+  void replace(SequenceId sequence, SequenceId by);
   /// Tokens in the cache. Error{not_found} for an unknown sequence, as everywhere here.
   std::int64_t length(SequenceId sequence) const;
   /// Tokens that can still be appended. Those of an adapter before the sequence have taken theirs.
@@ -147,6 +149,9 @@ class POWERHOUSE_API Session {
                      const PassOptions& options, const std::stop_token& cancel = {});
   /// The same for several sequences in one pass; rows of the result follow the order of `batch`.
   at::Tensor forward(std::span<const SequenceInput> batch, const std::stop_token& cancel = {});
+  /// By `options`; early layers are those of one sequence, Error{usage} for more.
+  at::Tensor forward(std::span<const SequenceInput> batch, const PassOptions& options,
+                     const std::stop_token& cancel = {});
 
   /// As `forward`, and `hidden` becomes what the head makes the logits of: float32 [rows, hidden_size] on the CPU, of
   /// the last layer behind the final norm, transformers' hidden_states[-1]. Runs as with a hook.

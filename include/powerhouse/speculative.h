@@ -21,6 +21,9 @@ struct Draft {
   std::vector<std::int64_t> ids{};
   /// The distributions that they were drawn from, [vocabulary] each; empty where nothing was left to chance.
   std::vector<std::vector<double>> probabilities{};
+  /// Other continuations, verified beside `ids` in the same pass, each as a branch of its own; only without
+  /// probabilities.
+  std::vector<std::vector<std::int64_t>> others{};
   /// Drafts that promise as much as each other have the same number, from 0 on; how many tokens of them come true is
   /// measured for each number apart.
   std::size_t promise = 0;
@@ -53,7 +56,8 @@ class POWERHOUSE_API Drafter {
 /// What followed the last tokens where they stood before: the first occurrence in prompt and text of the last
 /// `max_ngram` tokens that something follows, else of fewer, down to one. Right where a text repeats its prompt:
 /// editing, summaries, code. The same drafts as transformers' prompt_lookup_num_tokens with max_matching_ngram_size.
-POWERHOUSE_API std::unique_ptr<Drafter> prompt_lookup(std::int64_t max_ngram = 2);
+/// With `max_branches` above 1 (to 16) also what followed other occurrences, where that was something else.
+POWERHOUSE_API std::unique_ptr<Drafter> prompt_lookup(std::int64_t max_ngram = 2, std::int64_t max_branches = 1);
 
 struct DraftModelOptions {
   /// Drafting stops behind a token that is less probable than this, as transformers' assistant_confidence_threshold;

@@ -56,7 +56,7 @@ void DraftLength::verified(std::size_t number, std::int64_t seen, std::int64_t a
   }
 }
 
-std::int64_t DraftLength::best(const Promise& promise) const {
+std::int64_t DraftLength::best(const Promise& promise, std::int64_t branches) const {
   const double token = token_weight_ > 0 ? token_seconds_ / token_weight_ : 0;
   double chance = 1, tokens = 1, hope = kHope;
   double best_speed = 1 / pass_seconds(1);
@@ -67,7 +67,7 @@ std::int64_t DraftLength::best(const Promise& promise) const {
     hope = (place.accepted + hope) / (place.trials + 1);  // what is not known is as the token before
     chance *= hope;
     tokens += chance;
-    const double speed = tokens / (pass_seconds(n + 1) + token * static_cast<double>(n));
+    const double speed = tokens / (pass_seconds((n + 1) * branches) + token * static_cast<double>(n));
     if (speed <= best_speed) continue;
     best_speed = speed;
     best = n;
@@ -75,11 +75,11 @@ std::int64_t DraftLength::best(const Promise& promise) const {
   return best;
 }
 
-std::int64_t DraftLength::choose(std::size_t number) {
+std::int64_t DraftLength::choose(std::size_t number, std::int64_t branches) {
   if (!adaptive_) return most_;
   if (weight_ == 0) return 0;  // a plain pass first: what drafts are measured by
   Promise& own = promise(number);
-  const std::int64_t best = this->best(own);
+  const std::int64_t best = this->best(own, branches);
   if (best > 0) {
     own.refused = 0;
     own.patience = kPatience;

@@ -15,9 +15,9 @@ class DraftLength {
  public:
   DraftLength(std::int64_t most, bool adaptive) : most_(most), adaptive_(adaptive) {}
 
-  /// How many tokens to draft now, at most `most`, of drafts of a promise. Counts: after many times 0, one draft is
-  /// tried again.
-  std::int64_t choose(std::size_t promise);
+  /// How many tokens to draft now, at most `most`, of drafts of a promise, each in so many branches. Counts: after many
+  /// times 0, one draft is tried again.
+  std::int64_t choose(std::size_t promise, std::int64_t branches = 1);
 
   /// A pass over `rows` new rows took so long.
   void passed(std::int64_t rows, double seconds);
@@ -41,7 +41,7 @@ class DraftLength {
   static constexpr std::int64_t kPatience = 16, kMostPatience = 256;
 
   Promise& promise(std::size_t number);
-  std::int64_t best(const Promise& promise) const;
+  std::int64_t best(const Promise& promise, std::int64_t branches) const;
 
   std::int64_t most_;
   bool adaptive_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "generation/sampler.h"
 #include "generation/shares.h"
@@ -15,11 +16,14 @@ namespace {
 
 class PromptLookup final : public Drafter {
  public:
-  explicit PromptLookup(std::int64_t max_ngram) : max_ngram_(max_ngram) {
-    if (max_ngram < 1) {
+  PromptLookup(std::int64_t max_ngram, std::int64_t max_branches) : max_ngram_(max_ngram), max_branches_(max_branches) {
+    const auto expect = [](bool holds, const char* field, const char* expected, std::int64_t found) {
+      if (holds) return;
       throw Error(ErrorKind::usage, "nothing to look up by",
-                  {.field = "max_ngram", .expected = "1 or more", .found = std::to_string(max_ngram)});
-    }
+                  {.field = field, .expected = expected, .found = std::to_string(found)});
+    };
+    expect(max_ngram >= 1, "max_ngram", "1 or more", max_ngram);
+    expect(max_branches >= 1 && max_branches <= 16, "max_branches", "1 to 16", max_branches);
   }
 
   bool is_free() const override { return true; }
@@ -27,19 +31,42 @@ class PromptLookup final : public Drafter {
   Draft propose(const DraftRequest& request) override {
     const auto text = request.history;
     for (std::int64_t n = std::min(max_ngram_, std::ssize(text) - 1); n > 0; --n) {
-      const auto ngram = text.last(static_cast<std::size_t>(n));
-      // The last token of all follows some occurrence, or it is the n-gram itself.
-      const auto found = std::search(text.begin(), text.end() - 1, ngram.begin(), ngram.end());
-      if (found == text.end() - 1) continue;
-      const auto begin = found + n;
-      const auto count = std::min(request.count, static_cast<std::int64_t>(text.end() - begin));
-      return {.ids = {begin, begin + count}, .promise = static_cast<std::size_t>(n - 1)};
+      std::vector<std::vector<std::int64_t>> found = continuations(text, n, request.count);
+      if (found.empty()) continue;
+      // Branches cost more, and more often one of them is right: they are counted apart.
+      const std::size_t promise = static_cast<std::size_t>(n - 1) + (found.size() > 1 ? kBranched : 0);
+      Draft draft{.ids = std::move(found.front()), .promise = promise};
+      draft.others.assign(std::make_move_iterator(found.begin() + 1), std::make_move_iterator(found.end()));
+      return draft;
     }
     return {};
   }
 
  private:
-  std::int64_t max_ngram_;
+  static constexpr std::size_t kBranched = 64;
+
+  // What followed the last n tokens, the first occurrence first; none is the beginning of another.
+  std::vector<std::vector<std::int64_t>> continuations(std::span<const std::int64_t> text, std::int64_t n,
+                                                       std::int64_t most) const {
+    std::vector<std::vector<std::int64_t>> all;
+    const auto ngram = text.last(static_cast<std::size_t>(n));
+    // The last token of all follows some occurrence, or it is the n-gram itself.
+    for (auto from = text.begin(); std::ssize(all) < max_branches_; ++from) {
+      from = std::search(from, text.end() - 1, ngram.begin(), ngram.end());
+      if (from == text.end() - 1) break;
+      const auto begin = from + n;
+      const auto count = std::min(most, static_cast<std::int64_t>(text.end() - begin));
+      std::vector<std::int64_t> next(begin, begin + count);
+      const bool known = std::any_of(all.begin(), all.end(), [&](const std::vector<std::int64_t>& other) {
+        const std::size_t shared = std::min(next.size(), other.size());
+        return std::equal(next.begin(), next.begin() + static_cast<std::ptrdiff_t>(shared), other.begin());
+      });
+      if (!known) all.push_back(std::move(next));
+    }
+    return all;
+  }
+
+  std::int64_t max_ngram_, max_branches_;
 };
 
 // Token after token from rows of logits.
@@ -141,7 +168,9 @@ class EarlyExit final : public RowDrafter {
 
 Drafter::~Drafter() = default;
 
-std::unique_ptr<Drafter> prompt_lookup(std::int64_t max_ngram) { return std::make_unique<PromptLookup>(max_ngram); }
+std::unique_ptr<Drafter> prompt_lookup(std::int64_t max_ngram, std::int64_t max_branches) {
+  return std::make_unique<PromptLookup>(max_ngram, max_branches);
+}
 
 std::unique_ptr<Drafter> draft_model(const CausalLM& model, const Tokenizer& tokenizer,
                                      const DraftModelOptions& options) {

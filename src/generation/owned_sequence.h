@@ -23,6 +23,11 @@ class OwnedSequence {
   }
 
   SequenceId id() const { return id_; }
+  /// It no longer ends with the handle.
+  SequenceId release() {
+    session_ = nullptr;
+    return id_;
+  }
 
  private:
   OwnedSequence(Session& session, SequenceId id) : session_(&session), id_(id) {}

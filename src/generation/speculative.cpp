@@ -10,6 +10,7 @@
 #include "generation/continuation.h"
 #include "generation/draft_length.h"
 #include "generation/option_bounds.h"
+#include "generation/owned_sequence.h"
 #include "generation/sampling_chain.h"
 #include "generation/shares.h"
 #include "ops/rope.h"
@@ -69,12 +70,25 @@ class Speculation {
   void step() {
     const std::int64_t before = session_.length(sequence_);
     const Draft draft = propose(before);
-    std::vector<std::int64_t> ids = {text_.history().back()};
-    ids.insert(ids.end(), draft.ids.begin(), draft.ids.end());
+    const std::int64_t last = text_.history().back();
+    std::vector<std::vector<std::int64_t>> branches = {draft.ids};
+    branches.insert(branches.end(), draft.others.begin(), draft.others.end());
+    std::vector<std::vector<std::int64_t>> ids;
+    std::vector<OwnedSequence> forks;
+    std::vector<SequenceInput> batch;
+    for (const std::vector<std::int64_t>& branch : branches) {
+      ids.push_back({last});
+      ids.back().insert(ids.back().end(), branch.begin(), branch.end());
+      if (ids.size() > 1) forks.push_back(OwnedSequence::fork(session_, sequence_));
+    }
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      batch.push_back({i == 0 ? sequence_ : forks[i - 1].id(), ids[i], LogitsOf::all});
+    }
     const auto begin = Clock::now();
-    const at::Tensor rows = session_.forward(sequence_, ids, LogitsOf::all, PassOptions{.singly = true}).contiguous();
-    length_.passed(std::ssize(ids), seconds_since(begin));
-    verify(draft, rows);
+    const at::Tensor rows = session_.forward(batch, PassOptions{.singly = true}).contiguous();
+    length_.passed(rows.size(0), seconds_since(begin));
+    const std::size_t right = verify(draft, branches, rows);
+    if (right > 0) session_.replace(sequence_, forks[right - 1].release());
     session_.truncate(sequence_, std::ssize(text_.history()) - 1);
   }
 
@@ -109,8 +123,10 @@ class Speculation {
     const double seconds = seconds_since(begin);
     statistics_.draft_seconds += seconds;
     if (drafter_.is_free()) {
-      const auto worth = static_cast<std::size_t>(length_.choose(draft.promise));
+      const auto worth = static_cast<std::size_t>(length_.choose(draft.promise, 1 + std::ssize(draft.others)));
+      if (worth == 0) return {};
       draft.ids.resize(std::min(draft.ids.size(), worth));
+      for (auto& other : draft.others) other.resize(std::min(other.size(), worth));
     } else if (drafted_before) {  // else it had to catch up with the text first
       length_.drafted(std::ssize(draft.ids), seconds);
     }
@@ -124,10 +140,15 @@ class Speculation {
     const auto refuse = [](bool wrong, const char* field, const char* what) {
       if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
     };
-    refuse(std::ssize(draft.ids) > count, "ids", "a draft of more tokens than are wanted");
-    for (const std::int64_t id : draft.ids) {
-      refuse(id < 0 || id >= vocabulary, "ids", "a draft of tokens outside the vocabulary");
-    }
+    const auto check_branch = [&](const std::vector<std::int64_t>& branch) {
+      refuse(std::ssize(branch) > count, "ids", "a draft of more tokens than are wanted");
+      for (const std::int64_t id : branch) {
+        refuse(id < 0 || id >= vocabulary, "ids", "a draft of tokens outside the vocabulary");
+      }
+    };
+    check_branch(draft.ids);
+    for (const auto& other : draft.others) check_branch(other);
+    refuse(!draft.others.empty() && !draft.probabilities.empty(), "others", "branches are certain drafts");
     refuse(!draft.probabilities.empty() && draft.probabilities.size() != draft.ids.size(), "probabilities",
            "each token of a draft needs the distribution it was drawn from");
     for (const std::vector<double>& row : draft.probabilities) {
@@ -137,25 +158,46 @@ class Speculation {
            "greedy decoding takes drafts that are certain");
   }
 
-  void verify(const Draft& draft, const at::Tensor& rows) {
+  // Goes along the branches as far as they come true; which of them did.
+  std::size_t verify(const Draft& draft, const std::vector<std::vector<std::int64_t>>& branches,
+                     const at::Tensor& rows) {
+    std::vector<std::size_t> right;  // all branches that have come true so far, whose rows are the same bits
+    std::vector<std::int64_t> first;
+    std::int64_t drafted_tokens = 0, row = 0;
+    for (std::size_t i = 0; i < branches.size(); ++i) {
+      right.push_back(i);
+      first.push_back(row);
+      row += std::ssize(branches[i]) + 1;
+      drafted_tokens += std::ssize(branches[i]);
+    }
     std::size_t accepted = 0, seen = 0;
     while (true) {
-      const at::Tensor row = rows.select(0, static_cast<std::int64_t>(accepted));
-      const bool drafted = accepted < draft.ids.size();
-      const std::int64_t id = drafted && !draft.probabilities.empty()
-                                  ? accept(draft.ids[accepted], draft.probabilities[accepted], row)
-                                  : choose(row);
+      const at::Tensor logits = rows.select(0, first[right.front()] + static_cast<std::int64_t>(accepted));
+      const bool drawn = accepted < draft.probabilities.size();
+      const std::int64_t id =
+          drawn ? accept(draft.ids[accepted], draft.probabilities[accepted], logits) : choose(logits);
+      std::vector<std::size_t> still;
+      bool drafted = false;
+      for (const std::size_t i : right) {
+        if (accepted >= branches[i].size()) continue;
+        drafted = true;
+        if (branches[i][accepted] == id) still.push_back(i);
+      }
       if (drafted) ++seen;
-      const bool same = drafted && id == draft.ids[accepted];
-      if (same) ++accepted;
-      if (!text_.take(id) || !same) break;
+      const bool more = text_.take(id);
+      if (still.empty()) break;
+      right = std::move(still);
+      ++accepted;
+      if (!more) break;
     }
     ++statistics_.passes;
-    if (draft.ids.empty()) return;
-    ++statistics_.drafted_passes;
-    statistics_.drafted += std::ssize(draft.ids);
-    statistics_.accepted += static_cast<std::int64_t>(accepted);
-    length_.verified(draft.promise, static_cast<std::int64_t>(seen), static_cast<std::int64_t>(accepted));
+    if (drafted_tokens > 0) {
+      ++statistics_.drafted_passes;
+      statistics_.drafted += drafted_tokens;
+      statistics_.accepted += static_cast<std::int64_t>(accepted);
+      length_.verified(draft.promise, static_cast<std::int64_t>(seen), static_cast<std::int64_t>(accepted));
+    }
+    return right.front();
   }
 
   // The draft's token, or the one in its place.

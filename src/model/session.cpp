@@ -289,6 +289,11 @@ void Session::truncate(SequenceId sequence, std::int64_t length) {
   impl_->records.truncate(sequence, length);
 }
 void Session::remove(SequenceId sequence) { impl_->drop(sequence); }
+void Session::replace(SequenceId sequence, SequenceId by) {
+  impl_->cache.swap(sequence, by);
+  impl_->records.swap(sequence, by);
+  impl_->drop(by);
+}
 std::int64_t Session::length(SequenceId sequence) const {
   return impl_->cache.length(sequence) - impl_->virtual_tokens.count();
 }
@@ -344,9 +349,18 @@ at::Tensor Session::Impl::forward(std::span<const SequenceInput> batch, const Wa
 
 at::Tensor Session::forward(SequenceId sequence, std::span<const std::int64_t> ids, LogitsOf logits,
                             const PassOptions& options, const std::stop_token& cancel) {
-  check_layers(impl_->model.config(), options, logits);
   const SequenceInput input{sequence, ids, logits};
-  return impl_->forward({&input, 1}, {.how = options}, cancel);
+  return forward({&input, 1}, options, cancel);
+}
+
+at::Tensor Session::forward(std::span<const SequenceInput> batch, const PassOptions& options,
+                            const std::stop_token& cancel) {
+  if (!options.early.empty() && batch.size() > 1) {
+    throw Error(ErrorKind::usage, "early layers are those of one sequence",
+                {.field = "early", .expected = "1 sequence", .found = std::to_string(batch.size())});
+  }
+  for (const SequenceInput& input : batch) check_layers(impl_->model.config(), options, input.logits);
+  return impl_->forward(batch, {.how = options}, cancel);
 }
 
 at::Tensor Session::forward(std::span<const SequenceInput> batch, const std::stop_token& cancel) {

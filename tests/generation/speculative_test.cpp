@@ -68,6 +68,26 @@ class Prophet : public Drafter {
   std::int64_t vocabulary_;
 };
 
+// The same beside two drafts that are wrong, one of them from the first token on.
+class BranchingProphet : public Drafter {
+ public:
+  BranchingProphet(std::vector<std::int64_t> text, std::int64_t vocabulary)
+      : prophet_(std::move(text), vocabulary), vocabulary_(vocabulary) {}
+  Draft propose(const DraftRequest& request) override {
+    Draft draft = prophet_.propose(request);
+    std::vector<std::int64_t> late = draft.ids, early = draft.ids;
+    if (late.size() > 1) late.back() = (late.back() + 2) % vocabulary_;
+    if (!early.empty()) early.front() = (early.front() + 3) % vocabulary_;
+    draft.others = {late, draft.ids};
+    draft.ids = early;
+    return draft;
+  }
+
+ private:
+  Prophet prophet_;
+  std::int64_t vocabulary_;
+};
+
 void expect_plain_text(const CausalLM& model, const Tokenizer& tokenizer, const std::vector<std::int64_t>& ids,
                        GenerationOptions options) {
   Session plain(model);
@@ -86,6 +106,10 @@ void expect_plain_text(const CausalLM& model, const Tokenizer& tokenizer, const 
   for (const bool adaptive : {false, true}) {
     for (const std::int64_t most : {1, 3, 10, 40}) {
       expect_same(*prompt_lookup(), {.max_draft_tokens = most, .adaptive = adaptive});
+      expect_same(*prompt_lookup(1, 4), {.max_draft_tokens = most, .adaptive = adaptive});
+      BranchingProphet branching(wanted.ids, model.config().vocab_size);
+      const auto branched = expect_same(branching, {.max_draft_tokens = most, .adaptive = adaptive});
+      if (!adaptive) EXPECT_GT(branched.accepted, std::ssize(wanted.ids) / 3);
       Prophet prophet(wanted.ids, model.config().vocab_size);
       const auto found = expect_same(prophet, {.max_draft_tokens = most, .adaptive = adaptive});
       if (adaptive) continue;
