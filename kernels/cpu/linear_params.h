@@ -27,18 +27,25 @@ struct LinearParams {
 };
 static constexpr std::int64_t kLinearGrain = 16;
 
-/// Rows in codes of 8 bits, or of 15 in two of 8: each 32 elements share a scale, x = scale * code, or with `rests`
-/// x = scale * (255 code + rest); code and rest are -127 to 127.
+/// Rows in codes of 16 bits: each 32 elements share a scale, x = scale * code, code -32512 to 32512. Of each four
+/// elements 0, 2, 1, 3 is the order of their codes: even and odd bytes of a register of weights make words.
 struct QuantizedRows {
-  std::int8_t* codes = nullptr;  ///< [rows, stride]
-  std::int8_t* rests = nullptr;  ///< [rows, stride], or null
-  float* scales = nullptr;       ///< [rows, stride / 32]
-  std::int32_t* sums = nullptr;  ///< [rows, stride / 16], of x / scale of 16 elements each
-  std::int64_t stride = 0;       ///< of codes; a multiple of 32
+  std::int16_t* codes = nullptr;  ///< [rows, stride]
+  float* scales = nullptr;        ///< [rows, stride / 32]
+  float* totals = nullptr;        ///< [rows, stride / 32], of 32 elements each: scale * sum of their codes
+  std::int32_t* sums = nullptr;   ///< [rows, stride / 16], of the codes of 16 elements each
+  std::int64_t stride = 0;        ///< of codes; a multiple of 32
+
+  /// The same, beginning with another row.
+  QuantizedRows from(std::int64_t row) const {
+    if (codes == nullptr) return *this;
+    const std::int64_t at = row * stride;
+    return {codes + at, scales + at / 32, totals + at / 32, sums + at / 16, stride};
+  }
 };
 
-/// Quantizes rows of `size` elements, a multiple of 32: scale = max |x| / 127, or max |x| / 32512 with rests, x / scale
-/// to the nearest. Where 32 elements hold NaN or infinity, their scale is NaN. Work items: rows.
+/// Quantizes rows of `size` elements, a multiple of 32: scale = max |x| / 32512, x / scale to the nearest. Where 32
+/// elements hold NaN or infinity, their scale is NaN. Work items: rows.
 struct QuantizeParams {
   Element type = Element::f32;
   const void* x = nullptr;  ///< [rows, size]

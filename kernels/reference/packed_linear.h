@@ -10,6 +10,12 @@
 
 namespace powerhouse::reference {
 
+/// Where the code of an element stands in its row.
+static inline std::int64_t code_place(std::int64_t element) {
+  constexpr std::int64_t kPlaces[4] = {0, 2, 1, 3};
+  return element / 4 * 4 + kPlaces[element % 4];
+}
+
 static inline void quantize(const cpu::QuantizeParams& params, std::int64_t begin, std::int64_t end) {
   for (std::int64_t m = begin; m < end; ++m) {
     const cpu::QuantizedRows& out = params.out;
@@ -20,23 +26,20 @@ static inline void quantize(const cpu::QuantizeParams& params, std::int64_t begi
         top = std::isfinite(value) ? std::max(top, value) : NAN;
         if (std::isnan(top)) break;
       }
-      const float steps = out.rests != nullptr ? 32512.0f : 127.0f;
-      out.scales[m * (out.stride / 32) + k / 32] = top / steps;
-      const float turn = top > 0.0f ? steps / top : 0.0f;
-      std::int32_t whole[32];
+      constexpr float kSteps = 32512.0f;
+      const std::int64_t block = (m * out.stride + k) / 32;
+      out.scales[block] = top / kSteps;
+      const float turn = top > 0.0f ? kSteps / top : 0.0f;
+      std::int32_t sums[2] = {};
       for (std::int64_t i = k; i < k + 32; ++i) {
         const float x = read_element(params.x, params.type, m * params.x_stride + i);
-        const float value = std::isnan(top) ? 0.0f : std::clamp(std::nearbyint(x * turn), -steps, steps);
-        whole[i - k] = static_cast<std::int32_t>(value);
-        const auto code = static_cast<std::int32_t>(std::nearbyint(value * (1.0f / 255.0f)));
-        out.codes[m * out.stride + i] = static_cast<std::int8_t>(out.rests != nullptr ? code : whole[i - k]);
-        if (out.rests != nullptr) out.rests[m * out.stride + i] = static_cast<std::int8_t>(whole[i - k] - 255 * code);
+        const float value = std::isnan(top) ? 0.0f : std::clamp(std::nearbyint(x * turn), -kSteps, kSteps);
+        out.codes[m * out.stride + code_place(i)] = static_cast<std::int16_t>(value);
+        sums[(i - k) / 16] += static_cast<std::int32_t>(value);
       }
-      for (std::int64_t half = 0; half < 32; half += 16) {
-        std::int32_t sum = 0;
-        for (std::int64_t i = half; i < half + 16; ++i) sum += whole[i];
-        out.sums[m * (out.stride / 16) + (k + half) / 16] = sum;
-      }
+      out.sums[2 * block] = sums[0];
+      out.sums[2 * block + 1] = sums[1];
+      out.totals[block] = out.scales[block] * static_cast<float>(sums[0] + sums[1]);
     }
   }
 }
@@ -51,8 +54,7 @@ static inline void packed_linear(const cpu::PackedLinearParams& params, std::int
       double sum = 0;
       for (std::int64_t k = 0; k < params.inputs; ++k) {
         const auto scale = static_cast<double>(params.x.scales[m * (params.x.stride / 32) + k / 32]);
-        const std::int64_t at = m * params.x.stride + k;
-        const int x = params.x.rests != nullptr ? 255 * params.x.codes[at] + params.x.rests[at] : params.x.codes[at];
+        const int x = params.x.codes[m * params.x.stride + code_place(k)];
         sum += scale * x * static_cast<double>(weight[static_cast<std::size_t>(k)]);
       }
       if (params.bias != nullptr) sum += static_cast<double>(params.bias[n]);

@@ -12,8 +12,8 @@ namespace {
 
 // Codes of all rows, as far as the matrix reads them.
 struct Codes {
-  std::vector<std::int8_t> codes, rests;
-  std::vector<float> scales;
+  std::vector<std::int16_t> codes;
+  std::vector<float> scales, totals;
   std::vector<std::int32_t> sums;
   cpu::QuantizedRows rows{};
 
@@ -21,10 +21,10 @@ struct Codes {
     if (!needed) return;
     const auto size = static_cast<std::size_t>(x.numel());
     codes.resize(size);
-    rests.resize(size);
     scales.resize(size / 32);
+    totals.resize(size / 32);
     sums.resize(size / 16);
-    rows = {codes.data(), rests.data(), scales.data(), sums.data(), x.size(1)};
+    rows = {codes.data(), scales.data(), totals.data(), sums.data(), x.size(1)};
     const cpu::QuantizeParams params{.x = x.const_data_ptr(), .size = x.size(1), .x_stride = x.stride(0), .out = rows};
     parallel_for(x.size(0), 16,
                  [&](std::int64_t begin, std::int64_t end) { cpu::kernels().quantize(params, begin, end); });

@@ -6,9 +6,6 @@
 
 namespace powerhouse {
 
-/// The same codes, beginning with another row.
-cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row);
-
 /// Some rows by some panels, as few rows are multiplied: by codes where the matrix is packed. `x` and `codes` are where
 /// the first of the rows stands, `y` where it goes.
 struct FewRows {

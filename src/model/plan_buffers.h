@@ -21,8 +21,8 @@ void grow(std::vector<T>& values, std::int64_t size) {
 /// Rows as products read them.
 struct PlanInput {
   std::vector<float> floats{};
-  std::vector<std::int8_t> codes{}, rests{};
-  std::vector<float> scales{};
+  std::vector<std::int16_t> codes{};
+  std::vector<float> scales{}, totals{};
   std::vector<std::int32_t> sums{};
   std::vector<std::uint16_t> bf16{};
   std::vector<float> ordered{};  // floats and bf16 with columns in the product's order, in which codes always are
@@ -38,7 +38,7 @@ struct PlanInput {
     width = row_width;
     stride = PlanRowSize::stride(row_width);
   }
-  cpu::QuantizedRows quantized() { return {codes.data(), rests.data(), scales.data(), sums.data(), stride}; }
+  cpu::QuantizedRows quantized() { return {codes.data(), scales.data(), totals.data(), sums.data(), stride}; }
 };
 
 /// body(rows, many) of each run of rows that are multiplied alike.

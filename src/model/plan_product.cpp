@@ -110,15 +110,6 @@ PlanInput& PlanPass::prepare(const Worker& worker, const PlanProduct& product, c
   return input;
 }
 
-cpu::QuantizedRows rows_from(cpu::QuantizedRows codes, std::int64_t row) {
-  if (codes.codes == nullptr) return codes;  // of matrices that read none
-  codes.codes += row * codes.stride;
-  codes.rests += row * codes.stride;
-  codes.scales += row * (codes.stride / 32);
-  codes.sums += row * (codes.stride / 16);
-  return codes;
-}
-
 void BlockRows::read(const cpu::CpuKernels& kernels, std::int64_t begin, std::int64_t count, std::int64_t inputs,
                      Element type, void* out) const noexcept {
   const std::int64_t elements = block_info(format).block_elements;
@@ -279,7 +270,7 @@ void PlanPass::multiply(const Worker& worker, const PlanMatrix& matrix, PlanInpu
     } else {
       const FewRows few{.x = input.floats.data() + run.begin * input.stride,
                         .x_stride = input.stride,
-                        .codes = rows_from(input.quantized(), run.begin),
+                        .codes = input.quantized().from(run.begin),
                         .rows = run.end - run.begin,
                         .tile = worker.own.tile.data()};
       multiply_few(kernels_, matrix, few, panels, to, y_stride);

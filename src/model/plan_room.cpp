@@ -46,8 +46,8 @@ void PlanInput::reserve(std::int64_t rows, const PlanRowSize& size) {
   grow(many, rows);
   grow(floats, rows * size.floats);
   grow(codes, rows * size.codes);
-  grow(rests, rows * size.codes);
   grow(scales, rows * size.codes / 32);
+  grow(totals, rows * size.codes / 32);
   grow(sums, rows * size.codes / 16);
   grow(bf16, rows * size.bf16);
   grow(ordered, rows * size.ordered);
@@ -55,9 +55,9 @@ void PlanInput::reserve(std::int64_t rows, const PlanRowSize& size) {
 }
 
 std::size_t PlanInput::bytes() const {
-  return floats.size() * sizeof(float) + codes.size() + rests.size() + scales.size() * sizeof(float) +
-         sums.size() * sizeof(std::int32_t) + (bf16.size() + ordered_bf16.size()) * sizeof(std::uint16_t) +
-         ordered.size() * sizeof(float);
+  return (floats.size() + ordered.size() + scales.size() + totals.size()) * sizeof(float) +
+         codes.size() * sizeof(std::int16_t) + sums.size() * sizeof(std::int32_t) +
+         (bf16.size() + ordered_bf16.size()) * sizeof(std::uint16_t);
 }
 
 std::size_t PlanBuffers::bytes() const {

@@ -33,7 +33,7 @@ template <typename P, typename Lane>
 inline void unpack_panel(const PackedLayout& layout, const std::uint8_t* panel, std::int64_t depth, Lane* tile,
                          std::int64_t step) {
   constexpr int kPack = kGemmPack<Lane>;
-  const Lanes offset = lanes_of(P::kWide ? 0.0f : static_cast<float>(-layout.offset));
+  const Lanes offset = lanes_of(static_cast<float>(-offset_of<P>(layout)));
   Bytes levels{};
   if constexpr (P::kTable) levels = load_levels(layout.table);
   const std::int64_t unit = unit_of<P>(layout);
@@ -61,12 +61,7 @@ inline void unpack_panel(const PackedLayout& layout, const std::uint8_t* panel, 
         const int g = 4 * q / P::kGroup;
         const auto value = [&](auto byte) __attribute__((always_inline)) {
           constexpr int kByte = decltype(byte)::kValue;
-          Lanes level;
-          if constexpr (P::kWide) {
-            level = wide_byte_lanes<kByte>(quads[q]);
-          } else {
-            level = lanes_add(byte_lanes<kByte>(quads[q]), offset);
-          }
+          const Lanes level = lanes_add(byte_lanes<kByte>(quads[q]), offset);
           const Lanes scaled = lanes_mul(scale[g], level);
           if constexpr (P::kMin) return lanes_add(scaled, min[g]);
           return scaled;

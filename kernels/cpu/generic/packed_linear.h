@@ -1,17 +1,20 @@
-// y = x W^T + b, W in panels of sixteen features, x in 8-bit codes (kernels/common/packed.h).
+// y = x W^T + b, W in panels of sixteen features, x in 16-bit codes (kernels/common/packed.h).
 //
 // A lane is a feature: nothing is summed across lanes, and scales lie as the lanes need them. A panel is read once, in
-// order, for up to kBlockRows rows of x; for more rows it stays in the first-level cache from block to block. Each row
-// takes the same steps whatever stands beside it.
+// order, for up to kBlockRows rows of x, whose sums stand in the first-level cache: to unpack 32 elements costs as much
+// as to multiply them with two or three rows. Each row takes the same steps whatever stands beside it.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cpu/generic/math.h"
 #include "kernels/cpu/kernels.h"
 
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
+
+constexpr std::int64_t kBlockRows = 16;
 
 /// What the compiler must know of a layout.
 template <int kBits_, int kGroup_, bool kTwoLevels_, bool kMin_, bool kTable_, bool kZero_ = false>
@@ -22,7 +25,6 @@ struct Packing {
   static constexpr bool kMin = kMin_;
   static constexpr bool kTable = kTable_;
   static constexpr bool kZero = kZero_;  // units of as many elements as the layout says
-  static constexpr bool kWide = kBits == 8 || kTable;
   static constexpr int kUnit = kTwoLevels ? 256 : 32;
   static constexpr int kParts = 32 / kGroup;
   static constexpr int kCodeBytes = 64 * kBits;
@@ -36,6 +38,12 @@ inline std::int64_t unit_of(const PackedLayout& layout) {
   return P::kZero ? std::int64_t{layout.unit} : std::int64_t{P::kUnit};
 }
 
+/// What codes, as unpack() gives them, are above what they stand for.
+template <typename P>
+inline std::int32_t offset_of(const PackedLayout& layout) {
+  return P::kTable ? kLevelShift : layout.offset;
+}
+
 /// What is added to the scaled codes of a unit.
 template <typename P>
 inline Lanes lowest_of(const std::uint8_t* unit, Lanes d) {
@@ -47,7 +55,7 @@ inline Lanes lowest_of(const std::uint8_t* unit, Lanes d) {
 template <typename P>
 inline void unpack(const std::uint8_t* from, Bytes levels, Bytes* quads) {
   if constexpr (P::kBits == 8) {
-    for (int q = 0; q < 8; ++q) quads[q] = wide_codes(load_bytes(from + 64 * q));
+    for (int q = 0; q < 8; ++q) quads[q] = load_bytes(from + 64 * q);
   } else {
     for (int i = 0; i < 4; ++i) {
       const Bytes both = load_bytes(from + 64 * i);
@@ -81,29 +89,39 @@ inline void unpack(const std::uint8_t* from, Bytes levels, Bytes* quads) {
   }
 }
 
-/// kRows rows of x from row m against one panel; kRests: codes of 15 bits.
-template <typename P, int kRows, bool kRests>
-inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* panel, std::int64_t m, Lanes* total) {
-  const std::int8_t* const x = params.x.codes + m * params.x.stride;
-  const std::int8_t* const rests = kRests ? params.x.rests + m * params.x.stride : nullptr;
-  const float* const x_scales = params.x.scales + m * (params.x.stride / 32);
-  const std::int32_t* const x_sums = params.x.sums + m * (params.x.stride / 16);
-  const std::int64_t scale_stride = params.x.stride / 32;
-  const std::int64_t sum_stride = params.x.stride / 16;
-  const std::int32_t offset = P::kWide ? kWideShift : params.layout->offset;
+/// The codes of a row with the sixteen features of a panel: codes are made even and odd words of quads. Four sums, as
+/// one would be a chain of sixteen instructions that a processor's scheduler has no room to look behind.
+template <typename P>
+inline Sums dot_group(Sums sums, const Bytes* words, const std::int16_t* x, int g) {
+  constexpr int kWords = P::kGroup / 2;
+  const int first = g * kWords;
+  Sums part[4] = {sums, sums_of(0), sums_of(0), sums_of(0)};
+  for (int w = first; w < first + kWords; w += 4) {
+    for (int i = 0; i < 4; ++i) part[i] = dot(part[i], words[w + i], x + 2 * (w + i));
+  }
+  return sums_add(sums_add(part[0], part[1]), sums_add(part[2], part[3]));
+}
+
+/// Rows of x against one panel, added to `total`, one for each row.
+template <typename P, typename Rows>
+inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* panel, std::int64_t m, Rows rows,
+                        Lanes* total) {
+  const std::int64_t stride = params.x.stride;
+  const std::int32_t offset = offset_of<P>(*params.layout);
   Bytes levels{};
   if constexpr (P::kTable) levels = load_levels(params.layout->table);
+  Lanes scaled[P::kTwoLevels ? kBlockRows : 1];
+  Lanes lowest[P::kTwoLevels ? kBlockRows : 1];
 
-  for (int r = 0; r < kRows; ++r) total[r] = lanes_of(0.0f);
   const std::int64_t unit = unit_of<P>(*params.layout);
   for (std::int64_t unit_k = 0; unit_k < params.inputs; unit_k += unit) {
     const Lanes d = lanes_f16(panel);
     Lanes m_of{};
     if constexpr (P::kMin) m_of = lowest_of<P>(panel, d);
     panel += P::kHeadBytes;
-    Lanes scaled[kRows];
-    Lanes lowest[kRows];
-    for (int r = 0; r < kRows; ++r) scaled[r] = lowest[r] = lanes_of(0.0f);
+    if constexpr (P::kTwoLevels) {
+      for (int r = 0; r < rows; ++r) scaled[r] = lowest[r] = lanes_of(0.0f);
+    }
 
     for (std::int64_t k = unit_k; k < unit_k + unit; k += 32) {
       Lanes scale[P::kParts];
@@ -116,49 +134,40 @@ inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* pa
         panel += P::kScaleBytes;
       }
       Bytes quads[8];
+      Bytes words[16];
       unpack<P>(panel, levels, quads);
+      for (int q = 0; q < 8; ++q) words[2 * q] = even_bytes(quads[q]), words[2 * q + 1] = odd_bytes(quads[q]);
       prefetch_weights<P::kCodeBytes>(panel);
       panel += P::kCodeBytes;
 
-      for (int r = 0; r < kRows; ++r) {
-        const std::int8_t* const row = x + r * params.x.stride + k;
-        const std::int32_t* const row_sums = x_sums + r * sum_stride + k / 16;
-        const float x_scale = x_scales[r * scale_stride + k / 32];
-        Lanes product{};
-        for (int g = 0; g < P::kParts; ++g) {
-          const std::int32_t codes_sum = P::kParts == 1 ? row_sums[0] + row_sums[1] : row_sums[g];
-          Sums sums = sums_of(-offset * codes_sum);
-          Sums coarse = sums_of(0);
-          for (int q = g * P::kGroup / 4; q < (g + 1) * P::kGroup / 4; ++q) {
-            if constexpr (kRests) {
-              const std::int8_t* const rest = rests + r * params.x.stride + k + 4 * q;
-              sums = P::kWide ? dot_wide(sums, quads[q], rest) : dot(sums, quads[q], rest);
-              coarse = P::kWide ? dot_wide(coarse, quads[q], row + 4 * q) : dot(coarse, quads[q], row + 4 * q);
-            } else {
-              sums = P::kWide ? dot_wide(sums, quads[q], row + 4 * q) : dot(sums, quads[q], row + 4 * q);
+      for (int r = 0; r < rows; ++r) {
+        const std::int16_t* const x = params.x.codes + (m + r) * stride + k;
+        const std::int64_t part = ((m + r) * stride + k) / 32;
+        const std::int32_t* const sums = params.x.sums + 2 * part;
+        const Lanes x_scale = lanes_of(params.x.scales[part]);
+        if constexpr (P::kTwoLevels) {
+          Lanes product{};
+          for (int g = 0; g < P::kParts; ++g) {
+            const std::int32_t sum = P::kParts == 1 ? sums[0] + sums[1] : sums[g];
+            const Lanes codes = to_lanes(dot_group<P>(sums_of(-offset * sum), words, x, g));
+            product = g == 0 ? lanes_mul(codes, scale[g]) : lanes_fma(codes, scale[g], product);
+            if constexpr (P::kMin) {
+              const float x_sum =
+                  P::kParts == 1 ? params.x.totals[part] : params.x.scales[part] * static_cast<float>(sum);
+              lowest[r] = lanes_fma(min[g], lanes_of(x_sum), lowest[r]);
             }
           }
-          if constexpr (kRests) sums = put_together(coarse, sums);
-          if constexpr (P::kMin) {
-            const Lanes x_sum = lanes_of(x_scale * static_cast<float>(codes_sum));
-            lowest[r] = P::kTwoLevels ? lanes_fma(min[g], x_sum, lowest[r]) : lanes_mul(m_of, x_sum);
-          }
-          if constexpr (!P::kTwoLevels) {
-            product = to_lanes(sums);
-          } else {
-            product = g == 0 ? lanes_mul(to_lanes(sums), scale[g]) : lanes_fma(to_lanes(sums), scale[g], product);
-          }
-        }
-        if constexpr (P::kTwoLevels) {
-          scaled[r] = lanes_fma(product, lanes_of(x_scale), scaled[r]);
+          scaled[r] = lanes_fma(product, x_scale, scaled[r]);
         } else {
-          if constexpr (P::kMin) total[r] = lanes_add(total[r], lowest[r]);
-          total[r] = lanes_fma(lanes_mul(product, lanes_of(x_scale)), d, total[r]);
+          const Lanes codes = to_lanes(dot_group<P>(sums_of(-offset * (sums[0] + sums[1])), words, x, 0));
+          Lanes sum = total[r];
+          if constexpr (P::kMin) sum = lanes_fma(m_of, lanes_of(params.x.totals[part]), sum);
+          total[r] = lanes_fma(lanes_mul(codes, x_scale), d, sum);
         }
       }
     }
     if constexpr (P::kTwoLevels) {
-      for (int r = 0; r < kRows; ++r) {
+      for (int r = 0; r < rows; ++r) {
         total[r] = lanes_fma(scaled[r], d, total[r]);
         if constexpr (P::kMin) total[r] = lanes_fma(lowest[r], m_of, total[r]);
       }
@@ -166,32 +175,32 @@ inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* pa
   }
 }
 
-template <typename P, int kRows, bool kRests>
-inline void packed_block(const PackedLinearParams& params, std::int64_t panel, std::int64_t m) {
+template <typename P>
+inline void packed_block(const PackedLinearParams& params, std::int64_t panel, std::int64_t m, int rows) {
   const std::int64_t n = panel * kPanelRows;
   const auto count = static_cast<int>(smaller(params.outputs - n, kPanelRows));
   const std::int64_t unit = unit_of<P>(*params.layout);
   const std::int64_t bytes = params.inputs / unit * (P::kHeadBytes + unit / 32 * (P::kScaleBytes + P::kCodeBytes));
-  Lanes total[kRows];
-  packed_rows<P, kRows, kRests>(params, static_cast<const std::uint8_t*>(params.panels) + panel * bytes, m, total);
-  for (int r = 0; r < kRows; ++r) {
+  const auto* const weights = static_cast<const std::uint8_t*>(params.panels) + panel * bytes;
+  Lanes total[kBlockRows];
+  for (int r = 0; r < rows; ++r) total[r] = lanes_of(0.0f);
+  if (rows == 1) {
+    packed_rows<P>(params, weights, m, std::integral_constant<int, 1>{}, total);
+  } else {
+    packed_rows<P>(params, weights, m, rows, total);
+  }
+  for (int r = 0; r < rows; ++r) {
     if (params.bias != nullptr) total[r] = lanes_add(total[r], load_lanes(params.bias + n, count));
     store_lanes(params.y + (m + r) * params.y_stride + n, total[r], count);
   }
 }
 
-template <typename P, bool kRests>
+template <typename P>
 inline void packed_panels(const PackedLinearParams& params, std::int64_t begin, std::int64_t end) {
-  // Sums of two levels or of two codes, and the unpacked codes of more rows, would leave the registers.
-  constexpr int kBlockRows = P::kTwoLevels || kRests || kRegisters < 32 ? 4 : 8;
   for (std::int64_t panel = begin; panel < end; ++panel) {
-    std::int64_t m = 0;
-    for (; m + kBlockRows <= params.rows; m += kBlockRows) packed_block<P, kBlockRows, kRests>(params, panel, m);
-    if constexpr (kBlockRows > 4) {
-      if (m + 4 <= params.rows) packed_block<P, 4, kRests>(params, panel, m), m += 4;
+    for (std::int64_t m = 0; m < params.rows; m += kBlockRows) {
+      packed_block<P>(params, panel, m, static_cast<int>(smaller(params.rows - m, kBlockRows)));
     }
-    if (m + 2 <= params.rows) packed_block<P, 2, kRests>(params, panel, m), m += 2;
-    if (m < params.rows) packed_block<P, 1, kRests>(params, panel, m);
   }
 }
 
@@ -225,14 +234,8 @@ inline void visit_packing(const PackedLayout& layout, Op op) {
 }
 
 void packed_linear(const PackedLinearParams& params, std::int64_t begin, std::int64_t end) {
-  visit_packing(*params.layout, [&](auto packing) {
-    using P = typename decltype(packing)::Type;
-    if (params.x.rests != nullptr) {
-      packed_panels<P, true>(params, begin, end);
-    } else {
-      packed_panels<P, false>(params, begin, end);
-    }
-  });
+  visit_packing(*params.layout,
+                [&](auto packing) { packed_panels<typename decltype(packing)::Type>(params, begin, end); });
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
-// Bytes on AVX2: two registers each. Products of bytes go through 16 bits (vpmaddubsw), where codes up to 63 times 127
-// twice have room; wide bytes are signed here, multiplied as magnitude times sign. The contract is in bytes_scalar.h.
+// Bytes on AVX2: two registers each. The contract is in bytes_scalar.h.
 #pragma once
 
 #include <immintrin.h>
@@ -12,7 +11,7 @@
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
-constexpr int kWideShift = 0;
+constexpr int kLevelShift = 128;
 
 struct Bytes {
   __m256i low, high;
@@ -42,7 +41,9 @@ inline Bytes move_bits(Bytes a, std::uint8_t mask) {
 }
 inline Bytes high_nibbles(Bytes a) { return move_bits<4, 0>(a, 15); }
 inline Bytes load_levels(const std::int8_t* levels) {
-  const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)));
+  const __m128i shifted = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)),
+                                        _mm_set1_epi8(static_cast<char>(kLevelShift)));
+  const __m256i both = _mm256_broadcastsi128_si256(shifted);
   return {both, both};
 }
 inline Bytes look_up(Bytes levels, Bytes nibbles) {
@@ -50,35 +51,20 @@ inline Bytes look_up(Bytes levels, Bytes nibbles) {
 }
 
 inline Sums sums_of(std::int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
-inline __m256i four_bytes(const std::int8_t* four) {
+inline Sums sums_add(Sums a, Sums b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+inline Bytes even_bytes(Bytes a) {
+  const __m256i even = _mm256_set1_epi16(255);
+  return {_mm256_and_si256(a.low, even), _mm256_and_si256(a.high, even)};
+}
+inline Bytes odd_bytes(Bytes a) { return {_mm256_srli_epi16(a.low, 8), _mm256_srli_epi16(a.high, 8)}; }
+inline Sums dot(Sums sums, Bytes words, const std::int16_t* two) {
   int bits;
-  std::memcpy(&bits, four, sizeof bits);
-  return _mm256_set1_epi32(bits);
-}
-inline __m256i add_pairs(__m256i sums, __m256i products) {
-  return _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
-}
-inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
-  const __m256i x = four_bytes(four);
-  return {add_pairs(sums.low, _mm256_maddubs_epi16(codes.low, x)),
-          add_pairs(sums.high, _mm256_maddubs_epi16(codes.high, x))};
-}
-inline Bytes wide_codes(Bytes stored) {
-  const __m256i top = _mm256_set1_epi8(static_cast<char>(0x80));
-  return {_mm256_xor_si256(stored.low, top), _mm256_xor_si256(stored.high, top)};
-}
-inline __m256i signed_products(__m256i a, __m256i b) {
-  return _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
-}
-inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) {
-  const __m256i x = four_bytes(four);
-  return {add_pairs(sums.low, signed_products(codes.low, x)), add_pairs(sums.high, signed_products(codes.high, x))};
+  std::memcpy(&bits, two, sizeof bits);
+  const __m256i x = _mm256_set1_epi32(bits);
+  return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(words.low, x)),
+          _mm256_add_epi32(sums.high, _mm256_madd_epi16(words.high, x))};
 }
 
-inline __m256i times_255(__m256i a) { return _mm256_sub_epi32(_mm256_slli_epi32(a, 8), a); }
-inline Sums put_together(Sums codes, Sums rests) {
-  return {_mm256_add_epi32(rests.low, times_255(codes.low)), _mm256_add_epi32(rests.high, times_255(codes.high))};
-}
 inline Lanes to_lanes(Sums sums) { return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)}; }
 inline Lanes lanes_of(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
 inline __m128i load_quarter(const std::uint8_t* from) {
@@ -102,11 +88,6 @@ inline Lanes byte_lanes(Bytes a) {
   const __m256i byte = _mm256_set1_epi32(255);
   return {_mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(a.low, 8 * kByte), byte)),
           _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(a.high, 8 * kByte), byte))};
-}
-template <int kByte>
-inline Lanes wide_byte_lanes(Bytes a) {
-  return {_mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a.low, 24 - 8 * kByte), 24)),
-          _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a.high, 24 - 8 * kByte), 24))};
 }
 inline __m256i bases_of(__m128i bytes) {
   const __m256i base = _mm256_cvtepu8_epi32(bytes);
@@ -162,12 +143,12 @@ inline Lanes load_lanes(const float* from, int count) {
   for (int i = 0; i < count; ++i) lanes[i] = from[i];
   return {_mm256_loadu_ps(lanes), _mm256_loadu_ps(lanes + 8)};
 }
-/// Whole numbers of at most 127 in size.
-inline void store_codes(std::int8_t* to, Lanes a) {
+inline void store_codes(std::int16_t* to, Lanes a) {
+  // packs: the first four of both halves, then the last four.
   const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
   const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
-  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+  const __m256i paired = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(ordered, 0xD8), 0xD8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), paired);
 }
 inline void turn_eight(const char* rows, char* columns, std::int64_t step) {
   __m256 row[8];

@@ -1,5 +1,5 @@
-// Bytes on AVX-512. With POWERHOUSE_VNNI four products are added at once (vpdpbusd) and wide bytes are unsigned,
-// shifted by 128; without it products go through 16 bits, wide bytes signed. The contract is in bytes_scalar.h.
+// Bytes on AVX-512. With POWERHOUSE_VNNI products are added as they are made (vpdpwssd). The contract is in
+// bytes_scalar.h.
 #pragma once
 
 #include <immintrin.h>
@@ -11,6 +11,8 @@
 
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
+
+constexpr int kLevelShift = 128;
 
 using Bytes = __m512i;
 struct Sums {
@@ -34,47 +36,25 @@ inline Bytes high_nibbles(Bytes a) { return move_bits<4, 0>(a, 15); }
 inline Bytes look_up(Bytes levels, Bytes nibbles) { return _mm512_shuffle_epi8(levels, nibbles); }
 
 inline Sums sums_of(std::int32_t value) { return {_mm512_set1_epi32(value)}; }
-inline __m512i four_bytes(const std::int8_t* four) {
-  int bits;
-  std::memcpy(&bits, four, sizeof bits);
-  return _mm512_set1_epi32(bits);
-}
 inline Bytes repeated(__m128i levels) { return _mm512_broadcast_i32x4(levels); }
 inline __m128i load_quarter(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
-
-#ifdef POWERHOUSE_VNNI
-constexpr int kWideShift = 128;
-
 inline Bytes load_levels(const std::int8_t* levels) {
-  return repeated(_mm_xor_si128(load_quarter(levels), _mm_set1_epi8(static_cast<char>(0x80))));
+  return repeated(_mm_xor_si128(load_quarter(levels), _mm_set1_epi8(static_cast<char>(kLevelShift))));
 }
-inline Bytes wide_codes(Bytes stored) { return stored; }
-inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
-  return {_mm512_dpbusd_epi32(sums.lanes, codes, four_bytes(four))};
-}
-inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) { return dot(sums, codes, four); }
+inline Sums sums_add(Sums a, Sums b) { return {_mm512_add_epi32(a.lanes, b.lanes)}; }
+inline Bytes even_bytes(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi16(255)); }
+inline Bytes odd_bytes(Bytes a) { return _mm512_srli_epi16(a, 8); }
+inline Sums dot(Sums sums, Bytes words, const std::int16_t* two) {
+  int bits;
+  std::memcpy(&bits, two, sizeof bits);
+  const __m512i x = _mm512_set1_epi32(bits);
+#ifdef POWERHOUSE_VNNI
+  return {_mm512_dpwssd_epi32(sums.lanes, words, x)};
 #else
-constexpr int kWideShift = 0;
-
-inline Bytes load_levels(const std::int8_t* levels) { return repeated(load_quarter(levels)); }
-inline Bytes wide_codes(Bytes stored) { return _mm512_xor_si512(stored, _mm512_set1_epi8(static_cast<char>(0x80))); }
-inline Sums add_pairs(Sums sums, __m512i products) {
-  return {_mm512_add_epi32(sums.lanes, _mm512_madd_epi16(products, _mm512_set1_epi16(1)))};
-}
-inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
-  return add_pairs(sums, _mm512_maddubs_epi16(codes, four_bytes(four)));
-}
-inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) {
-  const __m512i x = four_bytes(four);
-  const __m512i turned = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(codes), _mm512_setzero_si512(), x);
-  return add_pairs(sums, _mm512_maddubs_epi16(_mm512_abs_epi8(codes), turned));
-}
+  return {_mm512_add_epi32(sums.lanes, _mm512_madd_epi16(words, x))};
 #endif
-
-inline Sums put_together(Sums codes, Sums rests) {
-  const __m512i times_255 = _mm512_sub_epi32(_mm512_slli_epi32(codes.lanes, 8), codes.lanes);
-  return {_mm512_add_epi32(rests.lanes, times_255)};
 }
+
 inline Lanes to_lanes(Sums sums) { return _mm512_cvtepi32_ps(sums.lanes); }
 inline Lanes lanes_of(float value) { return _mm512_set1_ps(value); }
 inline Lanes lanes_f16(const std::uint8_t* from) {
@@ -85,13 +65,6 @@ inline Lanes lanes_u8(const std::uint8_t* from) { return _mm512_cvtepi32_ps(_mm5
 template <int kByte>
 inline Lanes byte_lanes(Bytes a) {
   return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(a, 8 * kByte), _mm512_set1_epi32(255)));
-}
-template <int kByte>
-inline Lanes wide_byte_lanes(Bytes a) {
-#ifdef POWERHOUSE_VNNI
-  a = _mm512_xor_si512(a, _mm512_set1_epi8(static_cast<char>(0x80)));
-#endif
-  return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(a, 24 - 8 * kByte), 24));
 }
 inline Bytes load_bases(const std::uint8_t* from) {
   const __m512i base = _mm512_cvtepu8_epi32(load_quarter(from));
@@ -121,8 +94,10 @@ inline void store_lanes(float* to, Lanes a, int count) {
 inline Lanes load_lanes(const float* from, int count) {
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), from);
 }
-inline void store_codes(std::int8_t* to, Lanes a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
+inline void store_codes(std::int16_t* to, Lanes a) {
+  const __m256i words = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(a));
+  const __m256i paired = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(words, 0xD8), 0xD8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), paired);
 }
 inline void turn_registers(const __m512i (&row)[16], void* columns, std::int64_t step) {
   __m512i pair[16];

@@ -1,9 +1,8 @@
 // Bytes on plain C++: what products of integer codes need beside Vec.
 //
 // The contract, which vec/bytes_avx2.h and bytes_avx512.h fulfil too: Bytes are 64 unsigned bytes, Sums
-// 16 int32, Lanes 16 floats; lane i belongs to bytes 4i .. 4i + 3. `dot` adds to each lane the products of its four
-// bytes with four signed ones, exactly; the bytes are at most 63 there. `dot_wide` takes numbers of -128 to 127 as
-// `wide_codes` and `load_levels` make them: value + kWideShift.
+// 16 int32, Lanes 16 floats; lane i belongs to bytes 4i .. 4i + 3. `even_bytes` and `odd_bytes` are words, two a lane,
+// of which `dot` adds to each lane the products with two others, exactly.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +13,7 @@
 namespace powerhouse::cpu::POWERHOUSE_ISA_NAMESPACE {
 namespace {
 
-constexpr int kWideShift = 0;
+constexpr int kLevelShift = 128;
 
 struct Bytes {
   std::uint8_t byte[64];
@@ -59,9 +58,9 @@ inline Bytes move_bits(Bytes a, std::uint8_t mask) {
   return each_byte(
       [&](int i) { return (kFrom > kTo ? a.byte[i] >> (kFrom - kTo) : a.byte[i] << (kTo - kFrom)) & mask; });
 }
-/// Sixteen levels of a code, ready for dot_wide.
+/// Sixteen levels of a code, each as level + kLevelShift.
 inline Bytes load_levels(const std::int8_t* levels) {
-  return each_byte([&](int i) { return levels[i % 16] + kWideShift; });
+  return each_byte([&](int i) { return levels[i % 16] + kLevelShift; });
 }
 inline Bytes look_up(Bytes levels, Bytes nibbles) {
   return each_byte([&](int i) { return levels.byte[nibbles.byte[i]]; });
@@ -72,23 +71,19 @@ inline Sums sums_of(std::int32_t value) {
   for (std::int32_t& lane : result.lane) lane = value;
   return result;
 }
-inline Sums dot(Sums sums, Bytes codes, const std::int8_t* four) {
-  for (int i = 0; i < 64; ++i) sums.lane[i / 4] += codes.byte[i] * four[i % 4];
+inline Sums sums_add(Sums a, Sums b) {
+  for (int i = 0; i < 16; ++i) a.lane[i] += b.lane[i];
+  return a;
+}
+inline Bytes even_bytes(Bytes a) {
+  return each_byte([&](int i) { return i % 2 == 0 ? a.byte[i] : 0; });
+}
+inline Bytes odd_bytes(Bytes a) {
+  return each_byte([&](int i) { return i % 2 == 0 ? a.byte[i + 1] : 0; });
+}
+inline Sums dot(Sums sums, Bytes words, const std::int16_t* two) {
+  for (int i = 0; i < 32; ++i) sums.lane[i / 2] += words.byte[2 * i] * two[i % 2];
   return sums;
-}
-/// From value + 128, as panels hold it.
-inline Bytes wide_codes(Bytes stored) {
-  return each_byte([&](int i) { return stored.byte[i] ^ 0x80; });
-}
-inline Sums dot_wide(Sums sums, Bytes codes, const std::int8_t* four) {
-  for (int i = 0; i < 64; ++i) sums.lane[i / 4] += static_cast<std::int8_t>(codes.byte[i]) * four[i % 4];
-  return sums;
-}
-
-/// rests + 255 codes
-inline Sums put_together(Sums codes, Sums rests) {
-  for (int i = 0; i < 16; ++i) rests.lane[i] += 255 * codes.lane[i];
-  return rests;
 }
 inline Lanes to_lanes(Sums sums) {
   return each_lane([&](int i) { return static_cast<float>(sums.lane[i]); });
@@ -109,14 +104,10 @@ inline Lanes lanes_i8(const std::uint8_t* from) {
 inline Lanes lanes_u8(const std::uint8_t* from) {
   return each_lane([&](int i) { return static_cast<float>(from[i]); });
 }
-/// Byte kByte of each lane, and the number that a wide one stands for.
+/// Byte kByte of each lane.
 template <int kByte>
 inline Lanes byte_lanes(Bytes a) {
   return each_lane([&](int i) { return static_cast<float>(a.byte[4 * i + kByte]); });
-}
-template <int kByte>
-inline Lanes wide_byte_lanes(Bytes a) {
-  return each_lane([&](int i) { return static_cast<float>(static_cast<std::int8_t>(a.byte[4 * i + kByte])); });
 }
 /// Sixteen exponents where bf16 have theirs, in both halves of their lanes.
 inline Bytes load_bases(const std::uint8_t* from) {
@@ -162,8 +153,9 @@ inline void store_lanes(float* to, Lanes a, int count) { std::memcpy(to, a.lane,
 inline Lanes load_lanes(const float* from, int count) {
   return each_lane([&](int i) { return i < count ? from[i] : 0.0f; });
 }
-inline void store_codes(std::int8_t* to, Lanes a) {
-  for (int i = 0; i < 16; ++i) to[i] = static_cast<std::int8_t>(a.lane[i]);
+/// Whole numbers of 16 bits, of each four 0, 2, 1, 3: as words of a lane lie.
+inline void store_codes(std::int16_t* to, Lanes a) {
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<std::int16_t>(a.lane[i / 4 * 4 + i % 4 / 2 + i % 2 * 2]);
 }
 /// Sixteen rows of sixteen words become its columns, `step` bytes apart.
 inline void turn_words(const void* rows, void* columns, std::int64_t step) {
