@@ -57,7 +57,7 @@ class POWERHOUSE_API Drafter {
 /// `max_ngram` tokens that something follows, else of fewer, down to one. Right where a text repeats its prompt:
 /// editing, summaries, code. The same drafts as transformers' prompt_lookup_num_tokens with max_matching_ngram_size.
 /// With `max_branches` above 1 (to 16) also what followed other occurrences, where that was something else.
-POWERHOUSE_API std::unique_ptr<Drafter> prompt_lookup(std::int64_t max_ngram = 2, std::int64_t max_branches = 1);
+POWERHOUSE_API std::unique_ptr<Drafter> prompt_lookup(std::int64_t max_ngram = 4, std::int64_t max_branches = 1);
 
 struct DraftModelOptions {
   /// Drafting stops behind a token that is less probable than this, as transformers' assistant_confidence_threshold;
