@@ -89,24 +89,24 @@ inline void unpack(const std::uint8_t* from, Bytes levels, Bytes* quads) {
   }
 }
 
-/// The codes of a row with the sixteen features of a panel: codes are made even and odd words of quads. Four sums, as
-/// one would be a chain of sixteen instructions that a processor's scheduler has no room to look behind.
+/// The codes of a row with the sixteen features of a panel. Two sums, as one would be a chain of sixteen instructions,
+/// and a processor's scheduler has no room to look behind several of those.
 template <typename P>
-inline Sums dot_group(Sums sums, const Bytes* words, const std::int16_t* x, int g) {
-  constexpr int kWords = P::kGroup / 2;
-  const int first = g * kWords;
-  Sums part[4] = {sums, sums_of(0), sums_of(0), sums_of(0)};
-  for (int w = first; w < first + kWords; w += 4) {
-    for (int i = 0; i < 4; ++i) part[i] = dot(part[i], words[w + i], x + 2 * (w + i));
+inline Sums dot_group(Sums even, const Bytes* words, const std::int16_t* x, int g) {
+  Sums odd = sums_of(0);
+  for (int w = g * P::kGroup / 2; w < (g + 1) * P::kGroup / 2; w += 2) {
+    even = dot(even, words[w], x + 2 * w);
+    odd = dot(odd, words[w + 1], x + 2 * w + 2);
   }
-  return sums_add(sums_add(part[0], part[1]), sums_add(part[2], part[3]));
+  return sums_add(even, odd);
 }
 
 /// Rows of x against one panel, added to `total`, one for each row.
 template <typename P, typename Rows>
 inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* panel, std::int64_t m, Rows rows,
                         Lanes* total) {
-  const std::int64_t stride = params.x.stride;
+  const QuantizedRows first = params.x.from(m);
+  const std::int64_t part_stride = first.stride / 32;
   const std::int32_t offset = offset_of<P>(*params.layout);
   Bytes levels{};
   if constexpr (P::kTable) levels = load_levels(params.layout->table);
@@ -140,30 +140,36 @@ inline void packed_rows(const PackedLinearParams& params, const std::uint8_t* pa
       prefetch_weights<P::kCodeBytes>(panel);
       panel += P::kCodeBytes;
 
+      const std::int16_t* x = first.codes + k;
+      const float* x_scale = first.scales + k / 32;
+      const float* x_total = first.totals + k / 32;
+      const std::int32_t* x_sums = first.sums + k / 16;
       for (int r = 0; r < rows; ++r) {
-        const std::int16_t* const x = params.x.codes + (m + r) * stride + k;
-        const std::int64_t part = ((m + r) * stride + k) / 32;
-        const std::int32_t* const sums = params.x.sums + 2 * part;
-        const Lanes x_scale = lanes_of(params.x.scales[part]);
+        const auto start = [&](int g) {
+          if constexpr (P::kMin && !P::kZero) return sums_of(0);  // no offset
+          return sums_of(-offset * (P::kParts == 1 ? x_sums[0] + x_sums[1] : x_sums[g]));
+        };
         if constexpr (P::kTwoLevels) {
           Lanes product{};
           for (int g = 0; g < P::kParts; ++g) {
-            const std::int32_t sum = P::kParts == 1 ? sums[0] + sums[1] : sums[g];
-            const Lanes codes = to_lanes(dot_group<P>(sums_of(-offset * sum), words, x, g));
+            const Lanes codes = to_lanes(dot_group<P>(start(g), words, x, g));
             product = g == 0 ? lanes_mul(codes, scale[g]) : lanes_fma(codes, scale[g], product);
             if constexpr (P::kMin) {
-              const float x_sum =
-                  P::kParts == 1 ? params.x.totals[part] : params.x.scales[part] * static_cast<float>(sum);
-              lowest[r] = lanes_fma(min[g], lanes_of(x_sum), lowest[r]);
+              const float sum = P::kParts == 1 ? *x_total : *x_scale * static_cast<float>(x_sums[g]);
+              lowest[r] = lanes_fma(min[g], lanes_of(sum), lowest[r]);
             }
           }
-          scaled[r] = lanes_fma(product, x_scale, scaled[r]);
+          scaled[r] = lanes_fma(product, lanes_of(*x_scale), scaled[r]);
         } else {
-          const Lanes codes = to_lanes(dot_group<P>(sums_of(-offset * (sums[0] + sums[1])), words, x, 0));
+          const Lanes codes = to_lanes(dot_group<P>(start(0), words, x, 0));
           Lanes sum = total[r];
-          if constexpr (P::kMin) sum = lanes_fma(m_of, lanes_of(params.x.totals[part]), sum);
-          total[r] = lanes_fma(lanes_mul(codes, x_scale), d, sum);
+          if constexpr (P::kMin) sum = lanes_fma(m_of, lanes_of(*x_total), sum);
+          total[r] = lanes_fma(lanes_mul(codes, lanes_of(*x_scale)), d, sum);
         }
+        x += first.stride;
+        x_scale += part_stride;
+        x_total += part_stride;
+        x_sums += 2 * part_stride;
       }
     }
     if constexpr (P::kTwoLevels) {

@@ -45,13 +45,15 @@ inline Sums sums_add(Sums a, Sums b) { return {_mm512_add_epi32(a.lanes, b.lanes
 inline Bytes even_bytes(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi16(255)); }
 inline Bytes odd_bytes(Bytes a) { return _mm512_srli_epi16(a, 8); }
 inline Sums dot(Sums sums, Bytes words, const std::int16_t* two) {
+#ifdef POWERHOUSE_VNNI
+  // Compilers broadcast by an instruction of its own, and instructions are what bounds these products.
+  using Two = int __attribute__((may_alias, aligned(2)));
+  asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sums.lanes) : "v"(words), "m"(*reinterpret_cast<const Two*>(two)));
+  return sums;
+#else
   int bits;
   std::memcpy(&bits, two, sizeof bits);
-  const __m512i x = _mm512_set1_epi32(bits);
-#ifdef POWERHOUSE_VNNI
-  return {_mm512_dpwssd_epi32(sums.lanes, words, x)};
-#else
-  return {_mm512_add_epi32(sums.lanes, _mm512_madd_epi16(words, x))};
+  return {_mm512_add_epi32(sums.lanes, _mm512_madd_epi16(words, _mm512_set1_epi32(bits)))};
 #endif
 }
 
