@@ -55,6 +55,14 @@ struct Extremum {
   std::int64_t index = -1;
 };
 
+/// Summed in float32 over short stretches, in float64 over all.
+struct Moments {
+  double count = 0, sum = 0, squares = 0;
+};
+struct ExpMoments {
+  double sum = 0, weighted = 0;
+};
+
 /// One instruction set's kernels. `begin` and `end` count work items.
 struct CpuKernels {
   const char* name = nullptr;  ///< scalar, avx2, avx512, avx512_vnni, avx512_bf16, amx
@@ -95,6 +103,14 @@ struct CpuKernels {
   void (*cross_entropy)(const CrossEntropyParams&, std::int64_t begin, std::int64_t end) = nullptr;
   /// The largest of x[0, count) and the first place it stands; the first NaN where there is one. count >= 1.
   Extremum (*argmax_f32)(const float* x, std::int64_t count) = nullptr;
+  /// The largest; NaN with any NaN.
+  float (*max_f32)(const float* x, std::int64_t count) = nullptr;
+  /// Of what is not -infinity: how many, and the sums of x - shift and its square.
+  Moments (*moments_f32)(const float* x, std::int64_t count, float shift) = nullptr;
+  /// The sums of exp(x - pivot) and of it times x - pivot. No x - pivot is NaN or +infinity.
+  ExpMoments (*exp_moments_f32)(const float* x, std::int64_t count, float pivot) = nullptr;
+  /// The places of what is at least `bound`, which is not -infinity, rising; how many. Room for `count`.
+  std::int64_t (*places_at_least_f32)(const float* x, std::int64_t count, float bound, std::int32_t* places) = nullptr;
   /// log(sum(exp(x))). NaN with any NaN; an infinite maximum is the result.
   float (*log_sum_exp_f32)(const float* x, std::int64_t count) = nullptr;
   /// y = exp(x) / sum(exp(x)); y may be x. All NaN where the maximum is not finite.

@@ -21,6 +21,29 @@ static inline cpu::Extremum argmax_f32(const float* x, std::int64_t count) {
   return best;
 }
 
+static inline cpu::Moments moments_f32(const float* x, std::int64_t count, float shift) {
+  cpu::Moments sums;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (x[i] == -INFINITY) continue;
+    const double distance = static_cast<double>(x[i]) - static_cast<double>(shift);
+    sums.count += 1;
+    sums.sum += distance;
+    sums.squares += distance * distance;
+  }
+  return sums;
+}
+
+static inline cpu::ExpMoments exp_moments_f32(const float* x, std::int64_t count, float pivot) {
+  cpu::ExpMoments sums;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (x[i] == -INFINITY) continue;
+    const double distance = static_cast<double>(x[i]) - static_cast<double>(pivot);
+    sums.sum += std::exp(distance);
+    sums.weighted += std::exp(distance) * distance;
+  }
+  return sums;
+}
+
 static inline float log_sum_exp_f32(const float* x, std::int64_t count) {
   const float best = argmax_f32(x, count).value;
   if (!std::isfinite(best)) return best;

@@ -1,11 +1,8 @@
-// What warpers ask of a whole row: a few passes over it, vectorized, where a token's probability is
-// exp(logit - log_sum).
+// What warpers ask of a whole row: a few passes over it, where a token's probability is exp(logit - log_sum).
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <span>
 #include <vector>
@@ -14,48 +11,13 @@ namespace powerhouse {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
-/// Four logits at once, of the vector extension that GCC and Clang share: loops over single ones that choose or add up
-/// stay scalar, at a quarter of the speed.
-using Lanes = float __attribute__((vector_size(16)));
-
-inline Lanes load_lanes(const float* from) {
-  Lanes lanes;
-  std::memcpy(&lanes, from, sizeof lanes);
-  return lanes;
-}
-/// The rest of a row, filled up with forbidden ones.
-inline Lanes load_last_lanes(std::span<const float> rest) {
-  float padded[4] = {kForbidden, kForbidden, kForbidden, kForbidden};
-  std::copy(rest.begin(), rest.end(), padded);
-  return load_lanes(padded);
-}
-
-/// The sum of term(i, four logits from i on), in float32 over short stretches and float64 over all.
-template <typename Term>
-double sum_of(std::span<const float> logits, Term term) {
-  constexpr std::size_t kStep = 16;
-  constexpr std::size_t kStretch = 32 * kStep;
-  const std::size_t count = logits.size();
-  double total = 0;
-  const auto add = [&](const Lanes& lanes) { total += (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); };
-  std::size_t i = 0;
-  while (i + kStep <= count) {
-    Lanes sums[4] = {};
-    for (const std::size_t end = std::min(count, i + kStretch); i + kStep <= end; i += kStep) {
-      for (std::size_t part = 0; part < 4; ++part) {
-        sums[part] += term(i + 4 * part, load_lanes(logits.data() + i + 4 * part));
-      }
-    }
-    add((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  }
-  for (; i < count; i += 4) add(term(i, load_last_lanes(logits.subspan(i, std::min<std::size_t>(4, count - i)))));
-  return total;
-}
+/// The least that is not forbidden.
+constexpr float kLowest = -std::numeric_limits<float>::max();
 
 /// Tokens that are not forbidden.
 std::int64_t count_left(std::span<const float> logits);
 
-/// The largest logit; -infinity where every token is forbidden. The row is not empty.
+/// The largest logit; -infinity where every token is forbidden. The row is not empty and without NaN.
 float best_logit(std::span<const float> logits);
 
 struct RowStatistics {

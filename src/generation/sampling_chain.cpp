@@ -12,6 +12,8 @@
 #include "generation/stopping.h"
 #include "generation/typical.h"
 #include "generation/warpers.h"
+#include "generation/watermark_bias.h"
+#include "ops/vocabulary.h"
 #include "powerhouse/error.h"
 #include "support/philox.h"
 
@@ -22,10 +24,7 @@ using processors::Ties;
 
 // The model's own logits are finite; what a processor makes of them, or a penalty near zero, may not be.
 void check_numbers(std::span<const float> logits) {
-  const double wrong = sum_of(logits, [](std::size_t /*i*/, Lanes lanes) {
-    return lanes <= std::numeric_limits<float>::max() ? Lanes{} : Lanes{1, 1, 1, 1};
-  });
-  if (wrong == 0) return;
+  if (logits.empty() || ops::maximum(logits) <= std::numeric_limits<float>::max()) return;
   for (std::size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] <= std::numeric_limits<float>::max()) continue;
     throw Error(ErrorKind::numeric, "a processor left a logit that is neither finite nor -infinity",
@@ -123,16 +122,10 @@ struct SamplingChain::Row {
       logits.resize(static_cast<std::size_t>(left));
       ids.resize(static_cast<std::size_t>(left));
     }
-    constexpr std::size_t kStretch = 64;  // most of a whole row's are forbidden throughout
-    for (std::size_t first = 0; first < row.size(); first += kStretch) {
-      const auto stretch = row.subspan(first, std::min(kStretch, row.size() - first));
-      if (best_logit(stretch) == kForbidden) continue;
-      for (std::size_t i = first; i < first + stretch.size(); ++i) {
-        if (row[i] == kForbidden) continue;
-        ids[kept] = is_short ? ids[i] : static_cast<std::int64_t>(i);
-        logits[kept++] = row[i];
-      }
-    }
+    ops::for_each_at_least(row, kLowest, [&](std::size_t i) {
+      ids[kept] = is_short ? ids[i] : static_cast<std::int64_t>(i);
+      logits[kept++] = row[i];
+    });
     logits.resize(kept);
     ids.resize(kept);
     is_short = true;
@@ -172,9 +165,7 @@ SamplingChain::SamplingChain(const GenerationOptions& options, const ChainSettin
   }
   common_.temperature = 1.0f;
   if (!greedy_) add_samplers(options, setting);
-  if (sampling.watermark) {
-    samplers_.push_back({.apply = processors::Watermark{*sampling.watermark}, .by_id = true});
-  }
+  if (sampling.watermark) samplers_.push_back({.watermark = sampling.watermark});
 }
 
 void SamplingChain::add_rules(const GenerationOptions& options, const ChainSetting& setting) {
@@ -244,7 +235,7 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
     if (sampling.dry_multiplier > 0) samplers_.push_back({.apply = dry(sampling, setting), .by_id = true});
   } else if (name == "top_n_sigma") {
     if (sampling.top_n_sigma > 0) {
-      samplers_.push_back({.apply = processors::TopNSigma{sampling.top_n_sigma}});
+      samplers_.push_back({.apply = processors::TopNSigma{sampling.top_n_sigma}, .forbids = true});
     }
   } else if (name == "top_k") {
     if (options.top_k > 0) {
@@ -312,12 +303,14 @@ void SamplingChain::run(Row& row, const LogitsContext& context, ConstraintMatche
       processors::DynamicTemperature dynamic = *sampler.dynamic;
       dynamic.candidates = row.candidates;
       dynamic(row.values(), context);
+    } else if (sampler.watermark) {
+      bias_green(*sampler.watermark, row.values(), row.ids, row.whole.size(), context);
     } else if (sampler.by_id) {
       row.on_whole([&](std::span<float> whole) { sampler.apply(whole, context); });
     } else {
       apply(sampler, row.values(), context);
     }
-    if (sampler.count == Count::unchanged) continue;
+    if (sampler.count == Count::unchanged && !sampler.forbids) continue;
     const std::int64_t left = row.left();
     if (sampler.count == Count::limited) row.candidates = std::min(row.candidates, sampler.limit);
     if (sampler.count == Count::less) row.candidates -= before - left;

@@ -54,7 +54,9 @@ class SamplingChain {
     std::int64_t limit = 0;                                   // of candidates
     bool by_id = false;                                       // needs the whole row
     bool keeps = false;                                       // min_tokens_to_keep of the best
+    bool forbids = false;                                     // what stays a candidate
     std::optional<processors::DynamicTemperature> dynamic{};  // in place of apply
+    std::optional<WatermarkOptions> watermark{};              // likewise
   };
 
   void add_rules(const GenerationOptions& options, const ChainSetting& setting);

@@ -4,6 +4,7 @@
 
 #include "generation/row_statistics.h"
 #include "generation/warpers.h"
+#include "ops/vocabulary.h"
 #include "powerhouse/logits_processors.h"
 #include "support/philox.h"
 
@@ -19,14 +20,8 @@ void keep_probable(std::span<float> logits, double log_sum, double bound) {
 
 // The standard deviation of what is not forbidden.
 double deviation_of(std::span<const float> logits) {
-  const auto count = static_cast<double>(count_left(logits));
-  const auto value = [](std::size_t /*i*/, Lanes lanes) { return lanes == kForbidden ? Lanes{} : lanes; };
-  const auto mean = static_cast<float>(sum_of(logits, value) / count);
-  const auto square = [mean](std::size_t /*i*/, Lanes lanes) {
-    const Lanes distance = lanes == kForbidden ? Lanes{} : lanes - mean;
-    return distance * distance;
-  };
-  return std::sqrt(sum_of(logits, square) / count);
+  const cpu::Moments all = ops::moments(logits);
+  return std::sqrt(ops::moments(logits, static_cast<float>(all.sum / all.count)).squares / all.count);
 }
 
 }  // namespace
@@ -92,11 +87,10 @@ void Xtc::operator()(std::span<float> logits, const LogitsContext& context) cons
   const double log_sum = row_statistics(logits).log_sum;
   const auto bound = static_cast<float>(log_sum + std::log(double{threshold}) - 1e-3);  // spares most exponentials
   std::vector<Candidate> above;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] < bound || logits[i] == kForbidden) continue;
-    if (static_cast<float>(std::exp(double{logits[i]} - log_sum)) < threshold) continue;
+  ops::for_each_at_least(logits, std::max(bound, kLowest), [&](std::size_t i) {
+    if (static_cast<float>(std::exp(double{logits[i]} - log_sum)) < threshold) return;
     above.push_back({logits[i], static_cast<std::int32_t>(i)});
-  }
+  });
   if (above.size() < 2) return;
   std::nth_element(above.begin(), above.end() - 1, above.end(), ranks_first);
   for (std::size_t i = 0; i + 1 < above.size(); ++i) logits[static_cast<std::size_t>(above[i].id)] = kForbidden;

@@ -14,6 +14,7 @@
 #include "generation/mersenne_twister.h"
 #include "generation/option_bounds.h"
 #include "generation/row_statistics.h"
+#include "generation/watermark_bias.h"
 #include "powerhouse/error.h"
 #include "powerhouse/logits_processors.h"
 
@@ -27,18 +28,21 @@ constexpr std::uint32_t kTableSize = 1'000'003;
 template <typename Swap>
 void shuffle(std::uint64_t seed, std::uint32_t size, std::uint32_t count, Swap swap) {
   MersenneTwister numbers(static_cast<std::uint32_t>(seed));
-  std::uint32_t distances[MersenneTwister::kWords];
+  std::int32_t distances[MersenneTwister::kWords];
   const std::uint32_t steps = std::min(count, size - 1);
   for (std::uint32_t first = 0; first < steps; first += MersenneTwister::kWords) {
     const auto& drawn = numbers.next();
-    // Remainders: a quotient of numbers below 2^32 is as good in float64, and divides several at once.
+    // Remainders, by float64: it has quotients and products of numbers below 2^32 exactly, and divides several at once.
     for (std::uint32_t i = 0; i < MersenneTwister::kWords; ++i) {
-      const std::uint32_t left = std::max(size - std::min(size, first + i), 1u);
-      distances[i] = drawn[i] - static_cast<std::uint32_t>(static_cast<double>(drawn[i]) / left) * left;
+      // At least two places are left at each step.
+      const double left = std::max(static_cast<std::int32_t>(size - (first + i)), 2);
+      const double number = static_cast<std::int32_t>(drawn[i] ^ 0x80000000u) + 2147483648.0;  // converts as signed
+      const double quotient = static_cast<std::int32_t>(number / left);
+      distances[i] = static_cast<std::int32_t>(number - quotient * left);
     }
     const std::uint32_t until = std::min<std::uint32_t>(MersenneTwister::kWords, steps - first);
     for (std::uint32_t i = 0; i < until; ++i) {
-      if (!swap(first + i, first + i + distances[i])) return;
+      if (!swap(first + i, first + i + static_cast<std::uint32_t>(distances[i]))) return;
     }
   }
 }
@@ -64,6 +68,25 @@ bool in_permutation(std::uint64_t seed, std::uint32_t size, std::uint32_t count,
     return !found;
   });
   return found || place < std::min(count, size);
+}
+
+// Adds `bias` to those of `ids` that come among the first `count`: only their ways through the permutation are
+// followed. Number holds as many as there are ids: bytes lie in the first-level cache.
+template <typename Number>
+void bias_few(std::uint64_t seed, std::uint32_t size, std::uint32_t count, std::span<const std::int64_t> ids,
+              float bias, std::span<float> logits) {
+  std::vector<Number> numbers(size);  // of the token at each place, from 1; 0 for others
+  for (std::size_t i = 0; i < ids.size(); ++i) numbers[static_cast<std::size_t>(ids[i])] = static_cast<Number>(i + 1);
+  const auto stays = [&](Number token) {
+    if (token != 0) logits[static_cast<std::size_t>(token) - 1] += bias;
+  };
+  shuffle(seed, size, count, [&](std::uint32_t i, std::uint32_t j) {
+    const Number token = numbers[j];
+    numbers[j] = numbers[i];
+    stays(token);
+    return true;
+  });
+  if (count == size) stays(numbers[size - 1]);  // the place behind the last step
 }
 
 using Table = std::vector<std::uint32_t>;
@@ -120,25 +143,35 @@ WatermarkSeeding parse_watermark_seeding(std::string_view text) {
               {.field = "seeding_scheme", .expected = "lefthash or selfhash", .found = std::string(text)});
 }
 
-void processors::Watermark::operator()(std::span<float> logits, const LogitsContext& context) const {
-  if (std::ssize(context.ids) < options.context_width || context.ids.empty()) return;
+void bias_green(const WatermarkOptions& options, std::span<float> logits, std::span<const std::int64_t> ids,
+                std::size_t vocabulary, const LogitsContext& context) {
+  if (std::ssize(context.ids) < options.context_width || context.ids.empty() || logits.empty()) return;
   if (options.seeding_scheme == WatermarkSeeding::lefthash) {
-    const auto size = static_cast<std::uint32_t>(logits.size());
-    for (const std::uint32_t id : permutation(seed_of(options, context.ids), size, green_count(options, size))) {
-      logits[id] += options.bias;
+    const std::uint64_t seed = seed_of(options, context.ids);
+    const std::uint32_t count = green_count(options, vocabulary);
+    const auto size = static_cast<std::uint32_t>(vocabulary);
+    if (!ids.empty()) {
+      const auto few = ids.size() < 256 ? bias_few<std::uint8_t> : bias_few<std::uint32_t>;
+      return few(seed, size, count, ids, options.bias, logits);
     }
+    for (const std::uint32_t id : permutation(seed, size, count)) logits[id] += options.bias;
     return;
   }
   constexpr std::size_t kBest = 40;  // as in transformers
   std::vector<Candidate> front = best_candidates(logits, std::min(kBest, logits.size()));
   std::sort(front.begin(), front.end(), ranks_first);
   front.resize(std::min(kBest, front.size()));
-  std::vector<std::int64_t> ids(context.ids.begin(), context.ids.end());
-  ids.push_back(0);
+  std::vector<std::int64_t> text(context.ids.begin(), context.ids.end());
+  text.push_back(0);
   for (const Candidate& one : front) {
-    ids.back() = one.id;
-    if (is_green(options, logits.size(), ids, one.id)) logits[static_cast<std::size_t>(one.id)] += options.bias;
+    const auto place = static_cast<std::size_t>(one.id);
+    text.back() = ids.empty() ? one.id : ids[place];
+    if (is_green(options, vocabulary, text, text.back())) logits[place] += options.bias;
   }
+}
+
+void processors::Watermark::operator()(std::span<float> logits, const LogitsContext& context) const {
+  bias_green(options, logits, {}, logits.size(), context);
 }
 
 WatermarkReport detect_watermark(std::span<const std::int64_t> ids, std::int64_t vocab_size,

@@ -32,6 +32,35 @@ TEST_P(VocabularyTest, AgreesWithThePlainLoop) {
   }
 }
 
+TEST_P(VocabularyTest, MomentsAndPlacesPassOverWhatIsForbidden) {
+  for (const std::int64_t count : {1, 2, 7, 8, 15, 16, 17, 33, 511, 512, 513, 1001, 49152}) {
+    Buffer x = Buffer::random(Element::f32, count, engine_, 20.0f);
+    for (std::int64_t i = 1; i < count; i += 3) x.set(i, -INFINITY);
+    const float best = reference::argmax_f32(x.floats(), count).value;
+    EXPECT_EQ(kernels().max_f32(x.floats(), count), best);
+    const auto near = [count](double found, double expected, double scale) {
+      EXPECT_NEAR(found, expected, 1e-6 * scale) << count;
+    };
+    const cpu::Moments found = kernels().moments_f32(x.floats(), count, 3.0f);
+    const cpu::Moments expected = reference::moments_f32(x.floats(), count, 3.0f);
+    EXPECT_EQ(found.count, expected.count);
+    near(found.sum, expected.sum, expected.squares);
+    near(found.squares, expected.squares, expected.squares);
+    const cpu::ExpMoments weights = kernels().exp_moments_f32(x.floats(), count, best);
+    const cpu::ExpMoments exact = reference::exp_moments_f32(x.floats(), count, best);
+    near(weights.sum, exact.sum, exact.sum);
+    near(weights.weighted, exact.weighted, std::abs(exact.weighted) + 1e-3);
+    for (const float bound : {-3.4e38f, 0.0f, best, 1e9f}) {
+      std::vector<std::int32_t> places(static_cast<std::size_t>(count)), wanted;
+      for (std::int64_t i = 0; i < count; ++i) {
+        if (x.at(i) >= bound) wanted.push_back(static_cast<std::int32_t>(i));
+      }
+      places.resize(static_cast<std::size_t>(kernels().places_at_least_f32(x.floats(), count, bound, places.data())));
+      EXPECT_EQ(places, wanted) << count << " " << bound;
+    }
+  }
+}
+
 TEST_P(VocabularyTest, AgreesWithPyTorch) {
   const Fixture fixture;
   Buffer x = fixture.get("logits");

@@ -1,4 +1,4 @@
-// What sampling and scoring do to a row of logits: argmax, softmax, log-sum-exp, and the search for bad values.
+// What sampling and scoring do to a row of logits: argmax, softmax, log-sum-exp, moments, and searches.
 #pragma once
 
 #include <math.h>
@@ -13,15 +13,23 @@ namespace {
 
 /// The maximum of x; NaN if any value is.
 inline float maximum(const float* x, std::int64_t count) {
-  Vec best = broadcast(-__builtin_inff());
+  constexpr int kChains = 4;  // one would wait for each maximum before the next
+  Vec best[kChains];
+  for (Vec& chain : best) chain = broadcast(-__builtin_inff());
   unsigned nan = 0;
-  for (std::int64_t i = 0; i < count; i += kWidth) {
-    const int n = lanes(count, i);
-    const Vec value = keep_first(read(x + i, n), n, -__builtin_inff());
+  const auto take = [&](Vec value, Vec& chain) {
     nan |= nan_mask(value);
-    best = max(value, best);
+    chain = max(value, chain);
+  };
+  std::int64_t i = 0;
+  for (; i + kChains * kWidth <= count; i += kChains * kWidth) {
+    for (int chain = 0; chain < kChains; ++chain) take(load(x + i + chain * kWidth), best[chain]);
   }
-  return nan != 0 ? __builtin_nanf("") : reduce_max(best);
+  for (; i < count; i += kWidth) {
+    const int n = lanes(count, i);
+    take(keep_first(read(x + i, n), n, -__builtin_inff()), best[0]);
+  }
+  return nan != 0 ? __builtin_nanf("") : reduce_max(max(max(best[0], best[1]), max(best[2], best[3])));
 }
 
 Extremum argmax_f32(const float* x, std::int64_t count) {
@@ -65,6 +73,60 @@ void softmax_f32(const float* x, float* y, std::int64_t count) {
     const Vec weight = __builtin_isfinite(pivot) ? read(y + i, n) : broadcast(1.0f);
     write(y + i, mul(weight, broadcast(scale)), n);
   }
+}
+
+float max_f32(const float* x, std::int64_t count) { return maximum(x, count); }
+
+/// Adds up `kSums` terms of each vector, in float32 over short stretches and float64 over all. term(value, sums) is
+/// given -infinity behind the end.
+template <int kSums, typename Term>
+inline void sum_stretches(const float* x, std::int64_t count, double (&totals)[kSums], Term term) {
+  constexpr std::int64_t kStretch = 512;
+  for (std::int64_t first = 0; first < count; first += kStretch) {
+    Vec sums[kSums];
+    for (Vec& sum : sums) sum = zero();
+    for (std::int64_t i = first; i < smaller(first + kStretch, count); i += kWidth) {
+      const int n = lanes(count, i);
+      term(keep_first(read(x + i, n), n, -__builtin_inff()), sums);
+    }
+    for (int i = 0; i < kSums; ++i) totals[i] += static_cast<double>(reduce_add(sums[i]));
+  }
+}
+
+Moments moments_f32(const float* x, std::int64_t count, float shift) {
+  double totals[3] = {};
+  const Vec nothing = broadcast(-__builtin_inff());
+  sum_stretches(x, count, totals, [&](Vec value, Vec* sums) {
+    const Vec distance = select_less(nothing, value, sub(value, broadcast(shift)), zero());
+    sums[0] = add(sums[0], select_less(nothing, value, broadcast(1.0f), zero()));
+    sums[1] = add(sums[1], distance);
+    sums[2] = fma(distance, distance, sums[2]);
+  });
+  return {totals[0], totals[1], totals[2]};
+}
+
+ExpMoments exp_moments_f32(const float* x, std::int64_t count, float pivot) {
+  constexpr float kNoWeight = -1000.0f;  // exp is 0 there, and 0 times it is 0, as with -infinity it is not
+  double totals[2] = {};
+  sum_stretches(x, count, totals, [&](Vec value, Vec* sums) {
+    const Vec distance = max(sub(value, broadcast(pivot)), broadcast(kNoWeight));
+    const Vec weight = exp(distance);
+    sums[0] = add(sums[0], weight);
+    sums[1] = fma(weight, distance, sums[1]);
+  });
+  return {totals[0], totals[1]};
+}
+
+std::int64_t places_at_least_f32(const float* x, std::int64_t count, float bound, std::int32_t* places) {
+  std::int64_t found = 0;
+  for (std::int64_t i = 0; i < count; i += kWidth) {
+    const int n = lanes(count, i);
+    const Vec value = keep_first(read(x + i, n), n, -__builtin_inff());
+    for (unsigned mask = at_least_mask(value, broadcast(bound)); mask != 0; mask &= mask - 1) {
+      places[found++] = static_cast<std::int32_t>(i) + __builtin_ctz(mask);
+    }
+  }
+  return found;
 }
 
 std::int64_t first_not_finite(const void* x, Element type, std::int64_t begin, std::int64_t end) {

@@ -56,6 +56,7 @@ inline Vec pick(Vec table, Words words, int shift) {
   return _mm512_permutexvar_ps(_mm512_srl_epi32(words, _mm_cvtsi32_si128(shift)), table);
 }
 inline unsigned equal_mask(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+inline unsigned at_least_mask(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 inline unsigned nan_mask(Vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 
 inline Vec widen_bf16(__m256i bits) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); }

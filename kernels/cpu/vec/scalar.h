@@ -111,6 +111,9 @@ inline Vec pick(Vec table, Words words, int shift) {
 inline unsigned equal_mask(Vec a, Vec b) {
   return mask([&](int i) { return a.lane[i] == b.lane[i]; });
 }
+inline unsigned at_least_mask(Vec a, Vec b) {
+  return mask([&](int i) { return a.lane[i] >= b.lane[i]; });
+}
 inline unsigned nan_mask(Vec a) {
   return mask([&](int i) { return !(a.lane[i] == a.lane[i]); });
 }
