@@ -126,7 +126,8 @@ void run(const Flags& flags) {
   if (!flags.json) options.on_token = [](std::string_view text) { write_out(text); };
   if (!flags.explain.empty() && !options.top_log_probs) options.top_log_probs = 5;
   if (ContrastFlags::is_named(flags.search.strategy)) {
-    const auto full = encoded(flags.contrast.context + flags.prompt);
+    const std::string& context = flags.contrast.context;
+    const auto full = context.empty() ? ids : encoded(context + flags.prompt);
     auto found = flags.contrast.run(flags.search.strategy, model, tokenizer, ids, full, options);
     return show(flags, {std::move(found.generation), std::move(found.premature_layers)}, tokenizer);
   }

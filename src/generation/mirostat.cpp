@@ -49,15 +49,9 @@ void Mirostat::operator()(std::span<float> logits, const LogitsContext& context)
   if (logits.empty() || best_logit(logits) == kForbidden) return;
   std::vector<Candidate> kept;
   if (version_ == 1) {
-    const auto best = [&](std::size_t count) {
-      std::vector<Candidate> front = best_candidates(logits, std::min(count, logits.size()));
-      std::sort(front.begin(), front.end(), ranks_first);
-      front.resize(std::min(count, front.size()));
-      return front;
-    };
-    kept = best(kTokens);
+    kept = ranked_candidates(logits, kTokens);
     const std::size_t rank = zipf_rank(kept, logits.size(), mu_);
-    if (rank > kept.size()) kept = best(rank);
+    if (rank > kept.size()) kept = ranked_candidates(logits, rank);
     kept.resize(std::min(rank, kept.size()));
   } else {
     const double log_sum = row_statistics(logits).log_sum;

@@ -1,7 +1,5 @@
 #include "generation/row_chooser.h"
 
-#include <algorithm>
-
 #include "generation/row_statistics.h"
 
 namespace powerhouse {
@@ -14,12 +12,9 @@ TokenChoice choice_of(std::span<const float> logits, std::int64_t id, std::int64
     return TokenLogProb{token, static_cast<float>(logits[static_cast<std::size_t>(token)] - log_sum)};
   };
   TokenChoice found{.chosen = log_prob(id)};
-  const auto shown = std::min(static_cast<std::size_t>(count), logits.size());
-  if (shown == 0) return found;
-  std::vector<Candidate> front = best_candidates(logits, shown);
-  std::sort(front.begin(), front.end(), ranks_first);
-  front.resize(std::min(front.size(), shown));
-  for (const Candidate& one : front) found.best.push_back(log_prob(one.id));
+  for (const Candidate& one : ranked_candidates(logits, static_cast<std::size_t>(count))) {
+    found.best.push_back(log_prob(one.id));
+  }
   return found;
 }
 

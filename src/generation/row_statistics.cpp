@@ -72,4 +72,13 @@ std::vector<Candidate> best_candidates(std::span<const float> logits, std::size_
   return found;
 }
 
+std::vector<Candidate> ranked_candidates(std::span<const float> logits, std::size_t k) {
+  k = std::min(k, logits.size());
+  if (k == 0) return {};
+  std::vector<Candidate> found = best_candidates(logits, k);
+  std::sort(found.begin(), found.end(), ranks_first);
+  found.resize(std::min(k, found.size()));
+  return found;
+}
+
 }  // namespace powerhouse

@@ -40,6 +40,9 @@ inline bool ranks_first(const Candidate& a, const Candidate& b) {
 /// Every token among the k largest, ties included and perhaps some more, by rising id; forbidden ones never.
 std::vector<Candidate> best_candidates(std::span<const float> logits, std::size_t k);
 
+/// The k best in order, or as many as are not forbidden.
+std::vector<Candidate> ranked_candidates(std::span<const float> logits, std::size_t k);
+
 /// A power of two, in how many interleaved blocks a row is cut so that neither finding their maxima nor looking at
 /// those that hold one of the `wanted` best costs much.
 std::size_t block_count(std::size_t vocabulary, std::size_t wanted);

@@ -286,9 +286,7 @@ void SamplingChain::add_sampler(std::string_view name, const GenerationOptions& 
 
 void SamplingChain::apply(const Sampler& sampler, std::span<float> logits, const LogitsContext& context) const {
   if (!sampler.keeps || min_tokens_to_keep_ == 1) return sampler.apply(logits, context);
-  std::vector<Candidate> best = best_candidates(logits, min_tokens_to_keep_);
-  std::sort(best.begin(), best.end(), ranks_first);
-  best.resize(std::min(best.size(), min_tokens_to_keep_));
+  const std::vector<Candidate> best = ranked_candidates(logits, min_tokens_to_keep_);
   sampler.apply(logits, context);
   for (const Candidate& one : best) logits[static_cast<std::size_t>(one.id)] = one.logit;
 }

@@ -71,18 +71,14 @@ class Speculation {
     const std::int64_t before = session_.length(sequence_);
     const Draft draft = propose(before);
     const std::int64_t last = text_.history().back();
-    std::vector<std::vector<std::int64_t>> branches = {draft.ids};
-    branches.insert(branches.end(), draft.others.begin(), draft.others.end());
-    std::vector<std::vector<std::int64_t>> ids;
+    std::vector<std::vector<std::int64_t>> branches(1 + draft.others.size(), {last});
     std::vector<OwnedSequence> forks;
     std::vector<SequenceInput> batch;
-    for (const std::vector<std::int64_t>& branch : branches) {
-      ids.push_back({last});
-      ids.back().insert(ids.back().end(), branch.begin(), branch.end());
-      if (ids.size() > 1) forks.push_back(OwnedSequence::fork(session_, sequence_));
-    }
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      batch.push_back({i == 0 ? sequence_ : forks[i - 1].id(), ids[i], LogitsOf::all});
+    for (std::size_t i = 0; i < branches.size(); ++i) {
+      const std::vector<std::int64_t>& drafted = i == 0 ? draft.ids : draft.others[i - 1];
+      branches[i].insert(branches[i].end(), drafted.begin(), drafted.end());
+      if (i > 0) forks.push_back(OwnedSequence::fork(session_, sequence_));
+      batch.push_back({i == 0 ? sequence_ : forks.back().id(), branches[i], LogitsOf::all});
     }
     const auto begin = Clock::now();
     const at::Tensor rows = session_.forward(batch, PassOptions{.singly = true}).contiguous();
@@ -158,7 +154,7 @@ class Speculation {
            "greedy decoding takes drafts that are certain");
   }
 
-  // Goes along the branches as far as they come true; which of them did.
+  // Goes along the branches, each behind the text's last token, as far as they come true; which of them did.
   std::size_t verify(const Draft& draft, const std::vector<std::vector<std::int64_t>>& branches,
                      const at::Tensor& rows) {
     std::vector<std::size_t> right;  // all branches that have come true so far, whose rows are the same bits
@@ -167,8 +163,8 @@ class Speculation {
     for (std::size_t i = 0; i < branches.size(); ++i) {
       right.push_back(i);
       first.push_back(row);
-      row += std::ssize(branches[i]) + 1;
-      drafted_tokens += std::ssize(branches[i]);
+      row += std::ssize(branches[i]);
+      drafted_tokens += std::ssize(branches[i]) - 1;
     }
     std::size_t accepted = 0, seen = 0;
     while (true) {
@@ -179,9 +175,9 @@ class Speculation {
       std::vector<std::size_t> still;
       bool drafted = false;
       for (const std::size_t i : right) {
-        if (accepted >= branches[i].size()) continue;
+        if (accepted + 1 >= branches[i].size()) continue;
         drafted = true;
-        if (branches[i][accepted] == id) still.push_back(i);
+        if (branches[i][accepted + 1] == id) still.push_back(i);
       }
       if (drafted) ++seen;
       const bool more = text_.take(id);

@@ -55,9 +55,7 @@ void EtaCutoff::operator()(std::span<float> logits, const LogitsContext& /*conte
 void TopH::operator()(std::span<float> logits, const LogitsContext& /*context*/) const {
   constexpr std::size_t kBest = 100;  // as in transformers
   if (top_h <= 0 || nothing_left(logits)) return;
-  std::vector<Candidate> front = best_candidates(logits, std::min(kBest, logits.size()));
-  std::sort(front.begin(), front.end(), ranks_first);
-  front.resize(std::min(kBest, front.size()));
+  const std::vector<Candidate> front = ranked_candidates(logits, kBest);
   std::vector<float> values;
   for (const Candidate& one : front) values.push_back(one.logit);
   const RowStatistics row = row_statistics(values);

@@ -158,9 +158,7 @@ void bias_green(const WatermarkOptions& options, std::span<float> logits, std::s
     return;
   }
   constexpr std::size_t kBest = 40;  // as in transformers
-  std::vector<Candidate> front = best_candidates(logits, std::min(kBest, logits.size()));
-  std::sort(front.begin(), front.end(), ranks_first);
-  front.resize(std::min(kBest, front.size()));
+  const std::vector<Candidate> front = ranked_candidates(logits, kBest);
   std::vector<std::int64_t> text(context.ids.begin(), context.ids.end());
   text.push_back(0);
   for (const Candidate& one : front) {

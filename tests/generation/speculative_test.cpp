@@ -109,12 +109,16 @@ void expect_plain_text(const CausalLM& model, const Tokenizer& tokenizer, const 
       expect_same(*prompt_lookup(1, 4), {.max_draft_tokens = most, .adaptive = adaptive});
       BranchingProphet branching(wanted.ids, model.config().vocab_size);
       const auto branched = expect_same(branching, {.max_draft_tokens = most, .adaptive = adaptive});
-      if (!adaptive) EXPECT_GT(branched.accepted, std::ssize(wanted.ids) / 3);
+      if (!adaptive) {
+        EXPECT_GT(branched.accepted, std::ssize(wanted.ids) / 3);
+      }
       Prophet prophet(wanted.ids, model.config().vocab_size);
       const auto found = expect_same(prophet, {.max_draft_tokens = most, .adaptive = adaptive});
       if (adaptive) continue;
       EXPECT_GT(found.drafted, 0);
-      if (most > 1) EXPECT_LT(found.passes, std::ssize(wanted.ids) - 1);
+      if (most > 1) {
+        EXPECT_LT(found.passes, std::ssize(wanted.ids) - 1);
+      }
     }
   }
 }
