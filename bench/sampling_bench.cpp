@@ -133,6 +133,37 @@ std::vector<Named> chains() {
     add_rules(options);
     options.sampling.watermark.reset();
   });
+  add("temperature", [](GenerationOptions&) {});
+  add("repetition_penalty", [](GenerationOptions& options) { options.repetition_penalty = 1.1f; });
+  const auto rule = [&](const char* name, auto change) {
+    add(name, [&](GenerationOptions& options) { change(options.sampling); });
+  };
+  rule("frequency_penalty, presence_penalty", [](SamplingOptions& sampling) {
+    sampling.frequency_penalty = 0.1f;
+    sampling.presence_penalty = 0.1f;
+  });
+  rule("dry_multiplier", [](SamplingOptions& sampling) {
+    sampling.dry_multiplier = 0.8f;
+    sampling.dry_penalty_last_n = -1;
+  });
+  rule("no_repeat_ngram_size", [](SamplingOptions& sampling) { sampling.no_repeat_ngram_size = 4; });
+  rule("logit_bias", [](SamplingOptions& sampling) {
+    sampling.logit_bias = {{.id = 17, .bias = 1}, {.id = 400, .bias = -2}};
+  });
+  rule("sequence_bias", [](SamplingOptions& sampling) { sampling.sequence_bias = {{.ids = {3, 4}, .bias = 1}}; });
+  rule("bad_words_ids", [](SamplingOptions& sampling) { sampling.bad_words_ids = {{7, 8, 9}, {1000}}; });
+  rule("suppress_tokens, begin_suppress_tokens", [](SamplingOptions& sampling) {
+    sampling.suppress_tokens = {5, 6};
+    sampling.begin_suppress_tokens = {9};
+  });
+  rule("min_length, min_new_tokens", [](SamplingOptions& sampling) {
+    sampling.min_length = 10;
+    sampling.min_new_tokens = 1000;
+  });
+  rule("exponential_decay_length_penalty", [](SamplingOptions& sampling) {
+    sampling.exponential_decay_length_penalty = LengthDecay{.start = 1, .factor = 1.01f};
+  });
+  rule("epsilon_cutoff", [](SamplingOptions& sampling) { sampling.epsilon_cutoff = 1e-3f; });
   add("llama.cpp's defaults", [](GenerationOptions& options) { options = llama_cpp_options(); });
   add("dynatemp", [](GenerationOptions& options) { options.sampling.dynatemp_range = 0.2f; });
   add("top_n_sigma", [](GenerationOptions& options) { options.sampling.top_n_sigma = 1; });

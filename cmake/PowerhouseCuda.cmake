@@ -21,6 +21,8 @@ endif()
 
 set(CMAKE_CUDA_ARCHITECTURES OFF)  # powerhouse_cuda_code() says which
 enable_language(CUDA)
+# nvcc's -O is the host's: device code is optimized whatever it says, and all that hosts do here is to launch it.
+string(REPLACE "-O3" "-O1" CMAKE_CUDA_FLAGS_RELEASE "${CMAKE_CUDA_FLAGS_RELEASE}")
 foreach(kind IN ITEMS STANDARD EXTENSION)  # CMake 3.25 does not know that nvcc has C++20
   if(NOT CMAKE_CUDA20_${kind}_COMPILE_OPTION)
     set(CMAKE_CUDA20_${kind}_COMPILE_OPTION -std=c++20)
