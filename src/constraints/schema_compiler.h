@@ -8,17 +8,17 @@
 #include <utility>
 #include <vector>
 
-#include "constraints/json_spelling.h"
 #include "constraints/schema_logic.h"
-#include "powerhouse/constraint.h"
+#include "constraints/value_spelling.h"
 
 namespace powerhouse::constraints {
 
 class SchemaCompiler {
  public:
-  SchemaCompiler(const SchemaDocument& document, const JsonSchemaOptions& options);
+  SchemaCompiler(const SchemaDocument& document, SpellingOptions options);
 
-  Grammar run(const SchemaDocument& document);
+  /// Of values that meet all of `schemas`.
+  Grammar run(const Conjunction& schemas);
 
  private:
   /// A call of the rule for values that meet all of `schemas`; its body is made later.
@@ -44,7 +44,7 @@ class SchemaCompiler {
   Grammar grammar_;
   SchemaReader reader_;
   SchemaLogic logic_;
-  JsonSpelling spelling_;
+  ValueSpelling spelling_;
   std::map<std::vector<const Json*>, RuleId> rules_;
   std::vector<std::pair<RuleId, Conjunction>> todo_;
 };

@@ -33,8 +33,7 @@ std::vector<SchemaCompiler::Member> SchemaCompiler::declared(const FlatSchema& f
   for (const std::string& name : names) {
     Member member{.what = grammar_.nothing(), .required = required.contains(name)};
     if (logic_.meets(Json(name), flat.names)) {
-      const ExprId key = spelling_.key(spelling_.literal(Json(name)));
-      member.what = grammar_.sequence({key, rule(logic_.member(flat, name))});
+      member.what = grammar_.sequence({spelling_.key(name), rule(logic_.member(flat, name))});
     }
     out.push_back(member);
   }
@@ -92,8 +91,7 @@ std::vector<ExprId> SchemaCompiler::others(const FlatSchema& flat, const std::ve
     }
     if (!names.empty()) restrict(complement(texts_machine(names)));
     if (key && !key->possible()) continue;
-    const ExprId string = key ? spelling_.string(*key) : spelling_.string(0, Grammar::kUnbounded);
-    out.push_back(grammar_.sequence({spelling_.key(string), rule(schemas)}));
+    out.push_back(grammar_.sequence({key ? spelling_.keys(*key) : spelling_.keys(), rule(schemas)}));
   }
   return out;
 }
