@@ -188,7 +188,7 @@ def run_tool(tool, mode, tokenizer, cases, *more):
         out = subprocess.run([tool, mode, tokenizer, file.name, *more], capture_output=True, text=True)
     if out.returncode != 0:
         sys.exit(out.stderr)
-    return [json.loads(line) for line in out.stdout.splitlines()]
+    return [json.loads(line) for line in out.stdout.split("\n")[:-1]]  # not splitlines: texts hold its other line ends
 
 
 def check(tool, tokenizer, count, seed):
