@@ -4,6 +4,9 @@
   constraints.py fixture [--gbnf-validator PROGRAM]   writes tests/fixtures/constraints/acceptance.json
   constraints.py check --tool constraint_tool --tokenizer FILE [--count 50] [--seed 1]
       draws texts under the schemas, patterns and lists below; jsonschema and re judge every one
+  constraints.py suite --tool constraint_tool --tokenizer FOLDER --suite FOLDER [--count 8]
+      draws texts under every schema of the JSON Schema Test Suite (json/tests in the sdist of jsonschema): all that is
+      drawn must be valid, and a schema that is refused must be so with the place
   constraints.py masks --tool constraint_tool --tokenizer FOLDER
       compares the ids allowed behind prefixes with xgrammar's, on the same GBNF; FOLDER holds a tokenizer.json
 
@@ -11,6 +14,7 @@ Schemas: jsonschema 4.26.0 with rfc3339-validator 0.1.4 and rfc3986-validator 0.
 grammars: llama.cpp's test-gbnf-validator; masks: xgrammar 0.2.8. Special tokens, which are text for xgrammar and not here, are left out.
 """
 import argparse
+import glob
 import json
 import os
 import random
@@ -221,6 +225,34 @@ def check(tool, tokenizer, count, seed):
     sys.exit(1 if wrong or unfinished else 0)
 
 
+def suite(tool, tokenizer, folder, count, seed):
+    right = wrong = refused = 0
+    for draft, cls in (("draft2020-12", jsonschema.Draft202012Validator), ("draft7", jsonschema.Draft7Validator)):
+        files = sorted(glob.glob(f"{folder}/{draft}/*.json") + glob.glob(f"{folder}/{draft}/optional/format/*.json"))
+        for group in (group for name in files for group in json.load(open(name))):
+            schema = group["schema"]
+            try:
+                lines = run_tool(tool, "sample", tokenizer, [{"kind": "schema", "text": schema}], str(count), str(seed))
+            except SystemExit as error:
+                refused += 1
+                if "#" not in str(error):
+                    wrong += 1
+                    print("NO PLACE", group["description"], json.dumps(schema), error)
+                continue
+            validator = cls(schema, format_checker=cls.FORMAT_CHECKER)
+            for line in lines:
+                try:
+                    valid = line["text"] is not None and validator.is_valid(json.loads(line["text"]))
+                except ValueError:
+                    valid = False
+                right += valid
+                wrong += not valid
+                if not valid:
+                    print("WRONG", group["description"], json.dumps(schema), "\n  ", repr(line["text"]))
+    print(f"{right} texts are valid, {wrong} are not; {refused} schemas are refused")
+    sys.exit(1 if wrong or not right else 0)
+
+
 MASKS = [
     ('root ::= "{" pair ("," pair)* "}"\npair ::= "\\"" [a-z]+ "\\":" value\nvalue ::= [0-9]+ | "\\"" [^"\\n]* "\\"" | "[" value ("," value)* "]"\n',
      ["", "{", '{"', '{"ab', '{"ab":', '{"ab":12', '{"ab":"x', '{"ab":[1,', '{"ab":[[1]']),
@@ -261,10 +293,11 @@ def masks(tool, folder):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=["fixture", "check", "masks"])
+    parser.add_argument("mode", choices=["fixture", "check", "suite", "masks"])
     parser.add_argument("--gbnf-validator")
     parser.add_argument("--tool")
     parser.add_argument("--tokenizer")
+    parser.add_argument("--suite")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -272,5 +305,7 @@ if __name__ == "__main__":
         write_fixture(arguments.gbnf_validator)
     elif arguments.mode == "check":
         check(arguments.tool, arguments.tokenizer, arguments.count, arguments.seed)
+    elif arguments.mode == "suite":
+        suite(arguments.tool, arguments.tokenizer, arguments.suite, arguments.count, arguments.seed)
     else:
         masks(arguments.tool, arguments.tokenizer)
