@@ -185,6 +185,7 @@ bool SchemaLogic::never(const Conjunction& schemas, int depth) {
 
 // What two branches ask for together must be impossible beside what the schema asks for itself.
 void SchemaLogic::check_exclusive() {
+  reader_.proving_ = true;
   for (std::size_t i = 0; i < reader_.exclusive_.size(); ++i) {  // grows by what is read here
     const SchemaRef schema = reader_.exclusive_[i];
     const auto& branches = schema.node->as_object().find("oneOf")->as_array();
@@ -205,6 +206,7 @@ void SchemaLogic::check_exclusive() {
       }
     }
   }
+  reader_.proving_ = false;
 }
 
 }  // namespace powerhouse::constraints

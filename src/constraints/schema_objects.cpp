@@ -58,14 +58,18 @@ std::optional<TextMachine> SchemaCompiler::member_names(const FlatSchema& flat) 
 // values. Names that the schema declares are in none.
 std::vector<ExprId> SchemaCompiler::others(const FlatSchema& flat, const std::vector<std::string>& names) {
   struct Pattern {
-    std::size_t part;
     std::string text;
-    SchemaRef schema;
+    std::vector<std::pair<std::size_t, SchemaRef>> schemas;  // by part
   };
   std::vector<Pattern> patterns;
   bool rest = flat.members.empty() || flat.min_properties > names.size();
   for (std::size_t part = 0; part < flat.members.size(); ++part) {
-    for (const auto& [text, schema] : flat.members[part].patterns) patterns.push_back({part, text, schema});
+    for (const auto& [text, schema] : flat.members[part].patterns) {
+      const auto same = [&](const Pattern& pattern) { return pattern.text == text; };
+      auto found = std::find_if(patterns.begin(), patterns.end(), same);
+      if (found == patterns.end()) found = patterns.insert(found, {text, {}});
+      found->schemas.emplace_back(part, schema);
+    }
     rest = rest || flat.members[part].rest.has_value();
   }
   if (patterns.size() > kMaxPatterns) {
@@ -78,13 +82,14 @@ std::vector<ExprId> SchemaCompiler::others(const FlatSchema& flat, const std::ve
     Conjunction schemas;
     std::vector<bool> named(flat.members.size(), false);
     for (std::size_t i = 0; i < patterns.size(); ++i) {
-      const auto& [part, text, schema] = patterns[i];
-      if ((matched >> i & 1) != 0) {
-        restrict(logic_.pattern(text, schema.path, RegexDialect::within, false));
-        schemas.push_back(schema);
-        named[part] = true;
-      } else {
-        restrict(complement(logic_.pattern(text, schema.path, RegexDialect::beyond, false)));
+      const auto& [text, said] = patterns[i];
+      const bool matches = (matched >> i & 1) != 0;
+      const auto dialect = matches ? RegexDialect::within : RegexDialect::beyond;
+      const TextMachine& machine = logic_.pattern(text, said[0].second.path, dialect, false);
+      restrict(matches ? machine : complement(machine));
+      for (std::size_t k = 0; matches && k < said.size(); ++k) {
+        schemas.push_back(said[k].second);
+        named[said[k].first] = true;
       }
     }
     for (std::size_t part = 0; part < flat.members.size(); ++part) {

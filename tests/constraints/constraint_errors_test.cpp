@@ -107,6 +107,16 @@ TEST(ConstraintErrors, SchemasNameTheirPath) {
   fails(ErrorKind::unsupported, R"({"oneOf":[{"type":"integer"},{"type":"number"}]})", "#/oneOf");
 }
 
+// A value may meet two branches of anyOf, and then both speak of its members: {"a":1,"b":1} meets either schema here.
+TEST(ConstraintErrors, UnevaluatedMembersOfAnyOfTellNothingApart) {
+  failing(schema)(ErrorKind::unsupported,
+                  R"({"type":"object","oneOf":[{"anyOf":[{"properties":{"a":{}}},{"properties":{"b":{}}}],)"
+                  R"("unevaluatedProperties":false},{"properties":{"a":{},"b":{}},"required":["a","b"]}]})",
+                  "#/oneOf");
+  schema(R"({"type":"object","oneOf":[{"properties":{"a":{}},"unevaluatedProperties":false},)"
+         R"({"properties":{"b":{}},"required":["b"]}]})");
+}
+
 TEST(ConstraintErrors, SchemasThatNothingMeets) {
   const auto fails = [](std::string_view text, std::string_view mentions) {
     SCOPED_TRACE(text);
@@ -120,6 +130,12 @@ TEST(ConstraintErrors, SchemasThatNothingMeets) {
   fails(R"({"type":"object","properties":{"n":{"$ref":"#"}},"required":["n"]})", "#");
   fails(R"({"type":"object","additionalProperties":false,"required":["a"]})", "#/additionalProperties");
   fails(R"({"type":"array","items":false,"minItems":1})", "#/items");
+  fails(R"({"type":"object","unevaluatedProperties":false,"required":["a"]})", "#/unevaluatedProperties");
+  fails(R"({"$ref":"#/$defs/b","unevaluatedProperties":false,"$defs":{"b":{"type":"object","required":["id"]}}})", "#");
+  fails(R"({"type":"object","properties":{"b":{}},"required":["b"],)"
+        R"("allOf":[{"properties":{"a":{}},"unevaluatedProperties":false}]})",
+        "#/allOf/0/unevaluatedProperties");
+  fails(R"({"type":"array","prefixItems":[{}],"minItems":2,"unevaluatedItems":false})", "#/unevaluatedItems");
 }
 
 TEST(ConstraintErrors, SchemasThatExplode) {
