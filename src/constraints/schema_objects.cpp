@@ -43,8 +43,10 @@ std::vector<SchemaCompiler::Member> SchemaCompiler::declared(const FlatSchema& f
 
 std::optional<TextMachine> SchemaCompiler::member_names(const FlatSchema& flat) {
   if (flat.names.empty()) return {};
-  const auto ways = reader_.read(flat.names);
-  if (ways.size() != 1) schema_unsupported("propertyNames with alternatives is not built", flat.names[0].path);
+  auto ways = reader_.read(flat.names);
+  std::erase_if(ways, [](const FlatSchema& way) { return (way.types & kString) == 0; });
+  if (ways.empty()) return texts_machine({});
+  if (ways.size() > 1) schema_unsupported("propertyNames with alternatives is not built", flat.names[0].path);
   refuse_unsupported(ways[0], kString);
   if (!ways[0].values) return logic_.strings(ways[0]);
   std::vector<std::string> texts;

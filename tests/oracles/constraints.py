@@ -114,6 +114,9 @@ SCHEMAS = [
      [[], [1], [1, None]], [[1, None, None], ["a"], [1, 2]]),
     ({"enum": [{"a": 1}, {"b": 1}, [], [1], 3], "properties": {"b": {}}, "unevaluatedProperties": False, "unevaluatedItems": False}, [{"b": 1}, [], 3], [{"a": 1}, [1], {}]),
     ({"type": "object", "additionalProperties": {"type": "integer"}, "unevaluatedProperties": False}, [{"a": 1}], [{"a": ""}]),
+    ({"type": "object", "propertyNames": {"type": "integer"}}, [{}], [{"a": 1}, {"1": 1}]),
+    ({"type": "object", "propertyNames": False, "properties": {"a": {}}}, [{}], [{"a": 1}, {"b": 1}]),
+    ({"type": "object", "propertyNames": {"anyOf": [{"type": "integer"}, {"maxLength": 1}]}, "additionalProperties": {"type": "null"}}, [{}, {"a": None, "b": None}], [{"ab": None}, {"a": 1}]),
 ]
 
 PATTERNS = [r"[a-z]+", r"(?:foo|ba[rz]){2,3}", r"\d{1,3}(,\d{3})*", r"\w+ \W\s\S\D", r"[^\W\d_]{2}", r"a.c|[\x41-\u0043é]?", r"(a*)*b", r"(?P<y>x|y)(?:z{0,2})?",
