@@ -125,6 +125,18 @@ TEST(ConstraintErrors, UnevaluatedMembersOfAnyOfTellNothingApart) {
          R"({"properties":{"b":{}},"required":["b"]}]})");
 }
 
+// What Python's re and ECMAScript read in two ways, and what of them is right by one alone.
+TEST(ConstraintErrors, PatternsOfSchemasMeanOneThing) {
+  const auto refused = [](const std::string& pattern) {
+    const Json text(pattern);
+    failing(schema)(ErrorKind::unsupported, R"({"type":"string","pattern":)" + text.dump() + "}", "#/pattern");
+    regex(pattern);
+  };
+  for (const char* pattern : {"^a{,2}$", "^a{,}$", "\\Aa", "a\\Z", "a\\z", "\\a", "[\\a]", "\\U00000041"})
+    refused(pattern);
+  schema(R"({"type":"string","pattern":"^a{x}\\012\\0$"})");
+}
+
 TEST(ConstraintErrors, SchemasThatNothingMeets) {
   const auto fails = [](std::string_view text, std::string_view mentions) {
     SCOPED_TRACE(text);

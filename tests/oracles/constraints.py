@@ -120,7 +120,9 @@ SCHEMAS = [
 ]
 
 PATTERNS = [r"[a-z]+", r"(?:foo|ba[rz]){2,3}", r"\d{1,3}(,\d{3})*", r"\w+ \W\s\S\D", r"[^\W\d_]{2}", r"a.c|[\x41-\u0043é]?", r"(a*)*b", r"(?P<y>x|y)(?:z{0,2})?",
-            r"^a|b$", r"x\Z", r"\.\*\[\]\{\}\\", r"a{2}{", r"{a}", r"[]a]+", r"[^]a]", r"[a\-z]+", r"[+--]", r"\t\n?", "é[^é]é", r"(|a)(b|)", r"a{,2}b", r"[\d\-x]+", r"(?#note)a+?b*?"]
+            r"^a|b$", r"x\Z", r"\.\*\[\]\{\}\\", r"a{2}{", r"{a}", r"[]a]+", r"[^]a]", r"[a\-z]+", r"[+--]", r"\t\n?", "é[^é]é", r"(|a)(b|)", r"a{,2}b", r"[\d\-x]+", r"(?#note)a+?b*?",
+            r"a{,}", r"\012\0123|\08", r"x[\01\012-\015]"]
+NEAR = {r"a{,}": ["aaaa", "a{,}"], r"\012\0123|\08": ["\n\n3", "\0" + "8", "\0" + "12", "\n"], r"x[\01\012-\015]": ["x\n", "x\1", "x\r", "x1", "x\0"]}  # texts to try
 CHOICES = [["yes", "no", "maybe so", "nö"], ["a", "ab", "abc", "😀"]]
 
 GRAMMARS = [
@@ -162,6 +164,7 @@ def texts_like(pattern, rng):
     while len(out) < 400:
         out.add("".join(rng.choice(letters) for _ in range(rng.randint(0, 7))))
     out |= {"foobar", "barbaz", "foobarbaz", "1,234", "12,345,678", "1234", "word !\tx.", "ab", "aab", "xz", "x", ".*[]{}\\", "aa{", "{a}", "]a", "é世é", "b", "aaab", "\t\n", "\u0663"}
+    out |= set(NEAR.get(pattern, ()))
     return sorted(out)
 
 
