@@ -104,8 +104,8 @@ SCHEMAS = [
     ({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"], "unevaluatedProperties": False,
       "oneOf": [obj({"kind": {"const": "a"}, "x": {"type": "integer"}}), obj({"kind": {"const": "b"}, "y": {"type": "string"}})]},
      [{"id": 1, "kind": "a", "x": 2}, {"id": 1, "kind": "b", "y": ""}], [{"id": 1}, {"id": 1, "kind": "a", "x": 2, "y": ""}, {"id": 1, "kind": "b", "x": 2}]),
-    ({"type": "object", "unevaluatedProperties": False, "patternProperties": {"^x": {"type": "integer"}, "^.y": {"minimum": 1}, "z$": {"type": "null"}}},
-     [{}, {"x": 1}, {"xy": 3, "z": None}], [{"a": 1}, {"xy": 0}, {"x": "1"}, {"z": 1}]),
+    ({"type": "object", "unevaluatedProperties": False, "patternProperties": {"^x": {"type": "integer"}, "^.y": {"minimum": 1}, "^..?z": {"type": "null"}}},
+     [{}, {"x": 1}, {"xy": 3, "az": None}], [{"a": 1}, {"xy": 0}, {"x": "1"}, {"az": 1}, {"z": None}]),
     ({"type": "object", "properties": {"a": {"type": "integer"}}, "unevaluatedProperties": {"type": "string"}},
      [{}, {"a": 1, "b": ""}, {"c": "x"}], [{"a": ""}, {"b": 1}, {"a": 1, "b": None}]),
     ({"type": "array", "allOf": [{"prefixItems": [{"type": "integer"}]}, {"prefixItems": [True, {"type": "null"}]}], "minItems": 1, "unevaluatedItems": {"type": "string"}},
@@ -217,7 +217,7 @@ def run_tool(tool, mode, tokenizer, cases, *more):
         out = subprocess.run([tool, mode, tokenizer, file.name, *more], capture_output=True, text=True)
     if out.returncode != 0:
         sys.exit(out.stderr)
-    return [json.loads(line) for line in out.stdout.splitlines()]
+    return [json.loads(line) for line in out.stdout.split("\n") if line]  # U+2028 ends no line here
 
 
 def check(tool, tokenizer, count, seed):
