@@ -95,10 +95,38 @@ SCHEMAS = [
     (obj({"n": {"type": "number", "exclusiveMinimum": -1.5, "maximum": 2}}), [{"n": -1.25}, {"n": 0}, {"n": 2}, {"n": 1.999}], [{"n": -1.5}, {"n": 2.5}, {"n": -2}]),
     ({"type": "object", "propertyNames": {"pattern": "^[a-c]{1,2}$"}, "additionalProperties": {"type": "null"}, "maxProperties": 2},
      [{}, {"a": None}, {"ab": None, "c": None}], [{"d": None}, {"abc": None}, {"a": 1}, {"a": None, "b": None, "c": None}]),
+    # What no keyword speaks of: in the schema itself, by reference, beside branches, in a branch whose parent speaks of more.
+    ({"type": "object", "unevaluatedProperties": False}, [{}], [{"a": 1}]),
+    ({"type": "array", "unevaluatedItems": False}, [[]], [[1], [[]]]),
+    ({"$ref": "#/$defs/b", "properties": {"x": {"type": "null"}}, "unevaluatedProperties": False, "$defs": {"b": obj({"id": {"type": "integer"}})}},
+     [{"x": None, "id": 1}, {"id": 2}], [{"id": 1, "y": 1}, {"x": None}, {"x": 1, "id": 1}]),
+    ({"type": "object", "properties": {"b": {"type": "string"}}, "allOf": [{"properties": {"a": {"type": "integer"}}, "unevaluatedProperties": False}]},
+     [{}, {"a": 1}], [{"b": "x"}, {"a": 1, "b": "x"}, {"c": 1}]),
+    ({"type": "object", "properties": {"k": {"type": "integer"}}, "required": ["k"], "unevaluatedProperties": False,
+      "anyOf": [obj({"a": {"type": "boolean"}}), obj({"b": {"type": "null"}}, ["b"])]},
+     [{"k": 1, "a": True}, {"k": 2, "b": None}], [{"k": 1}, {"k": 1, "a": True, "c": 1}, {"a": True}, {"k": 1, "a": None}]),
+    ({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"], "unevaluatedProperties": False,
+      "oneOf": [obj({"kind": {"const": "a"}, "x": {"type": "integer"}}), obj({"kind": {"const": "b"}, "y": {"type": "string"}})]},
+     [{"id": 1, "kind": "a", "x": 2}, {"id": 1, "kind": "b", "y": ""}], [{"id": 1}, {"id": 1, "kind": "a", "x": 2, "y": ""}, {"id": 1, "kind": "b", "x": 2}]),
+    ({"type": "object", "unevaluatedProperties": False, "patternProperties": {"^x": {"type": "integer"}, "^.y": {"minimum": 1}, "^..?z": {"type": "null"}}},
+     [{}, {"x": 1}, {"xy": 3, "az": None}], [{"a": 1}, {"xy": 0}, {"x": "1"}, {"az": 1}, {"z": None}]),
+    ({"type": "object", "properties": {"a": {"type": "integer"}}, "unevaluatedProperties": {"type": "string"}},
+     [{}, {"a": 1, "b": ""}, {"c": "x"}], [{"a": ""}, {"b": 1}, {"a": 1, "b": None}]),
+    ({"type": "array", "allOf": [{"prefixItems": [{"type": "integer"}]}, {"prefixItems": [True, {"type": "null"}]}], "minItems": 1, "unevaluatedItems": {"type": "string"}},
+     [[1], [1, None], [1, None, "a", "b"]], [[], ["a"], [1, "a"], [1, None, 2]]),
+    ({"type": "array", "prefixItems": [{"type": "integer"}], "allOf": [{"prefixItems": [{}, {"type": "null"}], "unevaluatedItems": False}], "minItems": 0},
+     [[], [1], [1, None]], [[1, None, None], ["a"], [1, 2]]),
+    ({"enum": [{"a": 1}, {"b": 1}, [], [1], 3], "properties": {"b": {}}, "unevaluatedProperties": False, "unevaluatedItems": False}, [{"b": 1}, [], 3], [{"a": 1}, [1], {}]),
+    ({"type": "object", "additionalProperties": {"type": "integer"}, "unevaluatedProperties": False}, [{"a": 1}], [{"a": ""}]),
+    ({"type": "object", "propertyNames": {"type": "integer"}}, [{}], [{"a": 1}, {"1": 1}]),
+    ({"type": "object", "propertyNames": False, "properties": {"a": {}}}, [{}], [{"a": 1}, {"b": 1}]),
+    ({"type": "object", "propertyNames": {"anyOf": [{"type": "integer"}, {"maxLength": 1}]}, "additionalProperties": {"type": "null"}}, [{}, {"a": None, "b": None}], [{"ab": None}, {"a": 1}]),
 ]
 
 PATTERNS = [r"[a-z]+", r"(?:foo|ba[rz]){2,3}", r"\d{1,3}(,\d{3})*", r"\w+ \W\s\S\D", r"[^\W\d_]{2}", r"a.c|[\x41-\u0043é]?", r"(a*)*b", r"(?P<y>x|y)(?:z{0,2})?",
-            r"^a|b$", r"x\Z", r"\.\*\[\]\{\}\\", r"a{2}{", r"{a}", r"[]a]+", r"[^]a]", r"[a\-z]+", r"[+--]", r"\t\n?", "é[^é]é", r"(|a)(b|)", r"a{,2}b", r"[\d\-x]+", r"(?#note)a+?b*?"]
+            r"^a|b$", r"x\Z", r"\.\*\[\]\{\}\\", r"a{2}{", r"{a}", r"[]a]+", r"[^]a]", r"[a\-z]+", r"[+--]", r"\t\n?", "é[^é]é", r"(|a)(b|)", r"a{,2}b", r"[\d\-x]+", r"(?#note)a+?b*?",
+            r"a{,}", r"\012\0123|\08", r"x[\01\012-\015]"]
+NEAR = {r"a{,}": ["aaaa", "a{,}"], r"\012\0123|\08": ["\n\n3", "\0" + "8", "\0" + "12", "\n"], r"x[\01\012-\015]": ["x\n", "x\1", "x\r", "x1", "x\0"]}  # texts to try
 CHOICES = [["yes", "no", "maybe so", "nö"], ["a", "ab", "abc", "😀"]]
 
 GRAMMARS = [
@@ -140,6 +168,7 @@ def texts_like(pattern, rng):
     while len(out) < 400:
         out.add("".join(rng.choice(letters) for _ in range(rng.randint(0, 7))))
     out |= {"foobar", "barbaz", "foobarbaz", "1,234", "12,345,678", "1234", "word !\tx.", "ab", "aab", "xz", "x", ".*[]{}\\", "aa{", "{a}", "]a", "é世é", "b", "aaab", "\t\n", "\u0663"}
+    out |= set(NEAR.get(pattern, ()))
     return sorted(out)
 
 
