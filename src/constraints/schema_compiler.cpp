@@ -103,7 +103,7 @@ ExprId SchemaCompiler::array(const FlatSchema& flat) {
   std::uint64_t low = flat.min_items_given ? flat.min_items : std::min(std::max(named, flat.min_items), flat.max_items);
   rest = rest || low > named;
   const std::uint64_t high = rest ? flat.max_items : std::min(flat.max_items, named);
-  if (flat.unique && high > 1) schema_unsupported("uniqueItems is not built", flat.path + "/uniqueItems");
+  if (flat.unique && high > 1) return distinct(flat);
   const bool open = high == Grammar::kUnbounded;
   const std::uint64_t last = open ? std::max(low, named) : high;  // behind it all elements are alike
   if (last > Grammar::kMaxCount) {

@@ -29,6 +29,9 @@ class SchemaCompiler {
   ExprId string(const FlatSchema& flat);
   ExprId array(const FlatSchema& flat);
   ExprId object(const FlatSchema& flat);
+  /// An array of values that differ. Error{unsupported} where there are more than a few.
+  ExprId distinct(const FlatSchema& flat);
+  std::vector<Json> values_of(const Conjunction& schemas, const std::string& path);
 
   struct Member {
     ExprId what = 0;  // key and value

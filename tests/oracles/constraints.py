@@ -121,6 +121,10 @@ SCHEMAS = [
     ({"type": "object", "propertyNames": {"type": "integer"}}, [{}], [{"a": 1}, {"1": 1}]),
     ({"type": "object", "propertyNames": False, "properties": {"a": {}}}, [{}], [{"a": 1}, {"b": 1}]),
     ({"type": "object", "propertyNames": {"anyOf": [{"type": "integer"}, {"maxLength": 1}]}, "additionalProperties": {"type": "null"}}, [{}, {"a": None, "b": None}], [{"ab": None}, {"a": 1}]),
+    ({"type": "array", "items": {"enum": ["a", "b", 1, None]}, "uniqueItems": True, "minItems": 1, "maxItems": 3},
+     [["a"], [1, "a"], ["b", None, "a"]], [[], ["a", "a"], ["a", "b", 1, None], ["c"]]),
+    ({"type": "array", "items": {"anyOf": [{"type": "boolean"}, {"const": 0}, {"const": 0.0}]}, "uniqueItems": True},
+     [[], [True, False], [0, False]], [[True, True], [0, 0.0], [1]]),
 ]
 
 PATTERNS = [r"[a-z]+", r"(?:foo|ba[rz]){2,3}", r"\d{1,3}(,\d{3})*", r"\w+ \W\s\S\D", r"[^\W\d_]{2}", r"a.c|[\x41-\u0043é]?", r"(a*)*b", r"(?P<y>x|y)(?:z{0,2})?",
