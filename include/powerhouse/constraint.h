@@ -63,7 +63,8 @@ class POWERHOUSE_API ConstraintMatcher {
   ConstraintMatcher(const Constraint& constraint, std::span<const std::int64_t> end_ids);
 
   /// Sets the logits of all tokens that may not come next to -infinity. An end is allowed exactly where the text is
-  /// complete. Error{unsupported} where no token of the vocabulary goes on.
+  /// complete, or where the grammar names that token itself: then it is a step of the grammar. Error{unsupported} where
+  /// no token of the vocabulary goes on.
   void mask(std::span<float> logits);
   /// The same as bits: token i is bit i % 64 of word i / 64.
   std::vector<std::uint64_t> allowed();

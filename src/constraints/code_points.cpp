@@ -36,66 +36,56 @@ void split(char32_t low, char32_t high, std::vector<ByteSequence>& out) {
 
 }  // namespace
 
-CodePoints::CodePoints(std::vector<Range> ranges) : ranges_(std::move(ranges)) { normalize(); }
-
-void CodePoints::normalize() {
-  std::vector<Range> parts;
-  for (const Range& range : ranges_) {
+CodePoints::CodePoints(std::vector<Range> ranges) {
+  std::vector<Range> parts, out;
+  for (const Range& range : ranges) {
     const char32_t high = std::min(range.high, kLast);
     if (range.low > high) continue;
     if (range.low < 0xD800) parts.push_back({range.low, std::min<char32_t>(high, 0xD7FF)});
     if (high > 0xDFFF) parts.push_back({std::max<char32_t>(range.low, 0xE000), high});
   }
-  std::sort(parts.begin(), parts.end(), [](const Range& a, const Range& b) { return a.low < b.low; });
-  ranges_.clear();
+  std::sort(parts.begin(), parts.end());
   for (const Range& range : parts) {
-    if (!ranges_.empty() && range.low <= ranges_.back().high + 1) {
-      ranges_.back().high = std::max(ranges_.back().high, range.high);
+    if (!out.empty() && range.low <= out.back().high + 1) {
+      out.back().high = std::max(out.back().high, range.high);
     } else {
-      ranges_.push_back(range);
+      out.push_back(range);
     }
   }
-}
-
-void CodePoints::add(Range range) {
-  ranges_.push_back(range);
-  normalize();
+  if (!out.empty()) ranges_ = std::make_shared<const std::vector<Range>>(std::move(out));
 }
 
 CodePoints CodePoints::complement() const {
-  CodePoints out;
+  std::vector<Range> out;
   char32_t next = 0;
-  for (const Range& range : ranges_) {
-    if (range.low > next) out.ranges_.push_back({next, range.low - 1});
+  for (const Range& range : ranges()) {
+    if (range.low > next) out.push_back({next, range.low - 1});
     next = range.high + 1;
   }
-  if (next <= kLast) out.ranges_.push_back({next, kLast});
-  out.normalize();
-  return out;
+  if (next <= kLast) out.push_back({next, kLast});
+  return CodePoints(std::move(out));
 }
 
 CodePoints CodePoints::united(const CodePoints& other) const {
-  CodePoints out = *this;
-  out.ranges_.insert(out.ranges_.end(), other.ranges_.begin(), other.ranges_.end());
-  out.normalize();
-  return out;
+  std::vector<Range> out = ranges();
+  out.insert(out.end(), other.ranges().begin(), other.ranges().end());
+  return CodePoints(std::move(out));
 }
 
 CodePoints CodePoints::intersected(const CodePoints& other) const {
-  CodePoints out;
-  for (auto a = ranges_.begin(), b = other.ranges_.begin(); a != ranges_.end() && b != other.ranges_.end();) {
+  std::vector<Range> out;
+  for (auto a = ranges().begin(), b = other.ranges().begin(); a != ranges().end() && b != other.ranges().end();) {
     const char32_t low = std::max(a->low, b->low), high = std::min(a->high, b->high);
-    if (low <= high) out.ranges_.push_back({low, high});
+    if (low <= high) out.push_back({low, high});
     (a->high < b->high ? a : b)++;
   }
-  out.normalize();
-  return out;
+  return CodePoints(std::move(out));
 }
 
 bool CodePoints::contains(char32_t code_point) const {
-  const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), code_point,
+  const auto after = std::upper_bound(ranges().begin(), ranges().end(), code_point,
                                       [](char32_t c, const Range& range) { return c < range.low; });
-  return after != ranges_.begin() && code_point <= std::prev(after)->high;
+  return after != ranges().begin() && code_point <= std::prev(after)->high;
 }
 
 std::vector<ByteSequence> utf8_sequences(const CodePoints& set) {

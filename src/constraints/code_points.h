@@ -1,11 +1,15 @@
 // CodePoints: a set of Unicode characters as ranges, and the byte sequences that spell it in UTF-8.
 //
-// Surrogates are no characters: no set holds them, complements included.
+// Surrogates are no characters: no set holds them, complements included. Copies share their ranges: Unicode's \w has
+// more than seven hundred, and a machine a step by it at every turn.
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace powerhouse::constraints {
@@ -14,7 +18,7 @@ class CodePoints {
  public:
   struct Range {
     char32_t low = 0, high = 0;  // both in the set
-    bool operator==(const Range&) const = default;
+    auto operator<=>(const Range&) const = default;
   };
 
   CodePoints() = default;
@@ -26,33 +30,35 @@ class CodePoints {
   /// All characters for which `holds` is true.
   template <typename Predicate>
   static CodePoints where(Predicate holds) {
-    CodePoints out;
+    std::vector<Range> ranges;
     for (char32_t c = 0; c <= 0x10FFFF; ++c) {
       if (!holds(c) || (c >= 0xD800 && c <= 0xDFFF)) continue;
-      if (!out.ranges_.empty() && out.ranges_.back().high + 1 == c) {
-        out.ranges_.back().high = c;
+      if (!ranges.empty() && ranges.back().high + 1 == c) {
+        ranges.back().high = c;
       } else {
-        out.ranges_.push_back({c, c});
+        ranges.push_back({c, c});
       }
     }
-    return out;
+    return CodePoints(std::move(ranges));
   }
 
-  void add(Range range);
+  void add(Range range) { *this = united({range}); }
   CodePoints complement() const;
   CodePoints united(const CodePoints& other) const;
   CodePoints intersected(const CodePoints& other) const;
   CodePoints without(const CodePoints& other) const { return intersected(other.complement()); }
 
-  bool empty() const { return ranges_.empty(); }
+  bool empty() const { return ranges_ == nullptr; }
   bool contains(char32_t code_point) const;
   /// Sorted, apart from each other.
-  const std::vector<Range>& ranges() const { return ranges_; }
-  bool operator==(const CodePoints&) const = default;
+  const std::vector<Range>& ranges() const {
+    static const std::vector<Range> kNone;
+    return ranges_ ? *ranges_ : kNone;
+  }
+  bool operator==(const CodePoints& other) const { return ranges_ == other.ranges_ || ranges() == other.ranges(); }
 
  private:
-  void normalize();
-  std::vector<Range> ranges_;
+  std::shared_ptr<const std::vector<Range>> ranges_;  // null where there are none
 };
 
 /// One to four ranges of bytes, one behind the other.

@@ -7,15 +7,31 @@ namespace powerhouse::constraints {
 
 Grammar json_schema_grammar(std::string_view schema, const JsonSchemaOptions& options) {
   const SchemaDocument document(schema);
-  return SchemaCompiler(document, options).run(document);
+  return SchemaCompiler(document, {.whitespace = options.whitespace}).run({document.root()});
 }
 
-std::vector<TextMachine> json_schema_strings(std::string_view schema) {
-  const SchemaDocument document(schema);
+Grammar json_schema_grammar(const SchemaDocument& document, const Conjunction& schemas, SpellingOptions options) {
+  return SchemaCompiler(document, std::move(options)).run(schemas);
+}
+
+unsigned json_schema_types(const SchemaDocument& document, const Conjunction& schemas) {
+  SchemaReader reader(document);
+  SchemaLogic logic(reader);
+  unsigned out = 0;
+  for (const FlatSchema& way : reader.read(schemas)) {
+    if (!way.values) out |= way.types;
+    for (const Json* value : way.values.value_or(std::vector<const Json*>{})) {
+      if (logic.meets(*value, way)) out |= type_bit(*value);
+    }
+  }
+  return out;
+}
+
+std::vector<TextMachine> json_schema_strings(const SchemaDocument& document, const Conjunction& schemas) {
   SchemaReader reader(document);
   SchemaLogic logic(reader);
   std::vector<TextMachine> out;
-  for (const FlatSchema& way : reader.read({document.root()})) {
+  for (const FlatSchema& way : reader.read(schemas)) {
     if ((way.types & kString) == 0) continue;
     refuse_unsupported(way, kString);
     if (way.values) {

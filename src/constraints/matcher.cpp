@@ -33,6 +33,14 @@ struct ConstraintMatcher::Access {
   bool is_end(std::int64_t token) const {
     return std::find(matcher.end_ids_.begin(), matcher.end_ids_.end(), token) != matcher.end_ids_.end();
   }
+  /// An end that the grammar names itself is a step of it before it is an end: a call may end with a token that ends
+  /// the text too.
+  bool is_named(std::int64_t token) const {
+    bool named = false;
+    if (!impl.automaton.has_tokens()) return false;
+    impl.states.each_token(state(), [&](std::int64_t id, bool negated) { named |= id == token && !negated; });
+    return named;
+  }
   bool complete() const { return matcher.ended_ || impl.states.accepts(state()); }
   Constraint::Impl::Mask mask() const { return impl.mask(matcher.ended_ ? StateSpace::kDead : state(), first()); }
 
@@ -54,7 +62,8 @@ std::vector<std::uint64_t> ConstraintMatcher::allowed() {
     const auto at = static_cast<std::size_t>(id);
     if (id < 0 || at / 64 >= bits.size()) continue;
     const std::uint64_t bit = std::uint64_t{1} << (at % 64);
-    bits[at / 64] = access.complete() && !ended_ ? bits[at / 64] | bit : bits[at / 64] & ~bit;
+    const bool may_come = !ended_ && (access.complete() || access.is_named(id));
+    bits[at / 64] = may_come ? bits[at / 64] | bit : bits[at / 64] & ~bit;
   }
   return bits;
 }
@@ -84,7 +93,7 @@ void ConstraintMatcher::mask(std::span<float> logits) {
 bool ConstraintMatcher::allows(std::int64_t token) {
   const Access access(*this);
   if (ended_ || token < 0 || static_cast<std::size_t>(token) >= access.impl.vocabulary()) return false;
-  if (access.is_end(token)) return access.complete();
+  if (access.is_end(token)) return access.complete() || access.is_named(token);
   return access.impl.step(access.state(), token, access.first()) != StateSpace::kDead;
 }
 
@@ -94,7 +103,7 @@ void ConstraintMatcher::accept(std::int64_t token) {
     throw Error(ErrorKind::usage, what, {.field = "token", .found = std::to_string(token)});
   };
   if (ended_) refuse("a text has ended");
-  if (access.is_end(token)) {
+  if (access.is_end(token) && !access.is_named(token)) {
     if (!access.complete()) refuse("the constraint does not let the text end here");
     ended_ = true;
   } else {

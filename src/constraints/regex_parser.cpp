@@ -36,6 +36,10 @@ class Parser {
   [[noreturn]] void refuse(std::string_view construct) const {
     fail("a regular expression uses what is not regular, or not built", construct, ErrorKind::unsupported);
   }
+  // What ECMAScript takes for letters has two meanings in a schema.
+  void python_only(std::size_t start, std::string_view construct) {
+    if (dialect_ != RegexDialect::python) at_ = start, refuse(std::string(construct) + ", letters in ECMAScript");
+  }
   bool done() const { return at_ >= pattern_.size(); }
   bool next_is(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
   bool take(std::string_view text) {
@@ -97,17 +101,18 @@ class Parser {
     }
   }
 
-  // {m}, {m,}, {,n}, {m,n}; anything else is a brace.
+  // {m}, {m,}, {m,n}, and Python's {,n} and {,}, which are letters in ECMAScript; anything else is a brace.
   bool counts(std::uint64_t& low, std::uint64_t& high) {
     const std::size_t before = at_;
     if (!take("{")) return false;
     const std::optional<std::uint64_t> first = number();
     const bool comma = take(",");
     const std::optional<std::uint64_t> second = comma ? number() : first;
-    if (!take("}") || (!first && !second)) {
+    if (!take("}") || (!first && !comma)) {
       at_ = before;
       return false;
     }
+    if (!first) python_only(before, "{,");
     low = first.value_or(0);
     high = second.value_or(Grammar::kUnbounded);
     if (low > high) at_ = before, fail("a repetition's bounds are reversed", pattern_.substr(before, 12));
@@ -179,9 +184,12 @@ class Parser {
       case 'W':
       case 's':
       case 'S': ++at_; return of(shorthand(name, dialect_, dialect_ == RegexDialect::beyond));
-      case 'A': ++at_; return {.kind = RegexTree::Kind::begin};
+      case 'A':
       case 'Z':
-      case 'z': ++at_; return {.kind = RegexTree::Kind::end};
+      case 'z':
+        python_only(start, pattern_.substr(start, 2));
+        ++at_;
+        return {.kind = name == 'A' ? RegexTree::Kind::begin : RegexTree::Kind::end};
       case 'b':
       case 'B': at_ = start, refuse("a word boundary");
       case 'k': at_ = start, refuse("a reference back");
@@ -214,6 +222,7 @@ class Parser {
     const bool letter = (name >= 'a' && name <= 'z') || (name >= 'A' && name <= 'Z') || (name >= '0' && name <= '9');
     if (!letter) return character();
     ++at_;
+    if (name == 'a' || name == 'U') python_only(start, pattern_.substr(start, 2));
     switch (name) {
       case 'n': return '\n';
       case 'r': return '\r';
@@ -221,7 +230,7 @@ class Parser {
       case 'f': return '\f';
       case 'v': return '\v';
       case 'a': return '\a';
-      case '0': return 0;
+      case '0': return octal();
       case 'x': return digits(2, start);
       case 'U': return digits(8, start);
       case 'u': {
@@ -244,6 +253,15 @@ class Parser {
     }
     at_ = start;
     fail("an escape is not known", pattern_.substr(start, 2));
+  }
+
+  // Up to two more digits behind \0.
+  char32_t octal() {
+    char32_t value = 0;
+    for (int i = 0; i < 2 && !done() && pattern_[at_] >= '0' && pattern_[at_] <= '7'; ++i, ++at_) {
+      value = value * 8 + static_cast<char32_t>(pattern_[at_] - '0');
+    }
+    return value;
   }
 
   char32_t digits(std::size_t count, std::size_t start, bool surrogates = false) {

@@ -8,20 +8,20 @@
 
 namespace powerhouse::constraints {
 
-SchemaCompiler::SchemaCompiler(const SchemaDocument& document, const JsonSchemaOptions& options)
-    : reader_(document), logic_(reader_), spelling_(grammar_, options.whitespace) {}
+SchemaCompiler::SchemaCompiler(const SchemaDocument& document, SpellingOptions options)
+    : reader_(document), logic_(reader_), spelling_(grammar_, std::move(options)) {}
 
-Grammar SchemaCompiler::run(const SchemaDocument& document) {
-  grammar_.root = grammar_.add_rule("#");
-  grammar_.define(grammar_.root, rule({document.root()}));
+Grammar SchemaCompiler::run(const Conjunction& schemas) {
+  grammar_.root = grammar_.add_rule(schemas[0].path);
+  grammar_.define(grammar_.root, rule(schemas));
   for (std::size_t i = 0; i < todo_.size(); ++i) {  // grows
-    const auto [rule, schemas] = todo_[i];
+    const auto [rule, all] = todo_[i];
     try {
-      grammar_.define(rule, body(schemas));
+      grammar_.define(rule, body(all));
     } catch (const Error& error) {
       if (!error.field().empty()) throw;
       throw Error(error.kind(), error.message(),
-                  {.field = schemas[0].path, .expected = error.expected(), .found = error.found()});
+                  {.field = all[0].path, .expected = error.expected(), .found = error.found()});
     }
   }
   logic_.check_exclusive();
@@ -62,10 +62,10 @@ ExprId SchemaCompiler::way(const FlatSchema& flat) {
     return grammar_.choice(std::move(parts));
   }
   refuse_unsupported(flat, flat.types);
-  if ((flat.types & kNull) != 0) parts.push_back(grammar_.literal("null"));
+  if ((flat.types & kNull) != 0) parts.push_back(spelling_.literal(Json()));
   if ((flat.types & kBoolean) != 0) {
-    parts.push_back(grammar_.literal("true"));
-    parts.push_back(grammar_.literal("false"));
+    parts.push_back(spelling_.literal(Json(true)));
+    parts.push_back(spelling_.literal(Json(false)));
   }
   if ((flat.types & (kInteger | kFraction)) != 0) parts.push_back(number(flat));
   if ((flat.types & kString) != 0) parts.push_back(string(flat));
@@ -103,7 +103,7 @@ ExprId SchemaCompiler::array(const FlatSchema& flat) {
   std::uint64_t low = flat.min_items_given ? flat.min_items : std::min(std::max(named, flat.min_items), flat.max_items);
   rest = rest || low > named;
   const std::uint64_t high = rest ? flat.max_items : std::min(flat.max_items, named);
-  if (flat.unique && high > 1) schema_unsupported("uniqueItems is not built", flat.path + "/uniqueItems");
+  if (flat.unique && high > 1) return distinct(flat);
   const bool open = high == Grammar::kUnbounded;
   const std::uint64_t last = open ? std::max(low, named) : high;  // behind it all elements are alike
   if (last > Grammar::kMaxCount) {

@@ -8,17 +8,17 @@
 #include <utility>
 #include <vector>
 
-#include "constraints/json_spelling.h"
 #include "constraints/schema_logic.h"
-#include "powerhouse/constraint.h"
+#include "constraints/value_spelling.h"
 
 namespace powerhouse::constraints {
 
 class SchemaCompiler {
  public:
-  SchemaCompiler(const SchemaDocument& document, const JsonSchemaOptions& options);
+  SchemaCompiler(const SchemaDocument& document, SpellingOptions options);
 
-  Grammar run(const SchemaDocument& document);
+  /// Of values that meet all of `schemas`.
+  Grammar run(const Conjunction& schemas);
 
  private:
   /// A call of the rule for values that meet all of `schemas`; its body is made later.
@@ -29,6 +29,9 @@ class SchemaCompiler {
   ExprId string(const FlatSchema& flat);
   ExprId array(const FlatSchema& flat);
   ExprId object(const FlatSchema& flat);
+  /// An array of values that differ. Error{unsupported} where there are more than a few.
+  ExprId distinct(const FlatSchema& flat);
+  std::vector<Json> values_of(const Conjunction& schemas, const std::string& path);
 
   struct Member {
     ExprId what = 0;  // key and value
@@ -44,7 +47,7 @@ class SchemaCompiler {
   Grammar grammar_;
   SchemaReader reader_;
   SchemaLogic logic_;
-  JsonSpelling spelling_;
+  ValueSpelling spelling_;
   std::map<std::vector<const Json*>, RuleId> rules_;
   std::vector<std::pair<RuleId, Conjunction>> todo_;
 };

@@ -182,13 +182,6 @@ class Keywords {
     for (const char* key : {"not", "if", "$dynamicRef", "$recursiveRef"}) unsupported(key, kAnyType);
     for (const char* key : {"contains", "minContains", "maxContains"}) unsupported(key, kArray);
     for (const char* key : {"dependencies", "dependentRequired", "dependentSchemas"}) unsupported(key, kObject);
-    // Nothing is written that no schema speaks of, so that `false` holds.
-    const auto unless_false = [&](const char* key, unsigned types) {
-      const Json* value = find(key);
-      if (value != nullptr && !(value->is_bool() && !value->as_bool())) out_.unsupported.push_back({types, at_});
-    };
-    unless_false("unevaluatedItems", kArray);
-    unless_false("unevaluatedProperties", kObject);
   }
 
   const SchemaRef& schema_;

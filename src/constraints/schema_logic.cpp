@@ -38,7 +38,7 @@ const TextMachine& SchemaLogic::pattern(const std::string& text, const std::stri
 TextMachine SchemaLogic::strings(const FlatSchema& flat) {
   std::optional<TextMachine> out;
   const auto restrict = [&](const TextMachine& machine) { out = out ? both(*out, machine) : machine; };
-  for (const auto& one : flat.patterns) restrict(pattern(one.text, one.path, RegexDialect::within, one.whole));
+  for (const auto& one : flat.patterns) restrict(pattern(one.text, one.path, surely(), one.whole));
   try {
     if (!out || flat.min_length > 0 || flat.max_length != Grammar::kUnbounded) {
       restrict(lengths_machine(flat.min_length, flat.max_length));
@@ -49,7 +49,8 @@ TextMachine SchemaLogic::strings(const FlatSchema& flat) {
   return *out;
 }
 
-// A name that some engines say a pattern matches, and some not, must meet what either would mean.
+// A name that some engines say a pattern matches, and some not, must meet what either would mean; for a proof it need
+// meet neither.
 Conjunction SchemaLogic::member(const FlatSchema& flat, const std::string& name) {
   Conjunction out;
   for (const auto& part : flat.members) {
@@ -60,9 +61,8 @@ Conjunction SchemaLogic::member(const FlatSchema& flat, const std::string& name)
       out.push_back(schema);
     }
     for (const auto& [text, schema] : part.patterns) {
-      if (!pattern(text, schema.path, RegexDialect::beyond, false).matches(name)) continue;
-      out.push_back(schema);
-      named |= pattern(text, schema.path, RegexDialect::within, false).matches(name);
+      if (pattern(text, schema.path, perhaps(), false).matches(name)) out.push_back(schema);
+      named |= pattern(text, schema.path, surely(), false).matches(name);
     }
     if (!named && part.rest) out.push_back(*part.rest);
   }
@@ -185,6 +185,7 @@ bool SchemaLogic::never(const Conjunction& schemas, int depth) {
 
 // What two branches ask for together must be impossible beside what the schema asks for itself.
 void SchemaLogic::check_exclusive() {
+  reader_.proving_ = true;
   for (std::size_t i = 0; i < reader_.exclusive_.size(); ++i) {  // grows by what is read here
     const SchemaRef schema = reader_.exclusive_[i];
     const auto& branches = schema.node->as_object().find("oneOf")->as_array();
@@ -205,6 +206,7 @@ void SchemaLogic::check_exclusive() {
       }
     }
   }
+  reader_.proving_ = false;
 }
 
 }  // namespace powerhouse::constraints

@@ -34,6 +34,10 @@ class SchemaLogic {
   void check_exclusive();
 
  private:
+  /// How to read a pattern that a text must match, and one that it may match: what is written must be right in every
+  /// dialect, what is proven impossible must be so in every one.
+  RegexDialect surely() const { return reader_.proving_ ? RegexDialect::beyond : RegexDialect::within; }
+  RegexDialect perhaps() const { return reader_.proving_ ? RegexDialect::within : RegexDialect::beyond; }
   bool numbers_meet(const Json& value, const FlatSchema& flat) const;
   bool array_meets(const Json& value, const FlatSchema& flat);
   bool object_meets(const Json& value, const FlatSchema& flat);

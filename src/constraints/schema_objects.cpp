@@ -33,8 +33,7 @@ std::vector<SchemaCompiler::Member> SchemaCompiler::declared(const FlatSchema& f
   for (const std::string& name : names) {
     Member member{.what = grammar_.nothing(), .required = required.contains(name)};
     if (logic_.meets(Json(name), flat.names)) {
-      const ExprId key = spelling_.key(spelling_.literal(Json(name)));
-      member.what = grammar_.sequence({key, rule(logic_.member(flat, name))});
+      member.what = grammar_.sequence({spelling_.key(name), rule(logic_.member(flat, name))});
     }
     out.push_back(member);
   }
@@ -43,8 +42,10 @@ std::vector<SchemaCompiler::Member> SchemaCompiler::declared(const FlatSchema& f
 
 std::optional<TextMachine> SchemaCompiler::member_names(const FlatSchema& flat) {
   if (flat.names.empty()) return {};
-  const auto ways = reader_.read(flat.names);
-  if (ways.size() != 1) schema_unsupported("propertyNames with alternatives is not built", flat.names[0].path);
+  auto ways = reader_.read(flat.names);
+  std::erase_if(ways, [](const FlatSchema& way) { return (way.types & kString) == 0; });
+  if (ways.empty()) return texts_machine({});
+  if (ways.size() > 1) schema_unsupported("propertyNames with alternatives is not built", flat.names[0].path);
   refuse_unsupported(ways[0], kString);
   if (!ways[0].values) return logic_.strings(ways[0]);
   std::vector<std::string> texts;
@@ -58,14 +59,18 @@ std::optional<TextMachine> SchemaCompiler::member_names(const FlatSchema& flat) 
 // values. Names that the schema declares are in none.
 std::vector<ExprId> SchemaCompiler::others(const FlatSchema& flat, const std::vector<std::string>& names) {
   struct Pattern {
-    std::size_t part;
     std::string text;
-    SchemaRef schema;
+    std::vector<std::pair<std::size_t, SchemaRef>> schemas;  // by part
   };
   std::vector<Pattern> patterns;
   bool rest = flat.members.empty() || flat.min_properties > names.size();
   for (std::size_t part = 0; part < flat.members.size(); ++part) {
-    for (const auto& [text, schema] : flat.members[part].patterns) patterns.push_back({part, text, schema});
+    for (const auto& [text, schema] : flat.members[part].patterns) {
+      const auto same = [&](const Pattern& pattern) { return pattern.text == text; };
+      auto found = std::find_if(patterns.begin(), patterns.end(), same);
+      if (found == patterns.end()) found = patterns.insert(found, {text, {}});
+      found->schemas.emplace_back(part, schema);
+    }
     rest = rest || flat.members[part].rest.has_value();
   }
   if (patterns.size() > kMaxPatterns) {
@@ -78,13 +83,14 @@ std::vector<ExprId> SchemaCompiler::others(const FlatSchema& flat, const std::ve
     Conjunction schemas;
     std::vector<bool> named(flat.members.size(), false);
     for (std::size_t i = 0; i < patterns.size(); ++i) {
-      const auto& [part, text, schema] = patterns[i];
-      if ((matched >> i & 1) != 0) {
-        restrict(logic_.pattern(text, schema.path, RegexDialect::within, false));
-        schemas.push_back(schema);
-        named[part] = true;
-      } else {
-        restrict(complement(logic_.pattern(text, schema.path, RegexDialect::beyond, false)));
+      const auto& [text, said] = patterns[i];
+      const bool matches = (matched >> i & 1) != 0;
+      const auto dialect = matches ? RegexDialect::within : RegexDialect::beyond;
+      const TextMachine& machine = logic_.pattern(text, said[0].second.path, dialect, false);
+      restrict(matches ? machine : complement(machine));
+      for (std::size_t k = 0; matches && k < said.size(); ++k) {
+        schemas.push_back(said[k].second);
+        named[said[k].first] = true;
       }
     }
     for (std::size_t part = 0; part < flat.members.size(); ++part) {
@@ -92,8 +98,7 @@ std::vector<ExprId> SchemaCompiler::others(const FlatSchema& flat, const std::ve
     }
     if (!names.empty()) restrict(complement(texts_machine(names)));
     if (key && !key->possible()) continue;
-    const ExprId string = key ? spelling_.string(*key) : spelling_.string(0, Grammar::kUnbounded);
-    out.push_back(grammar_.sequence({spelling_.key(string), rule(schemas)}));
+    out.push_back(grammar_.sequence({key ? spelling_.keys(*key) : spelling_.keys(), rule(schemas)}));
   }
   return out;
 }

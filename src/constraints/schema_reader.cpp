@@ -26,6 +26,34 @@ std::vector<FlatSchema> crossed(const std::vector<FlatSchema>& a, const std::vec
   return out;
 }
 
+template <typename Part>
+bool speak_of_all(const std::vector<Part>& parts) {
+  return std::any_of(parts.begin(), parts.end(), [](const Part& part) { return part.rest.has_value(); });
+}
+
+// unevaluatedItems and unevaluatedProperties speak of what is left by all else that the schema asks for in this way, by
+// reference and in branches too, but not by what its parents ask for: a catch-all beside every name that is met there.
+void add_unevaluated(const SchemaRef& schema, FlatSchema& way) {
+  static const Json kAnything(true);
+  const JsonObject& object = schema.node->as_object();
+  if (object.find("unevaluatedItems") != nullptr && !speak_of_all(way.elements)) {
+    FlatSchema::Elements out{.rest = SchemaDocument::child(schema, "unevaluatedItems")};
+    std::size_t named = 0;
+    for (const auto& part : way.elements) named = std::max(named, part.first.size());
+    out.first.assign(named, {&kAnything, schema.path});
+    way.elements.push_back(std::move(out));
+  }
+  if (object.find("unevaluatedProperties") != nullptr && !speak_of_all(way.members)) {
+    FlatSchema::Members out{.rest = SchemaDocument::child(schema, "unevaluatedProperties")};
+    for (const auto& part : way.members) {
+      for (const auto& [name, _] : part.properties)
+        out.properties.emplace_back(name, SchemaRef{&kAnything, schema.path});
+      for (const auto& [text, of] : part.patterns) out.patterns.emplace_back(text, SchemaRef{&kAnything, of.path});
+    }
+    way.members.push_back(std::move(out));
+  }
+}
+
 }  // namespace
 
 std::vector<FlatSchema> SchemaReader::read(const Conjunction& schemas) {
@@ -85,6 +113,10 @@ std::vector<FlatSchema> SchemaReader::expand(const SchemaRef& schema) {
     const auto known = std::find_if(exclusive_.begin(), exclusive_.end(),
                                     [&](const SchemaRef& other) { return other.node == schema.node; });
     if (known == exclusive_.end()) exclusive_.push_back(schema);
+  }
+  // A value that meets several branches has more evaluated than one way knows of: what is written keeps to one.
+  if (!proving_ || out.size() == 1) {
+    for (FlatSchema& way : out) add_unevaluated(schema, way);
   }
   open_.pop_back();
   if (out.empty()) note_impossible(schema.path);

@@ -32,6 +32,7 @@ class SchemaReader {
   std::vector<const Json*> open_;     // being expanded: what meets itself there has no meaning
   std::vector<SchemaRef> exclusive_;  // oneOf, to be checked for branches that overlap
   std::string impossible_;
+  bool proving_ = false;  // what is said must leave out nothing that the schema allows
 };
 
 /// What one schema says itself: every keyword but those that refer to other schemas of the same value.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "powerhouse/error.h"
 #include "support/utf8.h"
@@ -13,7 +15,7 @@ constexpr std::size_t kMaxStates = 50'000;
 constexpr std::size_t kMaxWork = 4'000'000;  // steps looked at
 
 [[noreturn]] void explode() {
-  throw Error(ErrorKind::range, "a pattern explodes", {.expected = "at most 50,000 states"});
+  throw Error(ErrorKind::range, "a pattern explodes", {.expected = "at most 50,000 states and 4,000,000 steps"});
 }
 
 // Numbers states of a new machine by what they stand for, in the order in which they are met.
@@ -39,34 +41,89 @@ class States {
   std::vector<Key> keys_;
 };
 
-// Ranges in which all of `steps` say the same, and where each leads: sets of targets by range.
+// Large sets that were made once, so that steps share them; what they take is counted as work.
+class Sets {
+ public:
+  explicit Sets(std::size_t& work) : work_(work) {}
+
+  CodePoints intersected(const CodePoints& a, const CodePoints& b) {
+    const std::pair<const void*, const void*> key{a.ranges().data(), b.ranges().data()};
+    if (const auto found = met_.find(key); found != met_.end()) return found->second;
+    CodePoints out = a.intersected(b);
+    if (out.ranges().size() <= kSmall) return out;
+    work_ += out.ranges().size();
+    return met_.emplace(key, std::move(out)).first->second;
+  }
+
+  CodePoints of(std::vector<CodePoints::Range> ranges) {
+    CodePoints out(std::move(ranges));
+    if (out.ranges().size() <= kSmall) return out;
+    const auto [found, fresh] = known_.insert(std::move(out));
+    if (fresh) work_ += found->ranges().size();
+    return *found;
+  }
+
+ private:
+  static constexpr std::size_t kSmall = 8;
+  struct ByRanges {
+    bool operator()(const CodePoints& a, const CodePoints& b) const { return a.ranges() < b.ranges(); }
+  };
+  std::size_t& work_;
+  std::map<std::pair<const void*, const void*>, CodePoints> met_;
+  std::set<CodePoints, ByRanges> known_;
+};
+
+// Characters of which all of `steps` say the same, and where these lead.
 struct Piece {
-  CodePoints::Range range;
+  std::vector<CodePoints::Range> ranges;
   std::vector<std::uint32_t> targets;
 };
-std::vector<Piece> pieces(const std::vector<const TextMachine::Step*>& steps) {
+
+// Few sets differ: what is cut into ranges is each of them once.
+std::vector<Piece> pieces(const std::vector<const TextMachine::Step*>& steps, std::size_t& work) {
+  std::map<const void*, std::size_t> numbers;
+  std::vector<const CodePoints*> sets;
+  std::vector<std::vector<std::uint32_t>> targets;  // by set
   std::vector<char32_t> cuts{0, 0x110000};
   for (const auto* step : steps) {
-    for (const CodePoints::Range& range : step->set.ranges()) {
-      cuts.push_back(range.low);
-      cuts.push_back(range.high + 1);
+    const auto [found, fresh] = numbers.try_emplace(step->set.ranges().data(), sets.size());
+    if (fresh) {
+      sets.push_back(&step->set);
+      targets.emplace_back();
+      for (const CodePoints::Range& range : step->set.ranges()) cuts.insert(cuts.end(), {range.low, range.high + 1});
     }
+    targets[found->second].push_back(step->target);
   }
+  if ((work += steps.size()) + cuts.size() > kMaxWork) explode();
   std::sort(cuts.begin(), cuts.end());
   cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
-  std::vector<Piece> out;
-  for (std::size_t i = 0; i + 1 < cuts.size(); ++i) out.push_back({{cuts[i], cuts[i + 1] - 1}, {}});
-  for (const auto* step : steps) {
-    for (const CodePoints::Range& range : step->set.ranges()) {
+  std::vector<std::vector<std::size_t>> holders(cuts.size() - 1);  // by range: the sets that hold it
+  for (std::size_t set = 0; set < sets.size(); ++set) {
+    for (const CodePoints::Range& range : sets[set]->ranges()) {
       auto i = static_cast<std::size_t>(std::lower_bound(cuts.begin(), cuts.end(), range.low) - cuts.begin());
-      for (; i < out.size() && out[i].range.low <= range.high; ++i) out[i].targets.push_back(step->target);
+      for (; i < holders.size() && cuts[i] <= range.high; ++i) {
+        if (++work > kMaxWork) explode();
+        holders[i].push_back(set);
+      }
     }
   }
-  for (Piece& piece : out) {
+  std::map<std::vector<std::size_t>, Piece> out;
+  for (std::size_t i = 0; i < holders.size(); ++i) {
+    if (holders[i].empty()) ++work;
+    const auto [found, fresh] = out.try_emplace(std::move(holders[i]));
+    Piece& piece = found->second;
+    piece.ranges.push_back({cuts[i], cuts[i + 1] - 1});
+    if (!fresh) continue;
+    for (const std::size_t set : found->first) {
+      piece.targets.insert(piece.targets.end(), targets[set].begin(), targets[set].end());
+    }
+    if ((work += piece.targets.size()) > kMaxWork) explode();
     std::sort(piece.targets.begin(), piece.targets.end());
     piece.targets.erase(std::unique(piece.targets.begin(), piece.targets.end()), piece.targets.end());
   }
-  return out;
+  std::vector<Piece> list;
+  for (auto& [_, piece] : out) list.push_back(std::move(piece));
+  return list;
 }
 
 }  // namespace
@@ -108,11 +165,12 @@ TextMachine lengths_machine(std::uint64_t low, std::uint64_t high) {
   const bool open = high == Grammar::kUnbounded;
   const std::uint64_t last = open ? low : high;
   if (last >= kMaxStates) explode();
+  const CodePoints any = CodePoints::all();
   TextMachine out;
   for (std::uint64_t i = 0; i <= last; ++i) {
     const std::uint32_t state = out.add_state(i >= low);
-    if (i < last) out.states[state].steps.push_back({CodePoints::all(), state + 1});
-    if (i == last && open) out.states[state].steps.push_back({CodePoints::all(), state});
+    if (i < last) out.states[state].steps.push_back({any, state + 1});
+    if (i == last && open) out.states[state].steps.push_back({any, state});
   }
   return out;
 }
@@ -147,13 +205,14 @@ TextMachine both(const TextMachine& a, const TextMachine& b) {
   States<std::pair<std::uint32_t, std::uint32_t>> states(out);
   out.start = states({a.start, b.start});
   std::size_t work = 0;
+  Sets sets(work);
   for (std::uint32_t state = 0; state < states.size(); ++state) {
     const auto [left, right] = states.key(state);
     out.states[state].accepts = a.states[left].accepts && b.states[right].accepts;
     for (const auto& x : a.states[left].steps) {
       for (const auto& y : b.states[right].steps) {
         if (++work > kMaxWork) explode();
-        CodePoints set = x.set.intersected(y.set);
+        CodePoints set = sets.intersected(x.set, y.set);
         if (set.empty()) continue;
         const std::uint32_t target = states({x.target, y.target});
         out.states[state].steps.push_back({std::move(set), target});
@@ -168,6 +227,7 @@ TextMachine complement(const TextMachine& machine) {
   States<std::vector<std::uint32_t>> states(out);
   out.start = states({machine.start});
   std::size_t work = 0;
+  Sets sets(work);
   for (std::uint32_t state = 0; state < states.size(); ++state) {
     const auto members = states.key(state);
     std::vector<const TextMachine::Step*> steps;
@@ -177,12 +237,13 @@ TextMachine complement(const TextMachine& machine) {
       for (const auto& step : machine.states[member].steps) steps.push_back(&step);
     }
     out.states[state].accepts = !accepts;
-    std::map<std::uint32_t, CodePoints> by_target;
-    for (const Piece& piece : pieces(steps)) {
-      if ((work += 1 + piece.targets.size()) > kMaxWork) explode();
-      by_target[states(piece.targets)].add(piece.range);
+    std::map<std::uint32_t, std::vector<CodePoints::Range>> by_target;
+    for (const Piece& piece : pieces(steps, work)) {
+      auto& ranges = by_target[states(piece.targets)];
+      ranges.insert(ranges.end(), piece.ranges.begin(), piece.ranges.end());
     }
-    for (auto& [target, set] : by_target) {
+    for (auto& [target, ranges] : by_target) {
+      CodePoints set = sets.of(std::move(ranges));
       if (!set.empty()) out.states[state].steps.push_back({std::move(set), target});
     }
   }

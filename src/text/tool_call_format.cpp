@@ -5,25 +5,8 @@
 
 namespace powerhouse {
 
-std::optional<ValueType> value_type(const Json& schema) {
-  const Json* type = schema.get("type");
-  if (type == nullptr) {
-    const Json* values = schema.get("enum");
-    if (values == nullptr || !values->is_array() || values->as_array().empty()) return std::nullopt;
-    const auto& all = values->as_array();
-    const ValueType first = type_of(all.front());
-    const bool alike = std::all_of(all.begin(), all.end(), [&](const Json& one) { return type_of(one) == first; });
-    return alike && !all.front().is_null() ? std::optional(first) : std::nullopt;
-  }
-  if (!type->is_string()) return std::nullopt;
-  constexpr std::string_view kTypes[kValueTypes] = {"string", "integer", "number", "boolean", "array", "object"};
-  for (std::size_t i = 0; i < kValueTypes; ++i) {
-    if (type->as_string() == kTypes[i]) return static_cast<ValueType>(i);
-  }
-  return std::nullopt;
-}
-
 ValueType type_of(const Json& value) {
+  if (value.is_null()) return ValueType::null;
   if (value.is_string()) return ValueType::string;
   if (value.is_integer()) return ValueType::integer;
   if (value.is_number()) return ValueType::number;

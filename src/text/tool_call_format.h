@@ -2,13 +2,14 @@
 #pragma once
 
 #include <array>
-#include <optional>
+#include <bitset>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "powerhouse/tool_calls.h"
 #include "support/json.h"
+#include "text/value_notation.h"
 
 namespace powerhouse {
 
@@ -22,13 +23,19 @@ enum class CallKind {
 };
 
 // Types of JSON, as tagged arguments may have marks of their own for.
-enum class ValueType { string, integer, number, boolean, array, object };
-inline constexpr std::size_t kValueTypes = 6;
+enum class ValueType { string, integer, number, boolean, array, object, null };
+inline constexpr std::size_t kValueTypes = 7;
+using ValueTypes = std::bitset<kValueTypes>;
 
 struct ValueMarks {
   std::string key_close;    // from the key to the value
   std::string value_close;  // behind the value
-  bool known = false;       // else the template writes such values in a way of its own
+  bool known = false;       // else the template writes such values in a way that is not understood
+  ValueNotation notation{};
+
+  bool same_marks(const ValueMarks& other) const {
+    return key_close == other.key_close && value_close == other.value_close;
+  }
 };
 
 struct CallMember {
@@ -51,8 +58,8 @@ struct ToolCallFormat::Impl {
 
   std::string after_name;  // named: to the arguments; tagged: to the first argument's key_open
   std::string key_open, pair_separator;
+  bool sorted_keys = false;  // whatever their order is in the message
   std::array<ValueMarks, kValueTypes> values{};
-  bool python = false;  // True and False
   int first_counter = 0;
 
   const ValueMarks& marks(ValueType type) const { return values[static_cast<std::size_t>(type)]; }
@@ -64,9 +71,12 @@ std::string_view trimmed(std::string_view text);
 /// What names are made of where no quotes end them.
 bool is_word(char c);
 
-/// The type that a schema names, or that all values of its enum have; nothing where it names none, or several.
-std::optional<ValueType> value_type(const Json& schema);
 ValueType type_of(const Json& value);
+inline ValueTypes only(ValueType type) { return ValueTypes().set(static_cast<std::size_t>(type)); }
+inline bool has(ValueTypes types, ValueType type) { return types.test(static_cast<std::size_t>(type)); }
+/// The types that values of a schema may have, by what it says of types, values and unions; all where it does not say.
+/// References are to places of `root`.
+ValueTypes value_types(const Json& schema, const Json& root);
 
 /// The end of the JSON object or array that begins at `at`; npos where it does not end. Only brackets and strings are
 /// looked at.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "powerhouse/error.h"
+#include "text/notation_learner.h"
 #include "text/tool_call_format.h"
 #include "text/tool_call_probe.h"
 
@@ -14,10 +15,6 @@ void replace_all(std::string& text, std::string_view what, char hole) {
     text.replace(at, what.size(), 1, hole);
   }
 }
-
-struct Place {
-  std::size_t begin = 0, end = 0;
-};
 
 class Learner {
  public:
@@ -56,12 +53,12 @@ class Learner {
   // ---- JSON ----
 
   /// Where the arguments stand as JSON, behind `from`.
-  static std::optional<Place> json_at(std::string_view text, const Json& wanted, std::size_t from) {
+  static std::optional<TextPlace> json_at(std::string_view text, const Json& wanted, std::size_t from) {
     for (std::size_t at = text.find('{', from); at != std::string_view::npos; at = text.find('{', at + 1)) {
       const std::size_t end = json_end(text, at);
       if (end == std::string_view::npos) continue;
       try {
-        if (Json::parse(text.substr(at, end - at), "call").dump() == wanted.dump()) return Place{at, end};
+        if (Json::parse(text.substr(at, end - at), "call").dump() == wanted.dump()) return TextPlace{at, end};
       } catch (const Error&) {
         continue;
       }
@@ -70,14 +67,14 @@ class Learner {
   }
 
   /// The object that holds both.
-  static std::optional<Place> object_around(std::string_view text, std::size_t name, const Place& arguments) {
+  static std::optional<TextPlace> object_around(std::string_view text, std::size_t name, const TextPlace& arguments) {
     for (std::size_t at = text.rfind('{', std::min(name, arguments.begin)); at != std::string_view::npos;
          at = at == 0 ? std::string_view::npos : text.rfind('{', at - 1)) {
       const std::size_t end = json_end(text, at);
       if (end == std::string_view::npos || end < arguments.end || at == arguments.begin) continue;
       try {
         (void)Json::parse(text.substr(at, end - at), "call");
-        return Place{at, end};
+        return TextPlace{at, end};
       } catch (const Error&) {
         continue;
       }
@@ -114,7 +111,7 @@ class Learner {
     const auto arguments = json_at(one, strings, 0);
     if (!arguments) return false;
     const auto whole = object_around(one, name, *arguments);
-    const auto call_at = [&](std::string_view text, std::size_t i, std::size_t from) -> std::optional<Place> {
+    const auto call_at = [&](std::string_view text, std::size_t i, std::size_t from) -> std::optional<TextPlace> {
       const std::size_t named = text.find(kProbeNames[i], from);
       if (named == std::string_view::npos) return std::nullopt;
       const auto given = json_at(text, strings, from);
@@ -122,7 +119,7 @@ class Learner {
       if (whole) return object_around(text, named, *given);
       const std::size_t last = text.substr(0, given->begin).rfind(kProbeNames[i]);
       if (last == std::string_view::npos) return std::nullopt;
-      return Place{last, given->end};
+      return TextPlace{last, given->end};
     };
     const auto first = call_at(one, 0, 0);
     if (!first) return false;
@@ -254,6 +251,8 @@ class Learner {
     format_.values[0] = {one.substr(key_end, first->value_a - key_end), value_close, true};
     format_.values[0].known = writes_raw(format_.values[0]);
     if (!format_.values[0].known) return false;
+    const auto turned = body(1, json_object({{kProbeKeys[1], kProbeValues[1]}, {kProbeKeys[0], kProbeValues[0]}}));
+    format_.sorted_keys = turned && turned->find(kProbeKeys[0]) < turned->find(kProbeKeys[1]);
     other_types();
     return true;
   }
@@ -268,11 +267,9 @@ class Learner {
   }
 
   void other_types() {
-    const std::pair<ValueType, Json> wanted[] = {{ValueType::integer, Json(51627)},
-                                                 {ValueType::number, Json(51.25)},
-                                                 {ValueType::boolean, Json(true)},
-                                                 {ValueType::array, Json(Json::Array{Json("qa"), Json(7)})},
-                                                 {ValueType::object, json_object({{"qk", "qa"}, {"ql", 7}})}};
+    const std::pair<ValueType, Json> wanted[] = {{ValueType::integer, Json(51627)},   {ValueType::number, Json(51.25)},
+                                                 {ValueType::boolean, Json(true)},    {ValueType::array, probe_array()},
+                                                 {ValueType::object, probe_object()}, {ValueType::null, Json()}};
     for (const auto& [type, value] : wanted) {
       const auto text = body(1, json_object({{kProbeKeys[0], value}, {kProbeKeys[1], value}}));
       if (!text) continue;
@@ -280,38 +277,18 @@ class Learner {
       const std::size_t next = key == std::string::npos ? key : text->find(kProbeKeys[1], key);
       if (next == std::string::npos) continue;
       const std::size_t from = key + kProbeKeys[0].size();
-      const auto place = value_at(*text, value, from);
+      const auto notation = learn_notation(value, *text, from, [&](const Json& other) {
+        return body(1, json_object({{kProbeKeys[0], other}}));
+      });
+      const auto place = notation ? place_of(*text, value, from, *notation) : std::nullopt;
       if (!place || place->end > next) continue;
       std::string close = text->substr(place->end, next - place->end);
       replace_all(close, kProbeKeys[0], kKeyHole);
       const std::string tail = format_.pair_separator + format_.key_open;
       if (!close.ends_with(tail)) continue;
       format_.values[static_cast<std::size_t>(type)] = {text->substr(from, place->begin - from),
-                                                        close.substr(0, close.size() - tail.size()), true};
+                                                        close.substr(0, close.size() - tail.size()), true, *notation};
     }
-  }
-
-  std::optional<Place> value_at(std::string_view text, const Json& value, std::size_t from) {
-    if (value.is_object() || value.is_array()) {
-      const std::size_t at = text.find(value.is_object() ? '{' : '[', from);
-      const std::size_t end = at == std::string_view::npos ? at : json_end(text, at);
-      if (end == std::string_view::npos) return std::nullopt;
-      try {
-        if (Json::parse(text.substr(at, end - at), "value").dump() == value.dump()) return Place{at, end};
-      } catch (const Error&) {
-        return std::nullopt;
-      }
-      return std::nullopt;
-    }
-    std::string written = value.dump();
-    std::size_t at = text.find(written, from);
-    if (at == std::string_view::npos && value.is_bool()) {
-      written = "True";
-      at = text.find(written, from);
-      format_.python = at != std::string_view::npos;
-    }
-    if (at == std::string_view::npos) return std::nullopt;
-    return Place{at, at + written.size()};
   }
 
   ToolCallProbe probe_;

@@ -105,6 +105,36 @@ TEST(ConstraintErrors, SchemasNameTheirPath) {
   fails(ErrorKind::unsupported, R"({"type":"array","uniqueItems":true})", "#/uniqueItems");
   fails(ErrorKind::unsupported, R"({"type":"string","format":"regex"})", "#/format");
   fails(ErrorKind::unsupported, R"({"oneOf":[{"type":"integer"},{"type":"number"}]})", "#/oneOf");
+  // Python's \\d takes more digits than ECMAScript's: what only one of them tells apart is not told apart.
+  fails(ErrorKind::unsupported, R"({"type":"string","oneOf":[{"pattern":"^\\d$"},{"pattern":"^[^0-9]$"}]})", "#/oneOf");
+  fails(ErrorKind::unsupported, R"({"oneOf":[{"type":"string","pattern":"^\\d$"},{"const":"\u0663"}]})", "#/oneOf");
+  fails(ErrorKind::unsupported,
+        R"({"type":"object","oneOf":[{"patternProperties":{"^\\d$":{"type":"string"}}},)"
+        R"({"properties":{"\u0663":{"type":"integer"}},"required":["\u0663"]}]})",
+        "#/oneOf");
+  schema(R"({"type":"string","oneOf":[{"pattern":"^\\d$"},{"pattern":"^[a-z]$"}]})");
+}
+
+// A value may meet two branches of anyOf, and then both speak of its members: {"a":1,"b":1} meets either schema here.
+TEST(ConstraintErrors, UnevaluatedMembersOfAnyOfTellNothingApart) {
+  failing(schema)(ErrorKind::unsupported,
+                  R"({"type":"object","oneOf":[{"anyOf":[{"properties":{"a":{}}},{"properties":{"b":{}}}],)"
+                  R"("unevaluatedProperties":false},{"properties":{"a":{},"b":{}},"required":["a","b"]}]})",
+                  "#/oneOf");
+  schema(R"({"type":"object","oneOf":[{"properties":{"a":{}},"unevaluatedProperties":false},)"
+         R"({"properties":{"b":{}},"required":["b"]}]})");
+}
+
+// What Python's re and ECMAScript read in two ways, and what of them is right by one alone.
+TEST(ConstraintErrors, PatternsOfSchemasMeanOneThing) {
+  const auto refused = [](const std::string& pattern) {
+    const Json text(pattern);
+    failing(schema)(ErrorKind::unsupported, R"({"type":"string","pattern":)" + text.dump() + "}", "#/pattern");
+    regex(pattern);
+  };
+  for (const char* pattern : {"^a{,2}$", "^a{,}$", "\\Aa", "a\\Z", "a\\z", "\\a", "[\\a]", "\\U00000041"})
+    refused(pattern);
+  schema(R"({"type":"string","pattern":"^a{x}\\012\\0$"})");
 }
 
 TEST(ConstraintErrors, SchemasThatNothingMeets) {
@@ -120,6 +150,13 @@ TEST(ConstraintErrors, SchemasThatNothingMeets) {
   fails(R"({"type":"object","properties":{"n":{"$ref":"#"}},"required":["n"]})", "#");
   fails(R"({"type":"object","additionalProperties":false,"required":["a"]})", "#/additionalProperties");
   fails(R"({"type":"array","items":false,"minItems":1})", "#/items");
+  fails(R"({"type":"object","unevaluatedProperties":false,"required":["a"]})", "#/unevaluatedProperties");
+  fails(R"({"$ref":"#/$defs/b","unevaluatedProperties":false,"$defs":{"b":{"type":"object","required":["id"]}}})", "#");
+  fails(R"({"type":"object","properties":{"b":{}},"required":["b"],)"
+        R"("allOf":[{"properties":{"a":{}},"unevaluatedProperties":false}]})",
+        "#/allOf/0/unevaluatedProperties");
+  fails(R"({"type":"array","prefixItems":[{}],"minItems":2,"unevaluatedItems":false})", "#/unevaluatedItems");
+  fails(R"({"type":"object","propertyNames":{"type":"integer"},"required":["a"]})", "#");
 }
 
 TEST(ConstraintErrors, SchemasThatExplode) {

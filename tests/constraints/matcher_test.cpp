@@ -1,6 +1,7 @@
 // Masks are what each token alone would do; texts go forward, back and apart.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "constraint_cases.h"
@@ -128,6 +129,48 @@ TEST(ConstraintMatcher, TokensOfTheGrammarMatchThemselves) {
     matcher.accept(letters[0]);
     EXPECT_TRUE(matcher.is_finished());
   }
+}
+
+// gpt-oss ends a call with <|call|>, which ends the text too.
+TEST(ConstraintMatcher, EndsThatTheGrammarNamesAreSteps) {
+  const Tokenizer one = tokenizer("smollm");
+  const std::int64_t end = *one.token_to_id("<|im_end|>"), other = *one.token_to_id("<|endoftext|>");
+  const std::vector<std::int64_t> ends{end, other};
+  const auto letter = one.encode("a", {.add_special_tokens = false})[0];
+  ConstraintMatcher matcher(Constraint::from_gbnf(one, "root ::= \"a\" <|im_end|> \"a\""), ends);
+  matcher.accept(letter);
+  EXPECT_EQ(allowed_ids(matcher), std::vector<std::int64_t>{end});
+  EXPECT_TRUE(matcher.allows(end));
+  EXPECT_FALSE(matcher.allows(other));
+  std::vector<float> logits(one.vocab_size(), 0.0f);
+  matcher.mask(logits);
+  EXPECT_EQ(logits[static_cast<std::size_t>(end)], 0.0f);
+  matcher.accept(end);
+  EXPECT_FALSE(matcher.is_complete());
+  EXPECT_EQ(allowed_ids(matcher), std::vector<std::int64_t>{letter});
+  matcher.accept(letter);
+  EXPECT_TRUE(matcher.is_finished());
+  EXPECT_EQ(allowed_ids(matcher), (std::vector<std::int64_t>{std::min(end, other), std::max(end, other)}));
+  matcher.rollback(2);
+  EXPECT_TRUE(matcher.allows(end));
+
+  ConstraintMatcher last(Constraint::from_gbnf(one, "root ::= \"a\" <|im_end|>"), ends);
+  last.accept(letter);
+  last.accept(end);
+  EXPECT_TRUE(last.is_finished());
+
+  // A negated name means other tokens of the text, not its end.
+  ConstraintMatcher negated(Constraint::from_gbnf(one, "root ::= \"a\" !<|im_start|>"), ends);
+  negated.accept(letter);
+  EXPECT_FALSE(negated.allows(end));
+}
+
+// Where an end has a text, the text alone does not make it a step: the caller says that it ends.
+TEST(ConstraintMatcher, EndsWithTextsStayEnds) {
+  const Tokenizer one = tokenizer("smollm");
+  const auto ids = one.encode("ab", {.add_special_tokens = false});
+  ConstraintMatcher matcher(Constraint::from_regex(one, "(ab)+"), ids);
+  EXPECT_TRUE(std::none_of(ids.begin(), ids.end(), [&](std::int64_t id) { return matcher.allows(id); }));
 }
 
 TEST(ConstraintMatcher, ForbidsLogitsBeyondTheVocabulary) {

@@ -1,11 +1,15 @@
 // Sets of characters and their bytes, numbers between bounds, machines: against counting through all of them.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <numeric>
+
 #include "constraint_cases.h"
 #include "constraints/code_points.h"
 #include "constraints/number_machine.h"
 #include "constraints/regex_parser.h"
 #include "constraints/text_machine.h"
+#include "expect_error.h"
 #include "support/utf8.h"
 
 namespace powerhouse {
@@ -116,6 +120,35 @@ TEST(TextMachine, ComplementsAndIntersections) {
   EXPECT_FALSE(both(a, not_a).possible());
   const auto words = constraints::texts_machine(texts);
   EXPECT_TRUE(words.matches("b\u4e16") && words.matches("") && !words.matches("b"));
+}
+
+// Python's \w has hundreds of ranges, and a short pattern half a million steps by it.
+TEST(TextMachine, StepsShareTheirSets) {
+  const auto bytes = [](const constraints::TextMachine& machine) {
+    std::map<const void*, std::size_t> sets;
+    for (const auto& state : machine.states) {
+      for (const auto& step : state.steps) sets[step.set.ranges().data()] = step.set.ranges().size() * 8;
+    }
+    return std::accumulate(sets.begin(), sets.end(), std::size_t{0},
+                           [](auto sum, auto one) { return sum + one.second; });
+  };
+  const auto words = constraints::regex_machine("(\\w?){200}", constraints::RegexDialect::python, true);
+  const auto letters = constraints::regex_machine("(\\p{L}|\\d)*", constraints::RegexDialect::python, true);
+  const auto shared = both(words, letters);
+  EXPECT_GT(words.states.size(), 200u);
+  EXPECT_LT(bytes(words), 20'000u);
+  EXPECT_LT(bytes(shared), 40'000u);
+  EXPECT_LT(bytes(complement(constraints::regex_machine("\\w{0,200}", constraints::RegexDialect::python, true))),
+            40'000u);
+  EXPECT_TRUE(shared.matches("a\u00e9\u0663"));
+  EXPECT_FALSE(shared.matches("a_"));
+}
+
+TEST(ConstraintErrors, StepsOfPatternsAreBounded) {
+  const auto grammar = [](const char* schema) { constraints::json_schema_grammar(schema, {}); };
+  testing::expect_error(ErrorKind::range, "explodes", [&] {
+    grammar(R"({"type":"object","patternProperties":{"^(\\w?){1100}$":{}},"additionalProperties":{"type":"null"}})");
+  });
 }
 
 }  // namespace

@@ -62,7 +62,10 @@ std::string walk(const Constraint& constraint, std::uint64_t seed) {
 TEST(ToolGrammar, RequiredCallsAreReadBack) {
   const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
   for (const Format& one : formats()) {
-    if (one.name == "tagged.jinja" || one.name == "lines.jinja") continue;  // chance would never end a raw text
+    // Chance would never end a raw text.
+    if (one.name != "object.jinja" && one.name != "named.jinja" && one.name != "array.jinja" &&
+        one.name != "bare.jinja")
+      continue;
     SCOPED_TRACE(one.name);
     const Constraint constraint = tool_constraint(tokenizer, one.format, kTools, {.required = true});
     int read = 0;
@@ -186,9 +189,9 @@ TEST(ToolGrammar, AllowsWhatTemplatesWrite) {
 TEST(ToolGrammar, AllowsWhatOthersTemplatesWrite) {
   const char* const path = std::getenv("POWERHOUSE_TEST_TOOL_CALLS");
   if (path == nullptr) GTEST_SKIP() << "POWERHOUSE_TEST_TOOL_CALLS names no cases (tests/oracles/tool_calls.py)";
-  // Of the templates beside llama.cpp: one call of DeepSeek R1's lacks the end that two have, and two templates write
-  // one more line break where there are no arguments.
-  EXPECT_LE(rendered_calls_forbidden(path), 10);
+  // Of the templates beside llama.cpp: one call of DeepSeek R1's lacks the end that two have, two templates write one
+  // more line break where there are no arguments, and LFM2.5's writes a text with the mark that ends it.
+  EXPECT_LE(rendered_calls_forbidden(path), 11);
 }
 
 std::string tool_of(const std::string& city, const std::string& more = {}) {
@@ -232,6 +235,96 @@ TEST(ToolGrammar, TextsBetweenMarksFollowTheirSchemasToo) {
   }
 }
 
+std::string tools_with(const std::string& parameters) { return R"([{"name": "f", "parameters": )" + parameters + "}]"; }
+
+TEST(ToolGrammar, ArgumentsOfSeveralTypesReadBackAsTheyWereMeant) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  for (const Format& one : formats()) {
+    if (one.name != "lines.jinja") continue;
+    const auto result = [&](const std::string& schema, const std::string& value) {
+      return complete(tool_constraint(tokenizer, one.format, tool_of(schema), {.required = true}),
+                      "\n<call>\n<function=f>\n<parameter=city>\n" + value + "\n</parameter>\n</function>\n</call>");
+    };
+    const std::string maybe = R"({"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]})";
+    EXPECT_EQ(result(maybe, "Oslo"), "complete");
+    EXPECT_EQ(result(maybe, "null"), "complete");
+    EXPECT_EQ(result(maybe, "Oslo and Rome"), "forbidden");
+    // A text is never what would be read as something else that there may be.
+    const std::string either = R"({"type": ["string", "integer"], "minLength": 2, "maximum": 12})";
+    EXPECT_EQ(result(either, "7"), "complete");
+    EXPECT_EQ(result(either, "70"), "forbidden");
+    EXPECT_EQ(result(either, "70 days"), "complete");
+    EXPECT_EQ(result(R"({"enum": ["north", 7, null]})", "7"), "complete");
+    EXPECT_EQ(result(R"({"enum": ["north", 7, null]})", "north"), "complete");
+    EXPECT_EQ(result(R"({"enum": ["north", 7, null]})", "8"), "forbidden");
+  }
+}
+
+TEST(ToolGrammar, ReferencesAreToTheParameters) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  const std::string tools = tools_with(
+      R"({"type": "object", "properties": {"name": {"type": "string", "maxLength": 3},
+          "boss": {"$ref": "#/properties/name"}, "more": {"type": "array", "items": {"$ref": "#"}}},
+          "additionalProperties": false})");
+  for (const Format& one : formats()) {
+    const auto result = [&](const std::string& text) {
+      return complete(tool_constraint(tokenizer, one.format, tools, {.required = true}), text);
+    };
+    if (one.name == "object.jinja") {
+      const auto call = [](const std::string& arguments) {
+        return "<tool_call>\n{\"name\": \"f\", \"arguments\": " + arguments + "}\n</tool_call>";
+      };
+      EXPECT_EQ(result(call(R"({"name": "a", "boss": "b", "more": [{"boss": "c"}]})")), "complete");
+      EXPECT_EQ(result(call(R"({"boss": "f is long"})")), "forbidden");
+      EXPECT_EQ(result(call(R"({"more": [{"name": "f", "arguments": {}}]})")), "forbidden");
+    } else if (one.name == "tagged.jinja") {
+      const auto call = [](const std::string& key, bool text, const std::string& value) {
+        return "<invoke name=\"f\"><parameter name=\"" + key + "\" text=\"" + (text ? "true" : "false") + "\">" +
+               value + "</parameter></invoke>";
+      };
+      EXPECT_EQ(result(call("boss", true, "b")), "complete");
+      EXPECT_EQ(result(call("boss", true, "long")), "forbidden");
+      EXPECT_EQ(result(call("more", false, R"([{"boss": "c"}])")), "complete");
+    }
+  }
+}
+
+TEST(ToolGrammar, OwnNotationsFollowSchemasToo) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
+  const std::string tools = tools_with(
+      R"({"type": "object", "properties": {
+          "z": {"type": "array", "maxItems": 2, "items": {"anyOf": [{"type": "string", "maxLength": 4}, {"type": "null"}]}},
+          "a": {"type": "object", "properties": {"x y": {"type": "boolean"}, "k": {"enum": ["it's", 2]}},
+                "additionalProperties": false}}})");
+  for (const Format& one : formats()) {
+    const Constraint constraint = tool_constraint(tokenizer, one.format, tools, {.required = true});
+    const auto expect = [&](const std::string& text, const char* found, const char* arguments = "") {
+      EXPECT_EQ(complete(constraint, text), found) << text;
+      if (std::string_view(found) != "complete") return;
+      EXPECT_EQ(one.format.parse(text, tools).calls.at(0).arguments, arguments) << text;
+    };
+    if (one.name == "marked.jinja") {
+      const auto call = [](const std::string& arguments) { return "<call>run:f{" + arguments + "}</call>"; };
+      expect(call("a:{k:<|q|>it's<|q|>,x y:true},z:[<|q|>\"]}<|q|>,None]"), "complete",
+             R"({"a":{"k":"it's","x y":true},"z":["\"]}",null]})");
+      expect(call("z:[<|q|>longer<|q|>]"), "forbidden");
+      expect(call("z:[None,None,None]"), "forbidden");
+      expect(call("z:[7]"), "forbidden");
+      expect(call("a:{x y:7}"), "forbidden");
+    } else if (one.name == "python.jinja") {
+      const auto call = [](const std::string& key, const std::string& value) {
+        return "<call>\n<function=f>\n<parameter=" + key + ">" + value + "</parameter>\n</function>\n</call>";
+      };
+      expect(call("z", R"(['a\'"b', None])"), "complete", R"({"z":["a'\"b",null]})");
+      expect(call("z", R"(['\x41\u00e9\n\\'])"), "complete", R"({"z":["Aé\n\\"]})");
+      expect(call("a", R"({'x y': True, 'k': "it's"})"), "complete", R"({"a":{"x y":true,"k":"it's"}})");
+      expect(call("a", R"({'x y': true})"), "forbidden");
+      expect(call("z", "['longer']"), "forbidden");
+      expect(call("z", "[null]"), "forbidden");
+    }
+  }
+}
+
 TEST(ToolGrammar, WhatMarksCannotHoldIsNamed) {
   const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/smollm");
   for (const Format& one : formats()) {
@@ -239,7 +332,6 @@ TEST(ToolGrammar, WhatMarksCannotHoldIsNamed) {
     const auto refused = [&](const char* field, const std::string& tools) {
       expect_error(ErrorKind::unsupported, field, [&] { tool_constraint(tokenizer, one.format, tools); });
     };
-    refused("f.city", tool_of(R"({"type": ["string", "null"]})"));
     refused("f.minProperties", tool_of(R"({"type": "string"})", R"(, "minProperties": 1)"));
     refused("f.city", R"([{"name": "f", "parameters": {"required": ["city"]}}])");
     refused("two words", R"([{"name": "two words"}])");

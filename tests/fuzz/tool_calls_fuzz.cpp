@@ -16,7 +16,7 @@ namespace {
 
 using namespace powerhouse;
 
-constexpr const char* kTemplates[] = {"array", "bare", "lines", "named", "object", "tagged"};
+constexpr const char* kTemplates[] = {"array", "bare", "lines", "named", "object", "tagged", "marked", "python"};
 constexpr const char* kTools =
     R"([{"type": "function", "function": {"name": "find", "description": "d", "parameters": {"type": "object",)"
     R"( "properties": {"text": {"type": "string"}, "count": {"type": "integer"}, "exact": {"type": "boolean"},)"

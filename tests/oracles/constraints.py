@@ -4,6 +4,9 @@
   constraints.py fixture [--gbnf-validator PROGRAM]   writes tests/fixtures/constraints/acceptance.json
   constraints.py check --tool constraint_tool --tokenizer FILE [--count 50] [--seed 1]
       draws texts under the schemas, patterns and lists below; jsonschema and re judge every one
+  constraints.py suite --tool constraint_tool --tokenizer FOLDER --suite FOLDER [--count 8]
+      draws texts under every schema of the JSON Schema Test Suite (json/tests in the sdist of jsonschema): all that is
+      drawn must be valid, and a schema that is refused must be so with the place
   constraints.py masks --tool constraint_tool --tokenizer FOLDER
       compares the ids allowed behind prefixes with xgrammar's, on the same GBNF; FOLDER holds a tokenizer.json
 
@@ -11,6 +14,7 @@ Schemas: jsonschema 4.26.0 with rfc3339-validator 0.1.4 and rfc3986-validator 0.
 grammars: llama.cpp's test-gbnf-validator; masks: xgrammar 0.2.8. Special tokens, which are text for xgrammar and not here, are left out.
 """
 import argparse
+import glob
 import json
 import os
 import random
@@ -91,10 +95,42 @@ SCHEMAS = [
     (obj({"n": {"type": "number", "exclusiveMinimum": -1.5, "maximum": 2}}), [{"n": -1.25}, {"n": 0}, {"n": 2}, {"n": 1.999}], [{"n": -1.5}, {"n": 2.5}, {"n": -2}]),
     ({"type": "object", "propertyNames": {"pattern": "^[a-c]{1,2}$"}, "additionalProperties": {"type": "null"}, "maxProperties": 2},
      [{}, {"a": None}, {"ab": None, "c": None}], [{"d": None}, {"abc": None}, {"a": 1}, {"a": None, "b": None, "c": None}]),
+    # What no keyword speaks of: in the schema itself, by reference, beside branches, in a branch whose parent speaks of more.
+    ({"type": "object", "unevaluatedProperties": False}, [{}], [{"a": 1}]),
+    ({"type": "array", "unevaluatedItems": False}, [[]], [[1], [[]]]),
+    ({"$ref": "#/$defs/b", "properties": {"x": {"type": "null"}}, "unevaluatedProperties": False, "$defs": {"b": obj({"id": {"type": "integer"}})}},
+     [{"x": None, "id": 1}, {"id": 2}], [{"id": 1, "y": 1}, {"x": None}, {"x": 1, "id": 1}]),
+    ({"type": "object", "properties": {"b": {"type": "string"}}, "allOf": [{"properties": {"a": {"type": "integer"}}, "unevaluatedProperties": False}]},
+     [{}, {"a": 1}], [{"b": "x"}, {"a": 1, "b": "x"}, {"c": 1}]),
+    ({"type": "object", "properties": {"k": {"type": "integer"}}, "required": ["k"], "unevaluatedProperties": False,
+      "anyOf": [obj({"a": {"type": "boolean"}}), obj({"b": {"type": "null"}}, ["b"])]},
+     [{"k": 1, "a": True}, {"k": 2, "b": None}], [{"k": 1}, {"k": 1, "a": True, "c": 1}, {"a": True}, {"k": 1, "a": None}]),
+    ({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"], "unevaluatedProperties": False,
+      "oneOf": [obj({"kind": {"const": "a"}, "x": {"type": "integer"}}), obj({"kind": {"const": "b"}, "y": {"type": "string"}})]},
+     [{"id": 1, "kind": "a", "x": 2}, {"id": 1, "kind": "b", "y": ""}], [{"id": 1}, {"id": 1, "kind": "a", "x": 2, "y": ""}, {"id": 1, "kind": "b", "x": 2}]),
+    ({"type": "object", "unevaluatedProperties": False, "patternProperties": {"^x": {"type": "integer"}, "^.y": {"minimum": 1}, "^..?z": {"type": "null"}}},
+     [{}, {"x": 1}, {"xy": 3, "az": None}], [{"a": 1}, {"xy": 0}, {"x": "1"}, {"az": 1}, {"z": None}]),
+    ({"type": "object", "properties": {"a": {"type": "integer"}}, "unevaluatedProperties": {"type": "string"}},
+     [{}, {"a": 1, "b": ""}, {"c": "x"}], [{"a": ""}, {"b": 1}, {"a": 1, "b": None}]),
+    ({"type": "array", "allOf": [{"prefixItems": [{"type": "integer"}]}, {"prefixItems": [True, {"type": "null"}]}], "minItems": 1, "unevaluatedItems": {"type": "string"}},
+     [[1], [1, None], [1, None, "a", "b"]], [[], ["a"], [1, "a"], [1, None, 2]]),
+    ({"type": "array", "prefixItems": [{"type": "integer"}], "allOf": [{"prefixItems": [{}, {"type": "null"}], "unevaluatedItems": False}], "minItems": 0},
+     [[], [1], [1, None]], [[1, None, None], ["a"], [1, 2]]),
+    ({"enum": [{"a": 1}, {"b": 1}, [], [1], 3], "properties": {"b": {}}, "unevaluatedProperties": False, "unevaluatedItems": False}, [{"b": 1}, [], 3], [{"a": 1}, [1], {}]),
+    ({"type": "object", "additionalProperties": {"type": "integer"}, "unevaluatedProperties": False}, [{"a": 1}], [{"a": ""}]),
+    ({"type": "object", "propertyNames": {"type": "integer"}}, [{}], [{"a": 1}, {"1": 1}]),
+    ({"type": "object", "propertyNames": False, "properties": {"a": {}}}, [{}], [{"a": 1}, {"b": 1}]),
+    ({"type": "object", "propertyNames": {"anyOf": [{"type": "integer"}, {"maxLength": 1}]}, "additionalProperties": {"type": "null"}}, [{}, {"a": None, "b": None}], [{"ab": None}, {"a": 1}]),
+    ({"type": "array", "items": {"enum": ["a", "b", 1, None]}, "uniqueItems": True, "minItems": 1, "maxItems": 3},
+     [["a"], [1, "a"], ["b", None, "a"]], [[], ["a", "a"], ["a", "b", 1, None], ["c"]]),
+    ({"type": "array", "items": {"anyOf": [{"type": "boolean"}, {"const": 0}, {"const": 0.0}]}, "uniqueItems": True},
+     [[], [True, False], [0, False]], [[True, True], [0, 0.0], [1]]),
 ]
 
 PATTERNS = [r"[a-z]+", r"(?:foo|ba[rz]){2,3}", r"\d{1,3}(,\d{3})*", r"\w+ \W\s\S\D", r"[^\W\d_]{2}", r"a.c|[\x41-\u0043é]?", r"(a*)*b", r"(?P<y>x|y)(?:z{0,2})?",
-            r"^a|b$", r"x\Z", r"\.\*\[\]\{\}\\", r"a{2}{", r"{a}", r"[]a]+", r"[^]a]", r"[a\-z]+", r"[+--]", r"\t\n?", "é[^é]é", r"(|a)(b|)", r"a{,2}b", r"[\d\-x]+", r"(?#note)a+?b*?"]
+            r"^a|b$", r"x\Z", r"\.\*\[\]\{\}\\", r"a{2}{", r"{a}", r"[]a]+", r"[^]a]", r"[a\-z]+", r"[+--]", r"\t\n?", "é[^é]é", r"(|a)(b|)", r"a{,2}b", r"[\d\-x]+", r"(?#note)a+?b*?",
+            r"a{,}", r"\012\0123|\08", r"x[\01\012-\015]"]
+NEAR = {r"a{,}": ["aaaa", "a{,}"], r"\012\0123|\08": ["\n\n3", "\0" + "8", "\0" + "12", "\n"], r"x[\01\012-\015]": ["x\n", "x\1", "x\r", "x1", "x\0"]}  # texts to try
 CHOICES = [["yes", "no", "maybe so", "nö"], ["a", "ab", "abc", "😀"]]
 
 GRAMMARS = [
@@ -136,6 +172,7 @@ def texts_like(pattern, rng):
     while len(out) < 400:
         out.add("".join(rng.choice(letters) for _ in range(rng.randint(0, 7))))
     out |= {"foobar", "barbaz", "foobarbaz", "1,234", "12,345,678", "1234", "word !\tx.", "ab", "aab", "xz", "x", ".*[]{}\\", "aa{", "{a}", "]a", "é世é", "b", "aaab", "\t\n", "\u0663"}
+    out |= set(NEAR.get(pattern, ()))
     return sorted(out)
 
 
@@ -188,7 +225,7 @@ def run_tool(tool, mode, tokenizer, cases, *more):
         out = subprocess.run([tool, mode, tokenizer, file.name, *more], capture_output=True, text=True)
     if out.returncode != 0:
         sys.exit(out.stderr)
-    return [json.loads(line) for line in out.stdout.splitlines()]
+    return [json.loads(line) for line in out.stdout.split("\n")[:-1]]  # not splitlines: texts hold its other line ends
 
 
 def check(tool, tokenizer, count, seed):
@@ -219,6 +256,34 @@ def check(tool, tokenizer, count, seed):
     schemas = sum(1 for line in lines if cases[line["case"]]["kind"] == "schema")
     print(f"{len(lines)} texts ({schemas} of {len(SCHEMAS)} schemas), {len(distinct)} distinct, {lengths} characters: {wrong} wrong, {unfinished} not finished")
     sys.exit(1 if wrong or unfinished else 0)
+
+
+def suite(tool, tokenizer, folder, count, seed):
+    right = wrong = refused = 0
+    for draft, cls in (("draft2020-12", jsonschema.Draft202012Validator), ("draft7", jsonschema.Draft7Validator)):
+        files = sorted(glob.glob(f"{folder}/{draft}/*.json") + glob.glob(f"{folder}/{draft}/optional/format/*.json"))
+        for group in (group for name in files for group in json.load(open(name))):
+            schema = group["schema"]
+            try:
+                lines = run_tool(tool, "sample", tokenizer, [{"kind": "schema", "text": schema}], str(count), str(seed))
+            except SystemExit as error:
+                refused += 1
+                if "#" not in str(error):
+                    wrong += 1
+                    print("NO PLACE", group["description"], json.dumps(schema), error)
+                continue
+            validator = cls(schema, format_checker=cls.FORMAT_CHECKER)
+            for line in lines:
+                try:
+                    valid = line["text"] is not None and validator.is_valid(json.loads(line["text"]))
+                except ValueError:
+                    valid = False
+                right += valid
+                wrong += not valid
+                if not valid:
+                    print("WRONG", group["description"], json.dumps(schema), "\n  ", repr(line["text"]))
+    print(f"{right} texts are valid, {wrong} are not; {refused} schemas are refused")
+    sys.exit(1 if wrong or not right else 0)
 
 
 MASKS = [
@@ -261,10 +326,11 @@ def masks(tool, folder):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=["fixture", "check", "masks"])
+    parser.add_argument("mode", choices=["fixture", "check", "suite", "masks"])
     parser.add_argument("--gbnf-validator")
     parser.add_argument("--tool")
     parser.add_argument("--tokenizer")
+    parser.add_argument("--suite")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -272,5 +338,7 @@ if __name__ == "__main__":
         write_fixture(arguments.gbnf_validator)
     elif arguments.mode == "check":
         check(arguments.tool, arguments.tokenizer, arguments.count, arguments.seed)
+    elif arguments.mode == "suite":
+        suite(arguments.tool, arguments.tokenizer, arguments.suite, arguments.count, arguments.seed)
     else:
         masks(arguments.tool, arguments.tokenizer)

@@ -92,7 +92,7 @@ ToolCallFormat format_of(std::string_view name) {
 
 TEST(ToolCalls, OfEachKindComeBack) {
   const Count count = expect_round_trips(kCases, /*tell=*/false);
-  EXPECT_EQ(count.understood, 6);
+  EXPECT_EQ(count.understood, 8);
   EXPECT_EQ(count.partly, 0);
   EXPECT_EQ(count.silent, 1);
   testing::expect_error(ErrorKind::unsupported, "chat_template", [] { format_of("none.jinja"); });
@@ -149,6 +149,50 @@ TEST(ToolCalls, ValuesBetweenMarksKeepWhatIsTheirs) {
   EXPECT_EQ(same_marks("{}"), R"({"a":7})");
   EXPECT_EQ(same_marks(R"({"type": "string"})"), R"({"a":"7"})");
   EXPECT_EQ(same_marks(R"({"enum": ["7", "8"]})"), R"({"a":"7"})");
+}
+
+TEST(ToolCalls, ArgumentsOfSeveralTypesAreWhatTheyReadAs) {
+  const auto value = [](const char* schema, const std::string& written) {
+    const std::string tools =
+        R"([{"name": "f", "parameters": {"$defs": {"n": {"type": "null"}}, "properties": {"a": )" +
+        std::string(schema) + "}}}]";
+    return format_of("lines.jinja")
+        .parse("\n<call>\n<function=f>\n<parameter=a>\n" + written + "\n</parameter>\n</function>\n</call>", tools)
+        .calls.at(0)
+        .arguments;
+  };
+  const char* const maybe = R"({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/n"}]})";
+  EXPECT_EQ(value(maybe, "null"), R"({"a":null})");
+  EXPECT_EQ(value(maybe, "nullable"), R"({"a":"nullable"})");
+  EXPECT_EQ(value(maybe, "7"), R"({"a":"7"})");
+  EXPECT_EQ(value(R"({"type": ["string", "integer"]})", "7"), R"({"a":7})");
+  EXPECT_EQ(value(R"({"type": ["string", "integer"]})", "7 days"), R"({"a":"7 days"})");
+  EXPECT_EQ(value(R"({"type": ["string", "integer"]})", "7.5"), R"({"a":"7.5"})");
+  EXPECT_EQ(value(R"({"type": ["integer", "null"]})", "null"), R"({"a":null})");
+}
+
+TEST(ToolCalls, OwnNotationsAreReadAsModelsWriteThem) {
+  const ToolCallFormat python = format_of("python.jinja"), marked = format_of("marked.jinja");
+  constexpr const char* kTools =
+      R"([{"name": "f", "parameters": {"properties": {"a": {"type": "array"}, "s": {"type": "string"}}}}])";
+  const auto in_python = [&](const std::string& value, const char* tools) {
+    return python.parse("<call>\n<function=f>\n<parameter=a>" + value + "</parameter>\n</function>\n</call>", tools)
+        .calls.at(0)
+        .arguments;
+  };
+  for (const char* const tools : {kTools, ""}) {
+    EXPECT_EQ(in_python(R"(["it's", 'a\'b\\\x41\u00e9\101', True, None, -1.5])", tools),
+              R"({"a":["it's","a'b\\AéA",true,null,-1.5]})");
+    EXPECT_EQ(in_python("[ '</parameter>',\n {'k': [] } ]", tools), R"({"a":["</parameter>",{"k":[]}]})");
+    EXPECT_EQ(in_python(R"([true, null, "x"])", tools), R"({"a":[true,null,"x"]})");
+  }
+  const auto in_marks = [&](const std::string& arguments, const char* tools) {
+    return marked.parse("<call>run:f{" + arguments + "}</call>", tools).calls.at(0).arguments;
+  };
+  for (const char* const tools : {kTools, ""}) {
+    EXPECT_EQ(in_marks("a:[<|q|>x, \"y\"]}<|q|>, {b c: 1}, true],s:<|q|>[1]<|q|>", tools),
+              R"({"a":["x, \"y\"]}",{"b c":1},true],"s":"[1]"})");
+  }
 }
 
 TEST(ToolCalls, ThatAreBrokenNameThePlace) {
