@@ -37,8 +37,8 @@ void check(const ContrastiveSearchOptions& options, std::int64_t vocabulary) {
   expect(generation.temperature == 0, "temperature", "0", std::to_string(generation.temperature));
   expect(generation.top_k == 0, "generation.top_k", "0: candidates are top_k of contrastive search",
          std::to_string(generation.top_k));
-  expect(generation.top_p == 1, "top_p", "1", std::to_string(generation.top_p));
-  expect(generation.min_p == 0, "min_p", "0", std::to_string(generation.min_p));
+  const char* const truncation = truncation_of(generation);
+  refuse_option(truncation != nullptr, truncation, "contrastive search does not sample");
   const SamplingOptions& sampling = generation.sampling;
   expect(sampling.order == SamplerOrder::hf, "sampler_order", "hf: nothing is sampled",
          std::string(to_string(sampling.order)));
