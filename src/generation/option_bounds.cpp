@@ -84,8 +84,10 @@ void check_mirostat(const GenerationOptions& options) {
   }
   at_least("mirostat_tau", sampling.mirostat_tau, 0);
   at_least("mirostat_eta", sampling.mirostat_eta, 0);
-  // In llama.cpp's order truncation has values that nobody asked for; here each was.
+  // In llama.cpp's order truncation has values that nobody asked for, and temperature 0 leaves one token to choose
+  // from. Here what is set was asked for, and at temperature 0 nothing is sampled.
   if (sampling.mirostat == 0 || sampling.order != SamplerOrder::hf || !sampling.samplers.empty()) return;
+  refuse_option(options.temperature == 0, "mirostat", "it samples: the temperature must be above 0");
   if (const char* const other = truncation_of(options)) {
     throw Error(ErrorKind::usage, "it takes the place of all truncation", {.field = "mirostat", .found = other});
   }
