@@ -35,6 +35,7 @@ struct DraftRequest {
   SequenceId sequence;                    ///< a drafter leaves it as it finds it
   std::span<const std::int64_t> history;  ///< prompt and text so far
   std::int64_t prompt_length = 0;
+  std::uint64_t seed = 0;                  ///< the text's, which `process` is to see in its context
   std::int64_t count = 0;                  ///< tokens that are wanted at most
   const GenerationOptions& options;        ///< how the text's tokens are chosen
   LogitsProcessor process{};               ///< all that they make of a row, but for a constraint

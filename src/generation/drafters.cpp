@@ -88,7 +88,9 @@ class RowDrafter : public Drafter {
     while (true) {
       row = row.contiguous();
       const std::span<float> logits(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
-      if (request.process) request.process(logits, {.ids = history, .prompt_length = request.prompt_length});
+      if (request.process) {
+        request.process(logits, {.ids = history, .prompt_length = request.prompt_length, .seed = request.seed});
+      }
       std::int64_t id = 0;
       double probability = 0;
       if (request.options.temperature == 0.0f) {

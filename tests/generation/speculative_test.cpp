@@ -11,6 +11,7 @@
 #include "generation/draft_length.h"
 #include "generation/shares.h"
 #include "model/fixture.h"
+#include "powerhouse/logits_processors.h"
 #include "support/philox.h"
 
 namespace powerhouse {
@@ -188,12 +189,16 @@ TEST(Speculative, AcceptedOrReplacedTokensHaveTheModelsDistribution) {
 }
 
 // The whole machine: the first drafted token of texts, against the model's distribution.
-TEST(Speculative, SampledTextsHaveTheModelsDistribution) {
+class SampledTexts : public ::testing::TestWithParam<float> {};  // by the probability of XTC
+
+TEST_P(SampledTexts, HaveTheModelsDistribution) {
   const Tokenizer tokenizer = tiny_tokenizer();
   const CausalLM model = testing::load("tiny_mqa_linear", Dtype::automatic);
   const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
   constexpr std::size_t kVocabulary = 4;  // of the model's; the others are forbidden
   GenerationOptions options{.max_new_tokens = 3, .temperature = 1.0f, .ignore_eos = true};
+  options.sampling.xtc_probability = GetParam();
+  options.sampling.xtc_threshold = 0.2f;
   options.processors = {[](std::span<float> row, const LogitsContext& /*context*/) {
     std::fill(row.begin() + kVocabulary, row.end(), -std::numeric_limits<float>::infinity());
   }};
@@ -215,9 +220,12 @@ TEST(Speculative, SampledTextsHaveTheModelsDistribution) {
     std::vector<std::int64_t> all = ids;
     double share = 1;
     for (const std::int64_t id : {i / 16, i / 4 % 4, i % 4}) {
-      const at::Tensor row =
-          model.forward(testing::to_tensor(all)).select(0, 0).select(0, -1).narrow(0, 0, kVocabulary);
-      share *= row.to(at::kDouble).softmax(-1)[id].item<double>();
+      at::Tensor row = model.forward(testing::to_tensor(all)).select(0, 0).select(0, -1).narrow(0, 0, kVocabulary);
+      row = row.contiguous().clone();
+      const double plain = row.to(at::kDouble).softmax(-1)[id].item<double>();
+      processors::Xtc{1.0f, options.sampling.xtc_threshold}({row.data_ptr<float>(), kVocabulary}, {});
+      const double without_the_best = row.to(at::kDouble).softmax(-1)[id].item<double>();
+      share *= (1 - GetParam()) * plain + GetParam() * without_the_best;
       all.push_back(id);
     }
     shares[static_cast<std::size_t>(i)] = share;
@@ -228,6 +236,24 @@ TEST(Speculative, SampledTextsHaveTheModelsDistribution) {
     chi_squared += (counts[i] - expected) * (counts[i] - expected) / expected;
   }
   EXPECT_LT(chi_squared, 103.4) << "one of a thousand with 63 degrees of freedom";
+}
+
+INSTANTIATE_TEST_SUITE_P(Xtc, SampledTexts, ::testing::Values(0.0f, 0.5f),
+                         [](const auto& info) { return info.param > 0 ? "sometimes" : "never"; });
+
+TEST(Speculative, ProcessorsOfDraftsSeeTheTextsSeed) {
+  const CausalLM model = testing::load("tiny_mqa_linear", Dtype::automatic);
+  std::int64_t rows = 0;
+  GenerationOptions options{.max_new_tokens = 12, .temperature = 1.0f, .seed = 77, .ignore_eos = true};
+  options.processors = {[&rows](std::span<float> /*row*/, const LogitsContext& context) {
+    EXPECT_EQ(context.seed, 77u);
+    ++rows;
+  }};
+  const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
+  const auto exit = early_exit(1, {.confidence = 0});
+  const auto found =
+      generate_speculatively(model, tiny_tokenizer(), ids, *exit, {.max_draft_tokens = 3, .adaptive = false}, options);
+  EXPECT_GE(rows, std::ssize(found.generation.ids) + found.statistics.drafted) << "drafts' rows are processed too";
 }
 
 // Rows of a pass have the bits of tokens that come alone, also behind the length where attention is cut and rounded.
