@@ -67,7 +67,9 @@ struct DraftModelOptions {
 };
 
 /// A smaller model of the same vocabulary, with a cache of its own. Its tokens are chosen by the same options as the
-/// text's. Error{unsupported} at the beginning of a generation with a model of another vocabulary.
+/// text's. The heads may have different numbers of rows behind the tokens, as those that are filled up to a round
+/// number do; behind an id that the smaller model has no row for it drafts nothing. Error{unsupported} at the beginning
+/// of a generation with a model of another vocabulary.
 POWERHOUSE_API std::unique_ptr<Drafter> draft_model(const CausalLM& model, const Tokenizer& tokenizer,
                                                     const DraftModelOptions& options = {});
 

@@ -10,7 +10,7 @@
 #include "expect_error.h"
 #include "generation/draft_length.h"
 #include "generation/shares.h"
-#include "model/fixture.h"
+#include "padded_head.h"
 #include "powerhouse/logits_processors.h"
 #include "support/philox.h"
 
@@ -155,6 +155,52 @@ TEST(Speculative, ModelsAndEarlyExitsDraftGreedily) {
   const SpeculativeResult early = generate_speculatively(model, tokenizer, ids, *exit, always, options);
   EXPECT_EQ(early.generation.ids, wanted);
   EXPECT_GT(early.statistics.drafted, 0);
+}
+
+// Heads are filled up to different numbers of rows behind the tokens of one tokenizer.
+TEST(Speculative, PaddedHeadsDraftForEachOther) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/training/reward/tokenizer");
+  const CausalLM model = testing::load("tiny_gqa");
+  const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
+  const SpeculativeOptions always{.max_draft_tokens = 4, .adaptive = false};
+  const LogitsProcessor known = [](std::span<float> row, const LogitsContext& /*context*/) {
+    EXPECT_EQ(row.size(), 97u) << "a row is the text's model's, drafted or not";
+    std::fill(row.begin() + 73, row.end(), -std::numeric_limits<float>::infinity());
+  };
+  for (const std::int64_t rows : {73, 80, 112}) {
+    const CausalLM other = testing::load_with_rows("tiny_gqa", 73, rows);
+    for (const float temperature : {0.0f, 1.0f}) {
+      const GenerationOptions options{
+          .max_new_tokens = 24, .temperature = temperature, .seed = 3, .ignore_eos = true, .processors = {known}};
+      const auto drafter = draft_model(other, tokenizer, {.confidence = 0});
+      const auto found = generate_speculatively(model, tokenizer, ids, *drafter, always, options);
+      EXPECT_GT(found.statistics.drafted, 10);
+      EXPECT_EQ(found.statistics.accepted, found.statistics.drafted) << rows << " rows of the same weights";
+      // What the draft model has no row for it can't go on behind.
+      const std::vector<std::int64_t> beyond = {1, 96, 9};
+      const auto behind = generate_speculatively(model, tokenizer, beyond, *drafter, always, options);
+      EXPECT_EQ(behind.generation.ids.size(), 24u);
+      EXPECT_EQ(behind.statistics.drafted > 0, rows > 96);
+    }
+  }
+  // Fewer rows than there are tokens are not padding, but for tokens that only fill a list up.
+  const CausalLM cut = testing::load_with_rows("tiny_gqa", 72, 72),
+                 filled = testing::load_with_rows("tiny_gqa", 73, 80);
+  expect_error(ErrorKind::unsupported, "vocabulary",
+               [&] { generate_speculatively(model, tokenizer, ids, *draft_model(cut, tokenizer), always, {}); });
+  const auto longer = [](const std::string& token) {
+    const testing::TemporaryFolder folder;
+    Json json = Json::parse_file(POWERHOUSE_FIXTURES "/training/reward/tokenizer/tokenizer.json");
+    JsonObject& vocabulary = json.as_object()["model"].as_object()["vocab"].as_object();
+    for (std::int64_t id = 73; id < 97; ++id) vocabulary[token + std::to_string(id) + "]"] = id;
+    folder.write("tokenizer.json", json.dump());
+    return Tokenizer::from_pretrained(folder.path());
+  };
+  const GenerationOptions options{.max_new_tokens = 4, .processors = {known}};
+  EXPECT_NO_THROW(generate_speculatively(model, longer("[PAD"), ids, *draft_model(filled, tokenizer), always, options));
+  expect_error(ErrorKind::unsupported, "vocabulary", [&] {
+    generate_speculatively(model, longer("[WORD"), ids, *draft_model(filled, tokenizer), always, options);
+  });
 }
 
 // Two distributions over a tiny vocabulary, by the rule alone.
