@@ -63,7 +63,9 @@ ordered_json to_json(const powerhouse::GenerationResult& result) {
 void check(const Flags& flags) {
   const std::string& strategy = flags.search.strategy;
   const bool contrasts = ContrastFlags::is_named(strategy);
+  flags.search.check();
   flags.contrast.check(strategy);
+  flags.speculation.check();
   if (flags.search.named() && !flags.explain.empty()) {
     refuse_flag("searches explain nothing", "--explain", "another strategy");
   }

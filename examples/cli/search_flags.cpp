@@ -59,28 +59,42 @@ void SearchFlags::add(CLI::App& command) {
       ->capture_default_str()
       ->check(CLI::IsMember({"sample", "beam", "diverse-beam", "constrained-beam", "contrastive", "context-aware",
                              "contrastive-decoding", "dola"}));
-  const auto option = [&command](const char* name, auto& value, const char* help, const CLI::Validator& bounds) {
-    command.add_option(name, value, help)->capture_default_str()->transform(bounds);
+  const auto of = [&](const char* one, const char* name, auto& value, const char* help, const CLI::Validator& bounds) {
+    belongings_.push_back({command.add_option(name, value, help)->capture_default_str()->transform(bounds), one});
   };
-  option("--num-beams", beams.num_beams, "beams of a beam search", integer(1, 1024));
-  option("--num-return-sequences", beams.num_return_sequences, "how many of its texts, the best first",
-         integer(1, 1024));
-  option("--length-penalty", beams.length_penalty, "scores are sums over length ^ this", number(-100, 100));
-  command.add_option("--early-stopping", early_stopping, "when a beam search ends: false, true or never")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"false", "true", "never"}));
-  option("--num-beam-groups", beams.num_beam_groups, "groups of a diverse beam search", integer(1, 1024));
-  option("--diversity-penalty", beams.diversity_penalty, "what a token costs that a group before took",
-         number(0, kLargest));
-  command
-      .add_option_function<std::string>(
-          "--force-words", [](const std::string&) {},
-          R"(a phrase that must occur, or a JSON list of which one must; may be repeated)")
-      ->check(not_empty())
-      ->each([this](const std::string& text) { force_words.push_back(text); })
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  option("--penalty-alpha", penalty_alpha, "how contrastive search shuns what the text says already; with --top-k",
-         number(0, 1));
+  of("beam", "--num-beams", beams.num_beams, "beams of a beam search", integer(1, 1024));
+  of("beam", "--num-return-sequences", beams.num_return_sequences, "how many of its texts, the best first",
+     integer(1, 1024));
+  of("beam", "--length-penalty", beams.length_penalty, "scores are sums over length ^ this", number(-100, 100));
+  of("beam", "--early-stopping", early_stopping, "when a beam search ends: false, true or never",
+     CLI::IsMember({"false", "true", "never"}));
+  of("diverse-beam", "--num-beam-groups", beams.num_beam_groups, "groups of a diverse beam search", integer(1, 1024));
+  of("diverse-beam", "--diversity-penalty", beams.diversity_penalty, "what a token costs that a group before took",
+     number(0, kLargest));
+  CLI::Option* const words = command
+                                 .add_option_function<std::string>(
+                                     "--force-words", [](const std::string&) {},
+                                     R"(a phrase that must occur, or a JSON list of which one must; may be repeated)")
+                                 ->check(not_empty())
+                                 ->each([this](const std::string& text) { force_words.push_back(text); })
+                                 ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  belongings_.push_back({words, "constrained-beam"});
+  of("contrastive", "--penalty-alpha", penalty_alpha,
+     "how contrastive search shuns what the text says already; with --top-k", number(0, 1));
+}
+
+void SearchFlags::check() const {
+  for (const Belonging& one : belongings_) {
+    if (one.flag->count() == 0 || names(one.strategy)) continue;
+    const std::string flag = one.flag->get_name(), expected = "--strategy " + one.strategy;
+    refuse_flag("a flag of another strategy", flag.c_str(), expected.c_str());
+  }
+  if (strategy == "constrained-beam" && force_words.empty()) {
+    refuse_flag("there is nothing to force", "--force-words", "a phrase");
+  }
+  if (strategy == "diverse-beam" && beams.num_beam_groups == 1) {
+    refuse_flag("one group is not diverse", "--num-beam-groups", "2 or more");
+  }
 }
 
 powerhouse::BeamSearchOptions SearchFlags::beam_options(const powerhouse::Tokenizer& tokenizer,
@@ -89,13 +103,6 @@ powerhouse::BeamSearchOptions SearchFlags::beam_options(const powerhouse::Tokeni
   search.early_stopping = powerhouse::parse_early_stopping(early_stopping);
   search.generation = options;
   for (const std::string& text : force_words) search.force_words_ids.push_back(phrases(tokenizer, text));
-  const auto refuse = [](bool wrong, const char* flag, const char* expected) {
-    if (wrong) refuse_flag("a flag of another strategy", flag, expected);
-  };
-  refuse(strategy != "constrained-beam" && !force_words.empty(), "--force-words", "--strategy constrained-beam");
-  refuse(strategy == "constrained-beam" && force_words.empty(), "--strategy", "--force-words with constrained-beam");
-  refuse(strategy != "diverse-beam" && beams.num_beam_groups > 1, "--num-beam-groups", "--strategy diverse-beam");
-  refuse(strategy == "diverse-beam" && beams.num_beam_groups == 1, "--strategy", "--num-beam-groups with diverse-beam");
   return search;
 }
 

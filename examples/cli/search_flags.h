@@ -18,6 +18,8 @@ struct SearchFlags {
   float penalty_alpha = 0.6f;
 
   void add(CLI::App& command);
+  /// Refuses flags of another strategy than the one that is named, and that one without what it needs.
+  void check() const;
   /// Whether --strategy names a search: those of beams, or contrastive.
   bool named() const { return strategy.ends_with("beam") || strategy == "contrastive"; }
   /// Continues `ids` by it, and writes what it finds: texts, the best first, or JSON.
@@ -25,6 +27,14 @@ struct SearchFlags {
            const std::vector<std::int64_t>& ids, const powerhouse::GenerationOptions& options, bool json) const;
 
  private:
+  /// A flag, and the strategy that it belongs to; "beam": every one of beams.
+  struct Belonging {
+    const CLI::Option* flag;
+    std::string strategy;
+  };
+  std::vector<Belonging> belongings_;
+
+  bool names(const std::string& one) const { return one == "beam" ? strategy.ends_with("beam") : strategy == one; }
   void run_contrastive(powerhouse::Session& session, const powerhouse::Tokenizer& tokenizer,
                        const std::vector<std::int64_t>& ids, const powerhouse::GenerationOptions& options,
                        bool json) const;

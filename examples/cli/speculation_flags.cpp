@@ -28,8 +28,16 @@ void SpeculationFlags::add(CLI::App& command) {
       ->excludes(model);
   command.add_option("--draft-max", options.max_draft_tokens, "tokens of a draft at most")
       ->capture_default_str()
-      ->transform(integer(1, 256));
+      ->transform(integer(1, 256))
+      ->each([this](const std::string&) { max_given = true; });
   command.add_flag("--draft-always", always, "draft --draft-max tokens also where it is slower than not to");
+}
+
+void SpeculationFlags::check() const {
+  if (named()) return;
+  constexpr const char* kDrafters = "--prompt-lookup, --draft-model or --draft-layers with it";
+  if (max_given) refuse_flag("nothing drafts", "--draft-max", kDrafters);
+  if (always) refuse_flag("nothing drafts", "--draft-always", kDrafters);
 }
 
 powerhouse::SpeculativeResult SpeculationFlags::run(powerhouse::Session& session, powerhouse::SequenceId sequence,

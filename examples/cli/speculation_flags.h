@@ -16,8 +16,11 @@ struct SpeculationFlags {
   std::string draft_model;
   powerhouse::SpeculativeOptions options;
   bool always = false;
+  bool max_given = false;
 
   void add(CLI::App& command);
+  /// Refuses what says how to draft where nothing drafts.
+  void check() const;
   bool named() const { return lookup_ngram > 0 || draft_layers > 0 || !draft_model.empty(); }
   /// As `generate`, with drafts.
   powerhouse::SpeculativeResult run(powerhouse::Session& session, powerhouse::SequenceId sequence,

@@ -51,7 +51,8 @@ struct Amateur {
   const Tokenizer& tokenizer;
 };
 
-/// Error{unsupported} for an amateur of another vocabulary.
+/// Rows that fill up one of the heads alone stand for no token, and are never chosen. Error{unsupported} for an amateur
+/// of another vocabulary.
 POWERHOUSE_API GenerationResult generate_contrastive(const CausalLM& expert, const Tokenizer& tokenizer,
                                                      const Amateur& amateur, std::span<const std::int64_t> ids,
                                                      const ContrastiveDecodingOptions& contrast = {},

@@ -63,7 +63,7 @@ struct SamplingOptions {
   float xtc_probability = 0.0f;  ///< how often all but the least of the tokens above the threshold are dropped; [0, 1]
   float xtc_threshold = 0.1f;    ///< in [0, 1]; above 0.5 it is off (llama.cpp)
   /// 1 or 2: Mirostat (Basu et al. 2021) in place of all truncation, and in llama_cpp and a free order of penalties
-  /// too.
+  /// too. In hf it wants a temperature above 0; in the others 0 leaves it the best token alone.
   std::int64_t mirostat = 0;
   float mirostat_tau = 5.0f;  ///< the surprise that is held, in bits; >= 0
   float mirostat_eta = 0.1f;  ///< how fast; >= 0

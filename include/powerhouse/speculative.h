@@ -35,6 +35,7 @@ struct DraftRequest {
   SequenceId sequence;                    ///< a drafter leaves it as it finds it
   std::span<const std::int64_t> history;  ///< prompt and text so far
   std::int64_t prompt_length = 0;
+  std::uint64_t seed = 0;                  ///< the text's, which `process` is to see in its context
   std::int64_t count = 0;                  ///< tokens that are wanted at most
   const GenerationOptions& options;        ///< how the text's tokens are chosen
   LogitsProcessor process{};               ///< all that they make of a row, but for a constraint
@@ -66,7 +67,9 @@ struct DraftModelOptions {
 };
 
 /// A smaller model of the same vocabulary, with a cache of its own. Its tokens are chosen by the same options as the
-/// text's. Error{unsupported} at the beginning of a generation with a model of another vocabulary.
+/// text's. The heads may have different numbers of rows behind the tokens, as those that are filled up to a round
+/// number do; behind an id that the smaller model has no row for it drafts nothing. Error{unsupported} at the beginning
+/// of a generation with a model of another vocabulary.
 POWERHOUSE_API std::unique_ptr<Drafter> draft_model(const CausalLM& model, const Tokenizer& tokenizer,
                                                     const DraftModelOptions& options = {});
 

@@ -10,6 +10,7 @@
 #include "generation/option_bounds.h"
 #include "generation/owned_sequence.h"
 #include "generation/row_chooser.h"
+#include "model/causal_lm_impl.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
@@ -22,7 +23,7 @@ class BatchText {
       : options_(request.options),
         sequence_(OwnedSequence::create(session)),
         text_(session.model().config(), tokenizer, request.ids, std::ssize(request.ids),
-              room_behind(session, sequence_.id(), request.ids), options_),
+              guided_room_behind(session, sequence_.id(), request.ids, options_.sampling), options_),
         chooser_(tokenizer, options_, session.model().config(), text_),
         next_(request.ids) {
     if (options_.sampling.guidance_scale == 1.0f) return;
@@ -67,18 +68,21 @@ void check(std::span<const GenerationRequest> requests, const BatchOptions& opti
   if (options.max_num_seqs < 1) {
     out_of_bounds("max_num_seqs", "1 or more", static_cast<double>(options.max_num_seqs));
   }
+  const std::int64_t longest = longest_sequence(model.config()) - model.impl().virtual_tokens();
+  const auto check_length = [longest](const char* field, std::span<const std::int64_t> ids) {
+    if (std::ssize(ids) <= longest) return;
+    throw Error(
+        ErrorKind::range, "the prompt does not fit the model's context",
+        {.field = field, .expected = "at most " + std::to_string(longest), .found = std::to_string(ids.size())});
+  };
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const GenerationRequest& request = requests[i];
     try {
       check_options(request.options);
       check_prompt(request.ids);
       check_ids(request.options.sampling, model.config().vocab_size);
-      if (const std::int64_t longest = longest_sequence(model.config()); std::ssize(request.ids) > longest) {
-        throw Error(ErrorKind::range, "the prompt does not fit the model's context",
-                    {.field = "ids",
-                     .expected = "at most " + std::to_string(longest),
-                     .found = std::to_string(request.ids.size())});
-      }
+      check_length("ids", request.ids);
+      check_length("negative_prompt_ids", request.options.sampling.negative_prompt_ids);
       refuse_option(request.options.cache_prompt, "cache_prompt", "each text of a batch has a cache of its own");
     } catch (const Error& error) {
       throw error.in_file("request " + std::to_string(i));

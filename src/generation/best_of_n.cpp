@@ -30,12 +30,6 @@ void check(const BestOfNOptions& options) {
   }
 }
 
-// What is cut off by a request to stop is no completion.
-bool is_whole(const SampledCompletion& sampled, const TextOutput& text, const GenerationOptions& options) {
-  return sampled.ended || text.stopped() || !options.cancel.stop_requested() ||
-         std::ssize(sampled.ids) == options.max_new_tokens;
-}
-
 std::vector<SampledCompletion> sample_all(const CausalLM& model, const Tokenizer& tokenizer,
                                           std::span<const std::int64_t> prompt, GenerationOptions options,
                                           const ManyOptions& many) {
@@ -68,13 +62,13 @@ std::vector<RankedCompletion> sample(const CausalLM& model, const Tokenizer& tok
   std::vector<RankedCompletion> completions;
   std::vector<SampledCompletion> sampled = sample_all(model, tokenizer, prompt, generation, many);
   for (std::size_t i = 0; i < sampled.size(); ++i) {
-    if (!is_whole(sampled[i], texts[i], generation)) continue;
+    if (!sampled[i].whole) continue;  // what is cut off by a request to stop is no completion
     texts[i].finish();
     completions.push_back({.text = texts[i].take(),
                            .ids = std::move(sampled[i].ids),
-                           .finish_reason = texts[i].stopped() ? FinishReason::stop
-                                            : sampled[i].ended ? FinishReason::eos
-                                                               : FinishReason::length,
+                           .finish_reason = texts[i].stopped() || sampled[i].stopped ? FinishReason::stop
+                                            : sampled[i].ended                       ? FinishReason::eos
+                                                                                     : FinishReason::length,
                            .index = static_cast<std::int64_t>(i)});
   }
   return completions;

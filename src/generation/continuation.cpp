@@ -68,6 +68,16 @@ std::int64_t room_behind(const Session& session, SequenceId sequence, std::span<
   return session.room(sequence) - std::ssize(ids) + 1;
 }
 
+std::int64_t guided_room_behind(const Session& session, SequenceId sequence, std::span<const std::int64_t> ids,
+                                const SamplingOptions& sampling) {
+  const std::int64_t room = room_behind(session, sequence, ids);
+  if (sampling.guidance_scale == 1.0f) return room;
+  const std::int64_t longest = session.length(sequence) + session.room(sequence);
+  // Without a negative prompt its sequence begins with one token, the prompt's last.
+  const std::int64_t begin = std::max<std::int64_t>(1, std::ssize(sampling.negative_prompt_ids));
+  return std::min(room, longest - begin + 1);
+}
+
 at::Tensor forward_unless_cancelled(Session& session, SequenceId sequence, std::span<const std::int64_t> ids,
                                     const std::stop_token& cancel) {
   try {

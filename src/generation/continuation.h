@@ -68,6 +68,9 @@ void check_prompt(std::span<const std::int64_t> ids);
 std::vector<std::int64_t> history_of(const Session& session, SequenceId sequence, std::span<const std::int64_t> ids);
 /// Tokens that may follow `ids` on a sequence: until the model's context is full, and the last need not be computed on.
 std::int64_t room_behind(const Session& session, SequenceId sequence, std::span<const std::int64_t> ids);
+/// The same for a text that `sampling` may guide: also until the context of its negative prompt is full.
+std::int64_t guided_room_behind(const Session& session, SequenceId sequence, std::span<const std::int64_t> ids,
+                                const SamplingOptions& sampling);
 
 /// Logits behind a prompt; undefined where `cancel` came first.
 at::Tensor forward_unless_cancelled(Session& session, SequenceId sequence, std::span<const std::int64_t> ids,

@@ -9,6 +9,7 @@
 #include "generation/contrast_checks.h"
 #include "generation/option_bounds.h"
 #include "generation/row_chooser.h"
+#include "generation/row_statistics.h"
 #include "generation/shares.h"
 #include "powerhouse/error.h"
 
@@ -82,11 +83,14 @@ GenerationResult generate_contrastive(const CausalLM& expert, const Tokenizer& t
   Session experts(expert), amateurs(amateur.model);
   const SequenceId of_expert = experts.create(), of_amateur = amateurs.create();
   const std::int64_t room = std::min(room_behind(experts, of_expert, ids), room_behind(amateurs, of_amateur, ids));
+  const auto shared = static_cast<std::size_t>(std::min(expert.config().vocab_size, amateur.model.config().vocab_size));
   return run(expert.config(), tokenizer, ids, room, options,
              [&](std::span<const std::int64_t> next, const std::stop_token& cancel) {
                const at::Tensor row = experts.forward(of_expert, next, LogitsOf::last, cancel).contiguous();
                const at::Tensor other = amateurs.forward(of_amateur, next, LogitsOf::last, cancel).contiguous();
-               contrastive_logits(values(row), values(other), contrast);
+               contrastive_logits(values(row).first(shared), values(other).first(shared), contrast);
+               const std::span<float> padding = values(row).subspan(shared);
+               std::fill(padding.begin(), padding.end(), kForbidden);
                return row;
              });
 }

@@ -37,8 +37,8 @@ void check(const ContrastiveSearchOptions& options, std::int64_t vocabulary) {
   expect(generation.temperature == 0, "temperature", "0", std::to_string(generation.temperature));
   expect(generation.top_k == 0, "generation.top_k", "0: candidates are top_k of contrastive search",
          std::to_string(generation.top_k));
-  expect(generation.top_p == 1, "top_p", "1", std::to_string(generation.top_p));
-  expect(generation.min_p == 0, "min_p", "0", std::to_string(generation.min_p));
+  const char* const truncation = truncation_of(generation);
+  refuse_option(truncation != nullptr, truncation, "contrastive search does not sample");
   const SamplingOptions& sampling = generation.sampling;
   expect(sampling.order == SamplerOrder::hf, "sampler_order", "hf: nothing is sampled",
          std::string(to_string(sampling.order)));
@@ -75,11 +75,9 @@ class Directions {
 
 class ContrastiveSearch {
  public:
-  ContrastiveSearch(Session& session, const ContrastiveSearchOptions& options, const ChainSetting& setting)
-      : session_(session),
-        options_(options),
-        sequence_(OwnedSequence::create(session)),
-        chain_(options.generation, setting) {}
+  ContrastiveSearch(Session& session, OwnedSequence sequence, const ContrastiveSearchOptions& options,
+                    const ChainSetting& setting)
+      : session_(session), options_(options), sequence_(std::move(sequence)), chain_(options.generation, setting) {}
 
   /// Computes the prompt. Error{cancelled} where `cancel` came first.
   void begin(std::span<const std::int64_t> ids) {
@@ -158,9 +156,11 @@ GenerationResult contrastive_search(Session& session, const Tokenizer& tokenizer
   check_prompt(ids);
   const c10::AutoGradMode no_gradients(false);
   // A token is chosen by what the model makes of it: the last too must have its place in the context.
-  const std::int64_t room = longest_sequence(config) - std::ssize(ids);
+  OwnedSequence sequence = OwnedSequence::create(session);
+  const std::int64_t room = session.room(sequence.id()) - std::ssize(ids);
   Continuation text(config, tokenizer, {ids.begin(), ids.end()}, std::ssize(ids), room, generation);
-  ContrastiveSearch search(session, options, chain_setting(config, tokenizer, generation, text.limit()));
+  ContrastiveSearch search(session, std::move(sequence), options,
+                           chain_setting(config, tokenizer, generation, text.limit()));
   try {
     search.begin(ids);
     text.prefilled();

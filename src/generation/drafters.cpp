@@ -85,10 +85,13 @@ class RowDrafter : public Drafter {
   Draft draft(const DraftRequest& request, at::Tensor row, std::int64_t count, Next next) const {
     Draft out;
     std::vector<std::int64_t> history(request.history.begin(), request.history.end());
+    const std::int64_t rows = row.size(-1);
     while (true) {
-      row = row.contiguous();
+      row = fit_logits(row, request.session.model().config().vocab_size);
       const std::span<float> logits(row.data_ptr<float>(), static_cast<std::size_t>(row.numel()));
-      if (request.process) request.process(logits, {.ids = history, .prompt_length = request.prompt_length});
+      if (request.process) {
+        request.process(logits, {.ids = history, .prompt_length = request.prompt_length, .seed = request.seed});
+      }
       std::int64_t id = 0;
       double probability = 0;
       if (request.options.temperature == 0.0f) {
@@ -102,7 +105,7 @@ class RowDrafter : public Drafter {
       }
       out.ids.push_back(id);
       // Behind the token, not before it: whether it stands in the draft must not depend on which it is.
-      if (std::ssize(out.ids) == count || probability < options_.confidence) return out;
+      if (std::ssize(out.ids) == count || probability < options_.confidence || id >= rows) return out;
       history.push_back(id);
       row = next(id);
     }
@@ -125,6 +128,9 @@ class DraftModel final : public RowDrafter {
     const auto room = longest_ - std::ssize(request.history);
     const std::int64_t count = std::min(request.count, room + 1);
     if (count < 1) return {};
+    const std::int64_t rows = session_.model().config().vocab_size;
+    const auto is_beyond = [rows](std::int64_t id) { return id >= rows; };
+    if (std::any_of(request.history.begin(), request.history.end(), is_beyond)) return {};
     const std::int64_t kept = session_.keep_prefix(sequence_, request.history);
     const auto rest = request.history.subspan(static_cast<std::size_t>(kept));
     return draft(request, session_.forward(sequence_, rest), count, [this](std::int64_t id) {

@@ -31,7 +31,7 @@ GenerationResult generate(Session& session, SequenceId sequence, const Tokenizer
   const std::int64_t reused = options.cache_prompt ? session.keep_prefix(sequence, ids) : 0;
   const auto rest = ids.subspan(static_cast<std::size_t>(reused));
   Continuation text(session.model().config(), tokenizer, history_of(session, sequence, rest), std::ssize(ids),
-                    room_behind(session, sequence, rest), options);
+                    guided_room_behind(session, sequence, rest, options.sampling), options);
   text.reused(reused);
   TokenSource source(session, sequence, tokenizer, options, text);
   if (source.append(rest, 0, options.cancel)) {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "generation/stopping.h"
 #include "powerhouse/error.h"
@@ -83,15 +84,34 @@ void check_mirostat(const GenerationOptions& options) {
   }
   at_least("mirostat_tau", sampling.mirostat_tau, 0);
   at_least("mirostat_eta", sampling.mirostat_eta, 0);
-  // In llama.cpp's order truncation has values that nobody asked for; here each was.
+  // In llama.cpp's order truncation has values that nobody asked for, and temperature 0 leaves one token to choose
+  // from. Here what is set was asked for, and at temperature 0 nothing is sampled.
   if (sampling.mirostat == 0 || sampling.order != SamplerOrder::hf || !sampling.samplers.empty()) return;
-  const bool truncates = options.top_k > 0 || options.top_p < 1 || options.min_p > 0 || sampling.typical_p < 1 ||
-                         sampling.epsilon_cutoff > 0 || sampling.eta_cutoff > 0 || sampling.top_h > 0 ||
-                         sampling.top_n_sigma > 0 || sampling.xtc_probability > 0 || sampling.dynatemp_range > 0;
-  if (truncates) throw Error(ErrorKind::usage, "it takes the place of all truncation", {.field = "mirostat"});
+  refuse_option(options.temperature == 0, "mirostat", "it samples: the temperature must be above 0");
+  if (const char* const other = truncation_of(options)) {
+    throw Error(ErrorKind::usage, "it takes the place of all truncation", {.field = "mirostat", .found = other});
+  }
 }
 
 }  // namespace
+
+const char* truncation_of(const GenerationOptions& options) {
+  const SamplingOptions& sampling = options.sampling;
+  const std::pair<bool, const char*> all[] = {{options.top_k > 0, "top_k"},
+                                              {options.top_p < 1, "top_p"},
+                                              {options.min_p > 0, "min_p"},
+                                              {sampling.typical_p < 1, "typical_p"},
+                                              {sampling.epsilon_cutoff > 0, "epsilon_cutoff"},
+                                              {sampling.eta_cutoff > 0, "eta_cutoff"},
+                                              {sampling.top_h > 0, "top_h"},
+                                              {sampling.top_n_sigma > 0, "top_n_sigma"},
+                                              {sampling.xtc_probability > 0, "xtc_probability"},
+                                              {sampling.dynatemp_range > 0, "dynatemp_range"}};
+  for (const auto& [is_set, name] : all) {
+    if (is_set) return name;
+  }
+  return nullptr;
+}
 
 void out_of_bounds(const char* field, const char* expected, double found) {
   throw Error(ErrorKind::usage, "option out of bounds",

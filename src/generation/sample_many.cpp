@@ -84,10 +84,13 @@ class Sampler {
     completion.ids.push_back(id);
     completion.ended = ends_.contains(id);
     one.history.push_back(id);
-    if (one.matcher) one.matcher->accept(id);
-    bool stopped = !completion.ended && many_.on_token && many_.on_token(one.completion, id);
-    stopped = stopped || (one.matcher && one.matcher->is_finished());
-    return !completion.ended && !stopped && std::ssize(completion.ids) < one.limit;
+    if (!completion.ended) {
+      if (one.matcher) one.matcher->accept(id);
+      completion.stopped = many_.on_token && many_.on_token(one.completion, id);
+      completion.stopped = completion.stopped || (one.matcher && one.matcher->is_finished());
+    }
+    completion.whole = completion.ended || completion.stopped || std::ssize(completion.ids) >= one.limit;
+    return !completion.whole;
   }
 
   const GenerationOptions& options_;

@@ -13,6 +13,8 @@ struct SampledCompletion {
   std::vector<std::int64_t> ids;  // EOS included
   std::vector<float> log_probs;   // where they are wanted, of each at the sampling temperature, among all tokens
   bool ended = false;             // by EOS
+  bool stopped = false;           // by the constraint, or by on_token
+  bool whole = false;             // not cut off by `cancel`
 };
 
 struct ManyOptions {

@@ -9,13 +9,13 @@
 #include "generation/row_sampler.h"
 #include "generation/row_statistics.h"
 #include "generation/sampler.h"
+#include "generation/sampling_lanes.h"
 #include "generation/stopping.h"
 #include "generation/typical.h"
 #include "generation/warpers.h"
 #include "generation/watermark_bias.h"
 #include "ops/vocabulary.h"
 #include "powerhouse/error.h"
-#include "support/philox.h"
 
 namespace powerhouse {
 namespace {
@@ -321,7 +321,7 @@ std::int64_t SamplingChain::choose(std::span<float> logits, const LogitsContext&
   Row row{.whole = logits};
   run(row, context, matcher);
   if (greedy_) return greedy_token(logits);
-  const Random random(context.seed, RandomStream::sampling);
+  const Random random = sampling_random(context.seed, SamplingLane::token);
   const auto place = static_cast<std::uint64_t>(context.new_tokens());
   if (!row.is_short) return sample_row(logits, common_, random, place);
   if (row.ids.empty()) return greedy_token(std::span<const float>());  // says why

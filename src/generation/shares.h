@@ -1,6 +1,8 @@
 // Distributions over a vocabulary in float64, and draws from them.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -25,8 +27,12 @@ inline bool is_accepted(double wanted, double drafted, double number) { return n
 /// max(wanted - drafted, 0).
 std::int64_t draw_instead(std::span<const double> wanted, std::span<const double> drafted, double number);
 
-/// Error{unsupported} naming `other` where two models do not mean the same tokens by the same ids.
+/// Error{unsupported} naming `other` where two models do not mean the same tokens by the same ids, or the heads differ
+/// in more than the rows behind all tokens that fill them up to a round number.
 void require_same_vocabulary(const ModelConfig& config, const Tokenizer& tokenizer, const ModelConfig& other_config,
                              const Tokenizer& other_tokenizer, const std::string& other);
+
+/// Logits [1, rows] of another model of the same vocabulary as [1, size]: tokens that it has no row for are forbidden.
+at::Tensor fit_logits(const at::Tensor& logits, std::int64_t size);
 
 }  // namespace powerhouse

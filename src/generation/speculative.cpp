@@ -12,10 +12,10 @@
 #include "generation/option_bounds.h"
 #include "generation/owned_sequence.h"
 #include "generation/sampling_chain.h"
+#include "generation/sampling_lanes.h"
 #include "generation/shares.h"
 #include "ops/rope.h"
 #include "powerhouse/error.h"
-#include "support/philox.h"
 
 namespace powerhouse {
 namespace {
@@ -57,9 +57,9 @@ class Speculation {
         chain_(options, setting),
         length_(speculative.max_draft_tokens, speculative.adaptive),
         rope_change_(rope_change(session.model().config())),
-        random_(text.seed(), RandomStream::sampling),
-        drafting_(text.seed(), RandomStream::sampling, 1),
-        accepting_(text.seed(), RandomStream::sampling, 2) {}
+        random_(sampling_random(text.seed(), SamplingLane::token)),
+        drafting_(sampling_random(text.seed(), SamplingLane::draft)),
+        accepting_(sampling_random(text.seed(), SamplingLane::accept)) {}
 
   std::int64_t choose(const at::Tensor& row) {
     return chain_.choose({row.data_ptr<float>(), static_cast<std::size_t>(row.numel())}, text_.context(),
@@ -110,6 +110,7 @@ class Speculation {
                                     .sequence = sequence_,
                                     .history = text_.history(),
                                     .prompt_length = text_.context().prompt_length,
+                                    .seed = text_.seed(),
                                     .count = count,
                                     .options = options_,
                                     .process = process_like(chain_),

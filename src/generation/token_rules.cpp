@@ -1,6 +1,7 @@
 // Rules about tokens: bias, bans, what must begin or end a text, and guidance by a second row of logits.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "generation/row_statistics.h"
 #include "ops/vocabulary.h"
@@ -63,11 +64,15 @@ void ForcedEos::operator()(std::span<float> logits, const LogitsContext& context
 void ExponentialDecay::operator()(std::span<float> logits, const LogitsContext& context) const {
   const std::int64_t beyond = context.new_tokens() - decay.start;
   if (beyond <= 0) return;
-  const double growth = std::pow(double{decay.factor}, static_cast<double>(beyond)) - 1;
+  // What float32 does not hold is its largest number: no other is likelier, and a constraint may forbid it yet.
+  constexpr float kMost = std::numeric_limits<float>::max();
+  const double power = std::pow(double{decay.factor}, static_cast<double>(beyond));
+  const double growth = std::min(power, std::numeric_limits<double>::max()) - 1;
   for (const std::int64_t id : ids) {
     const auto at = static_cast<std::size_t>(id);
     if (at >= logits.size() || !std::isfinite(logits[at])) continue;
-    logits[at] += static_cast<float>(std::abs(logits[at]) * growth);
+    const auto added = static_cast<float>(std::min(std::abs(logits[at]) * growth, double{kMost}));
+    logits[at] = std::min(logits[at] + added, kMost);
   }
 }
 

@@ -3,10 +3,10 @@
 #include <cmath>
 
 #include "generation/row_statistics.h"
+#include "generation/sampling_lanes.h"
 #include "generation/warpers.h"
 #include "ops/vocabulary.h"
 #include "powerhouse/logits_processors.h"
-#include "support/philox.h"
 
 namespace powerhouse::processors {
 namespace {
@@ -79,8 +79,7 @@ void TopNSigma::operator()(std::span<float> logits, const LogitsContext& /*conte
 
 void Xtc::operator()(std::span<float> logits, const LogitsContext& context) const {
   if (probability <= 0 || threshold > 0.5f || logits.size() < 2 || nothing_left(logits)) return;
-  constexpr std::uint32_t kLane = 1;  // the token itself is drawn by lane 0
-  const Random random(context.seed, RandomStream::sampling, kLane);
+  const Random random = sampling_random(context.seed, SamplingLane::coin);
   if (random.uniform(static_cast<std::uint64_t>(context.new_tokens())) >= probability) return;
   const double log_sum = row_statistics(logits).log_sum;
   const auto bound = static_cast<float>(log_sum + std::log(double{threshold}) - 1e-3);  // spares most exponentials

@@ -102,10 +102,14 @@ std::shared_ptr<const Table> hash_table(std::int64_t key) {
   return last.second;
 }
 
-// What the part of the vocabulary behind `context` is drawn by; products wrap as int64 does.
+// What the part of the vocabulary behind `context` is drawn by. lefthash multiplies Python's integers, which do not
+// wrap; selfhash int64 tensors, which do. Either takes the remainder by 2^64 - 1.
 std::uint64_t seed_of(const WatermarkOptions& options, std::span<const std::int64_t> context) {
+  __extension__ using Wide = unsigned __int128;
   const auto key = static_cast<std::uint64_t>(options.hashing_key);
-  if (options.seeding_scheme == WatermarkSeeding::lefthash) return key * static_cast<std::uint64_t>(context.back());
+  if (options.seeding_scheme == WatermarkSeeding::lefthash) {
+    return static_cast<std::uint64_t>(Wide{key} * static_cast<std::uint64_t>(context.back()) % ~std::uint64_t{0});
+  }
   const auto table = hash_table(options.hashing_key);
   const auto entry = [&](std::int64_t id) {
     return std::uint64_t{(*table)[static_cast<std::size_t>(id) % kTableSize]} + 1;
@@ -115,7 +119,7 @@ std::uint64_t seed_of(const WatermarkOptions& options, std::span<const std::int6
   for (const std::int64_t id : seen) {
     least = std::min(least, static_cast<std::int64_t>(key * entry(id) * entry(seen.back())));
   }
-  // Python's remainder by 2^64 - 1.
+  // Python's remainder is not negative.
   return static_cast<std::uint64_t>(least) - (least < 0 ? 1 : 0);
 }
 

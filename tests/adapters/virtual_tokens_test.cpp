@@ -6,6 +6,8 @@
 #include "expect_error.h"
 #include "model/branches.h"
 #include "ops/tensors.h"
+#include "powerhouse/batch_generation.h"
+#include "powerhouse/contrastive_search.h"
 #include "powerhouse/evaluation.h"
 #include "powerhouse/generation.h"
 #include "powerhouse/session.h"
@@ -110,6 +112,15 @@ TEST_P(VirtualTokens, EndGenerationWhereTheContextIsFull) {
   // The last token is not computed on.
   EXPECT_EQ(generate(model_, tokenizer, "abcdef", options).ids.size(), 5u);
   expect_error(ErrorKind::range, "virtual ones", [&] { generate(model_, tokenizer, "abcdefghijk", options); });
+  const std::vector<std::int64_t> long_prompt = tokenizer.encode("abcdefghijk");
+  const auto batch = [&] { generate_batch(model_, tokenizer, {{.ids = long_prompt, .options = options}}); };
+  expect_error(ErrorKind::range, "request 0", batch);  // before anything runs
+  expect_error(ErrorKind::range, "at most 10", batch);
+  // Here it is.
+  EXPECT_EQ(contrastive_search(model_, tokenizer, "abcdef", {.generation = options}).ids.size(), 4u);
+  GenerationOptions guided = options;
+  guided.sampling = {.guidance_scale = 1.5f, .negative_prompt_ids = tokenizer.encode("abcdefgh")};
+  EXPECT_EQ(generate(model_, tokenizer, "abcdef", guided).ids.size(), 3u);
   // Chunks of a text are as long as there is room.
   const std::string text(100, 'a');
   EXPECT_EQ(perplexity(model_, tokenizer, text, {.context = 10}).chunks, 10);

@@ -84,6 +84,23 @@ TEST_F(BatchGeneration, EachEndsByItself) {
   EXPECT_TRUE(generate_batch(model_, tokenizer_, std::vector<GenerationRequest>()).empty());
 }
 
+// Two contexts fill up under guidance, and the negative prompt's may be the first.
+TEST_F(BatchGeneration, EndsWhereTheNegativePromptsContextIsFull) {
+  const auto longest = static_cast<std::size_t>(longest_sequence(model_.config()));
+  for (const std::size_t room : {0, 3}) {
+    std::vector<GenerationRequest> all = requests();
+    all[4].options.sampling.negative_prompt_ids.assign(longest - room, 3);
+    const auto found = generate_batch(model_, tokenizer_, all);
+    EXPECT_EQ(found[4].ids.size(), room + 1) << "the last token is not computed on";
+    EXPECT_EQ(found[4].finish_reason, FinishReason::length);
+    EXPECT_EQ(found[1].ids.size(), 9u);
+    Session session(model_);
+    const auto alone = generate(session, session.create(), tokenizer_, all[4].ids, all[4].options);
+    EXPECT_EQ(alone.ids, found[4].ids);
+    EXPECT_EQ(alone.finish_reason, FinishReason::length);
+  }
+}
+
 TEST_F(BatchGeneration, WhatIsWrongNamesItsRequest) {
   const auto expect = [&](ErrorKind kind, const char* field, auto change, const BatchOptions& options = {}) {
     std::vector<GenerationRequest> all = requests();
@@ -95,6 +112,12 @@ TEST_F(BatchGeneration, WhatIsWrongNamesItsRequest) {
   expect(ErrorKind::usage, "prompt", [](auto& one) { one.ids.clear(); });
   expect(ErrorKind::usage, "cache_prompt", [](auto& one) { one.options.cache_prompt = true; });
   expect(ErrorKind::range, "ids", [](auto& one) { one.ids.assign(100'000, 3); });
+  const auto guide = [](auto& one) {
+    one.options.sampling.guidance_scale = 1.5f;
+    one.options.sampling.negative_prompt_ids.assign(100'000, 3);
+  };
+  expect(ErrorKind::range, "negative_prompt_ids", guide);
+  expect(ErrorKind::range, "request 2", guide);
   expect(ErrorKind::usage, "max_num_seqs", [](auto&) {}, {.max_num_seqs = 0});
 }
 

@@ -137,6 +137,24 @@ TEST_F(BestOfN, StopStringsEndTheirCompletionAlone) {
   EXPECT_GT(stopped, 0);
 }
 
+// Tokens are shown with blanks between them.
+TEST_F(BestOfN, AConstraintEndsItsCompletionAlone) {
+  options_.generation.max_new_tokens = 40;
+  options_.generation.constraint =
+      Constraint::from_choices(tokenizer_, std::vector<std::string>{"y e s", "n o", "n e v e r"});
+  options_.n = 8;
+  const auto ranked = best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_);
+  ASSERT_EQ(ranked.size(), 8U);
+  for (const RankedCompletion& one : ranked) {
+    GenerationOptions alone = options_.generation;
+    alone.seed = 7 + one.index;
+    const GenerationResult expected = generate(model_, tokenizer_, "abc", alone);
+    EXPECT_EQ(one.ids, expected.ids);
+    EXPECT_EQ(one.finish_reason, expected.finish_reason);
+    EXPECT_EQ(one.finish_reason, FinishReason::stop) << one.text;
+  }
+}
+
 TEST_F(BestOfN, OneGreedyCompletionIsFine) {
   const BestOfNOptions greedy{.n = 1,
                               .generation = {.max_new_tokens = 5, .processors = options_.generation.processors}};
@@ -158,6 +176,38 @@ TEST_F(BestOfN, CancelLeavesWhatIsComplete) {
   EXPECT_LT(tokens, 60);
   stop.request_stop();
   EXPECT_TRUE(best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_).empty());
+}
+
+// What ended before, whatever ended it.
+TEST_F(BestOfN, CancelLeavesWhatAConstraintOrTheContextEnded) {
+  std::stop_source stop;
+  options_.n = 16;
+  options_.generation.max_new_tokens = 1000;
+  options_.generation.cancel = stop.get_token();
+  std::int64_t tokens = 0, until = 40;
+  options_.generation.processors.push_back([&](std::span<float>, const LogitsContext&) {
+    if (++tokens == until) stop.request_stop();
+  });
+  options_.generation.constraint =
+      Constraint::from_choices(tokenizer_, std::vector<std::string>{"c", "b b b b b b b b b b b b"});
+  const auto ranked = best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_);
+  EXPECT_GT(ranked.size(), 0U);
+  EXPECT_LT(ranked.size(), 16U);
+  for (const RankedCompletion& one : ranked) {
+    EXPECT_EQ(one.text, "c");
+    EXPECT_EQ(one.finish_reason, FinishReason::stop);
+  }
+  // The last token of all.
+  stop = std::stop_source();
+  options_.generation.cancel = stop.get_token();
+  options_.generation.constraint.reset();
+  options_.generation.ignore_eos = true;
+  tokens = 0;
+  until = 16 * (longest_sequence(model_.config()) - 3 + 1);
+  const auto full = best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_);
+  EXPECT_TRUE(stop.stop_requested());
+  ASSERT_EQ(full.size(), 16U);
+  for (const RankedCompletion& one : full) EXPECT_EQ(one.finish_reason, FinishReason::length);
 }
 
 TEST_F(BestOfN, BadInputIsAnError) {

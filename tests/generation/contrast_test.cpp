@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "expect_error.h"
-#include "model/fixture.h"
 #include "ops/tensors.h"
+#include "padded_head.h"
 
 namespace powerhouse {
 namespace {
@@ -199,6 +199,28 @@ TEST(Contrast, ReportsWhatAContextChanges) {
   EXPECT_FALSE(same.conflict);
   EXPECT_NEAR(same.context_gain(), 0, 1e-9);
   EXPECT_EQ(same.context_aware.ids, same.with_context.ids);
+}
+
+// Rows behind the tokens of one tokenizer say nothing, however many a head has.
+TEST(Contrast, AmateursMayHavePaddedHeads) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/training/reward/tokenizer");
+  const CausalLM model = testing::load_with_rows("tiny_gqa", 73, 97);
+  const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
+  const LogitsProcessor known = [](std::span<float> row, const LogitsContext& /*context*/) {
+    std::fill(row.begin() + 73, row.end(), -std::numeric_limits<float>::infinity());
+  };
+  const GenerationOptions options{.max_new_tokens = 20, .ignore_eos = true, .processors = {known}};
+  const auto run = [&](const CausalLM& expert, const CausalLM& amateur) {
+    return generate_contrastive(expert, tokenizer, {amateur, tokenizer}, ids,
+                                {.alpha = 0.02f, .tau = 0.5f, .amateur_temperature = 2}, options)
+        .ids;
+  };
+  const auto wanted = run(model, model);
+  for (const std::int64_t rows : {73, 80, 112}) {
+    const CausalLM other = testing::load_with_rows("tiny_gqa", 73, rows);
+    EXPECT_EQ(run(model, other), wanted) << rows << " rows of the amateur";
+    EXPECT_EQ(run(other, model), wanted) << rows << " rows of the expert";
+  }
 }
 
 TEST(Contrast, RefusesWhatMakesNoSense) {

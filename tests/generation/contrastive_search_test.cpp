@@ -111,6 +111,13 @@ TEST_F(Contrastive, BadOptionsAreNamed) {
   expect("generation.top_k", {.generation = {.top_k = 3}});
   expect("top_p", {.generation = {.top_p = 0.5f}});
   expect("min_p", {.generation = {.min_p = 0.5f}});
+  expect("typical_p", {.generation = {.sampling = {.typical_p = 0.5f}}});
+  expect("epsilon_cutoff", {.generation = {.sampling = {.epsilon_cutoff = 0.1f}}});
+  expect("eta_cutoff", {.generation = {.sampling = {.eta_cutoff = 0.1f}}});
+  expect("top_h", {.generation = {.sampling = {.top_h = 0.5f}}});
+  expect("top_n_sigma", {.generation = {.sampling = {.top_n_sigma = 1}}});
+  expect("xtc_probability", {.generation = {.sampling = {.xtc_probability = 0.5f}}});
+  expect("dynatemp_range", {.generation = {.sampling = {.dynatemp_range = 0.5f}}});
   expect("sampler_order", {.generation = {.sampling = {.order = SamplerOrder::llama_cpp}}});
   expect("samplers", {.generation = {.sampling = {.samplers = {"top_k"}}}});
   expect("guidance_scale", {.generation = {.sampling = {.guidance_scale = 2}}});

@@ -70,6 +70,42 @@ TEST_F(GenerateOptions, GuidanceComparesTwoTexts) {
   EXPECT_NE(run(options_).ids, plain.ids);
 }
 
+// The penalty outgrows float32: the end is as likely as can be said, and a constraint still forbids it.
+TEST_F(GenerateOptions, LengthDecayBesideAConstraint) {
+  std::string text = "b";  // 30 of them, shown with blanks between them
+  for (int i = 1; i < 30; ++i) text += " b";
+  options_.max_new_tokens = 40;
+  options_.ignore_eos = false;
+  options_.processors.clear();
+  options_.constraint = Constraint::from_choices(tokenizer_, {&text, 1});
+  options_.sampling.exponential_decay_length_penalty = LengthDecay{.start = 0, .factor = 100};
+  for (const float temperature : {0.0f, 0.5f, 1.0f}) {
+    options_.temperature = temperature;
+    EXPECT_EQ(run(options_).text, text);
+  }
+  options_.constraint = Constraint::from_regex(tokenizer_, "b(?: b){29,34}");
+  for (const float temperature : {0.0f, 0.5f, 1.0f}) {
+    options_.temperature = temperature;
+    const GenerationResult ended = run(options_);
+    EXPECT_EQ(ended.text, text) << "where the end may come it comes";
+    EXPECT_EQ(ended.finish_reason, FinishReason::eos);
+  }
+}
+
+TEST(ExponentialDecay, OutgrowsNoFloat) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  const processors::ExponentialDecay decay{.decay = {.start = 0, .factor = 1.5f}, .ids = {1, 2}};
+  // transformers leaves 3.0535e38 at 218, and infinity at 219, where a logit of 0 is NaN; at 2000 it throws.
+  for (const auto& [count, wanted] : {std::pair{218, 3.0535e38f}, {219, kMost}, {2000, kMost}}) {
+    std::vector<float> row = {2.5f, 1.25f, 0.0f, kMost};
+    const std::vector<std::int64_t> ids(static_cast<std::size_t>(count), 3);
+    decay(row, {.ids = ids});
+    EXPECT_NEAR(row[1] / wanted, 1, 1e-4) << count;
+    EXPECT_EQ(row[2], 0.0f) << count;
+    EXPECT_EQ(row[0], 2.5f);
+  }
+}
+
 // State and random numbers belong to one text, whatever else is in the batch.
 TEST_F(GenerateOptions, AreEachTextsOwnInABatch) {
   options_.sampling.dry_multiplier = 0.8f;

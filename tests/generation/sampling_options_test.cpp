@@ -109,6 +109,11 @@ TEST(Options, OfSamplingOutOfBoundsAreNamed) {
   }
   expect("mirostat", {.mirostat = 3});
   expect("mirostat", {.typical_p = 0.5f, .mirostat = 2});  // two ways to cut
+  expect("mirostat", {.mirostat = 2});                     // at temperature 0 nothing is sampled
+  EXPECT_NO_THROW(check_options({.temperature = 1, .sampling = {.mirostat = 2}}));
+  // As llama.cpp's programs: temperature 0 leaves one token for it.
+  EXPECT_NO_THROW(check_options({.sampling = {.order = SamplerOrder::llama_cpp, .mirostat = 2}}));
+  EXPECT_NO_THROW(check_options({.sampling = {.samplers = {"temperature"}, .mirostat = 2}}));
   expect("penalty_last_n", {.penalty_last_n = -2});
   expect("dry_base", {.dry_base = 0.9f});
   expect("dry_allowed_length", {.dry_allowed_length = -1});

@@ -10,7 +10,8 @@
 #include "expect_error.h"
 #include "generation/draft_length.h"
 #include "generation/shares.h"
-#include "model/fixture.h"
+#include "padded_head.h"
+#include "powerhouse/logits_processors.h"
 #include "support/philox.h"
 
 namespace powerhouse {
@@ -156,6 +157,52 @@ TEST(Speculative, ModelsAndEarlyExitsDraftGreedily) {
   EXPECT_GT(early.statistics.drafted, 0);
 }
 
+// Heads are filled up to different numbers of rows behind the tokens of one tokenizer.
+TEST(Speculative, PaddedHeadsDraftForEachOther) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/training/reward/tokenizer");
+  const CausalLM model = testing::load("tiny_gqa");
+  const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
+  const SpeculativeOptions always{.max_draft_tokens = 4, .adaptive = false};
+  const LogitsProcessor known = [](std::span<float> row, const LogitsContext& /*context*/) {
+    EXPECT_EQ(row.size(), 97u) << "a row is the text's model's, drafted or not";
+    std::fill(row.begin() + 73, row.end(), -std::numeric_limits<float>::infinity());
+  };
+  for (const std::int64_t rows : {73, 80, 112}) {
+    const CausalLM other = testing::load_with_rows("tiny_gqa", 73, rows);
+    for (const float temperature : {0.0f, 1.0f}) {
+      const GenerationOptions options{
+          .max_new_tokens = 24, .temperature = temperature, .seed = 3, .ignore_eos = true, .processors = {known}};
+      const auto drafter = draft_model(other, tokenizer, {.confidence = 0});
+      const auto found = generate_speculatively(model, tokenizer, ids, *drafter, always, options);
+      EXPECT_GT(found.statistics.drafted, 10);
+      EXPECT_EQ(found.statistics.accepted, found.statistics.drafted) << rows << " rows of the same weights";
+      // What the draft model has no row for it can't go on behind.
+      const std::vector<std::int64_t> beyond = {1, 96, 9};
+      const auto behind = generate_speculatively(model, tokenizer, beyond, *drafter, always, options);
+      EXPECT_EQ(behind.generation.ids.size(), 24u);
+      EXPECT_EQ(behind.statistics.drafted > 0, rows > 96);
+    }
+  }
+  // Fewer rows than there are tokens are not padding, but for tokens that only fill a list up.
+  const CausalLM cut = testing::load_with_rows("tiny_gqa", 72, 72),
+                 filled = testing::load_with_rows("tiny_gqa", 73, 80);
+  expect_error(ErrorKind::unsupported, "vocabulary",
+               [&] { generate_speculatively(model, tokenizer, ids, *draft_model(cut, tokenizer), always, {}); });
+  const auto longer = [](const std::string& token) {
+    const testing::TemporaryFolder folder;
+    Json json = Json::parse_file(POWERHOUSE_FIXTURES "/training/reward/tokenizer/tokenizer.json");
+    JsonObject& vocabulary = json.as_object()["model"].as_object()["vocab"].as_object();
+    for (std::int64_t id = 73; id < 97; ++id) vocabulary[token + std::to_string(id) + "]"] = id;
+    folder.write("tokenizer.json", json.dump());
+    return Tokenizer::from_pretrained(folder.path());
+  };
+  const GenerationOptions options{.max_new_tokens = 4, .processors = {known}};
+  EXPECT_NO_THROW(generate_speculatively(model, longer("[PAD"), ids, *draft_model(filled, tokenizer), always, options));
+  expect_error(ErrorKind::unsupported, "vocabulary", [&] {
+    generate_speculatively(model, longer("[WORD"), ids, *draft_model(filled, tokenizer), always, options);
+  });
+}
+
 // Two distributions over a tiny vocabulary, by the rule alone.
 TEST(Speculative, AcceptedOrReplacedTokensHaveTheModelsDistribution) {
   constexpr std::size_t kVocabulary = 6;
@@ -188,12 +235,16 @@ TEST(Speculative, AcceptedOrReplacedTokensHaveTheModelsDistribution) {
 }
 
 // The whole machine: the first drafted token of texts, against the model's distribution.
-TEST(Speculative, SampledTextsHaveTheModelsDistribution) {
+class SampledTexts : public ::testing::TestWithParam<float> {};  // by the probability of XTC
+
+TEST_P(SampledTexts, HaveTheModelsDistribution) {
   const Tokenizer tokenizer = tiny_tokenizer();
   const CausalLM model = testing::load("tiny_mqa_linear", Dtype::automatic);
   const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
   constexpr std::size_t kVocabulary = 4;  // of the model's; the others are forbidden
   GenerationOptions options{.max_new_tokens = 3, .temperature = 1.0f, .ignore_eos = true};
+  options.sampling.xtc_probability = GetParam();
+  options.sampling.xtc_threshold = 0.2f;
   options.processors = {[](std::span<float> row, const LogitsContext& /*context*/) {
     std::fill(row.begin() + kVocabulary, row.end(), -std::numeric_limits<float>::infinity());
   }};
@@ -215,9 +266,12 @@ TEST(Speculative, SampledTextsHaveTheModelsDistribution) {
     std::vector<std::int64_t> all = ids;
     double share = 1;
     for (const std::int64_t id : {i / 16, i / 4 % 4, i % 4}) {
-      const at::Tensor row =
-          model.forward(testing::to_tensor(all)).select(0, 0).select(0, -1).narrow(0, 0, kVocabulary);
-      share *= row.to(at::kDouble).softmax(-1)[id].item<double>();
+      at::Tensor row = model.forward(testing::to_tensor(all)).select(0, 0).select(0, -1).narrow(0, 0, kVocabulary);
+      row = row.contiguous().clone();
+      const double plain = row.to(at::kDouble).softmax(-1)[id].item<double>();
+      processors::Xtc{1.0f, options.sampling.xtc_threshold}({row.data_ptr<float>(), kVocabulary}, {});
+      const double without_the_best = row.to(at::kDouble).softmax(-1)[id].item<double>();
+      share *= (1 - GetParam()) * plain + GetParam() * without_the_best;
       all.push_back(id);
     }
     shares[static_cast<std::size_t>(i)] = share;
@@ -228,6 +282,24 @@ TEST(Speculative, SampledTextsHaveTheModelsDistribution) {
     chi_squared += (counts[i] - expected) * (counts[i] - expected) / expected;
   }
   EXPECT_LT(chi_squared, 103.4) << "one of a thousand with 63 degrees of freedom";
+}
+
+INSTANTIATE_TEST_SUITE_P(Xtc, SampledTexts, ::testing::Values(0.0f, 0.5f),
+                         [](const auto& info) { return info.param > 0 ? "sometimes" : "never"; });
+
+TEST(Speculative, ProcessorsOfDraftsSeeTheTextsSeed) {
+  const CausalLM model = testing::load("tiny_mqa_linear", Dtype::automatic);
+  std::int64_t rows = 0;
+  GenerationOptions options{.max_new_tokens = 12, .temperature = 1.0f, .seed = 77, .ignore_eos = true};
+  options.processors = {[&rows](std::span<float> /*row*/, const LogitsContext& context) {
+    EXPECT_EQ(context.seed, 77u);
+    ++rows;
+  }};
+  const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
+  const auto exit = early_exit(1, {.confidence = 0});
+  const auto found =
+      generate_speculatively(model, tiny_tokenizer(), ids, *exit, {.max_draft_tokens = 3, .adaptive = false}, options);
+  EXPECT_GE(rows, std::ssize(found.generation.ids) + found.statistics.drafted) << "drafts' rows are processed too";
 }
 
 // Rows of a pass have the bits of tokens that come alone, also behind the length where attention is cut and rounded.

@@ -112,30 +112,32 @@ def chains(generator):
 
 def watermark_cases(generator):
     vocab = 1000
-    for scheme, width in [("lefthash", 1), ("selfhash", 1), ("lefthash", 2), ("selfhash", 3)]:
-        for ratio, key in [(0.25, 15485863), (0.4, 77)]:
-            settings = {"greenlist_ratio": ratio, "bias": 2.5, "hashing_key": key, "seeding_scheme": scheme,
-                        "context_width": width}
-            config = WatermarkingConfig(**settings)
-            processor = config.construct_processor(vocab, "cpu")
-            ids = generator.integers(3, vocab, 5).tolist()
-            biased = []
-            for step in range(60):  # greedily, over rows that change
-                row = rows.seeded(vocab, 100 + step)
-                scores = processor(torch.tensor([ids]), torch.from_numpy(row)[None].clone())[0].numpy()
-                changed = numpy.nonzero(scores != row)[0]
-                biased.append({"count": len(changed), "sum": int(changed.sum())})
-                ids.append(int(scores.argmax()))
-            model_config = types.SimpleNamespace(bos_token_id=1, is_encoder_decoder=False, vocab_size=vocab)
-            reports = []
-            for repeated in (False, True):
-                detector = WatermarkDetector(model_config, "cpu", config, ignore_repeated_ngrams=repeated)
-                for text in (ids, [1] + ids[:30], generator.integers(3, vocab, 80).tolist()):
-                    out = detector(torch.tensor([text]), return_dict=True)
-                    reports.append({"ids": text, "ignore_repeated_ngrams": repeated,
-                                    "tokens": int(out.num_tokens_scored[0]), "green": int(out.num_green_tokens[0]),
-                                    "z": float(out.z_score[0]), "p": float(out.p_value[0])})
-            yield {"options": settings, "vocab_size": vocab, "ids": ids, "biased": biased, "reports": reports}
+    schemes = [("lefthash", 1), ("selfhash", 1), ("lefthash", 2), ("selfhash", 3)]
+    settled = [(*scheme, ratio, key) for scheme in schemes for ratio, key in [(0.25, 15485863), (0.4, 77)]]
+    large = (1 << 60) + 12345  # its products leave 64 bits: lefthash multiplies integers, selfhash int64 tensors
+    for scheme, width, ratio, key in settled + [(*scheme, 0.25, large) for scheme in schemes[:2]]:
+        settings = {"greenlist_ratio": ratio, "bias": 2.5, "hashing_key": key, "seeding_scheme": scheme,
+                    "context_width": width}
+        config = WatermarkingConfig(**settings)
+        processor = config.construct_processor(vocab, "cpu")
+        ids = generator.integers(3, vocab, 5).tolist()
+        biased = []
+        for step in range(60):  # greedily, over rows that change
+            row = rows.seeded(vocab, 100 + step)
+            scores = processor(torch.tensor([ids]), torch.from_numpy(row)[None].clone())[0].numpy()
+            changed = numpy.nonzero(scores != row)[0]
+            biased.append({"count": len(changed), "sum": int(changed.sum())})
+            ids.append(int(scores.argmax()))
+        model_config = types.SimpleNamespace(bos_token_id=1, is_encoder_decoder=False, vocab_size=vocab)
+        reports = []
+        for repeated in (False, True):
+            detector = WatermarkDetector(model_config, "cpu", config, ignore_repeated_ngrams=repeated)
+            for text in (ids, [1] + ids[:30], generator.integers(3, vocab, 80).tolist()):
+                out = detector(torch.tensor([text]), return_dict=True)
+                reports.append({"ids": text, "ignore_repeated_ngrams": repeated,
+                                "tokens": int(out.num_tokens_scored[0]), "green": int(out.num_green_tokens[0]),
+                                "z": float(out.z_score[0]), "p": float(out.p_value[0])})
+        yield {"options": settings, "vocab_size": vocab, "ids": ids, "biased": biased, "reports": reports}
 
 
 def write(name, cases):
