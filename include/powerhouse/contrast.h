@@ -81,9 +81,10 @@ POWERHOUSE_API std::vector<std::int64_t> dola_layers(const ModelConfig& config, 
 
 /// `rows` is float32 [early + 1, vocabulary]: logits of early layers, and behind them the last one's (PassOptions).
 /// Returns [vocabulary]: log p_last - log p_premature, -infinity where forbidden; `premature`, where not null, is told
-/// which of the early rows was farthest.
+/// which of the early rows was farthest. Where `allowed` is not empty it has a bit for each token (as
+/// ConstraintMatcher::allowed): the others are forbidden, and the best probability is that of these.
 POWERHOUSE_API at::Tensor dola_logits(const at::Tensor& rows, const DolaOptions& options,
-                                      std::int64_t* premature = nullptr);
+                                      std::int64_t* premature = nullptr, std::span<const std::uint64_t> allowed = {});
 
 struct DolaResult {
   GenerationResult generation{};

@@ -21,7 +21,8 @@ std::span<float> values(const at::Tensor& row) {
 }
 
 // `forward` appends ids to whatever runs and gives the row that a token is chosen from. What runs beside the prompt may
-// have other beginnings: the first time it is given the prompt's ids.
+// have other beginnings: the first time it is given the prompt's ids. Where only what is likely enough may be chosen,
+// that is sought among what a constraint allows: `forward` is given its matcher, or null.
 template <typename Forward>
 GenerationResult run(const ModelConfig& config, const Tokenizer& tokenizer, std::span<const std::int64_t> prompt,
                      std::int64_t room, const GenerationOptions& options, Forward forward) {
@@ -29,7 +30,7 @@ GenerationResult run(const ModelConfig& config, const Tokenizer& tokenizer, std:
   RowChooser chooser(tokenizer, options, config, text);
   at::Tensor row;
   try {
-    row = forward(prompt, options.cancel);
+    row = forward(prompt, options.cancel, text.matcher());
     text.prefilled();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::cancelled) throw;
@@ -37,7 +38,7 @@ GenerationResult run(const ModelConfig& config, const Tokenizer& tokenizer, std:
   }
   while (text.wants_more()) {
     const std::int64_t id = chooser.choose(text, values(row));
-    if (text.take(id)) row = forward({&id, 1}, {});
+    if (text.take(id)) row = forward({&id, 1}, {}, text.matcher());
   }
   return text.finish();
 }
@@ -63,7 +64,7 @@ GenerationResult generate_context_aware(const CausalLM& model, const Tokenizer& 
   const std::int64_t room = std::min(room_behind(session, full, with_context), room_behind(session, bare, without));
   bool begun = false;
   return run(model.config(), tokenizer, with_context, room, options,
-             [&](std::span<const std::int64_t> ids, const std::stop_token& cancel) {
+             [&](std::span<const std::int64_t> ids, const std::stop_token& cancel, ConstraintMatcher*) {
                const SequenceInput batch[] = {{full, ids}, {bare, begun ? ids : without}};
                begun = true;
                const at::Tensor rows = session.forward(batch, cancel).contiguous();
@@ -85,9 +86,10 @@ GenerationResult generate_contrastive(const CausalLM& expert, const Tokenizer& t
   const std::int64_t room = std::min(room_behind(experts, of_expert, ids), room_behind(amateurs, of_amateur, ids));
   const auto shared = static_cast<std::size_t>(std::min(expert.config().vocab_size, amateur.model.config().vocab_size));
   return run(expert.config(), tokenizer, ids, room, options,
-             [&](std::span<const std::int64_t> next, const std::stop_token& cancel) {
+             [&](std::span<const std::int64_t> next, const std::stop_token& cancel, ConstraintMatcher* matcher) {
                const at::Tensor row = experts.forward(of_expert, next, LogitsOf::last, cancel).contiguous();
                const at::Tensor other = amateurs.forward(of_amateur, next, LogitsOf::last, cancel).contiguous();
+               if (matcher != nullptr) matcher->mask(values(row));
                contrastive_logits(values(row).first(shared), values(other).first(shared), contrast);
                const std::span<float> padding = values(row).subspan(shared);
                std::fill(padding.begin(), padding.end(), kForbidden);
@@ -103,15 +105,17 @@ DolaResult generate_dola(const CausalLM& model, const Tokenizer& tokenizer, std:
   Session session(model);
   const SequenceId sequence = session.create();
   std::vector<std::int64_t> layers;
-  GenerationResult result = run(model.config(), tokenizer, ids, room_behind(session, sequence, ids), options,
-                                [&](std::span<const std::int64_t> next, const std::stop_token& cancel) {
-                                  const at::Tensor rows = session.forward(
-                                      sequence, next, LogitsOf::last, PassOptions{.early = contrast.layers}, cancel);
-                                  std::int64_t premature = 0;
-                                  at::Tensor row = dola_logits(rows, contrast, &premature);
-                                  layers.push_back(contrast.layers[static_cast<std::size_t>(premature)]);
-                                  return row;
-                                });
+  GenerationResult result =
+      run(model.config(), tokenizer, ids, room_behind(session, sequence, ids), options,
+          [&](std::span<const std::int64_t> next, const std::stop_token& cancel, ConstraintMatcher* matcher) {
+            const at::Tensor rows =
+                session.forward(sequence, next, LogitsOf::last, PassOptions{.early = contrast.layers}, cancel);
+            std::int64_t premature = 0;
+            at::Tensor row = dola_logits(rows, contrast, &premature,
+                                         matcher != nullptr ? matcher->allowed() : std::vector<std::uint64_t>());
+            layers.push_back(contrast.layers[static_cast<std::size_t>(premature)]);
+            return row;
+          });
   layers.resize(result.ids.size());  // a cancelled text has a row more
   return {.generation = std::move(result), .premature_layers = std::move(layers)};
 }

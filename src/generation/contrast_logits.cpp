@@ -85,7 +85,8 @@ std::vector<std::int64_t> dola_layers(const ModelConfig& config, std::string_vie
   return every_second(first, layers <= 40 ? layers / 2 : 20);
 }
 
-at::Tensor dola_logits(const at::Tensor& rows, const DolaOptions& options, std::int64_t* premature) {
+at::Tensor dola_logits(const at::Tensor& rows, const DolaOptions& options, std::int64_t* premature,
+                       std::span<const std::uint64_t> allowed) {
   check(options);
   if (rows.dim() != 2 || rows.size(0) < 2) {
     throw Error(ErrorKind::usage, "rows of early layers and of the last one",
@@ -111,10 +112,19 @@ at::Tensor dola_logits(const at::Tensor& rows, const DolaOptions& options, std::
     }
     farthest = divergence.argmax().item<std::int64_t>();
   }
-  const double bound = last.max().item<float>() + std::log(options.relative_top);
+  at::Tensor own = last;
+  if (!allowed.empty()) {
+    own = last.clone();
+    float* const values = own.data_ptr<float>();
+    for (std::int64_t i = 0; i < own.numel(); ++i) {
+      const auto word = static_cast<std::size_t>(i / 64);
+      if (word >= allowed.size() || (allowed[word] >> (i % 64) & 1) == 0) values[i] = kForbidden;
+    }
+  }
+  const double bound = own.max().item<float>() + std::log(options.relative_top);
   // Of ties by rounding all stay, as in transformers, which compares the same two numbers.
   if (premature != nullptr) *premature = farthest;
-  return last.sub(logs.select(0, farthest)).masked_fill(last.lt(bound), kForbidden).contiguous();
+  return last.sub(logs.select(0, farthest)).masked_fill(own.lt(bound), kForbidden).contiguous();
 }
 
 }  // namespace powerhouse

@@ -223,6 +223,23 @@ TEST(Contrast, AmateursMayHavePaddedHeads) {
   }
 }
 
+// What is likely enough is sought among what a constraint allows, so that there always is something.
+TEST(Contrast, IsHeldToConstraints) {
+  const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/training/reward/tokenizer");
+  const CausalLM model = testing::load_with_rows("tiny_gqa", 73, 97),
+                 amateur = testing::load_with_rows("tiny_gqa", 73, 80);
+  const std::vector<std::int64_t> ids = {1, 5, 9, 3, 7};
+  const std::string choices[] = {"x y z", "y x"};
+  const GenerationOptions options{.max_new_tokens = 20, .constraint = Constraint::from_choices(tokenizer, choices)};
+  const auto expect = [&](const GenerationResult& found) {
+    EXPECT_TRUE(found.text == choices[0] || found.text == choices[1]) << found.text;
+    EXPECT_NE(found.finish_reason, FinishReason::length);
+  };
+  expect(generate_contrastive(model, tokenizer, {amateur, tokenizer}, ids, {.alpha = 1}, options));
+  expect(generate_context_aware(model, tokenizer, ids, std::vector<std::int64_t>{1, 5}, {.alpha = 1}, options));
+  expect(generate_dola(model, tokenizer, ids, {.layers = {0, 1}, .relative_top = 1}, options).generation);
+}
+
 TEST(Contrast, RefusesWhatMakesNoSense) {
   const CausalLM model = testing::load("tiny_gqa"), other = testing::load("tiny_mqa_linear");
   const Tokenizer tokenizer = Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/folder");
