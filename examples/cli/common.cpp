@@ -97,7 +97,7 @@ powerhouse::ChatTemplate load_chat_template(const std::string& name, const power
   return from_source(name, [&] { return powerhouse::ChatTemplate(read_file(name), special); });
 }
 
-std::vector<std::int64_t> parse_ids(const std::string& text) {
+std::vector<std::int64_t> parse_ids(const std::string& text, const char* flag) {
   std::vector<std::int64_t> ids;
   const char* at = text.data();
   const char* end = at + text.size();
@@ -108,7 +108,7 @@ std::vector<std::int64_t> parse_ids(const std::string& text) {
     const auto [next, failure] = std::from_chars(at, end, id);
     if (failure != std::errc() || (next < end && *next != ' ' && *next != '\n' && *next != '\t' && *next != ',')) {
       throw Error(ErrorKind::usage, "not a token id",
-                  {.field = "--ids", .expected = "integers", .found = std::string(at, end).substr(0, 20)});
+                  {.field = flag, .expected = "integers", .found = std::string(at, end).substr(0, 20)});
     }
     ids.push_back(id);
     at = next;

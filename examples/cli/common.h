@@ -55,7 +55,7 @@ powerhouse::ChatTemplate load_chat_template(const std::string& name, const power
 /// "alpaca, chatml, ...", for the help.
 std::string chat_format_list();
 /// "1 2 3" as ids. Error{usage} naming what is no number.
-std::vector<std::int64_t> parse_ids(const std::string& text);
+std::vector<std::int64_t> parse_ids(const std::string& text, const char* flag = "--ids");
 
 /// Calls `body`; an error about what it was given names `source`, the file or the flag that gave it.
 template <typename Body>

@@ -12,7 +12,7 @@ std::vector<std::int64_t> layers_of(const std::string& text, const powerhouse::M
   if (text == "low" || text == "high") return powerhouse::dola_layers(config, text);
   std::string ids = text;
   for (char& c : ids) c = c == ',' ? ' ' : c;
-  return from_source("--dola-layers", [&] { return parse_ids(ids); });
+  return parse_ids(ids, "--dola-layers");
 }
 
 }  // namespace

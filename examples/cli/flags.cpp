@@ -170,7 +170,7 @@ void add_stops(CLI::App& command, powerhouse::GenerationOptions& options) {
   each("--stop-regex", "end before what this matches; may be repeated",
        [&options](const std::string& text) { options.stop_regex.push_back(text); });
   each("--stop-token-ids", "end before one of these tokens", [&options](const std::string& text) {
-    for (const std::int64_t id : parse_ids(text)) options.stop_token_ids.push_back(id);
+    for (const std::int64_t id : parse_ids(text, "--stop-token-ids")) options.stop_token_ids.push_back(id);
   });
   command
       .add_option_function<double>(

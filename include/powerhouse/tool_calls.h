@@ -30,6 +30,7 @@ struct ToolCall {
 struct ParsedMessage {
   std::string content;  ///< what stands beside the calls, without blanks at its ends and the end of the turn
   std::vector<ToolCall> calls;
+  std::string unfinished{};  ///< of a text that was cut off: what begins as a call, or as its mark, and does not end
 };
 
 /// How a template writes an assistant's calls. It is learned from what the template makes of small conversations, so
@@ -42,8 +43,9 @@ class POWERHOUSE_API ToolCallFormat {
   /// Reads a message, special tokens shown (skip_special_tokens = false). Blanks between the marks, and blanks and the
   /// order of keys in JSON, may be other than the template's. `tools`, a JSON array of tools as the template takes it,
   /// says of which types values are where the format does not tell. Error{format} with the byte of the text where a
-  /// call begins but does not go on as one; a message without calls is all content.
-  ParsedMessage parse(std::string_view text, std::string_view tools = {}) const;
+  /// call begins but does not go on as one; a message without calls is all content. `cut_off`: the text may end
+  /// anywhere, as where its tokens were up; a call that is not whole is left in `unfinished` then, and no Error.
+  ParsedMessage parse(std::string_view text, std::string_view tools = {}, bool cut_off = false) const;
 
   /// The format in a line, for people: "<tool_call> {"name": NAME, "arguments": ARGUMENTS} </tool_call>".
   std::string describe() const;

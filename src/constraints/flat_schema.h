@@ -64,6 +64,7 @@ struct FlatSchema {
   struct Unsupported {
     unsigned types;
     std::string path;
+    std::string found{};
   };
   std::vector<Unsupported> unsupported{};
 };

@@ -133,7 +133,7 @@ class Keywords {
     if (const auto pattern = format_pattern(format->as_string())) {
       out_.patterns.push_back({*pattern, at_, true});
     } else if (!is_annotation_format(format->as_string())) {
-      out_.unsupported.push_back({kString, at_});
+      out_.unsupported.push_back({kString, at_, format->as_string()});
     }
   }
 

@@ -18,7 +18,9 @@ unsigned type_bit(const Json& value) {
 
 void refuse_unsupported(const FlatSchema& flat, unsigned types) {
   for (const auto& keyword : flat.unsupported) {
-    if ((keyword.types & types) != 0) schema_unsupported("a keyword of JSON schema is not built", keyword.path);
+    if ((keyword.types & types) != 0) {
+      schema_unsupported("a keyword of JSON schema is not built", keyword.path, keyword.found);
+    }
   }
 }
 

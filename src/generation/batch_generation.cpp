@@ -80,7 +80,7 @@ void check(std::span<const GenerationRequest> requests, const BatchOptions& opti
     try {
       check_options(request.options);
       check_prompt(request.ids);
-      check_ids(request.options.sampling, model.config().vocab_size);
+      check_ids(request.options, model.config().vocab_size);
       check_length("ids", request.ids);
       check_length("negative_prompt_ids", request.options.sampling.negative_prompt_ids);
       refuse_option(request.options.cache_prompt, "cache_prompt", "each text of a batch has a cache of its own");

@@ -183,7 +183,8 @@ void check_search(const GenerationOptions& options) {
                 "a search has no log-probabilities beside its scores");
 }
 
-void check_ids(const SamplingOptions& sampling, std::int64_t vocab_size) {
+void check_ids(const GenerationOptions& options, std::int64_t vocab_size) {
+  const SamplingOptions& sampling = options.sampling;
   const auto check = [vocab_size](const char* field, std::span<const std::int64_t> ids) {
     for (const std::int64_t id : ids) {
       if (id >= 0 && id < vocab_size) continue;
@@ -191,6 +192,7 @@ void check_ids(const SamplingOptions& sampling, std::int64_t vocab_size) {
                   {.field = field, .expected = "0 to " + std::to_string(vocab_size - 1), .found = std::to_string(id)});
     }
   };
+  check("stop_token_ids", options.stop_token_ids);
   for (const TokenBias& one : sampling.logit_bias) check("logit_bias", {&one.id, 1});
   for (const SequenceBias& one : sampling.sequence_bias) check("sequence_bias", one.ids);
   for (const auto& word : sampling.bad_words_ids) check("bad_words_ids", word);

@@ -22,6 +22,6 @@ const char* truncation_of(const GenerationOptions& options);
 void check_watermark(const WatermarkOptions& options);
 
 /// Error{range} where an id that the options name is not of the vocabulary.
-void check_ids(const SamplingOptions& sampling, std::int64_t vocab_size);
+void check_ids(const GenerationOptions& options, std::int64_t vocab_size);
 
 }  // namespace powerhouse

@@ -151,7 +151,7 @@ struct SamplingChain::Row {
 
 SamplingChain::SamplingChain(const GenerationOptions& options, const ChainSetting& setting)
     : min_tokens_to_keep_(setting.min_tokens_to_keep) {
-  check_ids(options.sampling, setting.vocab_size);
+  check_ids(options, setting.vocab_size);
   add_rules(options, setting);
   const SamplingOptions& sampling = options.sampling;
   const bool hf = sampling.order == SamplerOrder::hf && sampling.samplers.empty();

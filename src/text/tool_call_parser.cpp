@@ -11,21 +11,34 @@ namespace {
 
 class Parser : MarkedText {
  public:
-  Parser(const ToolCallFormat::Impl& format, std::string_view text, std::string_view tools)
-      : MarkedText(text), format_(format), tools_(tools.empty() ? Json() : Json::parse(tools, "tools")) {}
+  Parser(const ToolCallFormat::Impl& format, std::string_view text, std::string_view tools, bool cut_off)
+      : MarkedText(text),
+        format_(format),
+        tools_(tools.empty() ? Json() : Json::parse(tools, "tools")),
+        cut_off_(cut_off) {}
 
   ParsedMessage run() {
     ParsedMessage message;
     const std::string first = format_.section_open + format_.call_open;
     std::size_t at = begin_of(first);
     if (at == kNone) {
-      message.content = content(text_);
+      const std::size_t begun = cut_off_ ? begun_mark(first) : text_.size();
+      message.content = content(text_.substr(0, begun));
+      message.unfinished = text_.substr(begun);
       return message;
     }
     message.content = content(text_.substr(0, at));
+    at_ = at;
     at = after(first, at);
     while (true) {
-      message.calls.push_back(call(at));
+      const std::size_t before = at_;
+      try {
+        message.calls.push_back(call(at));
+      } catch (const Error& error) {
+        if (!cut_off_ || error.kind() != ErrorKind::format) throw;
+        message.unfinished = trimmed(text_.substr(before));
+        return message;
+      }
       const std::string again = format_.separator + format_.call_open;
       const bool marked = format_.several || !trimmed(again).empty();
       std::size_t next = marked ? after(again, at_) : kNone;
@@ -40,6 +53,10 @@ class Parser : MarkedText {
       at = next;
     }
     const std::string rest = content(text_.substr(at_));
+    if (cut_off_) {
+      message.unfinished = rest;
+      return message;
+    }
     if (!rest.empty() && !message.content.empty()) message.content += "\n";
     message.content += rest;
     return message;
@@ -51,6 +68,18 @@ class Parser : MarkedText {
     const std::string_view end = trimmed(format_.turn_end);
     if (!end.empty() && part.ends_with(end)) part = trimmed(part.substr(0, part.size() - end.size()));
     return std::string(part);
+  }
+
+  /// Where the text's end begins as this mark does; its size where it does not.
+  std::size_t begun_mark(std::string_view mark) const {
+    const std::string_view solid = trimmed(mark.substr(0, mark.find_first_of("\x01\x02\x03")));
+    if (const std::size_t at = skip_blanks(0); solid.empty() && at < text_.size() && text_[at] == '{') {
+      return json_end(text_, at) == kNone ? at : text_.size();  // without marks, an object may be a call
+    }
+    for (std::size_t size = std::min(solid.size(), text_.size()); size > 0; --size) {
+      if (text_.ends_with(solid.substr(0, size))) return text_.size() - size;
+    }
+    return text_.size();
   }
 
   /// Whether what stands at `at` looks like a call: without marks, text may begin as one.
@@ -103,12 +132,19 @@ class Parser : MarkedText {
     const std::size_t closed = after(format_.call_close, at_);
     if (closed != kNone) {
       at_ = closed;
-    } else if (skip_blanks(at_) < text_.size() && !trimmed(format_.call_close).empty()) {
-      // The end of a message may be cut off with the token that ends it.
-      const std::string whole = format_.call_close + format_.section_close;
-      if (!std::string_view(whole).starts_with(trimmed(text_.substr(at_)))) fail("a call is not closed", at_);
+    } else if (!trimmed(format_.call_close).empty() && !may_be_closed(trimmed(text_.substr(at_)))) {
+      fail("a call is not closed", at_);
     }
     return found;
+  }
+
+  /// The end of a message may be cut off with the token that ends it: JSON is whole without; arguments between marks
+  /// are where no other can follow.
+  bool may_be_closed(std::string_view rest) const {
+    const std::string close = format_.call_close + format_.section_close,
+                      next = format_.pair_separator + format_.key_open;
+    if (!trimmed(close).starts_with(rest)) return false;
+    return format_.kind != CallKind::tagged || (!rest.empty() && !trimmed(next).starts_with(rest));
   }
 
   Json json_at(std::size_t at) {
@@ -191,12 +227,13 @@ class Parser : MarkedText {
 
   const ToolCallFormat::Impl& format_;
   Json tools_;
+  bool cut_off_;
 };
 
 }  // namespace
 
-ParsedMessage ToolCallFormat::parse(std::string_view text, std::string_view tools) const {
-  return Parser(*impl_, text, tools).run();
+ParsedMessage ToolCallFormat::parse(std::string_view text, std::string_view tools, bool cut_off) const {
+  return Parser(*impl_, text, tools, cut_off).run();
 }
 
 }  // namespace powerhouse

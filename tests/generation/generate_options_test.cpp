@@ -153,12 +153,16 @@ TEST_F(GenerateOptions, LengthsHoldTheEndBackAndForceIt) {
 
 TEST_F(GenerateOptions, StopTokensEndTheTextUnshown) {
   const GenerationResult free = run(options_);
-  options_.stop_token_ids = {free.ids[4], 9999};
+  options_.stop_token_ids = {free.ids[4]};
   const GenerationResult stopped = run(options_);
   const auto first = std::find(free.ids.begin(), free.ids.end(), free.ids[4]) + 1;
   EXPECT_EQ(stopped.ids, std::vector<std::int64_t>(free.ids.begin(), first));
   EXPECT_EQ(stopped.finish_reason, FinishReason::stop);
   EXPECT_EQ(stopped.text, tokenizer_.decode(std::span(stopped.ids).first(stopped.ids.size() - 1)));
+  for (const std::int64_t id : {-1, 97}) {  // none of the vocabulary would ever end a text
+    options_.stop_token_ids = {id};
+    testing::expect_error(ErrorKind::range, "stop_token_ids", [&] { run(options_); });
+  }
 }
 
 TEST_F(GenerateOptions, PatternsEndTheTextUnshown) {

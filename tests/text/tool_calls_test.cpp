@@ -209,6 +209,35 @@ TEST(ToolCalls, ThatAreBrokenNameThePlace) {
   expect(tagged, "byte 50", "<invoke name=\"f\">\n<parameter name=\"a\" text=\"true\">no end");
 }
 
+// Wherever a text is cut off, what is told of it is whole: calls as they were meant, and no mark of one in the content.
+TEST(ToolCalls, ThatAreCutOffAreLeftUnfinished) {
+  const Json all = Json::parse_file(kCases);
+  const std::string tools = all.at("tools").dump(), special = all.at("special").dump();
+  for (const Json& one : all.at("cases").as_array()) {
+    if (one.at("messages").as_array().empty()) continue;
+    const std::string& name = one.at("name").as_string();
+    const auto format = ToolCallFormat::from_template(ChatTemplate(one.at("template").as_string(), special));
+    for (const Json& message : one.at("messages").as_array()) {
+      const std::string& text = message.at("text").as_string();
+      const auto& wanted = message.at("calls").as_array();
+      std::size_t most = 0;
+      for (std::size_t size = 0; size <= text.size(); ++size) {
+        const ParsedMessage found = format.parse(std::string_view(text).substr(0, size), tools, /*cut_off=*/true);
+        EXPECT_EQ(found.content, "") << name << ": " << text.substr(0, size);
+        ASSERT_LE(found.calls.size(), wanted.size()) << name << ": " << text.substr(0, size);
+        EXPECT_GE(found.calls.size(), most) << name << ": " << text.substr(0, size);
+        most = found.calls.size();
+        for (std::size_t i = 0; i < most; ++i) {
+          EXPECT_EQ(found.calls[i].name, wanted[i].at("name").as_string()) << name << ": " << text.substr(0, size);
+          EXPECT_TRUE(same(Json::parse(found.calls[i].arguments, "arguments"), wanted[i].at("arguments")))
+              << name << ": " << text.substr(0, size);
+        }
+      }
+      EXPECT_EQ(most, wanted.size()) << name;
+    }
+  }
+}
+
 TEST(ToolCalls, OfOthersTemplates) {
   const char* const path = std::getenv("POWERHOUSE_TEST_TOOL_CALLS");
   if (path == nullptr) GTEST_SKIP() << "POWERHOUSE_TEST_TOOL_CALLS names no cases (tests/oracles/tool_calls.py)";
