@@ -16,11 +16,14 @@ struct TileCopy {
   using Lay = Swizzle<kHeadDim>;
   static constexpr int kRows = kThreads / Lay::kChunks;
   static_assert(kRows % 8 == 0, "a thread's rows share their swizzle");
+  // Heads go by the smallest kernel that holds them (launchers.h), so that those of up to 128 columns have all segments
+  // whole but the last; larger ones the first two of four.
+  static constexpr bool kTwoPartial = kHeadDim > 128;
 
   const bfloat16* from;  // row 0, this thread's chunk of segment 0; either type, both have 2 bytes
   std::int64_t row_stride;
-  int row, to;   // in the tile: the first row, its chunk's byte
-  int segments;  // of how many the chunk is one of the tensor's
+  int row, to;                   // in the tile: the first row, its chunk's byte
+  bool last_valid, third_valid;  // the chunk of that segment is one of the tensor's; the third where two are partial
 
   __device__ __forceinline__ TileCopy(const void* tensor, std::int64_t first, std::int64_t row_stride_, int head_dim,
                                       int thread)
@@ -28,7 +31,8 @@ struct TileCopy {
     const int chunk = thread % Lay::kChunks;
     row = thread / Lay::kChunks;
     to = row * kHeadDim * 2 + Lay::chunk(chunk, Lay::of_row(row));
-    segments = (head_dim / 8 - chunk + Lay::kChunks - 1) / Lay::kChunks;
+    last_valid = ((Lay::kSegments - 1) * Lay::kChunks + chunk) * 8 < head_dim;
+    third_valid = !kTwoPartial || (2 * Lay::kChunks + chunk) * 8 < head_dim;
     from = static_cast<const bfloat16*>(tensor) + first + row * row_stride + chunk * 8;
   }
 
@@ -42,7 +46,8 @@ struct TileCopy {
       const bool in = !kChecked || begin + row + pass * kRows < rows;
 #pragma unroll
       for (int segment = 0; segment < Lay::kSegments; ++segment) {
-        const bool valid = in && segment < segments;
+        const bool partial_valid = !kTwoPartial || segment != 2 || third_valid;
+        const bool valid = in && (segment + 1 < Lay::kSegments || last_valid) && partial_valid;
         const bfloat16* source = at + pass * kRows * row_stride + segment * Lay::kChunks * 8;
         copy_async<16>(tile + to + pass * kRows * kHeadDim * 2 + segment * Lay::kChunks * 16, source, valid);
       }

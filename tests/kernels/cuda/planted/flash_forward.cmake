@@ -21,7 +21,7 @@ plant(window_one_key_short ${mask} "larger(0, @row + offset - left@)" "row + off
 plant(cut_tile_taken_for_whole ${mask} "full_end = @larger(0, seen.end(first)) / kBlockN@;"
   "(larger(0, seen.end(first)) + kBlockN - 1) / kBlockN" "lse of")
 plant(row_bound_one_late ${copy} "begin + row + pass * kRows < rows" "begin + row + pass * kRows <= rows" "out of bounds")
-plant(gap_read_as_column ${copy} "segment < segments" "segment >= 0" "lse of")
+plant(gap_read_as_column ${copy} "(segment + 1 < Lay::kSegments || last_valid)" "true" "lse of")
 plant(output_not_rescaled ${softmax} "out[row / 2][n][row % 2 * 2] *= before[row];" "" "out of")
 plant(rescaled_for_the_last_row_only ${softmax} "raised = @raised@ || " "false" "lse of")
 plant(largest_of_half_a_row ${softmax} "top = maximum(top, shuffle_xor(top, 2));" "" "out of")
