@@ -56,11 +56,12 @@ with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
                     if "writes no calls" in run.stderr or "is not understood" in run.stderr:
                         refused += 1
                         break
-                    if "does not end" in run.stderr or "not closed" in run.stderr:
-                        cut += 1
-                        continue
                     sys.exit(f"{template.name}: {run.stderr}")
-                calls = json.loads(run.stdout)["tool_calls"]
+                answer = json.loads(run.stdout)
+                if "unfinished" in answer:
+                    cut += 1
+                    continue
+                calls = answer["tool_calls"]
                 if len(calls) != 1 or calls[0]["function"]["name"] != name:
                     sys.exit(f"{template.name}: no call of {name}: {run.stdout}")
                 jsonschema.validate(json.loads(calls[0]["function"]["arguments"]), schema, format_checker=jsonschema.FormatChecker())
