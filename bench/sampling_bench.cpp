@@ -82,24 +82,56 @@ struct Named {
   GenerationOptions options;
 };
 
+struct Rule {
+  const char* name;
+  void (*set)(GenerationOptions&);
+};
+
+constexpr Rule kRules[] = {
+    {"repetition_penalty", [](GenerationOptions& options) { options.repetition_penalty = 1.1f; }},
+    {"frequency_penalty, presence_penalty",
+     [](GenerationOptions& options) {
+       options.sampling.frequency_penalty = 0.1f;
+       options.sampling.presence_penalty = 0.1f;
+     }},
+    {"dry_multiplier",
+     [](GenerationOptions& options) {
+       options.sampling.dry_multiplier = 0.8f;
+       options.sampling.dry_penalty_last_n = -1;
+     }},
+    {"no_repeat_ngram_size", [](GenerationOptions& options) { options.sampling.no_repeat_ngram_size = 4; }},
+    {"logit_bias",
+     [](GenerationOptions& options) {
+       options.sampling.logit_bias = {{.id = 17, .bias = 1}, {.id = 400, .bias = -2}};
+     }},
+    {"sequence_bias",
+     [](GenerationOptions& options) {
+       options.sampling.sequence_bias = {{.ids = {3, 4}, .bias = 1}};
+     }},
+    {"bad_words_ids",
+     [](GenerationOptions& options) {
+       options.sampling.bad_words_ids = {{7, 8, 9}, {1000}};
+     }},
+    {"suppress_tokens, begin_suppress_tokens",
+     [](GenerationOptions& options) {
+       options.sampling.suppress_tokens = {5, 6};
+       options.sampling.begin_suppress_tokens = {9};
+     }},
+    {"min_length, min_new_tokens",
+     [](GenerationOptions& options) {
+       options.sampling.min_length = 10;
+       options.sampling.min_new_tokens = 1000;
+     }},
+    {"exponential_decay_length_penalty",
+     [](GenerationOptions& options) {
+       options.sampling.exponential_decay_length_penalty = LengthDecay{.start = 1, .factor = 1.01f};
+     }},
+};
+
 // What only makes sense instead of others is left out: Mirostat, forced tokens, selfhash.
 void add_rules(GenerationOptions& options) {
-  options.repetition_penalty = 1.1f;
-  SamplingOptions& sampling = options.sampling;
-  sampling.frequency_penalty = 0.1f;
-  sampling.presence_penalty = 0.1f;
-  sampling.dry_multiplier = 0.8f;
-  sampling.dry_penalty_last_n = -1;
-  sampling.no_repeat_ngram_size = 4;
-  sampling.logit_bias = {{.id = 17, .bias = 1}, {.id = 400, .bias = -2}};
-  sampling.sequence_bias = {{.ids = {3, 4}, .bias = 1}};
-  sampling.bad_words_ids = {{7, 8, 9}, {1000}};
-  sampling.suppress_tokens = {5, 6};
-  sampling.begin_suppress_tokens = {9};
-  sampling.min_length = 10;
-  sampling.min_new_tokens = 1000;
-  sampling.exponential_decay_length_penalty = LengthDecay{.start = 1, .factor = 1.01f};
-  sampling.watermark = WatermarkOptions{};
+  for (const Rule& rule : kRules) rule.set(options);
+  options.sampling.watermark = WatermarkOptions{};
 }
 
 void add_truncation(GenerationOptions& options) {
@@ -134,36 +166,8 @@ std::vector<Named> chains() {
     options.sampling.watermark.reset();
   });
   add("temperature", [](GenerationOptions&) {});
-  add("repetition_penalty", [](GenerationOptions& options) { options.repetition_penalty = 1.1f; });
-  const auto rule = [&](const char* name, auto change) {
-    add(name, [&](GenerationOptions& options) { change(options.sampling); });
-  };
-  rule("frequency_penalty, presence_penalty", [](SamplingOptions& sampling) {
-    sampling.frequency_penalty = 0.1f;
-    sampling.presence_penalty = 0.1f;
-  });
-  rule("dry_multiplier", [](SamplingOptions& sampling) {
-    sampling.dry_multiplier = 0.8f;
-    sampling.dry_penalty_last_n = -1;
-  });
-  rule("no_repeat_ngram_size", [](SamplingOptions& sampling) { sampling.no_repeat_ngram_size = 4; });
-  rule("logit_bias", [](SamplingOptions& sampling) {
-    sampling.logit_bias = {{.id = 17, .bias = 1}, {.id = 400, .bias = -2}};
-  });
-  rule("sequence_bias", [](SamplingOptions& sampling) { sampling.sequence_bias = {{.ids = {3, 4}, .bias = 1}}; });
-  rule("bad_words_ids", [](SamplingOptions& sampling) { sampling.bad_words_ids = {{7, 8, 9}, {1000}}; });
-  rule("suppress_tokens, begin_suppress_tokens", [](SamplingOptions& sampling) {
-    sampling.suppress_tokens = {5, 6};
-    sampling.begin_suppress_tokens = {9};
-  });
-  rule("min_length, min_new_tokens", [](SamplingOptions& sampling) {
-    sampling.min_length = 10;
-    sampling.min_new_tokens = 1000;
-  });
-  rule("exponential_decay_length_penalty", [](SamplingOptions& sampling) {
-    sampling.exponential_decay_length_penalty = LengthDecay{.start = 1, .factor = 1.01f};
-  });
-  rule("epsilon_cutoff", [](SamplingOptions& sampling) { sampling.epsilon_cutoff = 1e-3f; });
+  for (const Rule& rule : kRules) add(rule.name, rule.set);
+  add("epsilon_cutoff", [](GenerationOptions& options) { options.sampling.epsilon_cutoff = 1e-3f; });
   add("llama.cpp's defaults", [](GenerationOptions& options) { options = llama_cpp_options(); });
   add("dynatemp", [](GenerationOptions& options) { options.sampling.dynatemp_range = 0.2f; });
   add("top_n_sigma", [](GenerationOptions& options) { options.sampling.top_n_sigma = 1; });

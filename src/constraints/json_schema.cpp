@@ -20,9 +20,7 @@ unsigned json_schema_types(const SchemaDocument& document, const Conjunction& sc
   unsigned out = 0;
   for (const FlatSchema& way : reader.read(schemas)) {
     if (!way.values) out |= way.types;
-    for (const Json* value : way.values.value_or(std::vector<const Json*>{})) {
-      if (logic.meets(*value, way)) out |= type_bit(*value);
-    }
+    for (const Json* value : logic.values(way)) out |= type_bit(*value);
   }
   return out;
 }
@@ -36,8 +34,8 @@ std::vector<TextMachine> json_schema_strings(const SchemaDocument& document, con
     refuse_unsupported(way, kString);
     if (way.values) {
       std::vector<std::string> texts;
-      for (const Json* value : *way.values) {
-        if (value->is_string() && logic.meets(*value, way)) texts.push_back(value->as_string());
+      for (const Json* value : logic.values(way)) {
+        if (value->is_string()) texts.push_back(value->as_string());
       }
       if (!texts.empty()) out.push_back(texts_machine(texts));
     } else if (way.min_length <= way.max_length) {

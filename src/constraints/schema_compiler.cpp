@@ -55,9 +55,7 @@ ExprId SchemaCompiler::body(const Conjunction& schemas) {
 ExprId SchemaCompiler::way(const FlatSchema& flat) {
   std::vector<ExprId> parts;
   if (flat.values) {
-    for (const Json* value : *flat.values) {
-      if (logic_.meets(*value, flat)) parts.push_back(spelling_.literal(*value));
-    }
+    for (const Json* value : logic_.values(flat)) parts.push_back(spelling_.literal(*value));
     if (parts.empty()) reader_.note_impossible(flat.path);
     return grammar_.choice(std::move(parts));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "powerhouse/error.h"
 #include "support/utf8.h"
@@ -135,6 +136,14 @@ bool SchemaLogic::meets(const Json& value, const FlatSchema& flat) {
   }
   if (value.is_array()) return array_meets(value, flat);
   return !value.is_object() || object_meets(value, flat);
+}
+
+std::vector<const Json*> SchemaLogic::values(const FlatSchema& flat) {
+  std::vector<const Json*> out;
+  if (!flat.values) return out;
+  std::copy_if(flat.values->begin(), flat.values->end(), std::back_inserter(out),
+               [&](const Json* value) { return meets(*value, flat); });
+  return out;
 }
 
 bool SchemaLogic::meets(const Json& value, const Conjunction& schemas) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "constraints/regex_parser.h"
 #include "constraints/schema_reader.h"
@@ -26,6 +27,8 @@ class SchemaLogic {
   static Conjunction element(const FlatSchema& flat, std::size_t index);
 
   bool meets(const Json& value, const FlatSchema& flat);
+  /// Of the values that enum and const name, those that meet all else.
+  std::vector<const Json*> values(const FlatSchema& flat);
   bool meets(const Json& value, const Conjunction& schemas);
   /// Whether nothing meets it, as far as can be told without great effort; false is no proof.
   bool impossible(const FlatSchema& flat);

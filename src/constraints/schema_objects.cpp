@@ -49,8 +49,8 @@ std::optional<TextMachine> SchemaCompiler::member_names(const FlatSchema& flat) 
   refuse_unsupported(ways[0], kString);
   if (!ways[0].values) return logic_.strings(ways[0]);
   std::vector<std::string> texts;
-  for (const Json* value : *ways[0].values) {
-    if (value->is_string() && logic_.meets(*value, ways[0])) texts.push_back(value->as_string());
+  for (const Json* value : logic_.values(ways[0])) {
+    if (value->is_string()) texts.push_back(value->as_string());
   }
   return texts_machine(texts);
 }

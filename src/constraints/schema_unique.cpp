@@ -23,12 +23,8 @@ std::vector<Json> SchemaCompiler::values_of(const Conjunction& schemas, const st
     out.push_back(value);
   };
   for (const FlatSchema& way : reader_.read(schemas)) {
-    if (way.values) {
-      for (const Json* value : *way.values) {
-        if (logic_.meets(*value, way)) add(*value);
-      }
-      continue;
-    }
+    for (const Json* value : logic_.values(way)) add(*value);
+    if (way.values) continue;
     refuse_unsupported(way, way.types);
     if ((way.types & ~(kNull | kBoolean)) != 0) schema_unsupported(kWhat, path);
     if ((way.types & kNull) != 0) add(Json());

@@ -10,13 +10,11 @@ namespace {
 
 /// What makes of a schema that of one of its types.
 const Json& of_type(ValueType type) {
-  static constexpr const char* kNames[kValueTypes] = {"string", "integer", "number", "boolean",
-                                                      "array",  "object",  "null"};
   static const std::vector<Json> all = [] {
     std::vector<Json> out;
-    for (const char* const name : kNames) {
+    for (std::size_t i = 0; i < kValueTypes; ++i) {
       JsonObject schema;
-      schema["type"] = name;
+      schema["type"] = type_name(static_cast<ValueType>(i));
       out.emplace_back(std::move(schema));
     }
     return out;

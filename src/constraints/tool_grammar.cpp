@@ -65,15 +65,6 @@ Json with_sorted_properties(const Json& schema) {
   return out;
 }
 
-/// By what calls are known: the marks in front of the first one's name, without blanks around them.
-std::string trigger_of(const ToolCallFormat::Impl& format) {
-  std::string trigger = format.section_open + format.call_open;
-  trigger = trigger.substr(0, trigger.find_first_of(std::string{kIdHole, kCounterHole, kNameHole}));
-  const std::size_t begin = trigger.find_first_not_of(" \n");
-  if (begin == std::string::npos) return {};
-  return trigger.substr(begin, trigger.find_last_not_of(" \n") + 1 - begin);
-}
-
 class Builder {
  public:
   Builder(const Tokenizer& tokenizer, const ToolCallFormat& format)
@@ -96,7 +87,7 @@ class Builder {
       grammar_.define(grammar_.root, section);
       return std::move(grammar_);
     }
-    const std::string trigger = trigger_of(format_);
+    const std::string trigger = format_.trigger();
     if (!trigger.empty()) {
       const ExprId text = to_expr(grammar_, texts_without(trigger));
       grammar_.define(grammar_.root, grammar_.sequence({text, grammar_.optional(section)}));

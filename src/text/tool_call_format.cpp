@@ -5,6 +5,18 @@
 
 namespace powerhouse {
 
+std::string_view type_name(ValueType type) {
+  constexpr std::string_view kNames[kValueTypes] = {"string", "integer", "number", "boolean",
+                                                    "array",  "object",  "null"};
+  return kNames[static_cast<std::size_t>(type)];
+}
+
+std::string ToolCallFormat::Impl::trigger() const {
+  const std::string mark = section_open + call_open;
+  const std::size_t hole = mark.find_first_of(std::string{kIdHole, kCounterHole, kNameHole});
+  return std::string(trimmed(std::string_view(mark).substr(0, hole)));
+}
+
 ValueType type_of(const Json& value) {
   if (value.is_null()) return ValueType::null;
   if (value.is_string()) return ValueType::string;

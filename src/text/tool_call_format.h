@@ -62,6 +62,8 @@ struct ToolCallFormat::Impl {
   std::array<ValueMarks, kValueTypes> values{};
   int first_counter = 0;
 
+  /// By what calls are known: the marks in front of the first one's name, without blanks around them.
+  std::string trigger() const;
   const ValueMarks& marks(ValueType type) const { return values[static_cast<std::size_t>(type)]; }
 };
 
@@ -71,6 +73,8 @@ std::string_view trimmed(std::string_view text);
 /// What names are made of where no quotes end them.
 bool is_word(char c);
 
+/// As schemas name it.
+std::string_view type_name(ValueType type);
 ValueType type_of(const Json& value);
 inline ValueTypes only(ValueType type) { return ValueTypes().set(static_cast<std::size_t>(type)); }
 inline bool has(ValueTypes types, ValueType type) { return types.test(static_cast<std::size_t>(type)); }

@@ -22,7 +22,7 @@ class Parser : MarkedText {
     const std::string first = format_.section_open + format_.call_open;
     std::size_t at = begin_of(first);
     if (at == kNone) {
-      const std::size_t begun = cut_off_ ? begun_mark(first) : text_.size();
+      const std::size_t begun = cut_off_ ? begun_call() : text_.size();
       message.content = content(text_.substr(0, begun));
       message.unfinished = text_.substr(begun);
       return message;
@@ -70,14 +70,14 @@ class Parser : MarkedText {
     return std::string(part);
   }
 
-  /// Where the text's end begins as this mark does; its size where it does not.
-  std::size_t begun_mark(std::string_view mark) const {
-    const std::string_view solid = trimmed(mark.substr(0, mark.find_first_of("\x01\x02\x03")));
+  /// Where the text's end begins as a call does; its size where it does not.
+  std::size_t begun_call() const {
+    const std::string solid = format_.trigger();
     if (const std::size_t at = skip_blanks(0); solid.empty() && at < text_.size() && text_[at] == '{') {
       return json_end(text_, at) == kNone ? at : text_.size();  // without marks, an object may be a call
     }
     for (std::size_t size = std::min(solid.size(), text_.size()); size > 0; --size) {
-      if (text_.ends_with(solid.substr(0, size))) return text_.size() - size;
+      if (text_.ends_with(std::string_view(solid).substr(0, size))) return text_.size() - size;
     }
     return text_.size();
   }

@@ -29,10 +29,8 @@ const Json* referred(std::string_view pointer, const Json& root) {
 }
 
 ValueTypes named(const Json& type) {
-  constexpr std::string_view kNames[kValueTypes] = {"string", "integer", "number", "boolean",
-                                                    "array",  "object",  "null"};
   for (std::size_t i = 0; type.is_string() && i < kValueTypes; ++i) {
-    if (type.as_string() == kNames[i]) return only(static_cast<ValueType>(i));
+    if (type.as_string() == type_name(static_cast<ValueType>(i))) return only(static_cast<ValueType>(i));
   }
   return ValueTypes().set();
 }

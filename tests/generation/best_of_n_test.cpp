@@ -44,6 +44,13 @@ class BestOfN : public ::testing::Test {
   BestOfNOptions options_{.n = 5,
                           .generation = {.max_new_tokens = 6, .temperature = 1.0f, .seed = 7, .processors = {known}}};
 
+  /// What becomes of a completion of "abc" without its siblings.
+  GenerationResult alone(std::int64_t index) const {
+    GenerationOptions options = options_.generation;
+    options.seed = 7 + index;
+    return generate(model_, tokenizer_, "abc", options);
+  }
+
   // Equal ones keep their order.
   static std::vector<double> in_order(std::span<const RankedCompletion> completions) {
     return std::vector<double>(completions.size(), 1.0);
@@ -126,9 +133,7 @@ TEST_F(BestOfN, StopStringsEndTheirCompletionAlone) {
   ASSERT_EQ(ranked.size(), 8U);
   std::int64_t stopped = 0;
   for (const RankedCompletion& one : ranked) {
-    GenerationOptions alone = options_.generation;
-    alone.seed = 7 + one.index;
-    const GenerationResult expected = generate(model_, tokenizer_, "abc", alone);
+    const GenerationResult expected = alone(one.index);
     EXPECT_EQ(one.ids, expected.ids);
     EXPECT_EQ(one.text, expected.text);
     EXPECT_EQ(one.finish_reason, expected.finish_reason);
@@ -146,9 +151,7 @@ TEST_F(BestOfN, AConstraintEndsItsCompletionAlone) {
   const auto ranked = best_of_n(model_, tokenizer_, tokenizer_.encode("abc"), in_order, options_);
   ASSERT_EQ(ranked.size(), 8U);
   for (const RankedCompletion& one : ranked) {
-    GenerationOptions alone = options_.generation;
-    alone.seed = 7 + one.index;
-    const GenerationResult expected = generate(model_, tokenizer_, "abc", alone);
+    const GenerationResult expected = alone(one.index);
     EXPECT_EQ(one.ids, expected.ids);
     EXPECT_EQ(one.finish_reason, expected.finish_reason);
     EXPECT_EQ(one.finish_reason, FinishReason::stop) << one.text;
