@@ -34,6 +34,7 @@ void Shadow::forget_touches() {
     granule.writes.clear();
     granule.reads.clear();
     granule.in_flight = 0;
+    granule.look_through_at = 8;
   }
 }
 
@@ -54,6 +55,20 @@ std::size_t Shadow::unwritten() const {
   return count;
 }
 
+void Shadow::keep_newest(std::vector<Touch>& reads, std::uint32_t block) {
+  static thread_local std::vector<std::uint16_t> later;  // bytes that a thread of the block reads further on
+  later.clear();
+  for (std::size_t i = reads.size(); i-- > 0;) {
+    Touch& touch = reads[i];
+    if (touch.block != block) continue;
+    if (later.size() <= touch.thread) later.resize(touch.thread + 1u);
+    const auto newer = static_cast<std::uint16_t>(later[touch.thread] | touch.bytes);
+    touch.bytes &= static_cast<std::uint16_t>(~later[touch.thread]);
+    later[touch.thread] = newer;
+  }
+  std::erase_if(reads, [](const Touch& touch) { return touch.bytes == 0; });
+}
+
 std::optional<Conflict> Shadow::touch(Granule& granule, std::uint16_t bytes, Use use, const Toucher& by) {
   const auto first = [](unsigned bits) { return static_cast<std::size_t>(std::countr_zero(bits)); };
   const auto before = [&](const Touch& touch) {
@@ -68,6 +83,7 @@ std::optional<Conflict> Shadow::touch(Granule& granule, std::uint16_t bytes, Use
     return Conflict{FaultKind::copy_in_flight, first(granule.in_flight & bytes)};
   }
   const bool atomic = use == Use::atomic;
+  const std::uint32_t now = by.clocks.now(by.thread);
   for (const Touch& touch : granule.writes) {
     if ((touch.bytes & bytes) == 0 || before(touch) || (atomic && touch.atomic)) continue;
     return race(touch, use == Use::read ? FaultKind::write_read_race : FaultKind::write_write_race);
@@ -75,10 +91,15 @@ std::optional<Conflict> Shadow::touch(Granule& granule, std::uint16_t bytes, Use
   if (use != Use::write && (bytes & ~granule.ready) != 0) {
     return Conflict{FaultKind::uninitialized, first(bytes & static_cast<unsigned>(~granule.ready))};
   }
-  const Touch mine{by.block, by.clocks.now(by.thread), static_cast<std::uint16_t>(by.thread), bytes, atomic};
+  const Touch mine{by.block, now, static_cast<std::uint16_t>(by.thread), bytes, atomic};
   if (use == Use::read) {
-    std::erase_if(granule.reads, [&](const Touch& touch) { return (touch.bytes & ~bytes) == 0 && before(touch); });
-    granule.reads.push_back(mine);
+    std::vector<Touch>& reads = granule.reads;
+    if (reads.size() >= granule.look_through_at) {
+      std::erase_if(reads, [&](const Touch& touch) { return (touch.bytes & ~bytes) == 0 && before(touch); });
+      keep_newest(reads, by.block);
+      granule.look_through_at = std::max<std::size_t>(8, 2 * reads.size());
+    }
+    reads.push_back(mine);
     return std::nullopt;
   }
   for (const Touch& touch : granule.reads) {

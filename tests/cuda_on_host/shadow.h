@@ -1,8 +1,8 @@
 // Beside memory, who touched it last: finds races, reads of what nobody wrote, and bytes that a copy is still writing.
 //
-// Kept by granules of 16 bytes, each with short lists of touches and the bytes that each covers. A list of reads holds
-// only reads that no later read came after, so that a write is checked against all that it may race with (FastTrack,
-// Flanagan and Freund 2009, with the whole list in place of a vector clock).
+// Kept by granules of 16 bytes, each with lists of touches and the bytes that each covers. A write is checked against all
+// reads that it may race with (FastTrack, Flanagan and Freund 2009, with a list in place of a vector clock); reads that
+// later ones came after are dropped from time to time, since all threads of a block may read the same number.
 #pragma once
 
 #include <cstddef>
@@ -56,10 +56,13 @@ class Shadow {
   };
   struct Granule {
     std::vector<Touch> writes, reads;
+    std::size_t look_through_at = 8;  // reads, for such as later ones make needless; twice as many as were left
     std::uint16_t ready = 0, in_flight = 0;
   };
 
   static std::optional<Conflict> touch(Granule& granule, std::uint16_t bytes, Use use, const Toucher& by);
+  /// Of a block's reads, those of a thread that it made again later.
+  static void keep_newest(std::vector<Touch>& reads, std::uint32_t block);
   void mark_in_flight(std::size_t offset, std::size_t bytes, bool value);
 
   std::vector<Granule> granules_;

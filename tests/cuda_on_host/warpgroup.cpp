@@ -73,6 +73,34 @@ void read_operands(const Warpgroups::Product& product) {
   }
 }
 
+/// Calls op(register, sum) for all sums of a warp: registers as lanes hold them, sums as rows [16, columns * 8].
+template <typename Op>
+void for_each_sum(const Warpgroups::Product& product, float* sums, Op op) {
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    for (unsigned half = 0; half < 2; ++half) {
+      float* row = sums + (lane / 4 + half * 8) * product.columns * 8 + lane % 4 * 2;
+      float* own = product.d[lane] + half * 2;
+      for (unsigned column = 0; column < product.columns; ++column, row += 8, own += 4) {
+        op(own[0], row[0]);
+        op(own[1], row[1]);
+      }
+    }
+  }
+}
+
+/// sums [16, width] += left [16, 16] right [16, width]; each sum's terms are rounded and added in the order of k.
+__attribute__((target_clones("avx2", "default"))) void add_product(float* sums, const float (&left)[16][16],
+                                                                   const float* right, std::size_t width) {
+  for (std::size_t row = 0; row < 16; ++row) {
+    float* const own = sums + row * width;
+    for (std::size_t k = 0; k < 16; ++k) {
+      const float factor = left[row][k];
+      const float* const terms = right + k * width;
+      for (std::size_t n = 0; n < width; ++n) own[n] += factor * terms[n];
+    }
+  }
+}
+
 }  // namespace
 
 void Warpgroups::issue(Product product) {
@@ -84,12 +112,11 @@ void Warpgroups::issue(Product product) {
   read_operands(product);
   Sums& sums = warp.sums[product.d[0]];
   if (sums.products++ == 0) {
-    sums.values.resize(32 * product.columns * 4);
-    for (unsigned lane = 0; lane < 32; ++lane) {
-      float* own = sums.values.data() + lane * product.columns * 4;
-      std::memcpy(own, product.d[lane], product.columns * 16);
-      std::fill_n(product.d[lane], product.columns * 4, std::numeric_limits<float>::quiet_NaN());
-    }
+    sums.values.resize(16 * product.columns * 8);
+    for_each_sum(product, sums.values.data(), [](float& own, float& sum) {
+      sum = own;
+      own = std::numeric_limits<float>::quiet_NaN();
+    });
   }
   warp.open.push_back(product);
 }
@@ -126,38 +153,20 @@ void Warpgroups::finish(Warp& warp, const Product& product) {
       }
     }
   }
-  std::vector<float> right(16 * columns * 8);  // [k, column]
-  for (unsigned k = 0; k < 16; ++k) {
-    for (unsigned n = 0; n < columns * 8; ++n) {
-      const bool inside = product.a[0] == nullptr && !product.turned;
-      const std::uintptr_t at = inside ? b.inside(n, k) : b.across(n, k);
-      right[k * columns * 8 + n] = element(shared + at, product.bfloat);
-    }
-  }
-  // Rows of sums, so that the innermost loop is over neighbors; each sum's terms are added in the order of k.
-  Sums& sums = warp.sums[product.d[0]];
   const unsigned width = columns * 8;
-  std::vector<float> result(16 * width);
-  const auto for_each_sum = [&](const auto& op) {
-    for (unsigned lane = 0; lane < 32; ++lane) {
-      float* own = sums.values.data() + lane * columns * 4;
-      for (unsigned i = 0; i < columns * 4; ++i) {
-        op(own[i], result[(lane / 4 + i / 2 % 2 * 8) * width + i / 4 * 8 + lane % 4 * 2 + i % 2]);
-      }
-    }
-  };
-  if (product.add) for_each_sum([](const float& kept, float& sum) { sum = kept; });
-  for (unsigned row = 0; row < 16; ++row) {
-    for (unsigned k = 0; k < 16; ++k) {
-      const float left = rows[row][k];
-      for (unsigned n = 0; n < width; ++n) result[row * width + n] += left * right[k * width + n];
+  const bool inside = product.a[0] == nullptr && !product.turned;
+  std::vector<float> right(16 * width);  // [k, column]
+  for (unsigned k = 0; k < 16; ++k) {
+    for (unsigned n = 0; n < width; ++n) {
+      const std::uintptr_t at = inside ? b.inside(n, k) : b.across(n, k);
+      right[k * width + n] = element(shared + at, product.bfloat);
     }
   }
-  for_each_sum([](float& kept, const float& sum) { kept = sum; });
+  Sums& sums = warp.sums[product.d[0]];
+  if (!product.add) std::fill(sums.values.begin(), sums.values.end(), 0.0f);
+  add_product(sums.values.data(), rows, right.data(), width);
   if (--sums.products > 0) return;
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    std::memcpy(product.d[lane], sums.values.data() + lane * columns * 4, columns * 16);
-  }
+  for_each_sum(product, sums.values.data(), [](float& own, const float& sum) { own = sum; });
   warp.sums.erase(product.d[0]);
 }
 

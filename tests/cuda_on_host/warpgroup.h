@@ -38,7 +38,7 @@ class Warpgroups {
 
  private:
   struct Sums {
-    std::vector<float> values;  // [32 lanes, columns, 4]
+    std::vector<float> values;  // [16 rows, columns * 8]
     unsigned products = 0;      // that are to come
   };
   struct Warp {
