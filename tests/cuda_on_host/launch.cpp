@@ -57,10 +57,7 @@ bool run_block(const Position& at, std::size_t shared_bytes, const LaunchOptions
 
 }  // namespace
 
-Machine& machine() {
-  static Machine only;
-  return only;
-}
+Machine the_machine;
 
 unsigned char* shared_memory() { return machine().shared.data(); }
 

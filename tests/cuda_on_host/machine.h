@@ -31,7 +31,8 @@ struct Machine {
   Toucher toucher() const { return {clocks, block, position.index}; }
 };
 
-Machine& machine();
+extern Machine the_machine;
+inline Machine& machine() { return the_machine; }
 
 /// While a kernel's thread is in the shim its accesses are not the kernel's: a standard template that the shim uses may
 /// be the copy that a kernel's file was compiled with, hooks and all. Stands first in all that kernels call.
