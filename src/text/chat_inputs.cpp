@@ -120,7 +120,7 @@ void prepare_messages(Json::Array& messages, bool omit_null) {
   }
 }
 
-Continuation::Continuation(Json::Array& messages, std::string_view key, std::string_view source) {
+ContinuationMark::ContinuationMark(Json::Array& messages, std::string_view key, std::string_view source) {
   if (messages.empty()) refuse("there is no message to continue");
   JsonObject& last = messages.back().as_object();
   const Json* found = last.find(key);
@@ -157,7 +157,7 @@ Continuation::Continuation(Json::Array& messages, std::string_view key, std::str
   refuse("the last message has no text to continue");
 }
 
-std::string Continuation::cut(std::string rendered) const {
+std::string ContinuationMark::cut(std::string rendered) const {
   const std::size_t at = rendered.rfind(kMarkStripped);
   if (at == std::string::npos || rendered.find(stripped(final_text_, true)) == std::string::npos) {
     refuse("the last message does not appear as it is in what the template makes", ErrorKind::format);

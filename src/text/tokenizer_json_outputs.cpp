@@ -134,7 +134,7 @@ class PostProcessorLoader {
   bool has_template_ = false;
 };
 
-void add_decoder(Decoder& decoder, const Json& description, int& count) {
+void add_decoder(DecoderChain& decoder, const Json& description, int& count) {
   if (++count > 64) throw Error(ErrorKind::format, "a tokenizer has too many decoders", {.field = "decoder"});
   const auto size = [&](const char* key) {
     const std::int64_t value = description.integer_or(key, 0);
@@ -201,8 +201,8 @@ void set_post_processor(Tokenizer::Impl& tokenizer, PostProcessor post) {
   tokenizer.post_processor = std::move(post);
 }
 
-Decoder load_decoder(const Json* description) {
-  Decoder decoder;
+DecoderChain load_decoder(const Json* description) {
+  DecoderChain decoder;
   int count = 0;
   if (description == nullptr) {
     decoder.append(std::make_unique<BlanksStep>());
