@@ -4,6 +4,9 @@ cmake_minimum_required(VERSION 3.25)
 #
 # A file of a room may include its own room, the rooms listed for it, and the public headers. Torch-free rooms include
 # nothing of LibTorch, public headers nothing but each other and the standard library.
+#
+# And holds every class to one meaning: two rooms' classes of one name are one to the linker, which then calls the
+# destructor of either for both.
 
 set(kernels_common "")
 set(kernels_reference kernels_common kernels_cpu)  # the arguments' structs stand in cpu/kernels.h
@@ -43,10 +46,35 @@ function(room_of path out)
   endif()
 endfunction()
 
+function(classes_of file)
+  set(space "")
+  set(inside 0)  # a namespace without a name
+  file(STRINGS ${ROOT}/${file} lines REGEX "^(namespace |}  // namespace$|class |struct )")
+  foreach(line IN LISTS lines)
+    if(line STREQUAL "namespace {")
+      set(inside 1)
+    elseif(line STREQUAL "}  // namespace")
+      set(inside 0)
+    elseif(line MATCHES "^namespace ([a-z_:]+) {")
+      set(space ${CMAKE_MATCH_1})
+    elseif(NOT inside AND line MATCHES "^(class|struct) (POWERHOUSE_API )?([A-Za-z0-9_:]+)( final)?( :.*)?( {.*)?$")
+      set(class ${space}::${CMAKE_MATCH_3})
+      get_property(other GLOBAL PROPERTY "file of ${class}")
+      if(other)
+        message(SEND_ERROR "${file}: ${class} is also the name of a class in ${other}")
+      endif()
+      set_property(GLOBAL PROPERTY "file of ${class}" ${file})
+    endif()
+  endforeach()
+endfunction()
+
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/src/*.h ${ROOT}/src/*.cpp ${ROOT}/kernels/*.h ${ROOT}/kernels/*.cpp
   ${ROOT}/kernels/*.cuh ${ROOT}/kernels/*.cu
   ${ROOT}/include/*.h ${ROOT}/examples/*.h ${ROOT}/examples/*.cpp)
 foreach(file IN LISTS files)
+  if(file MATCHES "^(src|include)/")
+    classes_of(${file})
+  endif()
   if(file MATCHES "^kernels/cuda/" AND NOT file MATCHES "^kernels/cuda/primitives(_hopper)?\\.cuh$")
     file(STRINGS ${ROOT}/${file} assembly REGEX "(^|[^a-z_])asm[ (]")
     if(assembly)

@@ -38,4 +38,12 @@ foreach(plant IN LISTS planted)
   file(WRITE ${SCRATCH}/${file} "${line}\n")
   check(${SCRATCH} caught ${plant})
 endforeach()
+
+# Each room by itself is right; all the same there are two classes of one name.
+file(REMOVE_RECURSE ${SCRATCH})
+file(WRITE ${SCRATCH}/src/text/a.h "namespace powerhouse {\nclass Decoder final {\n")
+file(WRITE ${SCRATCH}/src/model/a.cpp "namespace powerhouse {\nnamespace {\nclass Decoder {\n}  // namespace\n")
+check(${SCRATCH} clean)
+file(APPEND ${SCRATCH}/src/model/a.cpp "struct Decoder {\n")
+check(${SCRATCH} caught "two classes of one name")
 file(REMOVE_RECURSE ${SCRATCH})

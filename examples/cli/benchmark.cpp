@@ -9,7 +9,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -18,8 +17,6 @@
 
 namespace cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Flags {
   ModelFlags model;
@@ -30,8 +27,6 @@ struct Flags {
 };
 
 constexpr std::int64_t kMostTokens = 1 << 30;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 // The fields about limits. A fraction of what was not measured is null.
 nlohmann::ordered_json limits(const powerhouse::CausalLM& model, const Flags& flags, const powerhouse::Speed& speed) {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -13,14 +12,12 @@
 #include <tuple>
 #include <vector>
 
+#include "common.h"
+
 namespace cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::size_t kTwoGib = std::size_t{2} << 30;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 // Pages as large as the machine has them, so that looking up addresses does not count.
 class Buffer {

@@ -4,6 +4,7 @@
 #include <powerhouse/powerhouse.h>
 #include <CLI/CLI.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -65,6 +66,11 @@ auto from_source(const std::string& source, Body body) {
   } catch (const powerhouse::Error& error) {
     throw error.in_file(source);
   }
+}
+
+using Clock = std::chrono::steady_clock;
+inline double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
 /// Tokens a second, on stderr.

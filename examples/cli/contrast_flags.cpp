@@ -1,7 +1,5 @@
 #include "contrast_flags.h"
 
-#include <limits>
-
 #include "common.h"
 
 namespace cli {
@@ -18,7 +16,6 @@ std::vector<std::int64_t> layers_of(const std::string& text, const powerhouse::M
 }  // namespace
 
 void ContrastFlags::add(CLI::App& command) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
   command.add_option("--context", context, "of context-aware: the text before --prompt whose influence is amplified")
       ->check(not_empty());
   command.add_option("--amateur", amateur, "of contrastive-decoding: a weaker model of the same vocabulary")

@@ -59,7 +59,7 @@ CLI::Validator integer(std::int64_t low, std::int64_t high) {
 
 CLI::Validator number(float low, float high, bool open) {
   std::string bounds = (open ? "above " : "") + shown(low);
-  if (high < std::numeric_limits<float>::max()) {
+  if (high < kLargest) {
     bounds += (open ? ", at most " : " to ") + shown(high);
   } else if (!open) {
     bounds += " or more";
@@ -175,7 +175,7 @@ void add_stops(CLI::App& command, powerhouse::GenerationOptions& options) {
   command
       .add_option_function<double>(
           "--max-time", [&options](double seconds) { options.max_time = seconds; }, "stop after so many seconds")
-      ->transform(number(0, std::numeric_limits<float>::max(), true));
+      ->transform(number(0, kLargest, true));
   auto thinking = std::make_shared<powerhouse::ThinkingOptions>();
   std::vector<CLI::Option*> settings = {
       command.add_option("--thinking-start", thinking->start, "what begins a thought")->capture_default_str(),

@@ -12,6 +12,8 @@
 
 namespace cli {
 
+constexpr float kLargest = std::numeric_limits<float>::max();
+
 /// A decimal integer from `low` to `high`; CLI11 alone would take "010" for 8 and cut 2^64 to what fits.
 CLI::Validator integer(std::int64_t low, std::int64_t high = std::numeric_limits<std::int64_t>::max());
 /// A finite number from `low` to `high`, or above `low` where `open`.

@@ -11,7 +11,6 @@ namespace {
 using powerhouse::GenerationOptions;
 using powerhouse::SamplingOptions;
 
-constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr const char* kTruncation = "Truncation";
 constexpr const char* kRepetition = "Against repetition";
 constexpr const char* kRules = "Rules about tokens";

@@ -3,8 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <chrono>
-#include <limits>
 
 #include "common.h"
 
@@ -12,9 +10,6 @@ namespace cli {
 namespace {
 
 using nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
-
-constexpr float kLargest = std::numeric_limits<float>::max();
 
 // "TEXT", or a JSON list of texts of which one must occur.
 powerhouse::PhraseAlternatives phrases(const powerhouse::Tokenizer& tokenizer, const std::string& text) {
@@ -43,9 +38,8 @@ ordered_json to_json(const powerhouse::BeamHypothesis& one) {
 }
 
 void write_json(ordered_json sequences, std::size_t prompt_tokens, Clock::time_point begin) {
-  const std::chrono::duration<double> seconds = Clock::now() - begin;
   const ordered_json all = {
-      {"sequences", std::move(sequences)}, {"prompt_tokens", prompt_tokens}, {"seconds", seconds.count()}};
+      {"sequences", std::move(sequences)}, {"prompt_tokens", prompt_tokens}, {"seconds", seconds_since(begin)}};
   write_out(all.dump(2) + "\n");
 }
 

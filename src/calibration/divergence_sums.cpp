@@ -5,13 +5,13 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 64;  // of logits in float64
+constexpr std::int64_t kLogitRowsAtOnce = 64;  // of logits in float64
 
 }  // namespace
 
 void DivergenceSums::add(const at::Tensor& reference, const at::Tensor& logits) {
-  for (std::int64_t row = 0; row < reference.size(0); row += kRowsAtOnce) {
-    const std::int64_t rows = std::min(kRowsAtOnce, reference.size(0) - row);
+  for (std::int64_t row = 0; row < reference.size(0); row += kLogitRowsAtOnce) {
+    const std::int64_t rows = std::min(kLogitRowsAtOnce, reference.size(0) - row);
     const at::Tensor p = reference.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
     const at::Tensor q = logits.narrow(0, row, rows).to(at::kDouble).log_softmax(-1);
     divergence += p.exp().mul(p.sub(q)).sum().item<double>();

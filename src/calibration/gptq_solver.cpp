@@ -15,7 +15,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 64;  // of a block of columns: 32 KiB, which stay in the first-level cache
+constexpr std::int64_t kSolvedRowsAtOnce = 64;  // of a block of columns: 32 KiB, which stay in the first-level cache
 
 // The transposed upper factor of the inverse, or nothing.
 at::Tensor inverse_factor(const at::Tensor& damped) {
@@ -52,19 +52,19 @@ struct Problem {
 void solve_block(const Problem& p, std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t count,
                  float* __restrict room) {
   for (std::int64_t i = begin; i < end; ++i) {
-    std::copy_n(p.weights + i * p.rows + first, count, room + (i - begin) * kRowsAtOnce);
+    std::copy_n(p.weights + i * p.rows + first, count, room + (i - begin) * kSolvedRowsAtOnce);
   }
-  float values[kRowsAtOnce];
-  float error[kRowsAtOnce] = {};  // beyond `count` nothing is wrong
+  float values[kSolvedRowsAtOnce];
+  float error[kSolvedRowsAtOnce] = {};  // beyond `count` nothing is wrong
   for (std::int64_t i = begin; i < end; ++i) {
     float* const scales = p.scales + p.group_at(i) * p.rows + first;
     float* const zeros = p.zeros + p.group_at(i) * p.rows + first;
-    float* const own = room + (i - begin) * kRowsAtOnce;
+    float* const own = room + (i - begin) * kSolvedRowsAtOnce;
     if (!p.grids_are_fixed && i % p.group == 0) {
       // A group that is longer than the block stands in the weights as earlier blocks left them.
       const bool inside = i + p.group <= end;
-      find_grids(p.rule.grid, inside ? own : p.weights + i * p.rows + first, p.group, inside ? kRowsAtOnce : p.rows,
-                 count, scales, zeros);
+      find_grids(p.rule.grid, inside ? own : p.weights + i * p.rows + first, p.group,
+                 inside ? kSolvedRowsAtOnce : p.rows, count, scales, zeros);
     }
     round_to_grids(p.rule.grid.largest(), own, scales, zeros, count, p.codes + i * p.rows + first, values);
     if (p.upper != nullptr) {
@@ -72,9 +72,9 @@ void solve_block(const Problem& p, std::int64_t begin, std::int64_t end, std::in
       const float diagonal = upper[i];
       for (std::int64_t r = 0; r < count; ++r) error[r] = (own[r] - values[r]) / diagonal;
       for (std::int64_t j = i + 1; j < end; ++j) {
-        float* __restrict other = room + (j - begin) * kRowsAtOnce;
+        float* __restrict other = room + (j - begin) * kSolvedRowsAtOnce;
         const float share = upper[j];
-        for (std::int64_t r = 0; r < kRowsAtOnce; ++r) other[r] -= error[r] * share;
+        for (std::int64_t r = 0; r < kSolvedRowsAtOnce; ++r) other[r] -= error[r] * share;
       }
       std::copy_n(error, count, p.errors + (i - begin) * p.rows + first);
     }
@@ -163,11 +163,11 @@ GptqSolution solve_gptq(const at::Tensor& matrix, const HessianFactor& factor, c
                   .zeros = zeros.mutable_data_ptr<float>()};
   const at::Tensor errors = empty_tensor({problem.block, rows}, at::kFloat);
   problem.errors = errors.mutable_data_ptr<float>();
-  const std::int64_t chunks = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
+  const std::int64_t chunks = (rows + kSolvedRowsAtOnce - 1) / kSolvedRowsAtOnce;
   const auto for_rows = [&](const auto& body) {
     parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-        body(chunk * kRowsAtOnce, std::min(kRowsAtOnce, rows - chunk * kRowsAtOnce));
+        body(chunk * kSolvedRowsAtOnce, std::min(kSolvedRowsAtOnce, rows - chunk * kSolvedRowsAtOnce));
       }
     });
   };
@@ -183,7 +183,7 @@ GptqSolution solve_gptq(const at::Tensor& matrix, const HessianFactor& factor, c
   for (std::int64_t begin = 0; begin < columns; begin += problem.block) {
     const std::int64_t end = std::min(begin + problem.block, columns);
     for_rows([&](std::int64_t first, std::int64_t count) {
-      std::vector<float> room(static_cast<std::size_t>(problem.block * kRowsAtOnce));
+      std::vector<float> room(static_cast<std::size_t>(problem.block * kSolvedRowsAtOnce));
       solve_block(problem, begin, end, first, count, room.data());
     });
     if (end == columns || problem.upper == nullptr) continue;

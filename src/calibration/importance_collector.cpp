@@ -20,7 +20,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 4096;  // of squares, which are a copy of the inputs
+constexpr std::int64_t kSquaredRowsAtOnce = 4096;  // of squares, which are a copy of the inputs
 
 // One entry of the matrix: sums over tokens, for each expert.
 struct Sums {
@@ -108,8 +108,8 @@ class Collector {
   void sum_squares(const at::Tensor& x) {
     const at::Tensor rows = x.flatten(0, -2);
     squares_.assign(static_cast<std::size_t>(rows.size(1)), 0.0);
-    for (std::int64_t row = 0; row < rows.size(0); row += kRowsAtOnce) {
-      const at::Tensor part = rows.narrow(0, row, std::min(kRowsAtOnce, rows.size(0) - row)).to(at::kFloat);
+    for (std::int64_t row = 0; row < rows.size(0); row += kSquaredRowsAtOnce) {
+      const at::Tensor part = rows.narrow(0, row, std::min(kSquaredRowsAtOnce, rows.size(0) - row)).to(at::kFloat);
       const at::Tensor sums = part.mul(part).sum(0).to(at::kDouble).contiguous();
       const auto* values = sums.const_data_ptr<double>();
       for (std::size_t i = 0; i < squares_.size(); ++i) squares_[i] += values[i];

@@ -65,7 +65,7 @@ class Coarse {
  private:
   Weight& place_;
   Weight kept_;
-  QuantizationError error_{};
+  ErrorSums error_{};
 };
 
 PackedBatch batch_of(const TokenSequences& sequences) {

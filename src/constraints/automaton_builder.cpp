@@ -8,7 +8,7 @@
 namespace powerhouse::constraints {
 namespace {
 
-constexpr std::size_t kMaxNodes = 2'000'000;
+constexpr std::size_t kMaxAutomatonNodes = 2'000'000;
 constexpr std::size_t kMaxEdges = 8'000'000;
 
 }  // namespace
@@ -27,7 +27,7 @@ Automaton::Builder::Builder(const Grammar& grammar) : grammar_(grammar) {
 }
 
 Node Automaton::Builder::add_node() {
-  if (nodes_ >= kMaxNodes) {
+  if (nodes_ >= kMaxAutomatonNodes) {
     throw Error(ErrorKind::range, "a grammar explodes",
                 {.field = "rule " + grammar_.rules()[owner_].name, .expected = "at most 2,000,000 nodes"});
   }

@@ -11,14 +11,14 @@
 namespace powerhouse::constraints {
 namespace {
 
-constexpr int kMaxDepth = 200;
+constexpr int kMaxGrammarDepth = 200;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || is_digit(c); }
 
-class Parser {
+class GbnfParser {
  public:
-  Parser(std::string_view text, const Tokenizer* tokenizer) : text_(text), tokenizer_(tokenizer) {
+  GbnfParser(std::string_view text, const Tokenizer* tokenizer) : text_(text), tokenizer_(tokenizer) {
     if (const auto offset = find_invalid_utf8(text)) fail("a grammar is not valid UTF-8", *offset);
   }
 
@@ -117,7 +117,7 @@ class Parser {
   }
 
   ExprId alternatives(int depth) {
-    if (depth > kMaxDepth) fail("groups are nested too deeply", at_);
+    if (depth > kMaxGrammarDepth) fail("groups are nested too deeply", at_);
     std::vector<ExprId> parts{sequence(depth)};
     while (take('|')) {
       space(true);
@@ -293,6 +293,6 @@ class Parser {
 
 }  // namespace
 
-Grammar parse_gbnf(std::string_view text, const Tokenizer* tokenizer) { return Parser(text, tokenizer).run(); }
+Grammar parse_gbnf(std::string_view text, const Tokenizer* tokenizer) { return GbnfParser(text, tokenizer).run(); }
 
 }  // namespace powerhouse::constraints

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kDigits = 16;       // of a whole number without an upper bound
 constexpr std::size_t kExactDigits = 15;  // that a double tells apart
 constexpr std::size_t kMaxDigits = 330;
-constexpr std::size_t kMaxStates = 100'000;
+constexpr std::size_t kMaxNumberStates = 100'000;
 
 // Numbers that are not negative. A state knows how much was written and whether that is a bound's own beginning, in
 // which case the next digit is bounded too.
@@ -104,7 +104,7 @@ class Digits {
   std::uint32_t state(const Key& key) {
     const auto [found, fresh] = states_.try_emplace(key, machine_.size);
     if (fresh) {
-      if (machine_.size >= kMaxStates) throw Error(ErrorKind::range, "a number's bounds explode");
+      if (machine_.size >= kMaxNumberStates) throw Error(ErrorKind::range, "a number's bounds explode");
       keys_.push_back(key);
       machine_.add_state();
     }

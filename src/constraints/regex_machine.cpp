@@ -11,10 +11,10 @@
 namespace powerhouse::constraints {
 namespace {
 
-constexpr std::size_t kMaxNodes = 200'000;
+constexpr std::size_t kMaxPatternNodes = 200'000;
 constexpr std::size_t kMaxSteps = 2'000'000;
 
-[[noreturn]] void explode() {
+[[noreturn]] void pattern_explodes() {
   throw Error(ErrorKind::range, "a pattern explodes", {.expected = "at most 200,000 nodes and 2,000,000 steps"});
 }
 
@@ -28,7 +28,7 @@ struct NfaEdge {
 class Nfa {
  public:
   std::uint32_t add_node() {
-    if (nodes_.size() >= kMaxNodes) explode();
+    if (nodes_.size() >= kMaxPatternNodes) pattern_explodes();
     nodes_.emplace_back();
     return static_cast<std::uint32_t>(nodes_.size() - 1);
   }
@@ -109,7 +109,7 @@ class Flattener {
       todo.pop_back();
       if (at == final_) (ended ? accepts_at_end : accepts) = true;
       for (const NfaEdge& edge : nfa_.edges(at)) {
-        if (++work_ > kMaxSteps) explode();
+        if (++work_ > kMaxSteps) pattern_explodes();
         if (edge.kind == NfaEdge::Kind::set) {
           if (ended || edge.set->empty()) continue;
           const std::uint32_t target = state(edge.target, true);

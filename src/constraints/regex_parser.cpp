@@ -12,11 +12,11 @@
 namespace powerhouse::constraints {
 namespace {
 
-constexpr int kMaxDepth = 200;
+constexpr int kMaxPatternDepth = 200;
 
-class Parser {
+class RegexParser {
  public:
-  Parser(std::string_view pattern, RegexDialect dialect) : pattern_(pattern), dialect_(dialect) {
+  RegexParser(std::string_view pattern, RegexDialect dialect) : pattern_(pattern), dialect_(dialect) {
     if (const auto offset = find_invalid_utf8(pattern)) {
       at_ = *offset;
       fail("a pattern is not valid UTF-8", "");
@@ -55,7 +55,7 @@ class Parser {
   static RegexTree of(CodePoints set) { return {.kind = RegexTree::Kind::set, .set = std::move(set)}; }
 
   RegexTree alternatives(int depth) {
-    if (depth > kMaxDepth) fail("groups are nested too deeply", "(");
+    if (depth > kMaxPatternDepth) fail("groups are nested too deeply", "(");
     RegexTree out{.kind = RegexTree::Kind::choice};
     do {
       out.parts.push_back(sequence(depth));
@@ -344,6 +344,6 @@ class Parser {
 
 }  // namespace
 
-RegexTree parse_regex(std::string_view pattern, RegexDialect dialect) { return Parser(pattern, dialect).run(); }
+RegexTree parse_regex(std::string_view pattern, RegexDialect dialect) { return RegexParser(pattern, dialect).run(); }
 
 }  // namespace powerhouse::constraints

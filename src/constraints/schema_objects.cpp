@@ -9,7 +9,7 @@ namespace powerhouse::constraints {
 namespace {
 
 constexpr std::size_t kMaxPatterns = 5;
-constexpr std::size_t kMaxStates = 200'000;
+constexpr std::size_t kMaxObjectStates = 200'000;
 
 }  // namespace
 
@@ -125,7 +125,7 @@ ExprId SchemaCompiler::members_machine(const FlatSchema& flat, const std::vector
   const auto state = [&](const Key& key) {
     const auto [found, fresh] = states.try_emplace(key, machine.size);
     if (fresh) {
-      if (machine.size >= kMaxStates) throw Error(ErrorKind::range, "an object explodes", {.field = flat.path});
+      if (machine.size >= kMaxObjectStates) throw Error(ErrorKind::range, "an object explodes", {.field = flat.path});
       keys.push_back(key);
       machine.add_state();
     }

@@ -8,7 +8,7 @@ namespace powerhouse::constraints {
 namespace {
 
 constexpr std::size_t kMaxWays = 2000;
-constexpr std::size_t kMaxDepth = 100;
+constexpr std::size_t kMaxSchemaDepth = 100;
 
 std::vector<FlatSchema> crossed(const std::vector<FlatSchema>& a, const std::vector<FlatSchema>& b,
                                 const std::string& path) {
@@ -88,7 +88,7 @@ std::vector<FlatSchema> SchemaReader::expand(const SchemaRef& schema) {
   if (std::find(open_.begin(), open_.end(), schema.node) != open_.end()) {
     schema_error("a schema refers to itself without end", schema.path);
   }
-  if (open_.size() >= kMaxDepth) {
+  if (open_.size() >= kMaxSchemaDepth) {
     throw Error(ErrorKind::range, "schemas refer to each other too deeply", {.field = schema.path});
   }
   open_.push_back(schema.node);

@@ -11,10 +11,10 @@
 namespace powerhouse::constraints {
 namespace {
 
-constexpr std::size_t kMaxStates = 50'000;
+constexpr std::size_t kMaxTextStates = 50'000;
 constexpr std::size_t kMaxWork = 4'000'000;  // steps looked at
 
-[[noreturn]] void explode() {
+[[noreturn]] void text_explodes() {
   throw Error(ErrorKind::range, "a pattern explodes", {.expected = "at most 50,000 states and 4,000,000 steps"});
 }
 
@@ -26,7 +26,7 @@ class States {
   std::uint32_t operator()(const Key& key) {
     const auto [found, fresh] = ids_.try_emplace(key, static_cast<std::uint32_t>(keys_.size()));
     if (fresh) {
-      if (keys_.size() >= kMaxStates) explode();
+      if (keys_.size() >= kMaxTextStates) text_explodes();
       keys_.push_back(key);
       machine_.add_state();
     }
@@ -94,7 +94,7 @@ std::vector<Piece> pieces(const std::vector<const TextMachine::Step*>& steps, st
     }
     targets[found->second].push_back(step->target);
   }
-  if ((work += steps.size()) + cuts.size() > kMaxWork) explode();
+  if ((work += steps.size()) + cuts.size() > kMaxWork) text_explodes();
   std::sort(cuts.begin(), cuts.end());
   cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
   std::vector<std::vector<std::size_t>> holders(cuts.size() - 1);  // by range: the sets that hold it
@@ -102,7 +102,7 @@ std::vector<Piece> pieces(const std::vector<const TextMachine::Step*>& steps, st
     for (const CodePoints::Range& range : sets[set]->ranges()) {
       auto i = static_cast<std::size_t>(std::lower_bound(cuts.begin(), cuts.end(), range.low) - cuts.begin());
       for (; i < holders.size() && cuts[i] <= range.high; ++i) {
-        if (++work > kMaxWork) explode();
+        if (++work > kMaxWork) text_explodes();
         holders[i].push_back(set);
       }
     }
@@ -117,7 +117,7 @@ std::vector<Piece> pieces(const std::vector<const TextMachine::Step*>& steps, st
     for (const std::size_t set : found->first) {
       piece.targets.insert(piece.targets.end(), targets[set].begin(), targets[set].end());
     }
-    if ((work += piece.targets.size()) > kMaxWork) explode();
+    if ((work += piece.targets.size()) > kMaxWork) text_explodes();
     std::sort(piece.targets.begin(), piece.targets.end());
     piece.targets.erase(std::unique(piece.targets.begin(), piece.targets.end()), piece.targets.end());
   }
@@ -164,7 +164,7 @@ bool TextMachine::matches(std::string_view text) const {
 TextMachine lengths_machine(std::uint64_t low, std::uint64_t high) {
   const bool open = high == Grammar::kUnbounded;
   const std::uint64_t last = open ? low : high;
-  if (last >= kMaxStates) explode();
+  if (last >= kMaxTextStates) text_explodes();
   const CodePoints any = CodePoints::all();
   TextMachine out;
   for (std::uint64_t i = 0; i <= last; ++i) {
@@ -190,7 +190,7 @@ TextMachine texts_machine(std::span<const std::string> texts) {
         at = found->target;
         continue;
       }
-      if (out.states.size() >= kMaxStates) explode();
+      if (out.states.size() >= kMaxTextStates) text_explodes();
       const std::uint32_t next = out.add_state();
       out.states[at].steps.push_back({set, next});
       at = next;
@@ -211,7 +211,7 @@ TextMachine both(const TextMachine& a, const TextMachine& b) {
     out.states[state].accepts = a.states[left].accepts && b.states[right].accepts;
     for (const auto& x : a.states[left].steps) {
       for (const auto& y : b.states[right].steps) {
-        if (++work > kMaxWork) explode();
+        if (++work > kMaxWork) text_explodes();
         CodePoints set = sets.intersected(x.set, y.set);
         if (set.empty()) continue;
         const std::uint32_t target = states({x.target, y.target});

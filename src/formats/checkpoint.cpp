@@ -46,7 +46,7 @@ Checkpoint open(const std::string& path, bool with_tensors, bool complete) {
   if (quantization.string_or("quant_method", "") == "bitsandbytes") {
     checkpoint.tensors = join_bitsandbytes(std::move(checkpoint.tensors));
   } else if (quantization.is_object()) {
-    QuantizedFolder folder =
+    JoinedTensors folder =
         join_quantized(std::move(checkpoint.tensors), quantization, path, checkpoint.missing.empty());
     checkpoint.tensors = std::move(folder.tensors);
     checkpoint.quantization = std::move(folder.config);

@@ -57,8 +57,8 @@ Json quantization_of(const Json& config, const std::string& folder) {
   return {};
 }
 
-QuantizedFolder join_quantized(std::vector<TensorView> tensors, const Json& quantization, const std::string& folder,
-                               bool complete) {
+JoinedTensors join_quantized(std::vector<TensorView> tensors, const Json& quantization, const std::string& folder,
+                             bool complete) {
   const Method* const method = find_method(quantization.string_or("quant_method", ""));
   if (method == nullptr) return {std::move(tensors), Json()};
   method->check(quantization, folder + "/config.json");
@@ -70,7 +70,7 @@ QuantizedFolder join_quantized(std::vector<TensorView> tensors, const Json& quan
     const std::string module = view.name.substr(0, view.name.size() - method->first.size());
     for (const std::string_view part : method->parts) sides.insert(module + std::string(part));
   }
-  QuantizedFolder out{.config = quantization};
+  JoinedTensors out{.config = quantization};
   std::vector<std::string> repaired;
   for (const TensorView& view : tensors) {
     if (sides.contains(view.name)) continue;

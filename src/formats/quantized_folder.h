@@ -10,7 +10,7 @@
 
 namespace powerhouse {
 
-struct QuantizedFolder {
+struct JoinedTensors {
   std::vector<TensorView> tensors{};  ///< what is not quantized as it was
   Json config{};                      ///< `quantization_config`, null where nothing was packed
 };
@@ -25,7 +25,7 @@ Json quantization_of(const Json& config, const std::string& folder);
 /// as they are for other methods. Error{unsupported} for what a config asks for and is not read, Error{format} for
 /// tensors that are missing or of the wrong shape. Where the folder is not `complete`, modules that lack a tensor are
 /// left as they are.
-QuantizedFolder join_quantized(std::vector<TensorView> tensors, const Json& quantization, const std::string& folder,
-                               bool complete = true);
+JoinedTensors join_quantized(std::vector<TensorView> tensors, const Json& quantization, const std::string& folder,
+                             bool complete = true);
 
 }  // namespace powerhouse

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "formats/broken_file.h"
 #include "formats/shards.h"
 #include "powerhouse/error.h"
 #include "support/atomic_write.h"
@@ -36,15 +37,9 @@ std::size_t dtype_rank(BlockFormat format) {
   return static_cast<std::size_t>(std::find(std::begin(kDtypes), std::end(kDtypes), format) - std::begin(kDtypes));
 }
 
-[[noreturn]] void fail(const std::string& file, std::string_view field, std::string_view message,
-                       std::string expected = {}, std::string found = {}) {
-  throw Error(ErrorKind::format, message,
-              {.file = file, .field = std::string(field), .expected = std::move(expected), .found = std::move(found)});
-}
-
 std::uint64_t unsigned_of(const Json& value, const std::string& file, std::string_view field) {
   if (!value.is_integer() || value.as_integer() < 0)
-    fail(file, field, "not a size", "an integer of 0 or more", value.dump());
+    broken_file(file, field, "not a size", "an integer of 0 or more", value.dump());
   return static_cast<std::uint64_t>(value.as_integer());
 }
 
@@ -66,18 +61,19 @@ TensorView read_entry(const std::string& name, const Json& entry, std::span<cons
   const auto bytes = elements ? checked_multiply(static_cast<std::uint64_t>(*elements),
                                                  static_cast<std::uint64_t>(block_info(view.format).block_bytes))
                               : std::nullopt;
-  if (!bytes) fail(path, name, "the dimensions' product overflows");
+  if (!bytes) broken_file(path, name, "the dimensions' product overflows");
   const Json::Array& offsets = entry.at("data_offsets").as_array("data_offsets");
-  if (offsets.size() != 2) fail(path, name, "wrong data_offsets", "[begin, end]");
+  if (offsets.size() != 2) broken_file(path, name, "wrong data_offsets", "[begin, end]");
   const std::uint64_t begin = unsigned_of(offsets[0], path, name);
   const std::uint64_t end = unsigned_of(offsets[1], path, name);
   if (begin > end || end > data.size()) {
-    fail(path, name, "the tensor lies past the end of the file", "an end of at most " + std::to_string(data.size()),
-         std::to_string(begin) + " to " + std::to_string(end));
+    broken_file(path, name, "the tensor lies past the end of the file",
+                "an end of at most " + std::to_string(data.size()),
+                std::to_string(begin) + " to " + std::to_string(end));
   }
   if (end - begin != *bytes) {
-    fail(path, name, "the offsets do not fit the shape", std::to_string(*bytes) + " bytes",
-         std::to_string(end - begin));
+    broken_file(path, name, "the offsets do not fit the shape", std::to_string(*bytes) + " bytes",
+                std::to_string(end - begin));
   }
   view.data = data.data() + begin;
   view.bytes = *bytes;
@@ -199,13 +195,15 @@ void remove_earlier_weights(const std::string& folder, const std::unordered_set<
 SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file) {
   const std::string& path = file->path();
   const auto bytes = file->bytes();
-  if (bytes.empty()) fail(path, "", "the file is empty");
-  if (bytes.size() < 8) fail(path, "header length", "the file ends too early", "8 bytes", std::to_string(bytes.size()));
+  if (bytes.empty()) broken_file(path, "", "the file is empty");
+  if (bytes.size() < 8)
+    broken_file(path, "header length", "the file ends too early", "8 bytes", std::to_string(bytes.size()));
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
   if (length > kMaxHeader || length > bytes.size() - 8) {
-    fail(path, "header length", "longer than the file or the format allows",
-         "at most " + std::to_string(std::min<std::uint64_t>(kMaxHeader, bytes.size() - 8)), std::to_string(length));
+    broken_file(path, "header length", "longer than the file or the format allows",
+                "at most " + std::to_string(std::min<std::uint64_t>(kMaxHeader, bytes.size() - 8)),
+                std::to_string(length));
   }
   const std::string_view text = file->text().substr(8, length);
   const auto data = bytes.subspan(8 + length);
@@ -228,11 +226,12 @@ SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file)
   const std::byte* next = data.data();
   for (const TensorView& view : out.tensors) {
     if (view.data != next) {
-      fail(path, view.name, view.data < next ? "tensors overlap" : "a hole between tensors");
+      broken_file(path, view.name, view.data < next ? "tensors overlap" : "a hole between tensors");
     }
     next = view.data + view.bytes;
   }
-  if (next != data.data() + data.size()) fail(path, "data", "bytes that belong to no tensor at the end of the file");
+  if (next != data.data() + data.size())
+    broken_file(path, "data", "bytes that belong to no tensor at the end of the file");
   return out;
 }
 

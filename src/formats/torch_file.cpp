@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "formats/broken_file.h"
 #include "formats/pickle.h"
 #include "formats/shards.h"
 #include "formats/zip_directory.h"
@@ -13,12 +14,6 @@ namespace {
 
 constexpr std::string_view kPickle = "/data.pkl";
 
-[[noreturn]] void fail(const std::string& file, const std::string& field, std::string_view message,
-                       std::string expected = {}, std::string found = {}) {
-  throw Error(ErrorKind::format, message,
-              {.file = file, .field = field, .expected = std::move(expected), .found = std::move(found)});
-}
-
 // The elements behind the last one that a tensor's strides reach; nothing where it has none.
 std::int64_t reach(const std::string& path, const std::string& name, const PickledTensor& tensor) {
   std::uint64_t last = 0;
@@ -26,7 +21,7 @@ std::int64_t reach(const std::string& path, const std::string& name, const Pickl
     if (tensor.shape[i] == 0) return 0;
     const auto steps = checked_multiply(static_cast<std::uint64_t>(tensor.shape[i] - 1),
                                         static_cast<std::uint64_t>(tensor.strides[i]));
-    if (!steps || *steps > (std::uint64_t{1} << 62) - last) fail(path, name, "the strides overflow");
+    if (!steps || *steps > (std::uint64_t{1} << 62) - last) broken_file(path, name, "the strides overflow");
     last += *steps;
   }
   return static_cast<std::int64_t>(last) + 1;
@@ -79,17 +74,18 @@ TensorView view_of(const std::string& name, const PickledTensor& tensor, std::sp
   const std::string& path = file->path();
   const auto width = static_cast<std::size_t>(block_info(tensor.format).block_bytes);
   if (static_cast<std::uint64_t>(tensor.storage_bytes) != storage.size()) {
-    fail(path, name, "the storage has another size than the pickle says", std::to_string(tensor.storage_bytes),
-         std::to_string(storage.size()));
+    broken_file(path, name, "the storage has another size than the pickle says", std::to_string(tensor.storage_bytes),
+                std::to_string(storage.size()));
   }
   const std::int64_t end = reach(path, name, tensor);
   const auto room = static_cast<std::int64_t>(storage.size() / width);
   if (tensor.offset > room || end > room - tensor.offset) {
-    fail(path, name, "the tensor lies past the end of its storage", "at most " + std::to_string(room) + " elements",
-         std::to_string(tensor.offset) + " + " + std::to_string(end));
+    broken_file(path, name, "the tensor lies past the end of its storage",
+                "at most " + std::to_string(room) + " elements",
+                std::to_string(tensor.offset) + " + " + std::to_string(end));
   }
   const auto elements = checked_element_count(tensor.shape);
-  if (!elements || *elements > kMostGathered) fail(path, name, "an impossible shape");
+  if (!elements || *elements > kMostGathered) broken_file(path, name, "an impossible shape");
   const std::byte* first = storage.data() + static_cast<std::size_t>(tensor.offset) * width;
   TensorView view{.name = name,
                   .format = tensor.format,
@@ -99,7 +95,7 @@ TensorView view_of(const std::string& name, const PickledTensor& tensor, std::sp
                   .file = file};
   const bool aligned = reinterpret_cast<std::uintptr_t>(first) % width == 0;
   if (view.bytes == 0 || (aligned && is_contiguous(tensor))) return view;
-  if (view.bytes > budget.left) fail(path, name, "tensors repeat the elements of their storages too often");
+  if (view.bytes > budget.left) broken_file(path, name, "tensors repeat the elements of their storages too often");
   budget.left -= view.bytes;
   view.file = MappedFile::in_memory(path, gathered(tensor, first, width, *elements));
   view.data = view.file->bytes().data();
@@ -118,10 +114,10 @@ std::vector<TensorView> parse_torch_file(const std::shared_ptr<const MappedFile>
   std::string root;
   for (const auto& [name, bytes] : entries) {
     if (!name.ends_with(kPickle)) continue;
-    if (!root.empty()) fail(path, name, "more than one data.pkl");
+    if (!root.empty()) broken_file(path, name, "more than one data.pkl");
     root = name.substr(0, name.size() - kPickle.size() + 1);
   }
-  if (root.empty()) fail(path, "data.pkl", "not a file of torch.save: no data.pkl in it");
+  if (root.empty()) broken_file(path, "data.pkl", "not a file of torch.save: no data.pkl in it");
   if (const auto order = entries.find(root + "byteorder"); order != entries.end()) {
     const std::string_view text(reinterpret_cast<const char*>(order->second.data()), order->second.size());
     if (text != "little") {
@@ -133,7 +129,7 @@ std::vector<TensorView> parse_torch_file(const std::shared_ptr<const MappedFile>
   std::vector<TensorView> tensors;
   for (const auto& [name, tensor] : read_pickled_tensors(entries.at(root + "data.pkl"), path)) {
     const auto storage = entries.find(root + "data/" + tensor.storage);
-    if (storage == entries.end()) fail(path, name, "the storage is missing", "data/" + tensor.storage);
+    if (storage == entries.end()) broken_file(path, name, "the storage is missing", "data/" + tensor.storage);
     tensors.push_back(view_of(name, tensor, storage->second, file, budget));
   }
   return tensors;

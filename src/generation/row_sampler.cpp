@@ -21,7 +21,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kShortRow = 4096;  // plain processors are as fast up to here
+constexpr std::size_t kPlainRowSize = 4096;  // plain processors are as fast up to here
 constexpr std::size_t kChunk = 512;
 
 struct Candidates {
@@ -157,7 +157,7 @@ std::int64_t sample_row(std::span<float> logits, const GenerationOptions& option
     return sample_token(logits, random, counter);
   };
   const auto k = static_cast<std::size_t>(options.top_k);
-  if (logits.size() < kShortRow || k > logits.size() / 64) return plain();
+  if (logits.size() < kPlainRowSize || k > logits.size() / 64) return plain();
   const std::size_t wanted = k > 0 ? k : 64;
   const Row row(logits, options.temperature, block_count(logits.size(), wanted));
   if (!row.tame()) return plain();

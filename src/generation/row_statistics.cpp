@@ -9,7 +9,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kShortRow = 1024;  // float64 is as fast up to here
+constexpr std::size_t kFloat64RowSize = 1024;  // float64 is as fast up to here
 
 }  // namespace
 
@@ -19,7 +19,7 @@ float best_logit(std::span<const float> logits) { return ops::maximum(logits); }
 
 RowStatistics row_statistics(std::span<const float> logits) {
   const float best = best_logit(logits);
-  if (logits.size() <= kShortRow) {
+  if (logits.size() <= kFloat64RowSize) {
     double total = 0;
     double distance = 0;
     for (const float logit : logits) {

@@ -12,7 +12,7 @@ namespace {
 
 // By falling logit; equal logits by falling id, so that dropping from the back takes the lower id first, as a stable
 // ascending sort does.
-bool ranks_before(const Candidate& a, const Candidate& b) {
+bool drops_after(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id > b.id;
 }
 
@@ -37,7 +37,7 @@ void apply_top_k(std::span<float> logits, std::int64_t k) {
   if (candidates.empty()) return;
   k = std::min(k, std::ssize(candidates));
   const auto kth = candidates.begin() + (k - 1);
-  std::nth_element(candidates.begin(), kth, candidates.end(), ranks_before);
+  std::nth_element(candidates.begin(), kth, candidates.end(), drops_after);
   keep_from(logits, kth->logit);
 }
 
@@ -51,7 +51,7 @@ void apply_top_p(std::span<float> logits, float p) {
   // those before it hold less than p. They are few, so only the front of the row is put in order, growing as needed.
   for (std::size_t count = 64;; count *= 8) {
     std::vector<Candidate> front = best_candidates(logits, std::min(count, logits.size()));
-    std::sort(front.begin(), front.end(), ranks_before);
+    std::sort(front.begin(), front.end(), drops_after);
     double above = 0;
     std::size_t kept = 0;
     while (kept < front.size() && above < double{p} * total) {

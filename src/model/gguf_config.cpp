@@ -2,21 +2,12 @@
 
 #include <algorithm>
 
+#include "model/config_bounds.h"
 #include "model/windows.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
-
-constexpr std::int64_t kLargestCount = std::int64_t{1} << 31;
-constexpr std::int64_t kMostLayers = 4096;
-
-std::int64_t checked(std::int64_t value, const GgufFile& file, std::string_view key) {
-  if (value >= 0 && value < kLargestCount) return value;
-  throw Error(
-      ErrorKind::format, "impossible model configuration",
-      {.file = file.path(), .field = std::string(key), .expected = "0 to 2^31", .found = std::to_string(value)});
-}
 
 std::string_view epsilon_key(const Norm& norm) {
   return norm.kind == NormKind::rms_norm ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
@@ -84,7 +75,7 @@ void GgufConfig::window(std::string_view key, std::optional<std::int64_t>& value
   }
   value.reset();
   const std::string name = prefix_ + std::string(key);
-  if (const auto found = in_->integer(name); found && *found != 0) value = checked(*found, *in_, name);
+  if (const auto found = in_->integer(name); found && *found != 0) value = checked_count(*found, name, in_->path());
 }
 
 namespace {
@@ -144,7 +135,7 @@ void GgufConfig::refuse_unless(bool holds, std::string_view field) {
 }
 
 std::int64_t GgufConfig::count(const std::string& key) const {
-  return checked(in_->require_integer(prefix_ + key), *in_, prefix_ + key);
+  return checked_count(in_->require_integer(prefix_ + key), prefix_ + key, in_->path());
 }
 
 std::vector<std::int64_t> GgufConfig::per_layer(const std::string& suffix, std::size_t layers) const {
@@ -159,7 +150,7 @@ std::vector<std::int64_t> GgufConfig::per_layer(const std::string& suffix, std::
                  .expected = std::to_string(layers) + ", one a layer",
                  .found = std::to_string(values->size())});
   }
-  for (const std::int64_t value : *values) checked(value, *in_, key);
+  for (const std::int64_t value : *values) checked_count(value, key, in_->path());
   return *values;
 }
 
@@ -169,13 +160,7 @@ void GgufConfig::usual(ModelConfig& model, const Block& block) {
 
 void GgufConfig::read_usual(ModelConfig& model, const Block& block) {
   const std::int64_t layers = count("block_count");
-  if (layers > kMostLayers) {
-    throw Error(ErrorKind::format, "impossible model configuration",
-                {.file = in_->path(),
-                 .field = prefix_ + "block_count",
-                 .expected = "at most " + std::to_string(kMostLayers),
-                 .found = std::to_string(layers)});
-  }
+  check_layer_count(layers, prefix_ + "block_count", in_->path());
   model.layers.assign(static_cast<std::size_t>(layers), block);
   model.hidden_size = count("embedding_length");
   model.max_position_embeddings = count("context_length");
@@ -186,7 +171,7 @@ void GgufConfig::read_usual(ModelConfig& model, const Block& block) {
                                                                    : number_or(epsilon, block.norm.epsilon));
   // The vocabulary's size is written in a key, or is the tokenizer's, or shows in the embedding matrix alone.
   if (const auto size = in_->integer(prefix_ + "vocab_size")) {
-    model.vocab_size = checked(*size, *in_, prefix_ + "vocab_size");
+    model.vocab_size = checked_count(*size, prefix_ + "vocab_size", in_->path());
   } else if (const auto* tokens = in_->array("tokenizer.ggml.tokens")) {
     model.vocab_size = static_cast<std::int64_t>(tokens->count);
   }

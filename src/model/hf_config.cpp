@@ -4,14 +4,12 @@
 #include <charconv>
 #include <cmath>
 
+#include "model/config_bounds.h"
 #include "model/windows.h"
 #include "powerhouse/error.h"
 
 namespace powerhouse {
 namespace {
-
-constexpr std::int64_t kLargestCount = std::int64_t{1} << 31;
-constexpr std::int64_t kMostLayers = 4096;
 
 struct ActivationName {
   std::string_view name;
@@ -48,12 +46,6 @@ std::string_view name_of(Activation activation) {
     if (row.activation == activation) return row.name;
   }
   return "";
-}
-
-std::int64_t checked_count(std::int64_t value, std::string_view key) {
-  if (value >= 0 && value < kLargestCount) return value;
-  throw Error(ErrorKind::format, "impossible model configuration",
-              {.field = std::string(key), .expected = "0 to 2^31", .found = std::to_string(value)});
 }
 
 bool same(const Json& a, const Json& b) {
@@ -154,12 +146,7 @@ void HfConfig::only(std::string_view key, const Json& value) {
 void HfConfig::layers(std::string_view key, ModelConfig& model, const Block& block) {
   auto layers = static_cast<std::int64_t>(model.layers.size());
   count(key, layers);
-  if (layers > kMostLayers) {
-    throw Error(ErrorKind::format, "impossible model configuration",
-                {.field = std::string(key),
-                 .expected = "at most " + std::to_string(kMostLayers),
-                 .found = std::to_string(layers)});
-  }
+  check_layer_count(layers, key);
   if (reading()) model.layers.assign(static_cast<std::size_t>(layers), block);
 }
 

@@ -10,10 +10,10 @@ namespace {
 const float* floats_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 
 // float32 on the device, for as long as a launch is prepared.
-struct PerHead {
+struct PerHeadOnDevice {
   at::Tensor slopes, sinks;
 
-  PerHead(const AttentionRule& rule, const at::Tensor& query) : slopes(rule.device_slopes) {
+  PerHeadOnDevice(const AttentionRule& rule, const at::Tensor& query) : slopes(rule.device_slopes) {
     if (rule.alibi && !slopes.defined()) {
       slopes = float_tensor(alibi_slopes(*rule.alibi, query.size(1), rule.scale), query.device());
     }
@@ -35,7 +35,7 @@ at::Tensor paged_attention_on_device(const at::Tensor& given, const cuda::PagedC
   const at::Tensor query = aligned_vectors(given);
   const std::int64_t rows = query.size(0), heads = query.size(1), head_dim = query.size(2);
   at::Tensor out = empty_tensor({rows, heads * head_dim}, query.scalar_type(), query.device());
-  const PerHead per_head(rule, query);
+  const PerHeadOnDevice per_head(rule, query);
   cuda::PagedAttentionParams params{.cache = cache,
                                     .type = to_element(query.scalar_type()),
                                     .q = query.const_data_ptr(),
@@ -118,7 +118,7 @@ at::Tensor attention_over(const at::Tensor& query, const GatheredPages& pages, c
                           const AttentionRule& rule) {
   const std::size_t count = query_starts.size() - 1;
   if (device_takes(query, pages.key, rule, count, /*gradients=*/false)) {
-    const PerHead per_head(rule, query);
+    const PerHeadOnDevice per_head(rule, query);
     FlashPlan plan{.cu_seqlens = {query_starts.begin(), query_starts.end()}, .rule = rule, .documents = documents};
     plan.rule.device_slopes = per_head.slopes;
     return attend_on_device(

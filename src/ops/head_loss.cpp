@@ -9,7 +9,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct Details : torch::CustomClassHolder {
+struct ChunkLossDetails : torch::CustomClassHolder {
   HeadInputs inputs{};
   ChunkLossFunction loss{};
   std::int64_t chunk_bytes = 0;
@@ -17,13 +17,13 @@ struct Details : torch::CustomClassHolder {
   bool has_factors = false;
   bool autograd = false;  // whether it looked on when the op was called: within forward it never does
 };
-using DetailsPtr = c10::intrusive_ptr<Details>;
+using ChunkLossDetailsPtr = c10::intrusive_ptr<ChunkLossDetails>;
 
 at::ScalarType loss_type(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
 // The loss of all rows, and gradients by the inputs in their order.
 struct Sum {
-  const Details& details;
+  const ChunkLossDetails& details;
   at::TensorList inputs;
   bool gradient;
   at::Tensor total{}, factors{};
@@ -38,10 +38,12 @@ struct Sum {
   }
 };
 
-bool wants(const Details& details, const at::Tensor& input) { return details.autograd && input.requires_grad(); }
+bool wants(const ChunkLossDetails& details, const at::Tensor& input) {
+  return details.autograd && input.requires_grad();
+}
 
 at::Tensor sum_by_head(Sum& sum, variable_list& gradients) {
-  const Details& details = sum.details;
+  const ChunkLossDetails& details = sum.details;
   HeadGradients found =
       details.inputs.gradients_wanted([&](std::size_t place) { return wants(details, sum.inputs[place]); });
   sum.gradient = sum.gradient || found.any();
@@ -70,7 +72,7 @@ at::Tensor sum_of_logits(Sum& sum, variable_list& gradients) {
 
 class HeadLoss : public torch::autograd::Function<HeadLoss> {
  public:
-  static at::Tensor forward(AutogradContext* context, at::TensorList inputs, const DetailsPtr& details) {
+  static at::Tensor forward(AutogradContext* context, at::TensorList inputs, const ChunkLossDetailsPtr& details) {
     Sum sum{.details = *details, .inputs = inputs, .gradient = false};
     if (details->has_factors) {
       sum.gradient = wants(*details, inputs.back());
@@ -90,8 +92,8 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
   }
 };
 
-at::Tensor apply(variable_list inputs, DetailsPtr details, const ChunkLossFunction& loss, const at::Tensor& factors,
-                 std::int64_t chunk_bytes) {
+at::Tensor apply(variable_list inputs, ChunkLossDetailsPtr details, const ChunkLossFunction& loss,
+                 const at::Tensor& factors, std::int64_t chunk_bytes) {
   details->loss = loss;
   details->chunk_bytes = chunk_bytes;
   details->has_factors = factors.defined();
@@ -105,14 +107,14 @@ at::Tensor apply(variable_list inputs, DetailsPtr details, const ChunkLossFuncti
 at::Tensor head_loss(const at::Tensor& hidden, const VocabularyHead& head, const ChunkLossFunction& loss,
                      const at::Tensor& factors, std::int64_t chunk_bytes) {
   variable_list inputs{hidden};
-  auto details = c10::make_intrusive<Details>();
+  auto details = c10::make_intrusive<ChunkLossDetails>();
   details->inputs = HeadInputs(head, inputs);
   return apply(std::move(inputs), std::move(details), loss, factors, chunk_bytes);
 }
 
 at::Tensor logits_loss(const at::Tensor& logits, const ChunkLossFunction& loss, const at::Tensor& factors,
                        std::int64_t chunk_bytes) {
-  auto details = c10::make_intrusive<Details>();
+  auto details = c10::make_intrusive<ChunkLossDetails>();
   details->whole = true;
   return apply({logits}, std::move(details), loss, factors, chunk_bytes);
 }

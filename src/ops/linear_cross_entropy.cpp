@@ -18,12 +18,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // What the nodes are told beside tensors.
-struct Details : torch::CustomClassHolder {
+struct CrossEntropyDetails : torch::CustomClassHolder {
   HeadInputs inputs{};
   CrossEntropyOptions options{};
   bool autograd = false;  // whether it looked on when the op was called: within forward it never does
 };
-using DetailsPtr = c10::intrusive_ptr<Details>;
+using CrossEntropyDetailsPtr = c10::intrusive_ptr<CrossEntropyDetails>;
 
 // A row's log-probability depends on no other row: where only hidden wants a gradient, forward keeps that of each row,
 // which backward scales. Where the head wants one too, or the entropy has one of its own, backward multiplies the rows
@@ -31,7 +31,7 @@ using DetailsPtr = c10::intrusive_ptr<Details>;
 class LogProbs : public torch::autograd::Function<LogProbs> {
  public:
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
-                               const DetailsPtr& details) {
+                               const CrossEntropyDetailsPtr& details) {
     HeadGradients wanted =
         details->inputs.gradients_wanted([&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
     const bool with_entropy = details->options.entropy_gradient;
@@ -62,7 +62,7 @@ class LogProbs : public torch::autograd::Function<LogProbs> {
     once_differentiable("linear_log_probs");
     const variable_list saved = context->get_saved_variables();
     const auto holder = context->saved_data["details"].toCapsule();
-    const auto& details = static_cast<const Details&>(*holder);
+    const auto& details = static_cast<const CrossEntropyDetails&>(*holder);
     HeadGradients gradients =
         details.inputs.gradients_wanted([&](std::size_t place) { return context->needs_input_grad(place); });
     if (context->saved_data["keeps"].toBool()) {
@@ -81,7 +81,7 @@ class LogProbs : public torch::autograd::Function<LogProbs> {
 class WeightedLoss : public torch::autograd::Function<WeightedLoss> {
  public:
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const at::Tensor& targets,
-                               const at::Tensor& weights, const DetailsPtr& details) {
+                               const at::Tensor& weights, const CrossEntropyDetailsPtr& details) {
     HeadGradients gradients =
         details->inputs.gradients_wanted([&](std::size_t i) { return details->autograd && inputs[i].requires_grad(); });
     const RowResults rows =
@@ -162,7 +162,7 @@ void check(const at::Tensor& hidden, const VocabularyHead& head, const at::Tenso
 
 struct NodeArguments {
   variable_list inputs;
-  DetailsPtr details = c10::make_intrusive<Details>();
+  CrossEntropyDetailsPtr details = c10::make_intrusive<CrossEntropyDetails>();
 };
 
 NodeArguments arguments(const at::Tensor& hidden, const VocabularyHead& head, const CrossEntropyOptions& options) {

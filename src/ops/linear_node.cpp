@@ -30,13 +30,13 @@ struct Part {
 };
 
 // What backward needs beside tensors.
-struct Details : torch::CustomClassHolder {
+struct LinearDetails : torch::CustomClassHolder {
   std::vector<Part> parts{};
   std::vector<Term> terms{};               // of the parts in order
   std::size_t inputs = 1;                  // their number
   std::shared_ptr<RemakingNode> source{};  // makes x again; null: x is saved
 };
-using DetailsPtr = c10::intrusive_ptr<Details>;
+using LinearDetailsPtr = c10::intrusive_ptr<LinearDetails>;
 
 // LibTorch has no fast float16 GEMM on the CPU: float32 does it.
 at::ScalarType product_type(const at::Tensor& x) {
@@ -76,14 +76,14 @@ void for_runs(const std::vector<Term>& terms, Body body) {
 }
 
 // A of a run's terms below one another, [their ranks, in].
-at::Tensor stacked_a(at::TensorList inputs, const Details& details, std::size_t first, std::size_t end) {
+at::Tensor stacked_a(at::TensorList inputs, const LinearDetails& details, std::size_t first, std::size_t end) {
   std::vector<at::Tensor> all;
   for (std::size_t i = first; i < end; ++i) all.push_back(a_of(inputs, details.terms[i]));
   return all.size() == 1 ? all[0] : concatenate(all, 0);
 }
 
 // scale dropout(x) Aᵀ of each term, [rows, rank].
-variable_list lows_of(const at::Tensor& x, at::TensorList inputs, const Details& details) {
+variable_list lows_of(const at::Tensor& x, at::TensorList inputs, const LinearDetails& details) {
   variable_list lows;
   for_runs(details.terms, [&](std::size_t first, std::size_t end) {
     const Term& term = details.terms[first];
@@ -100,7 +100,7 @@ variable_list lows_of(const at::Tensor& x, at::TensorList inputs, const Details&
   return lows;
 }
 
-variable_list products(at::TensorList inputs, Details& details, variable_list& lows) {
+variable_list products(at::TensorList inputs, LinearDetails& details, variable_list& lows) {
   const auto type = product_type(inputs[0]);
   convert_terms(inputs, details.terms, type);
   const at::Tensor x = inputs[0].to(type);
@@ -127,7 +127,7 @@ variable_list products(at::TensorList inputs, Details& details, variable_list& l
 // The backward pass of a group.
 class Gradients {
  public:
-  Gradients(AutogradContext& context, at::TensorList inputs, at::TensorList lows, const Details& details,
+  Gradients(AutogradContext& context, at::TensorList inputs, at::TensorList lows, const LinearDetails& details,
             const variable_list& gradients)
       : context_(context),
         inputs_(inputs),
@@ -247,7 +247,7 @@ class Gradients {
 
   AutogradContext& context_;
   at::TensorList inputs_, lows_;
-  const Details& details_;
+  const LinearDetails& details_;
   at::ScalarType type_;
   variable_list out_;
   variable_list dys_{};
@@ -260,7 +260,7 @@ class Gradients {
 // gradients of B need.
 class LinearGroup : public torch::autograd::Function<LinearGroup> {
  public:
-  static variable_list forward(AutogradContext* context, at::TensorList inputs, const DetailsPtr& details) {
+  static variable_list forward(AutogradContext* context, at::TensorList inputs, const LinearDetailsPtr& details) {
     variable_list saved = inputs.vec();
     variable_list lows;
     variable_list out = products(inputs, *details, lows);
@@ -285,7 +285,7 @@ class LinearGroup : public torch::autograd::Function<LinearGroup> {
     once_differentiable("adapted_linear");
     const variable_list saved = context->get_saved_variables();
     const auto holder = context->saved_data["details"].toCapsule();
-    const auto& details = static_cast<const Details&>(*holder);
+    const auto& details = static_cast<const LinearDetails&>(*holder);
     const at::TensorList all(saved);
     Gradients pass(*context, all.slice(0, details.inputs), all.slice(details.inputs), details, gradients);
     return pass.all(gradients[0].scalar_type());
@@ -295,7 +295,7 @@ class LinearGroup : public torch::autograd::Function<LinearGroup> {
 }  // namespace
 
 std::vector<at::Tensor> linear_group(const at::Tensor& x, std::span<const LinearPart> parts) {
-  auto details = c10::make_intrusive<Details>();
+  auto details = c10::make_intrusive<LinearDetails>();
   variable_list inputs = {x};
   bool autograd = needs_autograd(x);
   const auto add = [&](const at::Tensor& input) {

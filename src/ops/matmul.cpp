@@ -31,7 +31,7 @@ bool kernel_takes(const at::Tensor& y, std::span<const MatrixPair> pairs) {
 }
 
 // A matrix of which one stride is 1.
-at::Tensor walkable(const at::Tensor& x) { return x.stride(0) == 1 || x.stride(1) == 1 ? x : x.contiguous(); }
+at::Tensor with_unit_stride(const at::Tensor& x) { return x.stride(0) == 1 || x.stride(1) == 1 ? x : x.contiguous(); }
 
 // Blocks of y that threads take one by one: several a thread, so that none waits long for another. Those of the same
 // columns share what is packed of B, unless the depth comes in several passes, so that rows are cut finer.
@@ -56,7 +56,7 @@ void by_kernel(const at::Tensor& y, std::span<const MatrixPair> pairs, const Mat
   std::array<MatrixPair, cpu::kMatmulTerms> kept;
   std::array<cpu::MatmulTerm, cpu::kMatmulTerms> terms;
   for (std::size_t i = 0; i < pairs.size(); ++i) {
-    kept[i] = {walkable(pairs[i].a), walkable(pairs[i].b)};
+    kept[i] = {with_unit_stride(pairs[i].a), with_unit_stride(pairs[i].b)};
     const auto& [a, b] = kept[i];
     terms[i] = {.a = {a.const_data_ptr(), a.stride(0), a.stride(1)},
                 .b = {b.const_data_ptr(), b.stride(1), b.stride(0)},

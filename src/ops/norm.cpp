@@ -40,7 +40,7 @@ at::Tensor layer_norm_by_library(const at::Tensor& x, const Norm& choice, const 
   return y.to(x.scalar_type());
 }
 
-bool kernel_takes(const at::Tensor& x, const at::Tensor& parameter) {
+bool parameter_fits(const at::Tensor& x, const at::Tensor& parameter) {
   return !parameter.defined() ||
          (parameter.is_contiguous() && parameter.scalar_type() == x.scalar_type() && parameter.device() == x.device());
 }
@@ -59,8 +59,8 @@ bool row_fits(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& b
 }
 
 bool kernel_takes(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return has_kernels(x) && (x.dim() == 2 || x.dim() == 3) && x.stride(-1) == 1 && kernel_takes(x, weight) &&
-         kernel_takes(x, bias) && row_fits(x, weight, bias);
+  return has_kernels(x) && (x.dim() == 2 || x.dim() == 3) && x.stride(-1) == 1 && parameter_fits(x, weight) &&
+         parameter_fits(x, bias) && row_fits(x, weight, bias);
 }
 
 const void* data_or_null(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr() : nullptr; }
@@ -188,7 +188,7 @@ NormGradients gradients_by_kernel(const at::Tensor& x, const at::Tensor& dy, con
   return out;
 }
 
-at::Tensor in_rows(const at::Tensor& dy) {
+at::Tensor gradient_rows(const at::Tensor& dy) {
   const bool walkable = dy.stride(-1) == 1 && row_fits(dy, {}, {});
   return walkable ? dy : dy.clone(at::MemoryFormat::Contiguous);
 }
@@ -216,8 +216,9 @@ class NormNode : public RemakingNode {
 
   Tensors gradients(const Tensors& inputs, const at::Tensor& dy, const std::vector<bool>& wanted) const override {
     const bool all[] = {wanted[0], has_weight_ && wanted[1], has_bias_ && wanted.back()};
-    const NormGradients found = gradients_by_kernel(inputs[0], in_rows(dy), has_weight_ ? inputs[1] : at::Tensor(),
-                                                    has_bias_ ? inputs.back() : at::Tensor(), choice_, all);
+    const NormGradients found =
+        gradients_by_kernel(inputs[0], gradient_rows(dy), has_weight_ ? inputs[1] : at::Tensor(),
+                            has_bias_ ? inputs.back() : at::Tensor(), choice_, all);
     Tensors out{found.dx};
     if (has_weight_) out.push_back(found.dweight);
     if (has_bias_) out.push_back(found.dbias);

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/large_page.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define POWERHOUSE_SANITIZED
 #elif defined(__has_feature)
@@ -27,7 +29,6 @@ namespace {
 
 constexpr std::size_t kSmallest = 256 << 10;
 constexpr std::size_t kPage = 4 << 10;
-constexpr std::size_t kLargePage = 2 << 20;
 constexpr std::size_t kSpan = std::size_t{8} << 30;  // of addresses: pages that nothing was written to cost nothing
 
 std::size_t rounded_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
@@ -241,6 +242,7 @@ PooledTensors::~PooledTensors() = default;
 PooledTensors::PooledTensors() { Pool::instance().open(); }
 PooledTensors::~PooledTensors() { Pool::instance().close(); }
 #endif
+#undef POWERHOUSE_SANITIZED
 PooledTensors::Usage PooledTensors::usage() { return Pool::instance().usage(); }
 
 }  // namespace powerhouse

@@ -84,7 +84,7 @@ void copy_tensor(const SourceTensor& tensor, std::uint64_t memory, const std::st
   }
 }
 
-std::string note_of(const QuantizedTensor& row, const QuantizationError& error) {
+std::string note_of(const QuantizedTensor& row, const ErrorSums& error) {
   JsonObject note;
   note["seconds"] = row.seconds;
   note["squared_error"] = error.squared_error;
@@ -181,7 +181,7 @@ class Run {
       checksum = crc32c(bytes.data(), bytes.size(), checksum);
       at += bytes.size();
     };
-    QuantizationError error;
+    ErrorSums error;
     if (plan_.formats[index] == tensor.format) {
       copy_tensor(tensor, plan_.memory_bytes, plan_.cancel, sink);
     } else {
@@ -196,7 +196,7 @@ class Run {
                                .note = note_of(row, error)});
   }
 
-  void add(std::size_t index, const QuantizationError& error) {
+  void add(std::size_t index, const ErrorSums& error) {
     report_.tensors[index].relative_error = error.relative();
     total_ += error;
     weights_ += source_.tensors[index].row_count() * source_.tensors[index].columns();
@@ -207,7 +207,7 @@ class Run {
   GgufLayout layout_;
   QuantizationSummary report_;
   ResumableFile file_;
-  QuantizationError total_{};
+  ErrorSums total_{};
   std::int64_t weights_ = 0;
 };
 
@@ -226,12 +226,12 @@ std::vector<float> importance_of(const ImportanceMatrix* matrix, const SourceTen
                .found = std::to_string(values.size())});
 }
 
-QuantizationError quantize_tensor(const SourceTensor& tensor, BlockFormat format, std::span<const float> importance,
-                                  std::uint64_t memory, const std::stop_token& cancel,
-                                  const std::function<void(std::span<const std::byte>)>& sink) {
+ErrorSums quantize_tensor(const SourceTensor& tensor, BlockFormat format, std::span<const float> importance,
+                          std::uint64_t memory, const std::stop_token& cancel,
+                          const std::function<void(std::span<const std::byte>)>& sink) {
   const std::int64_t matrix_rows = tensor.matrices() > 0 ? tensor.row_count() / tensor.matrices() : 0;
   const std::int64_t at_once = part_rows(tensor, format, memory);
-  QuantizationError total;
+  ErrorSums total;
   std::vector<std::byte> room;
   std::vector<std::byte> out;
   for (std::int64_t matrix = 0; matrix < tensor.matrices(); ++matrix) {

@@ -31,9 +31,9 @@ std::vector<float> importance_of(const ImportanceMatrix* matrix, const SourceTen
 
 /// Quantizes all rows of a tensor in parts and hands over each part's bytes, in their order. `memory` bounds what is
 /// held.
-QuantizationError quantize_tensor(const SourceTensor& tensor, BlockFormat format, std::span<const float> importance,
-                                  std::uint64_t memory, const std::stop_token& cancel,
-                                  const std::function<void(std::span<const std::byte>)>& sink);
+ErrorSums quantize_tensor(const SourceTensor& tensor, BlockFormat format, std::span<const float> importance,
+                          std::uint64_t memory, const std::stop_token& cancel,
+                          const std::function<void(std::span<const std::byte>)>& sink);
 
 /// Writes the file. The report has one row a tensor; Error as `quantize` (powerhouse/quantization.h).
 QuantizationSummary write_quantized(const SourceModel& source, const std::string& path, const FilePlan& plan);

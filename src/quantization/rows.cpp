@@ -72,7 +72,7 @@ class Pass {
         errors_(static_cast<std::size_t>(rows.rows)),
         first_fault_(rows.rows) {}
 
-  QuantizationError run() {
+  ErrorSums run() {
     const std::int64_t together = std::max<std::int64_t>(1, kAtOnce / rows_.columns);
     const std::int64_t parts = (rows_.rows + together - 1) / together;
     claim_items(parts, [&](auto&& claim) {
@@ -84,8 +84,8 @@ class Pass {
       }
     });
     if (const std::int64_t row = first_fault_; row < rows_.rows) fail(format_, rows_, row, fault_of(row));
-    QuantizationError total;
-    for (const QuantizationError& row : errors_) total += row;
+    ErrorSums total;
+    for (const ErrorSums& row : errors_) total += row;
     return total;
   }
 
@@ -115,7 +115,7 @@ class Pass {
     const double most = largest_value(format_);
     for (std::int64_t row = 0; row < count; ++row) {
       const std::int64_t first = row * rows_.columns;
-      QuantizationError& error = errors_[static_cast<std::size_t>(begin + row)];
+      ErrorSums& error = errors_[static_cast<std::size_t>(begin + row)];
       const double largest = measure(values + first, scratch.read_back.data() + first, error);
       // A scale that overflowed reads as infinity, or as NaN where its code is 0.
       if (scratch.failed[static_cast<std::size_t>(row)] || !std::isfinite(error.squared_error) || largest > most) {
@@ -124,14 +124,14 @@ class Pass {
     }
   }
 
-  double measure(const float* values, const float* read_back, QuantizationError& error) const {
+  double measure(const float* values, const float* read_back, ErrorSums& error) const {
     return rows_.importance.empty() ? measure<false>(values, read_back, error)
                                     : measure<true>(values, read_back, error);
   }
 
   /// A row's error, in eight sums side by side; returns the largest magnitude.
   template <bool kWeighted>
-  double measure(const float* values, const float* read_back, QuantizationError& error) const {
+  double measure(const float* values, const float* read_back, ErrorSums& error) const {
     constexpr int kSums = 8;
     double errors[kSums] = {};
     double weighted[kSums] = {};
@@ -186,17 +186,17 @@ class Pass {
   const RowsToQuantize& rows_;
   std::uint8_t* out_;
   std::int64_t row_bytes_;
-  std::vector<QuantizationError> errors_;  // of rows
+  std::vector<ErrorSums> errors_;  // of rows
   std::atomic<std::int64_t> first_fault_;
 };
 
 }  // namespace
 
-double QuantizationError::relative() const noexcept {
+double ErrorSums::relative() const noexcept {
   return squared_values > 0 ? std::sqrt(squared_error / squared_values) : 0.0;
 }
 
-QuantizationError& QuantizationError::operator+=(const QuantizationError& other) noexcept {
+ErrorSums& ErrorSums::operator+=(const ErrorSums& other) noexcept {
   squared_error += other.squared_error;
   squared_values += other.squared_values;
   weighted_error += other.weighted_error;
@@ -237,7 +237,7 @@ std::size_t quantized_bytes(BlockFormat format, std::int64_t rows, std::int64_t 
   return *bytes;
 }
 
-QuantizationError quantize_rows(BlockFormat format, const RowsToQuantize& rows, std::span<std::byte> out) {
+ErrorSums quantize_rows(BlockFormat format, const RowsToQuantize& rows, std::span<std::byte> out) {
   check_quantizes(format, rows);
   if (const std::size_t bytes = quantized_bytes(format, rows.rows, rows.columns); out.size() != bytes) {
     throw Error(

@@ -27,7 +27,7 @@ struct RowsToQuantize {
 };
 
 /// What quantization took away. Sums of float64 in the order of rows; those of parts of a tensor may be added up.
-struct QuantizationError {
+struct ErrorSums {
   double squared_error = 0;   ///< sum of (value read back - value)^2
   double squared_values = 0;  ///< sum of value^2
   /// Sum of importance * (value read back - value)^2, about what the error adds to the squared error of what the layer
@@ -36,7 +36,7 @@ struct QuantizationError {
 
   /// The error's share of the values' size, both as root mean squares; 0 where all values are 0.
   double relative() const noexcept;
-  QuantizationError& operator+=(const QuantizationError& other) noexcept;
+  ErrorSums& operator+=(const ErrorSums& other) noexcept;
 };
 
 /// Error{unsupported} for a format that no encoder writes, or that is not for files; Error{usage} for rows of a length
@@ -49,6 +49,6 @@ std::size_t quantized_bytes(BlockFormat format, std::int64_t rows, std::int64_t 
 /// Fills `out`, of quantized_bytes(). As check_quantizes(); Error{numeric} where a row holds NaN or infinity,
 /// importance is negative or not finite, or values are too large: for the float16 scales of a format, or for squares in
 /// float32. The first such row is named, and `out` then holds no meaning.
-QuantizationError quantize_rows(BlockFormat format, const RowsToQuantize& rows, std::span<std::byte> out);
+ErrorSums quantize_rows(BlockFormat format, const RowsToQuantize& rows, std::span<std::byte> out);
 
 }  // namespace powerhouse

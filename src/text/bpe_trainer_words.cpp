@@ -31,7 +31,7 @@ void for_characters(std::string_view word, Visit&& visit) {
 }
 
 // Where in a word a character stands decides what is put around it.
-constexpr std::size_t kPlaces = 4;
+constexpr std::size_t kPlacesInWord = 4;
 constexpr std::size_t place_of(bool first, bool last) { return (first ? 0u : 1u) + (last ? 2u : 0u); }
 
 std::string affixed(char32_t character, std::size_t place, const BpeTrainerOptions& options) {
@@ -82,7 +82,7 @@ void BpeTrainerWords::add_alphabet(const WordCounts& counts, const BpeTrainerOpt
 void BpeTrainerWords::cut_words(const WordCounts& counts, const BpeTrainerOptions& options) {
   constexpr std::uint32_t kAbsent = std::numeric_limits<std::uint32_t>::max();
   const bool plain = options.continuing_subword_prefix.empty() && options.end_of_word_suffix.empty();
-  std::vector<std::array<std::uint32_t, kPlaces>> ids(kCodePoints, {kAbsent, kAbsent, kAbsent, kAbsent});
+  std::vector<std::array<std::uint32_t, kPlacesInWord>> ids(kCodePoints, {kAbsent, kAbsent, kAbsent, kAbsent});
   std::set<std::string> spellings;
   std::vector<std::pair<char32_t, std::size_t>> used;
   for (const WordCount& word : counts.words()) {

@@ -8,7 +8,7 @@ namespace powerhouse {
 namespace {
 
 constexpr std::size_t kMaxKey = 4096;
-constexpr std::size_t kMaxUnits = std::size_t{1} << 31;
+constexpr std::size_t kMaxTrieUnits = std::size_t{1} << 31;
 
 }  // namespace
 
@@ -58,7 +58,7 @@ class ByteTrie::Builder {
  private:
   void grow(std::size_t size) {
     if (size <= units_.size()) return;
-    if (size > kMaxUnits) throw Error(ErrorKind::format, "a vocabulary is too large");
+    if (size > kMaxTrieUnits) throw Error(ErrorKind::format, "a vocabulary is too large");
     size = std::max(size, 2 * units_.size());
     const std::size_t old = units_.size();
     units_.resize(size);

@@ -8,10 +8,6 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::uint64_t low_bits(std::size_t count) {
-  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-}
-
 // The characters beyond ASCII, one by one; the block ends before one that does not fit.
 void add_others(const char* bytes, std::uint64_t beyond, CharacterMasks& out) {
   const std::string_view text(bytes, out.size);

@@ -10,6 +10,11 @@
 
 namespace powerhouse {
 
+/// The bits of the first `count` bytes.
+constexpr std::uint64_t low_bits(std::size_t count) {
+  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+}
+
 struct CharacterMasks;
 
 /// What one instruction set does with 64 bytes and their masks.

@@ -11,7 +11,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::size_t kMaxUnits = std::size_t{1} << 20;  // nmt_nfkc's table has 60,000
+constexpr std::size_t kMaxCharsmapUnits = std::size_t{1} << 20;  // nmt_nfkc's table has 60,000
 constexpr std::size_t kLongestKey = 512;  // bytes: a walk ends there, though the table lead round and round
 constexpr std::size_t kShortCluster = 6;  // bytes: clusters below are replaced as wholes
 
@@ -20,13 +20,13 @@ std::uint32_t label(std::uint32_t unit) { return unit & (1u << 31 | 0xFF); }
 std::uint64_t offset(std::uint32_t unit) { return static_cast<std::uint64_t>(unit >> 10) << ((unit & 1u << 9) >> 6); }
 bool has_leaf(std::uint32_t unit) { return (unit >> 8 & 1) != 0; }
 
-struct Edit {
+struct CharsmapEdit {
   char32_t code_point;
   std::ptrdiff_t change;
 };
 
 // The edits that put `after` in the place of `before`, counted as the package counts them.
-void replace(std::vector<Edit>& edits, std::string_view before, std::string_view after) {
+void replace(std::vector<CharsmapEdit>& edits, std::string_view before, std::string_view after) {
   std::ptrdiff_t more = 0;
   for (const char byte : before) more -= (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
   for (std::size_t at = 0; at < after.size();) {
@@ -142,7 +142,7 @@ void Charsmap::require_sound() const {
   };
   if (replacements_.empty() ? !units_.empty() : replacements_.back() != '\0') refuse("a replacement has no end");
   if (units_.empty()) return;
-  if (units_.size() > kMaxUnits) refuse("a charsmap is too large");
+  if (units_.size() > kMaxCharsmapUnits) refuse("a charsmap is too large");
   // Subtrees are shared, so a place may be reached on several ways: it counts again where more keys lie on the way. A
   // circle with keys in it ends at the bound, one without them after one turn.
   struct Place {
@@ -187,7 +187,7 @@ bool PrecompiledStep::rewrite(const AlignedText& text, TextBuffer& out) const {
     const auto byte = static_cast<unsigned char>(old[at]);
     return byte < 0x80 && byte != '\r' && !changes_[byte];
   };
-  std::vector<Edit> edits;
+  std::vector<CharsmapEdit> edits;
   bool modified = false;
   edits.reserve(old.size());
   for (std::size_t at = 0; at < old.size();) {
@@ -218,7 +218,7 @@ bool PrecompiledStep::rewrite(const AlignedText& text, TextBuffer& out) const {
   }
   if (!modified) return false;
   TextBuilder builder(text, out);
-  for (const Edit& edit : edits) builder.edit(edit.code_point, edit.change);
+  for (const CharsmapEdit& edit : edits) builder.edit(edit.code_point, edit.change);
   return true;
 }
 

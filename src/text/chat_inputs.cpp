@@ -58,7 +58,7 @@ std::string_view stripped(std::string_view text, bool both) {
   return kept == 0 ? std::string_view() : text.substr(begin, kept - begin);
 }
 
-[[noreturn]] void refuse(const std::string& message, ErrorKind kind = ErrorKind::usage) {
+[[noreturn]] void refuse_continuation(const std::string& message, ErrorKind kind = ErrorKind::usage) {
   throw Error(kind, message, {.field = "continue_final_message"});
 }
 
@@ -120,12 +120,12 @@ void prepare_messages(Json::Array& messages, bool omit_null) {
   }
 }
 
-Continuation::Continuation(Json::Array& messages, std::string_view key, std::string_view source) {
-  if (messages.empty()) refuse("there is no message to continue");
+ContinuationMark::ContinuationMark(Json::Array& messages, std::string_view key, std::string_view source) {
+  if (messages.empty()) refuse_continuation("there is no message to continue");
   JsonObject& last = messages.back().as_object();
   const Json* found = last.find(key);
   const std::string name(key);
-  if (found == nullptr || found->is_null()) refuse("the last message has no \"" + name + "\" to continue");
+  if (found == nullptr || found->is_null()) refuse_continuation("the last message has no \"" + name + "\" to continue");
   const Json final_value = *found;
   // Thoughts stand under several names: every copy is marked, and the template may read any of them.
   std::vector<std::string> keys = {name};
@@ -137,13 +137,13 @@ Continuation::Continuation(Json::Array& messages, std::string_view key, std::str
     }
   }
   const auto named = [source](const std::string& one) { return source.find(one) != std::string_view::npos; };
-  if (std::none_of(keys.begin(), keys.end(), named)) refuse("the template knows no \"" + name + "\"");
+  if (std::none_of(keys.begin(), keys.end(), named)) refuse_continuation("the template knows no \"" + name + "\"");
   if (final_value.is_string()) {
     final_text_ = final_value.as_string();
     for (const std::string& one : keys) last[one] = Json(final_text_ + std::string(kMark));
     return;
   }
-  if (!final_value.is_array()) refuse("\"" + name + "\" of the last message is no text");
+  if (!final_value.is_array()) refuse_continuation("\"" + name + "\" of the last message is no text");
   // Of content in parts, the last text.
   Json::Array& parts = last[key].as_array();
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
@@ -154,13 +154,13 @@ Continuation::Continuation(Json::Array& messages, std::string_view key, std::str
     *text = Json(final_text_ + std::string(kMark));
     return;
   }
-  refuse("the last message has no text to continue");
+  refuse_continuation("the last message has no text to continue");
 }
 
-std::string Continuation::cut(std::string rendered) const {
+std::string ContinuationMark::cut(std::string rendered) const {
   const std::size_t at = rendered.rfind(kMarkStripped);
   if (at == std::string::npos || rendered.find(stripped(final_text_, true)) == std::string::npos) {
-    refuse("the last message does not appear as it is in what the template makes", ErrorKind::format);
+    refuse_continuation("the last message does not appear as it is in what the template makes", ErrorKind::format);
   }
   const bool spacing_kept = std::string_view(rendered).substr(at).starts_with(kMark);
   rendered.resize(at);

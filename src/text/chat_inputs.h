@@ -23,11 +23,11 @@ Json::Array messages_as_json(std::span<const Message> messages);
 void prepare_messages(Json::Array& messages, bool omit_null);
 
 /// continue_final_message: a mark at the end of the last message's text, where the rendering is then cut.
-class Continuation {
+class ContinuationMark {
  public:
   /// Marks the member `key` of the last message. Error{usage} where there is nothing to continue, or where the
   /// template `source` does not name it.
-  Continuation(Json::Array& messages, std::string_view key, std::string_view source);
+  ContinuationMark(Json::Array& messages, std::string_view key, std::string_view source);
   /// The rendering up to the mark. Error{format} where the template has lost it.
   std::string cut(std::string rendered) const;
 

@@ -90,7 +90,7 @@ ChatTemplate::Impl::Rendering ChatTemplate::Impl::render(Json::Array messages, s
   Budget budget(compiled.source.size() + message_bytes + options.tools.size() + options.documents.size() +
                 options.variables.size());
   prepare_messages(messages, options.omit_null);
-  std::optional<Continuation> continuation;
+  std::optional<ContinuationMark> continuation;
   if (!options.continue_final_message.empty()) {
     continuation.emplace(messages, options.continue_final_message, compiled.source);
   }

@@ -8,18 +8,18 @@
 
 namespace powerhouse {
 
-Decoder Decoder::byte_level() {
-  Decoder decoder;
+DecoderChain DecoderChain::byte_level() {
+  DecoderChain decoder;
   decoder.append(std::make_unique<BytesStep>());
   return decoder;
 }
 
-void Decoder::append(std::unique_ptr<const DecoderStep> step) {
+void DecoderChain::append(std::unique_ptr<const DecoderStep> step) {
   if (joined_at_ == std::numeric_limits<std::size_t>::max() && step->joins()) joined_at_ = steps_.size();
   steps_.push_back(std::move(step));
 }
 
-DecoderState Decoder::start(bool stream) const {
+DecoderState DecoderChain::start(bool stream) const {
   DecoderState state;
   state.budget = std::size_t{1} << 16;
   state.steps.resize(steps_.size());
@@ -31,12 +31,12 @@ DecoderState Decoder::start(bool stream) const {
   return state;
 }
 
-void Decoder::take(std::string_view token, bool verbatim, DecoderState& state) const {
+void DecoderChain::take(std::string_view token, bool verbatim, DecoderState& state) const {
   state.budget += 256 * token.size() + (std::size_t{1} << 16);
   run(0, token, verbatim, state);
 }
 
-void Decoder::run(std::size_t step, std::string_view token, bool verbatim, DecoderState& state) const {
+void DecoderChain::run(std::size_t step, std::string_view token, bool verbatim, DecoderState& state) const {
   if (token.size() >= state.budget)
     throw Error(ErrorKind::range, "a decoder makes a text too large", {.field = "decoder"});
   state.budget -= token.size();
@@ -54,7 +54,7 @@ void Decoder::run(std::size_t step, std::string_view token, bool verbatim, Decod
   ++own.tokens;
 }
 
-void Decoder::finish(DecoderState& state) const {
+void DecoderChain::finish(DecoderState& state) const {
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const auto next = [&](std::string_view token) { run(i + 1, token, false, state); };
     if (keeps_whole(i)) {

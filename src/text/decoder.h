@@ -1,5 +1,5 @@
-// Decoder: from the texts of tokens to the text of a sequence, as tokenizer.json's decoders do it. A chain of small
-// steps (text/decoder_steps.h), each of which takes tokens and gives tokens.
+// DecoderChain: from the texts of tokens to the text of a sequence, as tokenizer.json's decoders do it. A chain of
+// small steps (text/decoder_steps.h), each of which takes tokens and gives tokens.
 //
 // A chain runs on a DecoderState, token by token, so that whole sequences and streams decode by one piece of code; what
 // later tokens may still change is held back in the state. After Fuse or ByteLevel there is one token only: it passes
@@ -46,12 +46,12 @@ struct DecoderState {
   std::size_t budget = 0;  // bytes that steps may still pass on: Replace can double a text again and again
 };
 
-class Decoder {
+class DecoderChain {
  public:
   /// Tokens as they stand, one after the other.
-  Decoder() = default;
+  DecoderChain() = default;
   /// The decoder of byte-level models, which is also what a tokenizer has until a loader says otherwise.
-  static Decoder byte_level();
+  static DecoderChain byte_level();
 
   void append(std::unique_ptr<const DecoderStep> step);
   /// Whether the next step would see one token only.

@@ -38,9 +38,9 @@ Json sequence(const char* key, Json::Array parts) {
   return object({{"type", "Sequence"}, {key, std::move(parts)}});
 }
 
-class Writer {
+class TokenizerFolderWriter {
  public:
-  Writer(const GgufFile& file, const Tokenizer::Impl& impl) : file_(file), impl_(impl) {
+  TokenizerFolderWriter(const GgufFile& file, const Tokenizer::Impl& impl) : file_(file), impl_(impl) {
     const std::string_view model = file.require_string("tokenizer.ggml.model");
     if (model == "llama") {
       spm_ = true;
@@ -268,7 +268,7 @@ std::vector<FolderFile> folder_tokenizer(const GgufFile& file, std::int64_t mode
                  .found = std::string(model)});
   }
   const Tokenizer tokenizer = Tokenizer::Impl::share(tokenizer_from_gguf(file));
-  const Writer writer(file, Tokenizer::Impl::of(tokenizer));
+  const TokenizerFolderWriter writer(file, Tokenizer::Impl::of(tokenizer));
   std::vector<FolderFile> files = {{"tokenizer.json", writer.tokenizer_json()},
                                    {"tokenizer_config.json", writer.tokenizer_config(model_max_length)}};
   warn_of_differences(file, tokenizer,

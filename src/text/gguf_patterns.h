@@ -2,7 +2,7 @@
 // that it spells, and those of the cuts that splitters make here (text/splitters.h, text/splitter_o200k.h).
 #pragma once
 
-namespace powerhouse::gguf_patterns {
+namespace powerhouse::patterns {
 
 inline constexpr const char* kThreeNumbers = R"(\p{N}{1,3})";
 inline constexpr const char* kThreeDigits = "[0-9][0-9][0-9]";
@@ -95,4 +95,4 @@ inline constexpr const char* kTekken = POWERHOUSE_O200K(R"([^\P{L}a-z])", R"([^\
 #undef POWERHOUSE_O200K
 #undef POWERHOUSE_CONTRACTIONS
 
-}  // namespace powerhouse::gguf_patterns
+}  // namespace powerhouse::patterns

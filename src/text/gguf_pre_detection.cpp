@@ -11,7 +11,7 @@
 namespace powerhouse {
 namespace {
 
-struct Row {
+struct KnownHash {
   std::string_view hash;  // of the ids of kTestText, as Python prints a list
   std::string_view name;
 };
@@ -26,7 +26,7 @@ constexpr std::string_view kTestText =
     "----======= \320\275\320\265\321\211\320\276 \320\275\320\260 \320\221\321\212\320\273\320\263\320\260\321\200\321\201\320\272\320\270 "
     "''''''```````\"\"\"\"......!!!!!!?????? I've been 'told he's there, 'RE you sure? 'M not sure I'll m"
     "ake it, 'D you like some tea? We'Ve a'lL";
-constexpr Row kRows[] = {
+constexpr KnownHash kKnownHashes[] = {
     {"b6e8e1518dc4305be2fe39c313ed643381c4da5db34a98f6a04c093f8afbe99b", "chatglm-bpe"},
     {"81d72c7348a9f0ebe86f23298d37debe0a5e71149e29bd283904c02262b27516", "chatglm-bpe"},
     {"a1336059768a55c99a734006ffb02203cd450fed003e9a71886c88acf24fdbc2", "glm4"},
@@ -135,13 +135,13 @@ std::vector<std::string> pieces_of(const PreTokenizer& pre_tokenizer, std::strin
 }
 
 // The texts as the tokenizer's normalizer leaves them, and their pieces.
-struct Probe {
+struct SplitProbe {
   std::string text;
   std::vector<std::string> pieces;
 };
 
-std::vector<Probe> probes_of(const Tokenizer::Impl& tokenizer) {
-  std::vector<Probe> probes;
+std::vector<SplitProbe> probes_of(const Tokenizer::Impl& tokenizer) {
+  std::vector<SplitProbe> probes;
   std::string storage;
   for (const std::string& text : probing_texts()) {
     std::string normal(tokenizer.normalizer.apply(text, storage));
@@ -152,9 +152,9 @@ std::vector<Probe> probes_of(const Tokenizer::Impl& tokenizer) {
 }
 
 // The first text that the name cuts otherwise, or nullptr.
-const Probe* first_difference(std::string_view name, const std::vector<Probe>& probes) {
+const SplitProbe* first_difference(std::string_view name, const std::vector<SplitProbe>& probes) {
   const GgufPreTokenizer meaning = gguf_pre_tokenizer(name);
-  const auto found = std::find_if(probes.begin(), probes.end(), [&](const Probe& probe) {
+  const auto found = std::find_if(probes.begin(), probes.end(), [&](const SplitProbe& probe) {
     return pieces_of(meaning.pre_tokenizer, probe.text) != probe.pieces;
   });
   return found == probes.end() ? nullptr : &*found;
@@ -230,11 +230,11 @@ const std::vector<std::string>& probing_texts() {
 GgufPreName detect_gguf_pre(const Tokenizer& tokenizer) {
   const auto& impl = Tokenizer::Impl::of(tokenizer);
   check_normalizer(impl);
-  const std::vector<Probe> probes = probes_of(impl);
+  const std::vector<SplitProbe> probes = probes_of(impl);
   const std::string hash = sha256(python_list(tokenizer.encode(kTestText)));
-  for (auto row = std::rbegin(kRows); row != std::rend(kRows); ++row) {
+  for (auto row = std::rbegin(kKnownHashes); row != std::rend(kKnownHashes); ++row) {
     if (row->hash != hash) continue;
-    if (const Probe* other = first_difference(row->name, probes)) {
+    if (const SplitProbe* other = first_difference(row->name, probes)) {
       log(LogLevel::warning,
           "llama.cpp's \"" + std::string(row->name) + "\" cuts some text otherwise, say " + Json(other->text).dump());
     }

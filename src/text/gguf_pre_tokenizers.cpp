@@ -4,7 +4,6 @@
 // punctuation, symbols, marks and white space apart and nothing finer, so that \p{Lu} matches every letter; and in
 // patterns without \p{} it matches white space beyond ASCII by \s alone. The patterns here say what that comes to.
 #include <array>
-#include <limits>
 
 #include "powerhouse/error.h"
 #include "text/gguf_patterns.h"
@@ -15,8 +14,6 @@
 
 namespace powerhouse {
 namespace {
-
-using namespace gguf_patterns;
 
 // One cut: by code, or by a pattern whose every match is a piece, as is what lies between.
 struct Cut {
@@ -50,7 +47,6 @@ void o200k(std::string_view text, PieceSink sink) {
 void digit(std::string_view text, PieceSink sink) { split_digits(text, true, sink); }
 void digits(std::string_view text, PieceSink sink) { split_digits(text, false, sink); }
 
-constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 constexpr Cut::Split kLlama3Cut = cl100k<3>;
 constexpr Cut::Split kQwen2Cut = cl100k<1>;
 constexpr Cut::Split kGpt4oCut = o200k<O200k::Letters::ascii_cased, true, 3>;
@@ -67,25 +63,25 @@ struct Family {
 constexpr GgufPreTokenizer::Flags kIgnoreMerges{.ignore_merges = true};
 constexpr GgufPreTokenizer::Flags kLlama3Flags{.ignore_merges = true, .add_bos = true};
 
-constexpr Family kDefaultFamily{{kPunctuation, split_gpt2, digits, kThreeDigits}};
+constexpr Family kDefaultFamily{{patterns::kPunctuation, split_gpt2, digits, patterns::kThreeDigits}};
 constexpr Family kGpt2Family{{split_gpt2}};
 constexpr Family kDigitsFamily{{digit, split_gpt2}};
 constexpr Family kLlama3Family{{kLlama3Cut}, kLlama3Flags};
 constexpr Family kQwen2Family{{kQwen2Cut}};
-constexpr Family kDeepSeek3Family{{kThreeNumbers, kIdeographsAndKana, kDeepSeek3}};
-constexpr Family kBloomFamily{{kBloom}};
+constexpr Family kDeepSeek3Family{{patterns::kThreeNumbers, patterns::kIdeographsAndKana, patterns::kDeepSeek3}};
+constexpr Family kBloomFamily{{patterns::kBloom}};
 constexpr Family kGpt4oFamily{{kGpt4oCut}};
 constexpr Family kTinyAyaFamily{{split_number_groups, o200k<O200k::Letters::any_with_marks, true, 3>}};
-constexpr Family kBailingFamily{{kBailing}};
+constexpr Family kBailingFamily{{patterns::kBailing}};
 constexpr Family kGemma4Family{{split_newlines},
                                {.add_bos = true, .characters = true, .escape_blanks = true, .whole_newlines = true}};
 
-struct Row {
+struct NamedFamily {
   std::string_view name;
   Family family;
 };
 
-constexpr Row kRows[] = {
+constexpr NamedFamily kNamedFamilies[] = {
     {"default", kDefaultFamily},
     {"gpt-2", kGpt2Family},
     {"phi-2", kGpt2Family},
@@ -128,8 +124,8 @@ constexpr Row kRows[] = {
     {"chatglm-bpe", {{kLlama3Cut}}},
     {"glm4", {{kLlama3Cut}, kIgnoreMerges}},
     {"glm5", {{kLlama3Cut}, kIgnoreMerges}},
-    {"jais-2", {{kJais2}}},
-    {"minicpm5", {{kThreeNumbers, cl100k<kUnlimited>}, kIgnoreMerges}},
+    {"jais-2", {{patterns::kJais2}}},
+    {"minicpm5", {{patterns::kThreeNumbers, cl100k<Cl100k::kUnlimited>}, kIgnoreMerges}},
     {"qwen2", kQwen2Family},
     {"deepseek-r1-qwen", kQwen2Family},
     {"kormo", kQwen2Family},
@@ -141,21 +137,23 @@ constexpr Row kRows[] = {
     {"grok-2", kQwen2Family},
     {"laguna", {{split_newlines, kQwen2Cut}}},
     {"qwen35", {{cl100k<1, true>}}},
-    {"ufakzeka", {{kUfakzeka}}},
-    {"seed-coder", {{kSeedCoder}}},
+    {"ufakzeka", {{patterns::kUfakzeka}}},
+    {"seed-coder", {{patterns::kSeedCoder}}},
     {"bailingmoe", kBailingFamily},
     {"bailingmoe2", kBailingFamily},
     {"llada-moe", kBailingFamily},
-    {"exaone-moe", {{kExaoneMoe}}},
-    {"deepseek-llm", {{"[\r\n]", kDeepSeekLetters, kDeepSeekSigns, kTrailingSpaces, kEastAsian, digits}}},
-    {"deepseek-coder", {{"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kEastAsian, digit}}},
+    {"exaone-moe", {{patterns::kExaoneMoe}}},
+    {"deepseek-llm",
+     {{"[\r\n]", patterns::kDeepSeekLetters, patterns::kDeepSeekSigns, patterns::kTrailingSpaces, patterns::kEastAsian,
+       digits}}},
+    {"deepseek-coder", {{"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", patterns::kEastAsian, digit}}},
     {"deepseek-v3", kDeepSeek3Family},
     {"hunyuan-dense", kDeepSeek3Family},
     {"joyai-llm", kDeepSeek3Family},
     {"hy_v4", kDeepSeek3Family},
-    {"spark2_5", {{kThreeNumbers, kIdeographsAndKana, kSpark, digit}}},
-    {"afmoe", {{split_number_groups, kAsianScripts, kDeepSeek3}}},
-    {"youtu", {{kYoutuScripts, kYoutuCut}, kIgnoreMerges}},
+    {"spark2_5", {{patterns::kThreeNumbers, patterns::kIdeographsAndKana, patterns::kSpark, digit}}},
+    {"afmoe", {{split_number_groups, patterns::kAsianScripts, patterns::kDeepSeek3}}},
+    {"youtu", {{patterns::kYoutuScripts, kYoutuCut}, kIgnoreMerges}},
     {"gpt-4o", kGpt4oFamily},
     {"llama4", kGpt4oFamily},
     {"kanana2", kGpt4oFamily},
@@ -169,11 +167,12 @@ constexpr Row kRows[] = {
     {"bloom", kBloomFamily},
     {"gpt3-finnish", kBloomFamily},
     {"poro-chat", kBloomFamily},
-    {"viking", {{kBloom, digit}}},
-    {"falcon", {{kFalconPunctuation, split_gpt2, kThreeDigits}}},
+    {"viking", {{patterns::kBloom, digit}}},
+    {"falcon", {{patterns::kFalconPunctuation, split_gpt2, patterns::kThreeDigits}}},
     {"superbpe", {{digits, split_thousands}}},
     {"chameleon",
-     {{"<sentinel:[0-9]+>", kImageTokens, R"(([\t\n]|    |  ))", digit, kChameleonPunctuation, split_gpt2},
+     {{"<sentinel:[0-9]+>", patterns::kImageTokens, R"(([\t\n]|    |  ))", digit, patterns::kChameleonPunctuation,
+       split_gpt2},
       {.add_bos = true}}},
     {"gemma4", kGemma4Family},
     {"granite-embed-multi-311m", kGemma4Family},
@@ -190,7 +189,7 @@ constexpr KnownCut kKnownCuts[] = {
     {split_gpt2, {}},
     {kLlama3Cut, {KnownPattern::Kind::cl100k, 3, true}},
     {kQwen2Cut, {KnownPattern::Kind::cl100k, 1, true}},
-    {cl100k<kUnlimited>, {KnownPattern::Kind::cl100k, kUnlimited, true}},
+    {cl100k<Cl100k::kUnlimited>, {KnownPattern::Kind::cl100k, Cl100k::kUnlimited, true}},
 };
 
 // Cuts made by code, as a pattern.
@@ -199,16 +198,16 @@ struct SpelledCut {
   const char* pattern;
 };
 constexpr SpelledCut kSpelledCuts[] = {
-    {split_gpt2, kGpt2},
-    {kLlama3Cut, kLlama3},
-    {kQwen2Cut, kQwen2},
-    {cl100k<kUnlimited>, kLongNumbers},
-    {cl100k<1, true>, kQwen35},
-    {kGpt4oCut, kO200kAscii},
-    {kGraniteCut, kO200kAsciiMarks},
-    {kYoutuCut, kO200kAnyOneNumber},
-    {kTekkenCut, kTekken},
-    {split_newlines, kNewlines},
+    {split_gpt2, patterns::kGpt2},
+    {kLlama3Cut, patterns::kLlama3},
+    {kQwen2Cut, patterns::kQwen2},
+    {cl100k<Cl100k::kUnlimited>, patterns::kLongNumbers},
+    {cl100k<1, true>, patterns::kQwen35},
+    {kGpt4oCut, patterns::kO200kAscii},
+    {kGraniteCut, patterns::kO200kAsciiMarks},
+    {kYoutuCut, patterns::kO200kAnyOneNumber},
+    {kTekkenCut, patterns::kTekken},
+    {split_newlines, patterns::kNewlines},
 };
 
 Json part_of(const Cut& cut) {
@@ -245,12 +244,12 @@ std::unique_ptr<const PreTokenizerStep> step_of(const Cut& cut) {
 
 std::string known_names() {
   std::string names;
-  for (const Row& row : kRows) names.append(names.empty() ? "" : ", ").append(row.name);
+  for (const NamedFamily& row : kNamedFamilies) names.append(names.empty() ? "" : ", ").append(row.name);
   return names;
 }
 
 const Family& find_family(std::string_view name) {
-  for (const Row& row : kRows) {
+  for (const NamedFamily& row : kNamedFamilies) {
     if (row.name == name) return row.family;
   }
   throw Error(ErrorKind::unsupported, "a pre-tokenizer that is not built",
@@ -261,7 +260,7 @@ const Family& find_family(std::string_view name) {
 
 std::vector<std::string_view> gguf_pre_tokenizer_names() {
   std::vector<std::string_view> names;
-  for (const Row& row : kRows) names.push_back(row.name);
+  for (const NamedFamily& row : kNamedFamilies) names.push_back(row.name);
   return names;
 }
 

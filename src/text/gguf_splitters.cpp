@@ -15,7 +15,7 @@ using unicode::Class;
 using Seen = SeenCharacter;
 
 template <typename Wanted>
-std::size_t skip(std::string_view text, std::size_t at, Wanted wanted) {
+std::size_t skip_while(std::string_view text, std::size_t at, Wanted wanted) {
   for (Seen seen = look(text, at); seen.length != 0 && wanted(seen); seen = look(text, at)) at += seen.length;
   return at;
 }
@@ -44,11 +44,11 @@ std::size_t end_of_spaces(std::string_view text, std::size_t at) {
 
 std::size_t next_kimi_k2(std::string_view text, std::size_t at) {
   const Seen first = look(text, at);
-  if (is_han(first.code_point)) return skip(text, at, is_han_character);
+  if (is_han(first.code_point)) return skip_while(text, at, is_han_character);
   const Seen second = look(text, at + first.length);
   const bool opens = !first.is_newline() && !first.is(Class::letter) && !first.is(Class::number);
   if (is_letter(first) || (opens && is_letter(second))) {
-    const std::size_t end = skip(text, at + first.length, is_letter);
+    const std::size_t end = skip_while(text, at + first.length, is_letter);
     return end < text.size() && text[end] == '\'' ? end_of_contraction(text, end, true) : end;
   }
   if (first.is(Class::number)) {
@@ -62,8 +62,8 @@ std::size_t next_kimi_k2(std::string_view text, std::size_t at) {
   }
   if (first.is(Class::other) || (first.code_point == ' ' && second.is(Class::other))) {
     const auto other = [](const Seen& seen) { return seen.is(Class::other); };
-    const std::size_t end = skip(text, at + first.length, other);
-    return skip(text, end, [](const Seen& seen) { return seen.is_newline(); });
+    const std::size_t end = skip_while(text, at + first.length, other);
+    return skip_while(text, end, [](const Seen& seen) { return seen.is_newline(); });
   }
   return std::max(end_of_spaces(text, at), at + first.length);
 }

@@ -38,9 +38,9 @@ bool is_byte_token(std::string_view text) {
          text.substr(3, 2).find_first_not_of("0123456789ABCDEFabcdef") == std::string_view::npos;
 }
 
-class Writer {
+class TokenizerMetadataWriter {
  public:
-  Writer(const std::string& folder, std::int64_t vocab_size, const Tokenizer& tokenizer)
+  TokenizerMetadataWriter(const std::string& folder, std::int64_t vocab_size, const Tokenizer& tokenizer)
       : folder_(folder), vocab_size_(vocab_size), tokenizer_(tokenizer), impl_(Tokenizer::Impl::of(tokenizer)) {}
 
   /// Whether `pre` is the converter's word.
@@ -234,7 +234,7 @@ class Writer {
 GgufTokenizer::GgufTokenizer(std::string folder, std::int64_t vocab_size)
     : folder_(std::move(folder)), tokenizer_(Tokenizer::from_pretrained(folder_)) {
   try {
-    Writer writer(folder_, vocab_size, tokenizer_);
+    TokenizerMetadataWriter writer(folder_, vocab_size, tokenizer_);
     entries_ = writer.run();
     by_hash_ = writer.by_hash();
   } catch (const Error& error) {

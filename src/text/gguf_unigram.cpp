@@ -6,12 +6,12 @@
 #include "powerhouse/error.h"
 #include "text/scratch.h"
 #include "text/unicode.h"
+#include "text/unknown_penalty.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr char32_t kBlank = 0x2581;
-constexpr float kUnknownPenalty = 10;
+constexpr char32_t kBlankCharacter = 0x2581;
 
 bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
@@ -55,13 +55,13 @@ bool GgufUnigramNormalizer::rewrite(const AlignedText& text, TextBuffer& out) co
       i += length;
       if (code_point == ' ') {
         in_word = false;
-        if (!options_.remove_extra_whitespaces) builder.put(kBlank, at);
+        if (!options_.remove_extra_whitespaces) builder.put(kBlankCharacter, at);
         continue;
       }
       if (!in_word) {
         in_word = true;
         if ((options_.add_space_prefix && !prepended) || options_.remove_extra_whitespaces) {
-          builder.put(kBlank, at);
+          builder.put(kBlankCharacter, at);
           prepended = true;
         }
       }

@@ -24,16 +24,10 @@ bool is_punctuation(Category category) { return category >= Category::kPc && cat
 bool is_symbol(Category category) { return category >= Category::kSm && category <= Category::kSo; }
 bool is_control(Category category) { return category >= Category::kCc && category <= Category::kCo; }
 
-// CJK ideographs. The sixth range begins at U+2B920 as it does in `tokenizers`, not at U+2B820.
-bool is_ideograph(char32_t c) {
-  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
-         (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
-         (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
 bool stands_alone(char32_t code_point) {
   const Category category = unicode::category(code_point);
-  return is_punctuation(category) || (code_point < 0x7F && is_symbol(category)) || is_ideograph(code_point);
+  return is_punctuation(category) || (code_point < 0x7F && is_symbol(category)) ||
+         tokenizers_unicode::is_ideograph(code_point);
 }
 
 }  // namespace

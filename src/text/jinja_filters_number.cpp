@@ -97,7 +97,7 @@ Value round(BuiltinCall& call) {
   return Value::real(((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) + 0.0) / scale);
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kNumberFilters[] = {
     {"abs", "/", absolute},
     {"d", "default_value? boolean?", default_value},
     {"default", "default_value? boolean?", default_value},
@@ -108,6 +108,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-std::span<const Builtin> number_filters() { return kFilters; }
+std::span<const Builtin> number_filters() { return kNumberFilters; }
 
 }  // namespace powerhouse::jinja

@@ -86,7 +86,7 @@ Value select(BuiltinCall& call) {
   });
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSelectFilters[] = {
     {"map", "* **", map},
     {"reject", "* **", select<false, false>},
     {"rejectattr", "* **", select<true, false>},
@@ -96,6 +96,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-std::span<const Builtin> select_filters() { return kFilters; }
+std::span<const Builtin> select_filters() { return kSelectFilters; }
 
 }  // namespace powerhouse::jinja

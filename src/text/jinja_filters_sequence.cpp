@@ -243,7 +243,7 @@ Value attribute(BuiltinCall& call) {
   return found.is_missing() ? make_undefined("there is no attribute '" + call.text(0).bytes + "'") : found;
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSequenceFilters[] = {
     {"attr", "name", attribute},
     {"batch", "linecount fill_with?", batch},
     {"count", "/", length},
@@ -267,6 +267,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-std::span<const Builtin> sequence_filters() { return kFilters; }
+std::span<const Builtin> sequence_filters() { return kSequenceFilters; }
 
 }  // namespace powerhouse::jinja

@@ -217,7 +217,7 @@ Value to_json(BuiltinCall& call) {
   return call.make(out.take());
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kTextFilters[] = {
     {"capitalize", "", capitalize},
     {"center", "width?", center},
     {"e", "/", escape<false>},
@@ -246,6 +246,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-std::span<const Builtin> text_filters() { return kFilters; }
+std::span<const Builtin> text_filters() { return kTextFilters; }
 
 }  // namespace powerhouse::jinja

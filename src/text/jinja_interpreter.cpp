@@ -29,7 +29,7 @@ Value bind(Budget& budget, const Builtin& builtin, const Value& self) {
   return Value(Kind::callable, std::move(callable));
 }
 
-std::string quoted(std::string_view name) { return "'" + std::string(name) + "'"; }
+std::string in_quotes(std::string_view name) { return "'" + std::string(name) + "'"; }
 
 std::string object_name(const Value& value) {
   return value.is_none() ? "None" : std::string(type_name(value)) + " object";
@@ -84,7 +84,7 @@ Value Interpreter::evaluate(const Expr& expr, Scope& scope) {
 
 Value Interpreter::evaluate_name(const NameExpr& expr, Scope& scope) {
   const Value& value = scope_at(scope, expr.place.hops).slots[expr.place.slot];
-  return value.is_missing() ? make_undefined(quoted(expr.name) + " is undefined") : value;
+  return value.is_missing() ? make_undefined(in_quotes(expr.name) + " is undefined") : value;
 }
 
 Value Interpreter::evaluate_operator(const Expr& expr, Scope& scope) {
@@ -178,7 +178,7 @@ Arguments Interpreter::evaluate_arguments(const CallArguments& arguments, Scope&
       if (!key.is_string()) fail_type("keywords must be strings", key);
       const auto same = [&key = key](const auto& given) { return given.first == key.str(); };
       if (std::any_of(out.keyword.begin(), out.keyword.end(), same)) {
-        fail("multiple values for the keyword argument " + quoted(key.str()));
+        fail("multiple values for the keyword argument " + in_quotes(key.str()));
       }
       budget_.step(1 + out.keyword.size() / 8);
       out.keyword.emplace_back(key.str(), value);
@@ -213,7 +213,7 @@ Value Interpreter::evaluate_filter(const FilterExpr& expr, Scope& scope) {
   if (expr.builtin == nullptr) {
     line_ = expr.line;
     const std::string kind = expr.kind == ExprKind::filter ? "filter" : "test";
-    fail(ErrorKind::unsupported, "no " + kind + " named " + quoted(expr.name));
+    fail(ErrorKind::unsupported, "no " + kind + " named " + in_quotes(expr.name));
   }
   Arguments arguments = evaluate_arguments(expr.arguments, scope);
   line_ = expr.line;
@@ -223,7 +223,7 @@ Value Interpreter::evaluate_filter(const FilterExpr& expr, Scope& scope) {
 Value Interpreter::find_attribute(const Value& object, std::string_view name) {
   if (object.is_undefined()) fail_undefined(object);
   const auto unsafe = [&] {
-    return make_undefined("access to attribute " + quoted(name) + " of " + quoted(type_name(object)) +
+    return make_undefined("access to attribute " + in_quotes(name) + " of " + in_quotes(type_name(object)) +
                           " object is unsafe.");
   };
   if (is_internal(name)) return unsafe();
@@ -260,7 +260,7 @@ Value Interpreter::get_attribute(const Value& object, const std::string& name) {
   if (object.kind() == Kind::dict) {
     if (const Value* item = object.mapping().find(name)) return *item;
   }
-  return make_undefined(quoted(object_name(object)) + " has no attribute " + quoted(name));
+  return make_undefined(in_quotes(object_name(object)) + " has no attribute " + in_quotes(name));
 }
 
 Value Interpreter::get_item(const Value& object, const Value& index) {
@@ -269,7 +269,7 @@ Value Interpreter::get_item(const Value& object, const Value& index) {
   if (index.is_string()) {
     found = find_attribute(object, index.str());
     if (!found.is_missing()) return found;
-    return make_undefined(quoted(object_name(object)) + " has no attribute " + quoted(index.str()));
+    return make_undefined(in_quotes(object_name(object)) + " has no attribute " + in_quotes(index.str()));
   }
   if (!index.is_number()) return make_undefined(object_name(object) + " has no such element");
   TextBuilder shown(budget_);
@@ -288,14 +288,14 @@ Value Interpreter::call(const Value& callee, Arguments arguments) {
 Value Interpreter::apply_filter(const Value& name, const Value& value, Arguments arguments) {
   if (!name.is_string()) fail_type("the name of a filter must be a string", name);
   const Builtin* filter = find_filter(name.str());
-  if (filter == nullptr) fail(ErrorKind::unsupported, "no filter named " + quoted(name.str()));
+  if (filter == nullptr) fail(ErrorKind::unsupported, "no filter named " + in_quotes(name.str()));
   return call_builtin(*this, *filter, value, std::move(arguments));
 }
 
 bool Interpreter::apply_test(const Value& name, const Value& value, Arguments arguments) {
   if (!name.is_string()) fail_type("the name of a test must be a string", name);
   const Builtin* test = find_test(name.str());
-  if (test == nullptr) fail(ErrorKind::unsupported, "no test named " + quoted(name.str()));
+  if (test == nullptr) fail(ErrorKind::unsupported, "no test named " + in_quotes(name.str()));
   return truthy(call_builtin(*this, *test, value, std::move(arguments)));
 }
 

@@ -14,7 +14,7 @@ Value answer(Check&& check) {
 Value defined(BuiltinCall& call) { return answer(!call.self.is_undefined()); }
 Value undefined(BuiltinCall& call) { return answer(call.self.is_undefined()); }
 Value none(BuiltinCall& call) { return answer(call.self.is_none()); }
-Value string(BuiltinCall& call) { return answer(call.self.is_string()); }
+Value is_string(BuiltinCall& call) { return answer(call.self.is_string()); }
 Value mapping(BuiltinCall& call) { return answer(call.self.kind() == Kind::dict); }
 Value boolean(BuiltinCall& call) { return answer(call.self.kind() == Kind::boolean); }
 Value is_true(BuiltinCall& call) { return answer(call.self.kind() == Kind::boolean && call.self.as_boolean()); }
@@ -44,8 +44,8 @@ Value callable(BuiltinCall& call) {
   return answer(kind == Kind::callable || kind == Kind::loop || kind == Kind::undefined);
 }
 
-Value lower(BuiltinCall& call) { return answer(is_lower_case(call.budget, to_text(call.budget, call.self).str())); }
-Value upper(BuiltinCall& call) { return answer(is_upper_case(call.budget, to_text(call.budget, call.self).str())); }
+Value is_lower(BuiltinCall& call) { return answer(is_lower_case(call.budget, to_text(call.budget, call.self).str())); }
+Value is_upper(BuiltinCall& call) { return answer(is_upper_case(call.budget, to_text(call.budget, call.self).str())); }
 
 Value remainder_is(BuiltinCall& call, const Value& divisor, std::int64_t wanted) {
   const Value rest = binary(call.budget, BinaryOperator::modulo, call.self, divisor);
@@ -76,18 +76,18 @@ constexpr Builtin kTests[] = {
     {"in", "seq", compared<CompareOperator::in>},
     {"integer", "", integer},
     {"iterable", "", iterable},
-    {"lower", "", lower},
+    {"lower", "", is_lower},
     {"mapping", "", mapping},
     {"none", "", none},
     {"number", "", number},
     {"odd", "", odd},
     {"sameas", "other", same_as},
     {"sequence", "", sequence},
-    {"string", "", string},
+    {"string", "", is_string},
     {"test", "", is_test},
     {"true", "", is_true},
     {"undefined", "", undefined},
-    {"upper", "", upper},
+    {"upper", "", is_upper},
     {"!=", "other /", compared<CompareOperator::not_equal>},
     {"<", "other /", compared<CompareOperator::less>},
     {"<=", "other /", compared<CompareOperator::less_equal>},

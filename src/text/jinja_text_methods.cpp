@@ -40,7 +40,7 @@ Value stripped(BuiltinCall& call) {
   return piece(call, strip(call.budget, call.self.str(), side, characters));
 }
 
-Value replace(BuiltinCall& call) {
+Value replaced(BuiltinCall& call) {
   const std::string_view text = call.self.str();
   const std::string& old = call.text(0).bytes;
   const std::string with = inserted(call, call.text(1));
@@ -189,7 +189,7 @@ Value partition(BuiltinCall& call) {
                                    piece(call, text.substr(found + separator.size()))});
 }
 
-Value join(BuiltinCall& call) {
+Value joined(BuiltinCall& call) {
   TextBuilder out(call.budget);
   const auto next = iterate(call.budget, call[0]);
   bool first = true;
@@ -276,18 +276,18 @@ Value expand_tabs(BuiltinCall& call) {
   return same_kind(call, out.take());
 }
 
-constexpr Builtin kMethods[] = {
+constexpr Builtin kTextMethods[] = {
     {"capitalize", "/", converted<python_unicode::capitalize>},
     {"center", "width fill? /", justified<Justify::center>},
     {"expandtabs", "tabsize?", expand_tabs},
-    {"join", "iterable /", join},
+    {"join", "iterable /", joined},
     {"ljust", "width fill? /", justified<Justify::left>},
     {"lower", "/", converted<python_unicode::to_lower>},
     {"lstrip", "chars? /", stripped<Side::left>},
     {"partition", "sep /", partition<false>},
     {"removeprefix", "prefix /", remove_prefix},
     {"removesuffix", "suffix /", remove_suffix},
-    {"replace", "old new count? /", replace},
+    {"replace", "old new count? /", replaced},
     {"rjust", "width fill? /", justified<Justify::right>},
     {"rpartition", "sep /", partition<true>},
     {"rsplit", "sep? maxsplit?", split<true>},
@@ -302,6 +302,6 @@ constexpr Builtin kMethods[] = {
 
 }  // namespace
 
-std::span<const Builtin> text_methods() { return kMethods; }
+std::span<const Builtin> text_methods() { return kTextMethods; }
 
 }  // namespace powerhouse::jinja

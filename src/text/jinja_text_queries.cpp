@@ -53,7 +53,7 @@ Value find(BuiltinCall& call) {
   return Value::integer(static_cast<std::int64_t>(code_point_index(call.self.text(), found)));
 }
 
-Value count(BuiltinCall& call) {
+Value count_text(BuiltinCall& call) {
   const Text& wanted = call.text(0);
   const Window in = window(call, 1);
   if (!in.valid) return Value::integer(0);
@@ -140,7 +140,7 @@ Value is_title(BuiltinCall& call) {
   return Value::boolean(any);
 }
 
-Value format(BuiltinCall& call) { return format_braces(call.interpreter, call.self, call.rest); }
+Value format_text(BuiltinCall& call) { return format_braces(call.interpreter, call.self, call.rest); }
 Value format_map(BuiltinCall& call) {
   Arguments arguments;
   if (call[0].kind() != Kind::dict) fail_type("format_map() takes a dict", call[0]);
@@ -150,11 +150,11 @@ Value format_map(BuiltinCall& call) {
   return format_braces(call.interpreter, call.self, arguments);
 }
 
-constexpr Builtin kMethods[] = {
-    {"count", "sub start? end? /", count},
+constexpr Builtin kTextQueries[] = {
+    {"count", "sub start? end? /", count_text},
     {"endswith", "suffix start? end? /", starts_or_ends<true>},
     {"find", "sub start? end? /", find<false, false>},
-    {"format", "* **", format},
+    {"format", "* **", format_text},
     {"format_map", "mapping /", format_map},
     {"index", "sub start? end? /", find<false, true>},
     {"isalnum", "/", all_of<is_alphanumeric>},
@@ -181,6 +181,6 @@ constexpr Builtin kMethods[] = {
 
 }  // namespace
 
-std::span<const Builtin> more_text_methods() { return kMethods; }
+std::span<const Builtin> more_text_methods() { return kTextQueries; }
 
 }  // namespace powerhouse::jinja

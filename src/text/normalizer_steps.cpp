@@ -41,12 +41,6 @@ char32_t clean(char32_t c) {
   return unicode::is_space(c) ? U' ' : c;
 }
 
-bool is_ideograph(char32_t c) {
-  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
-         (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
-         (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
 }  // namespace
 
 bool LowercaseStep::rewrite(const AlignedText& text, TextBuffer& out) const {
@@ -87,7 +81,7 @@ bool SpaceIdeographsStep::rewrite(const AlignedText& text, TextBuffer& out) cons
   TextBuilder builder(text, out);
   for (std::size_t at = 0; at < text.text.size();) {
     const auto [code_point, length] = unicode::character_at(text.text, at);
-    const bool spaced = is_ideograph(code_point);
+    const bool spaced = tokenizers_unicode::is_ideograph(code_point);
     if (spaced) builder.put(U' ', at);
     builder.put(code_point, at);
     if (spaced) builder.put(U' ', at);

@@ -6,7 +6,7 @@
 namespace powerhouse {
 namespace {
 
-[[noreturn]] void refuse(std::string_view construct, std::string_view pattern) {
+[[noreturn]] void refuse_construct(std::string_view construct, std::string_view pattern) {
   throw Error(ErrorKind::unsupported, "a regular expression uses what is not built",
               {.field = "pattern \"" + std::string(pattern.substr(0, 200)) + "\"", .found = std::string(construct)});
 }
@@ -44,10 +44,10 @@ class Translator {
   bool next_is(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
 
   void escape() {
-    if (at_ + 1 == pattern_.size()) refuse("a backslash at the end", pattern_);
+    if (at_ + 1 == pattern_.size()) refuse_construct("a backslash at the end", pattern_);
     const char name = pattern_[at_ + 1];
     const auto replace = [&](std::string_view outside, std::string_view inside) {
-      if (in_class_ && inside.empty()) refuse(std::string("[\\") + name + "]", pattern_);
+      if (in_class_ && inside.empty()) refuse_construct(std::string("[\\") + name + "]", pattern_);
       out_ += in_class_ ? inside : outside;
       at_ += 2;
     };
@@ -61,7 +61,7 @@ class Translator {
       // Word boundaries follow \w, which PCRE2 draws otherwise; the rest are Ruby's alone or differ.
       case 'b':
       case 'B':
-        if (in_class_) refuse("[\\b]", pattern_);
+        if (in_class_) refuse_construct("[\\b]", pattern_);
         return boundary(name == 'b');
       case 'R':
       case 'X':
@@ -81,7 +81,7 @@ class Translator {
       case 'v':
       case 'V':
       case 'o':
-      case 'Z': refuse(std::string("\\") + name, pattern_);
+      case 'Z': refuse_construct(std::string("\\") + name, pattern_);
       case 'u': return code_unit();
       case 'p':
       case 'P':
@@ -112,7 +112,7 @@ class Translator {
   void code_unit() {
     const std::string_view digits = pattern_.substr(at_ + 2, 4);
     if (digits.size() != 4 || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
-      refuse("\\u without four digits", pattern_);
+      refuse_construct("\\u without four digits", pattern_);
     }
     out_ += "\\x{" + std::string(digits) + "}";
     at_ += 6;
@@ -122,22 +122,22 @@ class Translator {
     in_class_ = true;
     copy();
     if (next_is("^")) copy();
-    if (next_is("]")) refuse("an empty class", pattern_);
+    if (next_is("]")) refuse_construct("an empty class", pattern_);
   }
 
   void class_character(char c) {
     if (c == '[') {
-      if (next_is("[:")) refuse("a POSIX class", pattern_);
-      refuse("a class within a class", pattern_);
+      if (next_is("[:")) refuse_construct("a POSIX class", pattern_);
+      refuse_construct("a class within a class", pattern_);
     }
-    if (next_is("&&")) refuse("&& in a class", pattern_);
+    if (next_is("&&")) refuse_construct("&& in a class", pattern_);
     if (c == ']') in_class_ = false;
     copy();
   }
 
   void group() {
     copy();
-    if (next_is("*")) refuse("(*", pattern_);
+    if (next_is("*")) refuse_construct("(*", pattern_);
     if (!next_is("?")) return;
     for (const std::string_view same : {"?:", "?=", "?!", "?<=", "?<!", "?>", "?i:", "?-i:"}) {
       if (next_is(same)) {
@@ -151,13 +151,13 @@ class Translator {
       at_ += 3;
       return;
     }
-    refuse("(" + std::string(pattern_.substr(at_, 3)), pattern_);
+    refuse_construct("(" + std::string(pattern_.substr(at_, 3)), pattern_);
   }
 
   // {2}+ repeats again in Ruby and is possessive in PCRE2.
   void close_brace() {
     copy();
-    if (next_is("+")) refuse("}+", pattern_);
+    if (next_is("+")) refuse_construct("}+", pattern_);
   }
 
   std::string_view pattern_;

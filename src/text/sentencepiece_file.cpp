@@ -11,14 +11,10 @@
 namespace powerhouse {
 namespace {
 
-[[noreturn]] void refuse(std::string_view what) {
-  throw Error(ErrorKind::format, "not a SentencePiece model: " + std::string(what), {});
-}
-
 // One message of the protocol buffers' wire format: fields, each a number with a value of one of four kinds.
-class Message {
+class WireMessage {
  public:
-  explicit Message(std::string_view bytes) : rest_(bytes) {}
+  explicit WireMessage(std::string_view bytes) : rest_(bytes) {}
 
   struct Field {
     std::uint64_t number = 0;
@@ -35,7 +31,7 @@ class Message {
       case 1: field.value = fixed(8); break;
       case 2: field.bytes = take(varint()); break;
       case 5: field.value = fixed(4); break;
-      default: refuse("a field of an unknown kind");
+      default: refuse_sentencepiece("a field of an unknown kind");
     }
     return true;
   }
@@ -48,7 +44,7 @@ class Message {
       value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
       if (byte < 0x80) return value;
     }
-    refuse("a number without an end");
+    refuse_sentencepiece("a number without an end");
   }
   std::uint64_t fixed(std::size_t size) {
     std::uint64_t value = 0;
@@ -56,7 +52,7 @@ class Message {
     return value;
   }
   std::string_view take(std::uint64_t size) {
-    if (size > rest_.size()) refuse("it ends in the middle of a field");
+    if (size > rest_.size()) refuse_sentencepiece("it ends in the middle of a field");
     const std::string_view out = rest_.substr(0, static_cast<std::size_t>(size));
     rest_.remove_prefix(static_cast<std::size_t>(size));
     return out;
@@ -67,30 +63,30 @@ class Message {
 
 SentencePieceFile::Piece read_piece(std::string_view bytes) {
   SentencePieceFile::Piece piece;
-  Message::Field field;
-  for (Message message(bytes); message.next(field);) {
+  WireMessage::Field field;
+  for (WireMessage message(bytes); message.next(field);) {
     if (field.number == 1) piece.text = field.bytes;
     if (field.number == 2) {
       const auto bits = static_cast<std::uint32_t>(field.value);
       std::memcpy(&piece.score, &bits, sizeof bits);
     }
     if (field.number == 3) {
-      if (field.value < 1 || field.value > 6) refuse("a piece of an unknown type");
+      if (field.value < 1 || field.value > 6) refuse_sentencepiece("a piece of an unknown type");
       piece.kind = static_cast<SentencePieceFile::Kind>(field.value);
     }
   }
-  if (piece.text.empty()) refuse("a piece without a text");
-  if (find_invalid_utf8(piece.text)) refuse("a piece that is no UTF-8");
-  if (std::isnan(piece.score)) refuse("a score that is no number");
+  if (piece.text.empty()) refuse_sentencepiece("a piece without a text");
+  if (find_invalid_utf8(piece.text)) refuse_sentencepiece("a piece that is no UTF-8");
+  if (std::isnan(piece.score)) refuse_sentencepiece("a score that is no number");
   return piece;
 }
 
 void read_trainer(std::string_view bytes, SentencePieceFile& out) {
-  Message::Field field;
-  for (Message message(bytes); message.next(field);) {
+  WireMessage::Field field;
+  for (WireMessage message(bytes); message.next(field);) {
     switch (field.number) {
       case 3:
-        if (field.value < 1 || field.value > 4) refuse("a model of an unknown type");
+        if (field.value < 1 || field.value > 4) refuse_sentencepiece("a model of an unknown type");
         out.model = static_cast<SentencePieceFile::Model>(field.value);
         break;
       case 24: out.whitespace_as_suffix = field.value != 0; break;
@@ -105,8 +101,8 @@ void read_trainer(std::string_view bytes, SentencePieceFile& out) {
 }
 
 void read_normalizer(std::string_view bytes, SentencePieceFile& out) {
-  Message::Field field;
-  for (Message message(bytes); message.next(field);) {
+  WireMessage::Field field;
+  for (WireMessage message(bytes); message.next(field);) {
     switch (field.number) {
       case 2: out.charsmap = field.bytes; break;
       case 3: out.add_dummy_prefix = field.value != 0; break;
@@ -128,21 +124,25 @@ void require_shallow(const SentencePieceFile& file) {
   for (const auto& [text, value] : keys) {
     int inside = 0;
     trie.each_prefix(text, 0, [&](std::size_t, std::int32_t) { ++inside; });
-    if (inside > 64) refuse("more than 64 user-defined pieces one inside the other");
+    if (inside > 64) refuse_sentencepiece("more than 64 user-defined pieces one inside the other");
   }
 }
 
 }  // namespace
 
+void refuse_sentencepiece(std::string_view what) {
+  throw Error(ErrorKind::format, "not a SentencePiece model: " + std::string(what), {});
+}
+
 SentencePieceFile SentencePieceFile::parse(std::string_view bytes) {
   SentencePieceFile out;
-  Message::Field field;
-  for (Message message(bytes); message.next(field);) {
+  WireMessage::Field field;
+  for (WireMessage message(bytes); message.next(field);) {
     if (field.number == 1) out.pieces.push_back(read_piece(field.bytes));
     if (field.number == 2) read_trainer(field.bytes, out);
     if (field.number == 3) read_normalizer(field.bytes, out);
   }
-  if (out.pieces.empty()) refuse("no pieces");
+  if (out.pieces.empty()) refuse_sentencepiece("no pieces");
   if (!out.charsmap.empty()) Charsmap(out.charsmap).require_sound();
   require_shallow(out);
   return out;

@@ -34,4 +34,7 @@ struct SentencePieceFile {
   static SentencePieceFile parse(std::string_view bytes);
 };
 
+/// Error{format}: not a SentencePiece model, and why.
+[[noreturn]] void refuse_sentencepiece(std::string_view what);
+
 }  // namespace powerhouse

@@ -18,18 +18,14 @@ namespace {
 
 using Kind = SentencePieceFile::Kind;
 
-[[noreturn]] void refuse(std::string_view what) {
-  throw Error(ErrorKind::format, "not a SentencePiece model: " + std::string(what), {});
-}
-
 std::int32_t find_unknown(const SentencePieceFile& file) {
   std::int32_t found = -1;
   for (std::size_t id = 0; id < file.pieces.size(); ++id) {
     if (file.pieces[id].kind != Kind::unknown) continue;
-    if (found >= 0) refuse("two unknown pieces");
+    if (found >= 0) refuse_sentencepiece("two unknown pieces");
     found = static_cast<std::int32_t>(id);
   }
-  if (found < 0) refuse("no unknown piece");
+  if (found < 0) refuse_sentencepiece("no unknown piece");
   return found;
 }
 
@@ -42,10 +38,10 @@ std::array<std::int32_t, 256> find_bytes(const Vocabulary& vocabulary, const Sen
     return id >= 0 && file.pieces[static_cast<std::size_t>(id)].kind == Kind::byte;
   };
   if (!file.byte_fallback) {
-    if (of_kind > 0) refuse("byte pieces, but no byte fallback");
+    if (of_kind > 0) refuse_sentencepiece("byte pieces, but no byte fallback");
     ids.fill(-1);
   } else if (of_kind != 256 || !std::all_of(ids.begin(), ids.end(), is_byte)) {
-    refuse("byte fallback, but not the 256 byte pieces");
+    refuse_sentencepiece("byte fallback, but not the 256 byte pieces");
   }
   return ids;
 }
@@ -59,8 +55,10 @@ ByteTrie find_user_defined(const SentencePieceFile& file) {
   return ByteTrie(std::move(keys));
 }
 
+}  // namespace
+
 // Each blank begins a word.
-struct Words {
+struct SentencePieceWords {
   const Vocabulary& vocabulary;
   std::int32_t unk_id;
 
@@ -74,7 +72,7 @@ struct Words {
   }
 };
 
-struct Characters {
+struct SentencePieceCharacters {
   const Vocabulary& vocabulary;
   const ByteTrie& user_defined;
   std::int32_t unk_id;
@@ -90,14 +88,16 @@ struct Characters {
   }
 };
 
-using Cutter = std::variant<SentencePieceUnigram, SentencePieceBpe, Words, Characters>;
+namespace {
+
+using Cutter = std::variant<SentencePieceUnigram, SentencePieceBpe, SentencePieceWords, SentencePieceCharacters>;
 
 Cutter make_cutter(const Vocabulary& vocabulary, const SentencePieceFile& file, const ByteTrie& user_defined,
                    std::int32_t unk_id) {
   switch (file.model) {
     case SentencePieceFile::Model::bpe: return SentencePieceBpe(vocabulary, file, user_defined, unk_id);
-    case SentencePieceFile::Model::word: return Words{vocabulary, unk_id};
-    case SentencePieceFile::Model::character: return Characters{vocabulary, user_defined, unk_id};
+    case SentencePieceFile::Model::word: return SentencePieceWords{vocabulary, unk_id};
+    case SentencePieceFile::Model::character: return SentencePieceCharacters{vocabulary, user_defined, unk_id};
     case SentencePieceFile::Model::unigram: break;
   }
   return SentencePieceUnigram(file, unk_id);

@@ -6,13 +6,12 @@
 #include "powerhouse/error.h"
 #include "text/scratch.h"
 #include "text/unicode.h"
+#include "text/unknown_penalty.h"
 
 namespace powerhouse {
 namespace {
 
 using Kind = SentencePieceFile::Kind;
-
-constexpr float kUnknownPenalty = 10;
 
 // The best path that ends at a place.
 struct Best {

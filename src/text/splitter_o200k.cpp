@@ -9,7 +9,7 @@ namespace {
 using unicode::Category;
 using unicode::Class;
 
-struct Seen {
+struct CasedCharacter {
   char32_t code_point = 0;
   std::size_t length = 0;  // 0 at the end of the text
   bool upper = false;      // of U
@@ -22,7 +22,7 @@ class Splitter {
   Splitter(std::string_view text, const O200k& options) : text_(text), options_(options) {}
 
   std::size_t next(std::size_t at) const {
-    const Seen first = look(at);
+    const CasedCharacter first = look(at);
     const Class kind = unicode::classify(first.code_point);
     const bool prefix = !first.newline() && kind != Class::letter && kind != Class::number;
     if (prefix) {
@@ -40,10 +40,10 @@ class Splitter {
   }
 
  private:
-  Seen look(std::size_t at) const {
+  CasedCharacter look(std::size_t at) const {
     if (at >= text_.size()) return {};
     const auto [code_point, length] = unicode::character_at(text_, at);
-    Seen seen{code_point, length};
+    CasedCharacter seen{code_point, length};
     const Category category = unicode::category(code_point);
     const bool letter = category <= unicode::kLo;
     const bool mark = category >= unicode::kMn && category <= unicode::kMe;
@@ -68,7 +68,7 @@ class Splitter {
   std::size_t lower_word(std::size_t at) const {
     std::size_t end = at;
     std::size_t last = 0;  // after the last of L in the run
-    Seen seen = look(end);
+    CasedCharacter seen = look(end);
     for (; seen.length != 0 && seen.upper; seen = look(end)) {
       end += seen.length;
       if (seen.lower) last = end;
@@ -81,7 +81,7 @@ class Splitter {
   // U+L* at `at`, where lower_word is none: no L follows.
   std::size_t upper_word(std::size_t at) const {
     std::size_t end = at;
-    for (Seen seen = look(end); seen.length != 0 && seen.upper; seen = look(end)) end += seen.length;
+    for (CasedCharacter seen = look(end); seen.length != 0 && seen.upper; seen = look(end)) end += seen.length;
     return end == at ? 0 : end;
   }
 

@@ -1,7 +1,5 @@
 #include "text/splitters.h"
 
-#include <limits>
-
 #include "text/seen_character.h"
 #include "text/unicode.h"
 
@@ -93,25 +91,25 @@ std::size_t next_cl100k(std::string_view text, std::size_t at, const Cl100k& opt
   return after_newline != 0 ? after_newline : end_of_spaces(text, at, end);
 }
 
-constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
-
 struct Spelling {
   std::string_view pattern;
   KnownPattern known;
 };
 
-constexpr KnownPattern kGpt2{};
-constexpr KnownPattern cl100k(std::size_t max_numbers) { return {KnownPattern::Kind::cl100k, max_numbers, false}; }
+constexpr KnownPattern kKnownGpt2{};
+constexpr KnownPattern known_cl100k(std::size_t max_numbers) {
+  return {KnownPattern::Kind::cl100k, max_numbers, false};
+}
 
 constexpr Spelling kSpellings[] = {
-    {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", kGpt2},
-    {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", kGpt2},
+    {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", kKnownGpt2},
+    {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", kKnownGpt2},
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-     cl100k(3)},
+     known_cl100k(3)},
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-     cl100k(1)},
+     known_cl100k(1)},
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-     cl100k(kUnlimited)},
+     known_cl100k(Cl100k::kUnlimited)},
 };
 
 }  // namespace

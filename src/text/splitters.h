@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -21,6 +22,8 @@ void split_gpt2(std::string_view text, PieceSink sink);
 /// `ascii_contractions`: U+017F, the long s, is no s. `marks`: \p{M} counts as \p{L} (Qwen 3.5). Both are llama.cpp's.
 /// `whole_trailing_spaces`: spaces at the end are one piece, line breaks among them or not (tiktoken: \s++$).
 struct Cl100k {
+  static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+
   std::size_t max_numbers = 3;
   bool ascii_contractions = false;
   bool marks = false;

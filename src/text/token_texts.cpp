@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
-std::string decode(const Decoder& decoder, std::initializer_list<std::string_view> tokens) {
+std::string decode(const DecoderChain& decoder, std::initializer_list<std::string_view> tokens) {
   DecoderState state = decoder.start(false);
   for (const std::string_view token : tokens) decoder.take(token, false, state);
   decoder.finish(state);
@@ -20,9 +20,9 @@ std::string decode(const Decoder& decoder, std::initializer_list<std::string_vie
 }
 
 // Tells what a chain of decoder steps makes of a token by trying it out between others.
-class Probe {
+class TokenProbe {
  public:
-  explicit Probe(const Decoder& decoder) : decoder_(decoder) {
+  explicit TokenProbe(const DecoderChain& decoder) : decoder_(decoder) {
     // Half a character, and its other half: in the byte-level alphabet, and as byte tokens.
     byte_level_ = decode(decoder, {"\u00C3"}) == kReplacement && decode(decoder, {"\u00C3", "\u00A9"}) == "\u00E9";
     byte_tokens_ = decode(decoder, {"<0xC3>", "<0xA9>"}) == "\u00E9";
@@ -50,7 +50,7 @@ class Probe {
 
  private:
   static constexpr std::string_view kAnchor = "a";
-  const Decoder& decoder_;
+  const DecoderChain& decoder_;
   bool byte_level_ = false, byte_tokens_ = false;
 };
 
@@ -58,7 +58,8 @@ class Probe {
 
 TokenTexts token_texts(const Tokenizer& tokenizer) {
   const Tokenizer::Impl& impl = tokenizer.impl();
-  const std::optional<Probe> probe = impl.pieces.kinds.empty() ? std::optional<Probe>(impl.decoder) : std::nullopt;
+  const std::optional<TokenProbe> probe =
+      impl.pieces.kinds.empty() ? std::optional<TokenProbe>(impl.decoder) : std::nullopt;
   const auto text = [&](std::size_t id, bool first) {
     const std::string_view spelled = impl.text(static_cast<std::int64_t>(id));
     return probe ? probe->text(spelled, first) : impl.pieces.bytes(id, spelled, first);

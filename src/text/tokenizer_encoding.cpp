@@ -17,9 +17,9 @@ namespace {
 using Tokens = std::vector<EncodedToken>;
 
 // From bytes of a text to characters and back.
-class Characters {
+class CharacterPlaces {
  public:
-  explicit Characters(std::string_view text) : size_(text.size()) {
+  explicit CharacterPlaces(std::string_view text) : size_(text.size()) {
     of_byte_.reserve(text.size());
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t length = unicode::sequence_length(text[at]);
@@ -146,7 +146,7 @@ void append_part(Encoding& out, const Part& part, std::int64_t type_id, const Po
   out.attention_mask.resize(out.ids.size(), 1);
   out.special_tokens_mask.resize(out.ids.size(), 0);
   if (!offsets) return;
-  const Characters characters(part.text);
+  const CharacterPlaces characters(part.text);
   for (std::size_t i = part.kept.begin; i < part.kept.end; ++i) {
     Origin origin = characters.from_bytes(part.tokens[i].bytes);
     for (const PostProcessor::Trim& trim : post.trims) {

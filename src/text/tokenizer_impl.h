@@ -32,7 +32,7 @@ struct Tokenizer::Impl {
   std::vector<std::int64_t> prefix;             // what add_special_tokens puts before
   std::vector<std::int64_t> suffix;             // and after
   std::optional<PostProcessor> post_processor;  // pairs and offsets; `prefix` and `suffix` are its single template
-  Decoder decoder = Decoder::byte_level();
+  DecoderChain decoder = DecoderChain::byte_level();
   std::optional<TruncationOptions> truncation;  // as the file says
   std::optional<PaddingOptions> padding;
   std::size_t added_end = 0;  // one more than the largest id of an added token

@@ -46,7 +46,7 @@ PreTokenizer load_pre_tokenizer(const Json* description, bool takes_bytes);
 void load_post_processor(Tokenizer::Impl& tokenizer, const Json* description);
 /// Puts a post-processor in place, the ids of its single template in `prefix` and `suffix`.
 void set_post_processor(Tokenizer::Impl& tokenizer, PostProcessor post);
-Decoder load_decoder(const Json* description);
+DecoderChain load_decoder(const Json* description);
 
 /// {"String": ...} or {"Regex": ...}.
 Pattern load_pattern(const Json& description, std::string_view place);

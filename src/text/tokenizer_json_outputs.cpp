@@ -9,8 +9,8 @@
 namespace powerhouse {
 namespace {
 
-using Pieces = std::vector<TemplatePiece>;
-using Kind = TemplatePiece::Kind;
+using TemplatePieces = std::vector<TemplatePiece>;
+using PieceKind = TemplatePiece::Kind;
 
 // A hostile template could name one token of many ids again and again.
 constexpr std::size_t kMaxPieces = 4096;
@@ -21,10 +21,10 @@ void require_token(const Tokenizer::Impl& tokenizer, std::int64_t id, std::strin
               {.field = std::string(place), .found = std::to_string(id)});
 }
 
-Pieces read_template(const Tokenizer::Impl& tokenizer, const Json& description, const std::string& key) {
+TemplatePieces read_template(const Tokenizer::Impl& tokenizer, const Json& description, const std::string& key) {
   const std::string place = "post_processor." + key;
   const Json* specials = description.get("special_tokens");
-  Pieces out;
+  TemplatePieces out;
   for (const Json& item : description.at(key).as_array(place)) {
     if (const Json* sequence = item.get("Sequence")) {
       const std::string& name = sequence->at("id").as_string(place + ".Sequence.id");
@@ -32,7 +32,7 @@ Pieces read_template(const Tokenizer::Impl& tokenizer, const Json& description, 
         throw Error(ErrorKind::format, "a template names an unknown text",
                     {.field = place, .expected = "A or B", .found = name});
       }
-      out.push_back({name == "A" ? Kind::first : Kind::second, -1, sequence->integer_or("type_id", 0)});
+      out.push_back({name == "A" ? PieceKind::first : PieceKind::second, -1, sequence->integer_or("type_id", 0)});
       continue;
     }
     const Json& token = item.at("SpecialToken");
@@ -45,7 +45,7 @@ Pieces read_template(const Tokenizer::Impl& tokenizer, const Json& description, 
     for (const Json& value : special->at("ids").as_array("post_processor.special_tokens.ids")) {
       const std::int64_t id = value.as_integer("post_processor.special_tokens.ids");
       require_token(tokenizer, id, "post_processor.special_tokens.ids");
-      out.push_back({Kind::token, id, token.integer_or("type_id", 0)});
+      out.push_back({PieceKind::token, id, token.integer_or("type_id", 0)});
       if (out.size() > kMaxPieces) {
         throw Error(ErrorKind::format, "a template is too long",
                     {.field = place, .expected = "at most " + std::to_string(kMaxPieces) + " pieces"});
@@ -55,7 +55,7 @@ Pieces read_template(const Tokenizer::Impl& tokenizer, const Json& description, 
   return out;
 }
 
-std::ptrdiff_t count_texts(const Pieces& pieces, Kind kind) {
+std::ptrdiff_t count_texts(const TemplatePieces& pieces, PieceKind kind) {
   return std::count_if(pieces.begin(), pieces.end(), [&](const TemplatePiece& piece) { return piece.kind == kind; });
 }
 
@@ -80,8 +80,9 @@ class PostProcessorLoader {
     } else if (type == "ByteLevel") {
       add_trim(description);
     } else if (type == "TemplateProcessing") {
-      Pieces single = read_template(tokenizer_, description, "single");
-      Pieces pair = description.get("pair") != nullptr ? read_template(tokenizer_, description, "pair") : Pieces{};
+      TemplatePieces single = read_template(tokenizer_, description, "single");
+      TemplatePieces pair =
+          description.get("pair") != nullptr ? read_template(tokenizer_, description, "pair") : TemplatePieces{};
       put(std::move(single), std::move(pair));
     } else if (type == "BertProcessing" || type == "RobertaProcessing") {
       add_bert(description, type == "RobertaProcessing");
@@ -101,30 +102,30 @@ class PostProcessorLoader {
   }
 
   void add_bert(const Json& description, bool roberta) {
-    const TemplatePiece cls{Kind::token, read_named_id(tokenizer_, description, "cls"), 0};
-    const TemplatePiece sep{Kind::token, read_named_id(tokenizer_, description, "sep"), 0};
+    const TemplatePiece cls{PieceKind::token, read_named_id(tokenizer_, description, "cls"), 0};
+    const TemplatePiece sep{PieceKind::token, read_named_id(tokenizer_, description, "sep"), 0};
     const std::int64_t second = roberta ? 0 : 1;  // RoBERTa knows one type
     if (roberta) add_trim(description);
-    Pieces single{cls, {Kind::first, -1, 0}, sep};
-    Pieces pair = single;
+    TemplatePieces single{cls, {PieceKind::first, -1, 0}, sep};
+    TemplatePieces pair = single;
     if (roberta) pair.push_back(sep);
-    pair.push_back({Kind::second, -1, second});
-    pair.push_back({Kind::token, sep.id, second});
+    pair.push_back({PieceKind::second, -1, second});
+    pair.push_back({PieceKind::token, sep.id, second});
     put(std::move(single), std::move(pair));
   }
 
-  void put(Pieces single, Pieces pair) {
+  void put(TemplatePieces single, TemplatePieces pair) {
     if (has_template_) {
       throw Error(ErrorKind::unsupported, "a sequence of post-processors with two templates",
                   {.field = "post_processor.processors", .expected = "one template"});
     }
     has_template_ = true;
-    if (count_texts(single, Kind::first) != 1 || count_texts(single, Kind::second) != 0) {
+    if (count_texts(single, PieceKind::first) != 1 || count_texts(single, PieceKind::second) != 0) {
       throw Error(ErrorKind::format, "a template must hold the text once",
                   {.field = "post_processor.single", .expected = "A"});
     }
     // Many files leave it out: then there are no pairs.
-    if (count_texts(pair, Kind::first) != 1 || count_texts(pair, Kind::second) != 1) pair.clear();
+    if (count_texts(pair, PieceKind::first) != 1 || count_texts(pair, PieceKind::second) != 1) pair.clear();
     out_.single = std::move(single);
     out_.pair = std::move(pair);
   }
@@ -134,7 +135,7 @@ class PostProcessorLoader {
   bool has_template_ = false;
 };
 
-void add_decoder(Decoder& decoder, const Json& description, int& count) {
+void add_decoder(DecoderChain& decoder, const Json& description, int& count) {
   if (++count > 64) throw Error(ErrorKind::format, "a tokenizer has too many decoders", {.field = "decoder"});
   const auto size = [&](const char* key) {
     const std::int64_t value = description.integer_or(key, 0);
@@ -195,14 +196,14 @@ void set_post_processor(Tokenizer::Impl& tokenizer, PostProcessor post) {
   tokenizer.suffix.clear();
   bool seen = false;
   for (const TemplatePiece& piece : post.single) {
-    if (piece.kind == Kind::token) (seen ? tokenizer.suffix : tokenizer.prefix).push_back(piece.id);
-    seen = seen || piece.kind == Kind::first;
+    if (piece.kind == PieceKind::token) (seen ? tokenizer.suffix : tokenizer.prefix).push_back(piece.id);
+    seen = seen || piece.kind == PieceKind::first;
   }
   tokenizer.post_processor = std::move(post);
 }
 
-Decoder load_decoder(const Json* description) {
-  Decoder decoder;
+DecoderChain load_decoder(const Json* description) {
+  DecoderChain decoder;
   int count = 0;
   if (description == nullptr) {
     decoder.append(std::make_unique<BlanksStep>());

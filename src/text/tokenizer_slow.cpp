@@ -38,7 +38,7 @@ constexpr SlowTokenizer::Row sentencepiece_row(std::string_view name, std::strin
   return {name, model_type, SlowFiles::sentencepiece, SlowTemplate::bos_eos, "", "{}", add_bos, legacy};
 }
 
-constexpr SlowTokenizer::Row kRows[] = {
+constexpr SlowTokenizer::Row kSlowTokenizers[] = {
     {"GPT2Tokenizer", "gpt2", SlowFiles::bpe, SlowTemplate::bos_eos, "",
      R"({"bos_token":"<|endoftext|>","eos_token":"<|endoftext|>","unk_token":"<|endoftext|>"})"},
     {"Qwen2Tokenizer", "qwen2", SlowFiles::bpe, SlowTemplate::bos_eos, kQwen2,
@@ -173,8 +173,8 @@ SlowTokenizer find_slow_tokenizer(const std::string& folder, const Json& config)
   const std::filesystem::path root(folder);
   std::error_code ignored;
   const std::string ranks = find_tiktoken(folder);
-  const bool any =
-      std::any_of(std::begin(kRows), std::end(kRows), [&](const auto& row) { return has_files(root, row); });
+  const bool any = std::any_of(std::begin(kSlowTokenizers), std::end(kSlowTokenizers),
+                               [&](const auto& row) { return has_files(root, row); });
   if (!any && ranks.empty()) {
     throw Error(
         ErrorKind::not_found, "the folder has no tokenizer",
@@ -189,7 +189,7 @@ SlowTokenizer find_slow_tokenizer(const std::string& folder, const Json& config)
     model_type = Json::parse_file(path.string()).string_or("model_type", "");
   }
   std::string known;
-  for (const SlowTokenizer::Row& row : kRows) {
+  for (const SlowTokenizer::Row& row : kSlowTokenizers) {
     const bool named = name.empty() ? !model_type.empty() && row.model_type == model_type : row.name == name;
     if (named && has_files(root, row)) return {row, folder};
     if (!known.ends_with(row.name)) known.append(known.empty() ? "" : ", ").append(row.name);

@@ -16,25 +16,25 @@
 namespace powerhouse {
 namespace {
 
-enum class Cut { gpt2, cl100k, llama3, qwen, o200k };
+enum class TiktokenCut { gpt2, cl100k, llama3, qwen, o200k };
 
-void cut_text(Cut cut, std::string_view text, PieceSink sink) {
+void cut_text(TiktokenCut cut, std::string_view text, PieceSink sink) {
   switch (cut) {
-    case Cut::gpt2: return split_gpt2(text, sink);
-    case Cut::cl100k: return split_cl100k(text, {.max_numbers = 3, .whole_trailing_spaces = true}, sink);
-    case Cut::llama3: return split_cl100k(text, {.max_numbers = 3}, sink);
-    case Cut::qwen: return split_cl100k(text, {.max_numbers = 1}, sink);
-    case Cut::o200k: return split_o200k(text, {}, sink);
+    case TiktokenCut::gpt2: return split_gpt2(text, sink);
+    case TiktokenCut::cl100k: return split_cl100k(text, {.max_numbers = 3, .whole_trailing_spaces = true}, sink);
+    case TiktokenCut::llama3: return split_cl100k(text, {.max_numbers = 3}, sink);
+    case TiktokenCut::qwen: return split_cl100k(text, {.max_numbers = 1}, sink);
+    case TiktokenCut::o200k: return split_o200k(text, {}, sink);
   }
 }
 
 class CutStep final : public PreTokenizerStep {
  public:
-  explicit CutStep(Cut cut) : cut_(cut) {}
+  explicit CutStep(TiktokenCut cut) : cut_(cut) {}
   void split(std::string_view text, PieceSink sink) const override { cut_text(cut_, text, sink); }
 
  private:
-  Cut cut_;
+  TiktokenCut cut_;
 };
 
 // Special tokens: one, or (`count` > 0) so many whose names take the place of the "#" by numbers.
@@ -70,19 +70,19 @@ constexpr Special kHarmony[] = {{"<|startoftext|>", 199998},
                                 {"<|reserved_#|>", 200013, 5, 200013},
                                 {"<|endofprompt|>", 200018},
                                 {"<|reserved_#|>", 200018, 1070, 200018}};
-constexpr Special kLlama3[] = {{"<|begin_of_text|>", 0},
-                               {"<|end_of_text|>", 1},
-                               {"<|reserved_special_token_#|>", 2, 4, 0},
-                               {"<|start_header_id|>", 6},
-                               {"<|end_header_id|>", 7},
-                               {"<|reserved_special_token_#|>", 8, 1, 4},
-                               {"<|eot_id|>", 9},
-                               {"<|reserved_special_token_#|>", 10, 246, 5}};
+constexpr Special kLlama3Specials[] = {{"<|begin_of_text|>", 0},
+                                       {"<|end_of_text|>", 1},
+                                       {"<|reserved_special_token_#|>", 2, 4, 0},
+                                       {"<|start_header_id|>", 6},
+                                       {"<|end_header_id|>", 7},
+                                       {"<|reserved_special_token_#|>", 8, 1, 4},
+                                       {"<|eot_id|>", 9},
+                                       {"<|reserved_special_token_#|>", 10, 246, 5}};
 constexpr Special kQwen[] = {{"<|endoftext|>", 0}, {"<|im_start|>", 1}, {"<|im_end|>", 2}, {"<|extra_#|>", 3, 205, 0}};
 
 struct Scheme {
   std::string_view name;
-  Cut cut;
+  TiktokenCut cut;
   std::span<const Special> specials;
   std::string_view eos = "<|endoftext|>";
   std::string_view bos{};
@@ -91,15 +91,16 @@ struct Scheme {
 };
 
 constexpr Scheme kEncodings[] = {
-    {"gpt2", Cut::gpt2, kR50k},
-    {"r50k_base", Cut::gpt2, kR50k},
-    {"p50k_base", Cut::gpt2, kR50k},
-    {"p50k_edit", Cut::gpt2, kP50kEdit},
-    {"cl100k_base", Cut::cl100k, kCl100k},
-    {"o200k_base", Cut::o200k, kO200k},
-    {"o200k_harmony", Cut::o200k, kHarmony, "<|return|>"},
-    {"tokenizer", Cut::llama3, kLlama3, "<|end_of_text|>", "<|begin_of_text|>", true},  // Llama 3's tokenizer.model
-    {"qwen", Cut::qwen, kQwen, "<|endoftext|>", {}, true, true},
+    {"gpt2", TiktokenCut::gpt2, kR50k},
+    {"r50k_base", TiktokenCut::gpt2, kR50k},
+    {"p50k_base", TiktokenCut::gpt2, kR50k},
+    {"p50k_edit", TiktokenCut::gpt2, kP50kEdit},
+    {"cl100k_base", TiktokenCut::cl100k, kCl100k},
+    {"o200k_base", TiktokenCut::o200k, kO200k},
+    {"o200k_harmony", TiktokenCut::o200k, kHarmony, "<|return|>"},
+    // Llama 3's tokenizer.model.
+    {"tokenizer", TiktokenCut::llama3, kLlama3Specials, "<|end_of_text|>", "<|begin_of_text|>", true},
+    {"qwen", TiktokenCut::qwen, kQwen, "<|endoftext|>", {}, true, true},
 };
 
 const Scheme& find_encoding(const std::string& path) {

@@ -72,6 +72,13 @@ inline bool is_mark(char32_t code_point) {
   return kind(code_point) == Kind::mark || kind(code_point) == Kind::spacing_mark;
 }
 
+/// CJK ideographs of BertNormalizer. The sixth range begins at U+2B920, not at U+2B820.
+inline bool is_ideograph(char32_t c) {
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
+         (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+         (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
 /// The lower case of a code point. U+0130 becomes `i` and a U+0307 that the caller adds.
 inline char32_t to_lower(char32_t code_point) {
   if (code_point < 0x80) return code_point >= 'A' && code_point <= 'Z' ? code_point + 32 : code_point;

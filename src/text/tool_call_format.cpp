@@ -60,7 +60,7 @@ std::string_view trimmed(std::string_view text) {
 
 namespace {
 
-std::string shown(std::string_view mark) {
+std::string shown_mark(std::string_view mark) {
   std::string out;
   for (const char c : trimmed(mark)) {
     switch (c) {
@@ -78,7 +78,7 @@ std::string shown(std::string_view mark) {
 
 std::string ToolCallFormat::describe() const {
   const Impl& format = *impl_;
-  std::string out = shown(format.section_open + format.call_open);
+  std::string out = shown_mark(format.section_open + format.call_open);
   if (format.kind == CallKind::object) {
     out += "{";
     if (format.name_is_key) out += "NAME: ARGUMENTS";
@@ -95,15 +95,16 @@ std::string ToolCallFormat::describe() const {
     }
     out += "} ";
   } else {
-    out += "NAME " + shown(format.after_name);
+    out += "NAME " + shown_mark(format.after_name);
     if (format.kind == CallKind::named) {
       out += "ARGUMENTS ";
     } else {
       const ValueMarks& strings = format.marks(ValueType::string);
-      out += shown(format.key_open) + "KEY " + shown(strings.key_close) + "VALUE " + shown(strings.value_close);
+      out += shown_mark(format.key_open) + "KEY " + shown_mark(strings.key_close) + "VALUE " +
+             shown_mark(strings.value_close);
     }
   }
-  out += shown(format.call_close + format.section_close);
+  out += shown_mark(format.call_close + format.section_close);
   return std::string(trimmed(out));
 }
 

@@ -7,11 +7,11 @@
 #include "text/scratch.h"
 #include "text/spellings.h"
 #include "text/unicode.h"
+#include "text/unknown_penalty.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr double kUnknownPenalty = 10;
 constexpr std::uint32_t kNowhere = std::numeric_limits<std::uint32_t>::max();
 
 }  // namespace

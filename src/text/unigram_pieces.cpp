@@ -4,11 +4,11 @@
 #include <numeric>
 
 #include "text/unigram_lattice.h"
+#include "text/unknown_penalty.h"
 
 namespace powerhouse {
 
 UnigramPieces::UnigramPieces(std::span<const std::pair<std::string, double>> pieces) {
-  constexpr double kUnknownPenalty = 10;
   smallest_score_ = std::numeric_limits<double>::infinity();
   std::vector<std::uint32_t> order;
   for (std::uint32_t id = 0; id < pieces.size(); ++id) {

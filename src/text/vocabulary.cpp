@@ -23,7 +23,7 @@ namespace {
 constexpr std::int64_t kFreeIds = 1 << 16;
 constexpr std::int64_t kIdsPerToken = 16;
 
-std::string shown(std::string_view text) {
+std::string shortened(std::string_view text) {
   constexpr std::size_t kShown = 60;
   return text.size() <= kShown ? std::string(text) : std::string(text.substr(0, kShown)) + "...";
 }
@@ -61,7 +61,7 @@ std::size_t Vocabulary::probe(std::string_view text, std::uint64_t hash) const {
 void Vocabulary::add(std::string_view text, std::int64_t id) {
   const auto refuse = [&](std::string_view message) {
     throw Error(ErrorKind::format, message,
-                {.field = "token \"" + shown(text) + "\"", .found = "id " + std::to_string(id)});
+                {.field = "token \"" + shortened(text) + "\"", .found = "id " + std::to_string(id)});
   };
   if (id < 0) refuse("a token id is negative");
   if (id >= kFreeIds + kIdsPerToken * static_cast<std::int64_t>(std::max(count_, expected_))) {

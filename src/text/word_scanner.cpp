@@ -6,10 +6,6 @@
 namespace powerhouse {
 namespace {
 
-constexpr std::uint64_t low_bits(std::size_t count) {
-  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-}
-
 // Bits at the last bytes of characters, moved to the first ones, and the other way.
 std::uint64_t to_first_bytes(std::uint64_t bits, std::uint64_t continuation) {
   while ((bits & continuation) != 0) bits = (bits & ~continuation) | (bits & continuation) >> 1;

@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kState = "trainer_state.json";
-constexpr std::string_view kName = "checkpoint-";
+constexpr std::string_view kFolderPrefix = "checkpoint-";
 // ".checkpoint-20.writing-1234", ".checkpoint-20.removing-1234": the process's number at the end.
 constexpr std::string_view kWriting = ".writing-", kRemoving = ".removing-";
 constexpr std::uint64_t kLongestState = std::uint64_t{64} << 20;
@@ -121,7 +121,7 @@ std::int64_t microseconds_now() {
 }
 
 std::string checkpoint_path(const std::string& output_dir, std::int64_t step) {
-  return output_dir + "/" + std::string(kName) + std::to_string(step);
+  return output_dir + "/" + std::string(kFolderPrefix) + std::to_string(step);
 }
 
 CheckpointWriter::CheckpointWriter(const std::string& output_dir, std::int64_t step)
@@ -185,7 +185,7 @@ std::vector<CheckpointPlace> list_checkpoints(const std::string& output_dir) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(output_dir, error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kName)) continue;
+    if (!name.starts_with(kFolderPrefix)) continue;
     try {
       const Json state(read_state(entry.path().string()));
       places.push_back({entry.path().string(), state.integer_or("step", 0), state.integer_or("saved_at", 0),

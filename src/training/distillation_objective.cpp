@@ -12,12 +12,13 @@
 #include "support/philox.h"
 #include "training/dataset_objective.h"
 #include "training/model_state.h"
+#include "training/refuse_usage.h"
 #include "training/teacher_source.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr const char* kFile = "/distillation.safetensors";
+constexpr const char* kProjectionFile = "/distillation.safetensors";
 constexpr const char* kProjection = "distillation.projection.weight";
 
 double ce_alpha(const DistillationOptions& method) { return method.ce_alpha.value_or(1 - method.alpha); }
@@ -110,10 +111,10 @@ class DistillationObjective final : public DatasetObjective {
     return {{kProjection, projection_}};
   }
   void save_state(const std::string& folder) const override {
-    if (projection_.defined()) save_safetensors(folder + kFile, extra_parameters());
+    if (projection_.defined()) save_safetensors(folder + kProjectionFile, extra_parameters());
   }
   void restore_state(const std::string& folder) override {
-    if (projection_.defined()) restore_tensors(folder + kFile, extra_parameters());
+    if (projection_.defined()) restore_tensors(folder + kProjectionFile, extra_parameters());
   }
 
  private:
@@ -155,17 +156,14 @@ class DistillationObjective final : public DatasetObjective {
   std::int64_t comparisons_ = 0;  // of the step
 };
 
-void refuse(bool wrong, const char* field, const char* what) {
-  if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-}
-
 void check_teacher(const Teacher& teacher, const DistillationOptions& method) {
-  refuse((teacher.model == nullptr) == (teacher.store == nullptr), "teacher", "a model or a store, one of them");
-  refuse(teacher.data && teacher.model == nullptr, "teacher", "data of its own belong to a model, not to a store");
-  refuse(method.hidden_state_weight > 0 && teacher.model == nullptr, "hidden_state_weight",
-         "needs the teacher itself: a store has no hidden states");
-  refuse(method.hidden_state_weight > 0 && teacher.data.has_value(), "hidden_state_weight",
-         "not with another tokenizer: the rows are not the same");
+  refuse_usage((teacher.model == nullptr) == (teacher.store == nullptr), "teacher", "a model or a store, one of them");
+  refuse_usage(teacher.data && teacher.model == nullptr, "teacher",
+               "data of its own belong to a model, not to a store");
+  refuse_usage(method.hidden_state_weight > 0 && teacher.model == nullptr, "hidden_state_weight",
+               "needs the teacher itself: a store has no hidden states");
+  refuse_usage(method.hidden_state_weight > 0 && teacher.data.has_value(), "hidden_state_weight",
+               "not with another tokenizer: the rows are not the same");
 }
 
 }  // namespace
@@ -180,7 +178,8 @@ void check(const DistillationOptions& options) {
   weight(options.alpha, "alpha");
   weight(ce_alpha(options), "ce_alpha");
   weight(options.hidden_state_weight, "hidden_state_weight");
-  refuse(options.alpha == 0 && options.hidden_state_weight == 0, "alpha", "0: nothing is learnt from the teacher");
+  refuse_usage(options.alpha == 0 && options.hidden_state_weight == 0, "alpha",
+               "0: nothing is learnt from the teacher");
 }
 
 std::unique_ptr<Objective> make_distillation_objective(CausalLM& student, Teacher teacher, Dataset train,
@@ -189,7 +188,7 @@ std::unique_ptr<Objective> make_distillation_objective(CausalLM& student, Teache
                                                        const TrainingOptions& options) {
   check(method);
   check_teacher(teacher, method);
-  refuse(train.size() == 0, "data", "no rows to train on");
+  refuse_usage(train.size() == 0, "data", "no rows to train on");
   at::Tensor projection;
   std::unique_ptr<TeacherSource> source;
   if (teacher.store != nullptr) {

@@ -6,6 +6,7 @@
 #include "support/number_text.h"
 #include "training/losses/common.h"
 #include "training/losses/grpo_terms.h"
+#include "training/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
@@ -104,26 +105,23 @@ Defaults defaults_of(const OnlineMethod& method) {
 
 GenerationShape generation_shape(const OnlineMethod& method, const OnlineOptions& options,
                                  std::int64_t micro_batch_size, std::int64_t gradient_accumulation_steps) {
-  const auto refuse = [](bool wrong, const char* field, const std::string& what) {
-    if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-  };
   const Defaults defaults = defaults_of(method);
   const GenerationShape shape{.micro_batch_size = micro_batch_size,
                               .steps_per_generation = options.steps_per_generation != 0 ? options.steps_per_generation
                                                                                         : gradient_accumulation_steps,
                               .num_generations = options.num_generations.value_or(defaults.num_generations),
                               .num_iterations = options.num_iterations.value_or(defaults.num_iterations)};
-  refuse(shape.num_iterations < 1, "num_iterations", "must be 1 or more");
-  refuse(shape.steps_per_generation < 1, "steps_per_generation", "must be 0 or more");
-  refuse(options.max_completion_length < 1, "max_completion_length", "must be 1 or more");
-  refuse(!(options.temperature > 0), "temperature", "must be above 0: completions are sampled");
-  refuse(shape.num_generations < defaults.least_generations, "num_generations",
-         "must be " + std::to_string(defaults.least_generations) + " or more");
-  refuse(options.num_generations_eval.value_or(1) < 1, "num_generations_eval", "must be 1 or more");
+  refuse_usage(shape.num_iterations < 1, "num_iterations", "must be 1 or more");
+  refuse_usage(shape.steps_per_generation < 1, "steps_per_generation", "must be 0 or more");
+  refuse_usage(options.max_completion_length < 1, "max_completion_length", "must be 1 or more");
+  refuse_usage(!(options.temperature > 0), "temperature", "must be above 0: completions are sampled");
+  refuse_usage(shape.num_generations < defaults.least_generations, "num_generations",
+               "must be " + std::to_string(defaults.least_generations) + " or more");
+  refuse_usage(options.num_generations_eval.value_or(1) < 1, "num_generations_eval", "must be 1 or more");
   const std::int64_t completions = shape.steps_per_generation * micro_batch_size;
-  refuse(completions % shape.num_generations != 0, "num_generations",
-         std::to_string(shape.num_generations) + " must divide the " + std::to_string(completions) +
-             " completions of a generation (micro_batch_size times steps_per_generation)");
+  refuse_usage(completions % shape.num_generations != 0, "num_generations",
+               std::to_string(shape.num_generations) + " must divide the " + std::to_string(completions) +
+                   " completions of a generation (micro_batch_size times steps_per_generation)");
   return shape;
 }
 

@@ -15,6 +15,7 @@
 #include "training/data/permutation.h"
 #include "training/data/row_loader.h"
 #include "training/online_method.h"
+#include "training/refuse_usage.h"
 #include "training/rollout_source.h"
 #include "training/step_passes.h"
 
@@ -23,10 +24,6 @@ namespace {
 
 constexpr const char* kRolloutsFile = "/rollouts.safetensors";
 constexpr std::uint32_t kCompletionUse = 7;  // of Permutation
-
-void refuse(bool wrong, const char* field, const std::string& what) {
-  if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-}
 
 class OnlineObjective final : public Objective {
  public:
@@ -42,13 +39,13 @@ class OnlineObjective final : public Objective {
         seed_(options.seed),
         source_(model, *method_, std::move(rewards), online, options.gradient_accumulation_steps % uses() == 0,
                 options.micro_batch_size, options.seed) {
-    refuse(train_.size() == 0, "data", "no prompts to train on");
-    refuse(options.sample_packing, "sample_packing", "completions are not packed");
+    refuse_usage(train_.size() == 0, "data", "no prompts to train on");
+    refuse_usage(options.sample_packing, "sample_packing", "completions are not packed");
     loader_options_ = {shape_.steps_per_generation * shape_.micro_batch_size / shape_.num_generations, options.shuffle,
                        options.seed, true};
-    refuse(loader().batches_in_epoch() == 0, "data",
-           "a generation takes " + std::to_string(loader_options_.micro_batch_size) + " prompts, and there are " +
-               std::to_string(train_.size()));
+    refuse_usage(loader().batches_in_epoch() == 0, "data",
+                 "a generation takes " + std::to_string(loader_options_.micro_batch_size) + " prompts, and there are " +
+                     std::to_string(train_.size()));
   }
 
   std::string data_fingerprint() const override {

@@ -8,11 +8,12 @@
 #include "powerhouse/sequence_classifier.h"
 #include "training/model_state.h"
 #include "training/online_method.h"
+#include "training/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
 
-constexpr const char* kFile = "/value_model.safetensors";
+constexpr const char* kValueModelFile = "/value_model.safetensors";
 
 // Of the states that completions' tokens are sampled in: float32 [tokens], differentiable.
 at::Tensor values_of(const SequenceClassifier& model, const TokenBatch& batch, const ScoreOptions& options) {
@@ -29,14 +30,12 @@ class Ppo final : public OnlineMethodRule {
   Ppo(PpoOptions options, const OnlineOptions& online, std::int64_t batch_size)
       : options_(std::move(options)), value_model_(online.value_model), batch_size_(batch_size) {
     check(options_);
-    const auto refuse = [](bool wrong, const char* field, const char* what) {
-      if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-    };
-    refuse(value_model_ == nullptr, "value_model", "PPO needs a value model");
-    refuse(value_model_->num_labels() != 1, "value_model", "a value is one number: the head must have one label");
-    refuse(value_model_->model().trainable_parameters().empty(), "value_model", "nothing in it requires gradients");
-    refuse(online.mask_truncated_completions, "mask_truncated_completions",
-           "PPO learns from them too: missing_eos_penalty judges them");
+    refuse_usage(value_model_ == nullptr, "value_model", "PPO needs a value model");
+    refuse_usage(value_model_->num_labels() != 1, "value_model", "a value is one number: the head must have one label");
+    refuse_usage(value_model_->model().trainable_parameters().empty(), "value_model",
+                 "nothing in it requires gradients");
+    refuse_usage(online.mask_truncated_completions, "mask_truncated_completions",
+                 "PPO learns from them too: missing_eos_penalty judges them");
   }
 
   std::string description() const override { return "ppo"; }
@@ -83,10 +82,10 @@ class Ppo final : public OnlineMethodRule {
     return parameters;
   }
   void save(const std::string& folder) const override {
-    save_safetensors(folder + kFile, value_model_->model().trainable_parameters());
+    save_safetensors(folder + kValueModelFile, value_model_->model().trainable_parameters());
   }
   void restore(const std::string& folder) const override {
-    restore_tensors(folder + kFile, value_model_->model().trainable_parameters());
+    restore_tensors(folder + kValueModelFile, value_model_->model().trainable_parameters());
   }
 
  private:

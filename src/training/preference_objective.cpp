@@ -7,6 +7,7 @@
 #include "training/preference_method.h"
 #include "training/reference_model.h"
 #include "training/reference_table.h"
+#include "training/refuse_usage.h"
 #include "training/rows_objective.h"
 
 namespace powerhouse {
@@ -46,24 +47,21 @@ class PreferenceObjective final : public RowsObjective<PreferenceDataset, Prefer
 
  private:
   void check(const TrainingOptions& options) const {
-    const auto refuse = [](bool wrong, const char* field, const char* what) {
-      if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-    };
-    refuse(train().size() == 0, "data", "no rows to train on");
+    refuse_usage(train().size() == 0, "data", "no rows to train on");
     const bool fits =
         train().unpaired() == method_.unpaired() && (!validation() || validation()->unpaired() == method_.unpaired());
-    refuse(!fits, "data",
-           method_.unpaired() ? "the method takes single completions: open the data with unpaired"
-                              : "the method takes pairs: open the data without unpaired");
-    refuse(options.sample_packing, "sample_packing", "rows of preferences are not packed");
+    refuse_usage(!fits, "data",
+                 method_.unpaired() ? "the method takes single completions: open the data with unpaired"
+                                    : "the method takes pairs: open the data without unpaired");
+    refuse_usage(options.sample_packing, "sample_packing", "rows of preferences are not packed");
     const bool asks_reference =
         alignment_.ref_model != nullptr || alignment_.precompute_ref_log_probs || alignment_.sync_ref_model;
-    refuse(!method_.has_reference() && asks_reference, "ref_model", "has no effect: the method has no reference");
+    refuse_usage(!method_.has_reference() && asks_reference, "ref_model", "has no effect: the method has no reference");
     if (!method_.has_mismatched()) return;
-    refuse(micro_batch_size() < 2 || (validation() && eval_batch_size() < 2), "micro_batch_size",
-           "KTO puts completions to the prompts of others in the micro batch, which needs 2 or more");
-    refuse(alignment_.precompute_ref_log_probs && options.shuffle, "shuffle",
-           "must be off where KTO's log-probabilities are precomputed: it pairs the rows of a micro batch");
+    refuse_usage(micro_batch_size() < 2 || (validation() && eval_batch_size() < 2), "micro_batch_size",
+                 "KTO puts completions to the prompts of others in the micro batch, which needs 2 or more");
+    refuse_usage(alignment_.precompute_ref_log_probs && options.shuffle, "shuffle",
+                 "must be off where KTO's log-probabilities are precomputed: it pairs the rows of a micro batch");
   }
 
   PreferenceMicroBatch make_batch(const PreferenceDataset& data, std::vector<std::int64_t> rows) const override {

@@ -12,7 +12,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr const char* kFile = "/reference.safetensors";
+constexpr const char* kReferenceFile = "/reference.safetensors";
 
 void refuse(bool wrong, ErrorKind kind, const char* field, const char* what) {
   if (wrong) throw Error(kind, what, {.field = field});
@@ -62,11 +62,11 @@ void ReferenceModel::updated(std::int64_t step, const CausalLM& policy) {
 }
 
 void ReferenceModel::save(const std::string& folder, const CausalLM& policy) const {
-  if (options_.sync_ref_model) save_safetensors(folder + kFile, moving(policy));
+  if (options_.sync_ref_model) save_safetensors(folder + kReferenceFile, moving(policy));
 }
 
 void ReferenceModel::restore(const std::string& folder, const CausalLM& policy) {
-  if (options_.sync_ref_model) restore_tensors(folder + kFile, moving(policy));
+  if (options_.sync_ref_model) restore_tensors(folder + kReferenceFile, moving(policy));
 }
 
 std::vector<NamedTensor> ReferenceModel::moving(const CausalLM& policy) const {

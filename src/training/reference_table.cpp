@@ -15,7 +15,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr const char* kName = "log_probs";
+constexpr const char* kSumsName = "log_probs";
 
 }  // namespace
 
@@ -33,7 +33,7 @@ ReferenceTable::ReferenceTable(const PreferenceMethod& method, const ReferenceMo
   if (read(path)) return;
   compute(method, reference, data, batch_size);
   std::filesystem::create_directories(folder);
-  const std::vector<NamedTensor> tensors{{kName, sums_}};
+  const std::vector<NamedTensor> tensors{{kSumsName, sums_}};
   save_safetensors(path, tensors);
 }
 
@@ -41,7 +41,7 @@ bool ReferenceTable::read(const std::string& path) {
   if (!may_exist(path)) return false;
   try {
     const std::vector<NamedTensor> tensors = load_safetensors(path);
-    const bool fits = tensors.size() == 1 && tensors[0].first == kName &&
+    const bool fits = tensors.size() == 1 && tensors[0].first == kSumsName &&
                       tensors[0].second.sizes() == at::IntArrayRef{rows_, columns_} &&
                       tensors[0].second.scalar_type() == at::kFloat;
     if (!fits) throw Error(ErrorKind::format, "not the log-probabilities of these rows", {.file = path});

@@ -30,7 +30,7 @@ void check_template(const std::string& text, const std::string& file) {
   }
 }
 
-struct Checks : RunChecks {
+struct CommonChecks : RunChecks {
   void model() const {
     refuse(run.base_model.empty(), "base_model", "missing: the model to train");
     refuse(run.load_in_4bit && run.adapter.empty(), "load_in_4bit",
@@ -88,7 +88,7 @@ struct Checks : RunChecks {
 bool holds_back(const TrainingRun& run) { return run.val_set_size > 0 || !run.test_datasets.empty(); }
 
 void check_together(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{{run, origin}};
+  const CommonChecks checks{{run, origin}};
   checks.model();
   checks.data();
   checks.length();

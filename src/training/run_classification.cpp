@@ -53,7 +53,7 @@ ProblemType problem_type_of(const std::string& name) {
   return ProblemType::automatic;
 }
 
-struct Checks : RunChecks {
+struct ClassificationChecks : RunChecks {
   void without() const {
     const bool reward = run.rl == "reward";
     refuse(!run.model_type.empty() && !reward, "model_type", "a class with a head over sequences, but rl is " + run.rl);
@@ -97,7 +97,7 @@ struct Checks : RunChecks {
 bool classifies(const TrainingRun& run) { return run.rl.empty() && !run.model_type.empty(); }
 
 void check_classification(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{{run, origin}};
+  const ClassificationChecks checks{{run, origin}};
   if (!classifies(run)) return checks.without();
   checks.labels();
   checks.data();

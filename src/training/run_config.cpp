@@ -50,7 +50,7 @@ void check_choice(const RunKey& key, const YamlValue& value, const std::string& 
   throw wrong_value(value, std::string(key.name), "one of " + expected);
 }
 
-struct Reader {
+struct FieldReader {
   TrainingRun& run;
   const RunKey& key;
   const YamlValue& value;
@@ -118,7 +118,7 @@ void read_key(TrainingRun& run, std::string_view name, const YamlValue& value) {
   const auto keys = run_keys();
   const auto found = std::find_if(keys.begin(), keys.end(), [&](const RunKey& key) { return key.name == name; });
   if (found != keys.end()) {
-    std::visit(Reader{run, *found, value}, found->field);
+    std::visit(FieldReader{run, *found, value}, found->field);
     return;
   }
   if (const OtherKey* unsupported = unsupported_key(name)) {

@@ -2,6 +2,7 @@
 // Reading, checking and --print-defaults are loops over these rows.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,12 +27,14 @@ using RunField = std::variant<bool TrainingRun::*, std::int64_t TrainingRun::*, 
                               std::optional<std::int64_t> OnlineRun::*, std::optional<double> OnlineRun::*,
                               std::string OnlineRun::*, std::vector<std::string> OnlineRun::*, KeyReader>;
 
+constexpr double kUnbounded = std::numeric_limits<double>::max();
+
 struct RunKey {
   std::string_view name;
   RunField field;
   std::string_view help;
   double low = 0;
-  double high = std::numeric_limits<double>::max();
+  double high = kUnbounded;
   std::string_view choices{};  // of a text: "a|b|c"
   std::string_view methods{};  // of online_keys: which `rl` have it
 };

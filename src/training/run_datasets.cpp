@@ -127,40 +127,43 @@ constexpr EntryKey kKeys[] = {
     {"chat_template_jinja", read_entry_text<&Entry::jinja>},
 };
 
-constexpr std::string_view kWithoutEffect[] = {"trust_remote_code", "preprocess_shards"};
-constexpr std::string_view kUnsupported[] = {"name",
-                                             "revision",
-                                             "shards",
-                                             "shards_idx",
-                                             "conversation",
-                                             "input_transform",
-                                             "input_format",
-                                             "field_human",
-                                             "field_model",
-                                             "field_thinking",
-                                             "template_thinking_key",
-                                             "split_thinking",
-                                             "message_field_training_detail",
-                                             "train_on_eot",
-                                             "drop_system_message",
-                                             "logprobs_field",
-                                             "temperature",
-                                             "text_column",
-                                             "skip"};
+constexpr std::string_view kSourceKeysWithoutEffect[] = {"trust_remote_code", "preprocess_shards"};
+constexpr std::string_view kUnsupportedSourceKeys[] = {"name",
+                                                       "revision",
+                                                       "shards",
+                                                       "shards_idx",
+                                                       "conversation",
+                                                       "input_transform",
+                                                       "input_format",
+                                                       "field_human",
+                                                       "field_model",
+                                                       "field_thinking",
+                                                       "template_thinking_key",
+                                                       "split_thinking",
+                                                       "message_field_training_detail",
+                                                       "train_on_eot",
+                                                       "drop_system_message",
+                                                       "logprobs_field",
+                                                       "temperature",
+                                                       "text_column",
+                                                       "skip"};
 
 void read_entry_key(Entry& entry, std::string_view key, const YamlValue& value, const std::string& field) {
   for (const EntryKey& known : kKeys) {
     if (known.name == key) return known.read(entry, value, field);
   }
-  if (std::find(std::begin(kWithoutEffect), std::end(kWithoutEffect), key) != std::end(kWithoutEffect)) return;
-  if (std::find(std::begin(kUnsupported), std::end(kUnsupported), key) != std::end(kUnsupported)) {
+  if (std::find(std::begin(kSourceKeysWithoutEffect), std::end(kSourceKeysWithoutEffect), key) !=
+      std::end(kSourceKeysWithoutEffect))
+    return;
+  if (std::find(std::begin(kUnsupportedSourceKeys), std::end(kUnsupportedSourceKeys), key) !=
+      std::end(kUnsupportedSourceKeys)) {
     if (!yaml_truthy(value)) return;
     throw Error(ErrorKind::unsupported, "not supported",
                 {.file = value.place, .field = field, .found = yaml_shown(value)});
   }
   std::vector<std::string_view> names;
   for (const EntryKey& known : kKeys) names.push_back(known.name);
-  names.insert(names.end(), std::begin(kUnsupported), std::end(kUnsupported));
+  names.insert(names.end(), std::begin(kUnsupportedSourceKeys), std::end(kUnsupportedSourceKeys));
   throw Error(value.fault, "unknown key", {.file = value.place, .field = field, .expected = nearest_key(key, names)});
 }
 

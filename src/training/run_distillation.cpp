@@ -11,7 +11,7 @@
 namespace powerhouse {
 namespace {
 
-struct Checks : RunChecks {
+struct DistillationChecks : RunChecks {
   // Keys that say something without rl: distill.
   void without_method() const {
     const std::pair<std::string_view, bool> keys[] = {
@@ -51,7 +51,7 @@ struct Checks : RunChecks {
 }  // namespace
 
 void check_distillation(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{{run, origin}};
+  const DistillationChecks checks{{run, origin}};
   run.rl == "distill" ? checks.method() : checks.without_method();
 }
 

@@ -10,7 +10,6 @@ namespace powerhouse {
 namespace {
 
 using R = TrainingRun;
-constexpr double kNone = std::numeric_limits<double>::max();
 
 // Whatever `check` throws about a value is said with its place.
 template <typename Check>
@@ -250,7 +249,7 @@ const auto& table() {
       RunKey{"val_set_size", &R::val_set_size, "held back: below 1 a share, from 1 on a number of rows"},
       RunKey{"shuffle", &R::shuffle, "rows in a new order each epoch, by the seed"},
       RunKey{"sequence_len", &R::sequence_len, "the most tokens of a row", 2, 1 << 24},
-      RunKey{"excess_length_strategy", &R::excess_length_strategy, "what becomes of longer rows", 0, kNone,
+      RunKey{"excess_length_strategy", &R::excess_length_strategy, "what becomes of longer rows", 0, kUnbounded,
              "drop|truncate|raise"},
       RunKey{"min_sample_len", &R::min_sample_len, "shorter rows are left out"},
       RunKey{"sample_packing", &R::sample_packing, "several rows a sequence, none sees another"},
@@ -266,7 +265,7 @@ const auto& table() {
       RunKey{"loss_weights", KeyReader{read_loss_weights}, "dpo: one for each loss_type"},
       RunKey{"label_smoothing", &R::label_smoothing, "dpo, cpo, simpo", 0, 1},
       RunKey{"f_divergence_type", &R::f_divergence_type, "dpo: reverse_kl, forward_kl, js_divergence ..."},
-      RunKey{"f_alpha_divergence_coef", &R::f_alpha_divergence_coef, "dpo: alpha_divergence's alpha", -kNone},
+      RunKey{"f_alpha_divergence_coef", &R::f_alpha_divergence_coef, "dpo: alpha_divergence's alpha", -kUnbounded},
       RunKey{"ld_alpha", &R::ld_alpha, "dpo: weight of tokens beyond the shorter completion's length", 0, 1},
       RunKey{"discopop_tau", &R::discopop_tau, "dpo: discopop's temperature"},
       RunKey{"use_weighting", &R::use_weighting, "dpo: pairs weigh as likely as the model finds them (WPO)"},
@@ -274,12 +273,12 @@ const auto& table() {
       RunKey{"undesirable_weight", &R::undesirable_weight, "kto: of the others'"},
       RunKey{"cpo_alpha", &R::cpo_alpha, "cpo, simpo: weight of the chosen completions' likelihood; of simpo 0"},
       RunKey{"simpo_gamma", &R::simpo_gamma, "simpo: margin between the two"},
-      RunKey{"alpha", &R::alpha, "cpo, simpo: AlphaPO's; 0 is off", -kNone},
+      RunKey{"alpha", &R::alpha, "cpo, simpo: AlphaPO's; 0 is off", -kUnbounded},
       RunKey{"nll", &R::nll, "orpo: prompt_and_completion or completion; cpo: token_mean or sequence_sum (not TRL's)"},
       RunKey{"bos_and_eos", &R::bos_and_eos, "orpo, cpo, simpo: around each row, as TRL has it there (not TRL's name)"},
       RunKey{"center_rewards_coefficient", &R::center_rewards_coefficient,
              "reward: adds this times the mean of (chosen + rejected)^2, so that rewards stay around 0; TRL: 0.01"},
-      RunKey{"truncation_mode", &R::truncation_mode, "of longer preferences", 0, kNone, "keep_start|keep_end"},
+      RunKey{"truncation_mode", &R::truncation_mode, "of longer preferences", 0, kUnbounded, "keep_start|keep_end"},
       RunKey{"ref_model", &R::ref_model,
              "dpo, kto, grpo, rloo, ppo: to compare with (not Axolotl's); default: the base"},
       RunKey{"precompute_ref_log_probs", &R::precompute_ref_log_probs,
@@ -304,7 +303,8 @@ const auto& table() {
       RunKey{"warmup_steps", &R::warmup_steps, "default: 3 % of all steps, rounded up, at most 100"},
       RunKey{"warmup_ratio", &R::warmup_ratio, "of all steps, rounded up; not with warmup_steps", 0, 1},
       RunKey{"weight_decay", &R::weight_decay, "of matrices, not of norms and biases"},
-      RunKey{"max_grad_norm", &R::max_grad_norm, "gradients are scaled down to this norm; 0 or less is off", -kNone},
+      RunKey{"max_grad_norm", &R::max_grad_norm, "gradients are scaled down to this norm; 0 or less is off",
+             -kUnbounded},
       RunKey{"adam_beta1", &R::adam_beta1, "", 0, 1},
       RunKey{"adam_beta2", &R::adam_beta2, "", 0, 1},
       RunKey{"adam_epsilon", &R::adam_epsilon, ""},
@@ -321,10 +321,11 @@ const auto& table() {
       RunKey{"eval_steps", &R::eval_steps, "evaluate each so many steps; below 1: a share of all"},
       RunKey{"evals_per_epoch", &R::evals_per_epoch, "instead of eval_steps"},
       RunKey{"eval_strategy", &R::eval_strategy,
-             "default: epoch where held-back data is; steps without a number: logging_steps", 0, kNone, kStrategies},
+             "default: epoch where held-back data is; steps without a number: logging_steps", 0, kUnbounded,
+             kStrategies},
       RunKey{"save_steps", &R::save_steps, "a checkpoint each so many steps; below 1: a share of all"},
       RunKey{"saves_per_epoch", &R::saves_per_epoch, "instead of save_steps"},
-      RunKey{"save_strategy", &R::save_strategy, "default: epoch; steps without a number: 500", 0, kNone,
+      RunKey{"save_strategy", &R::save_strategy, "default: epoch; steps without a number: 500", 0, kUnbounded,
              "steps|epoch|no|best"},
       RunKey{"save_total_limit", &R::save_total_limit, "checkpoints kept; 0: all"},
       RunKey{"save_first_step", &R::save_first_step, "a checkpoint after the first step too"},

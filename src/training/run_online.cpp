@@ -10,6 +10,7 @@
 #include "training/online_method.h"
 #include "training/reward_folder.h"
 #include "training/run_model.h"
+#include "training/run_options.h"
 
 namespace powerhouse {
 namespace {
@@ -17,11 +18,6 @@ namespace {
 constexpr std::string_view kThink = "think_format_reward", kOverlong = "get_soft_overlong_punishment",
                            kRepetition = "get_repetition_penalty_reward";
 constexpr std::int64_t kSoftPunishCache = 256;  // of TRL's script
-
-template <typename T, typename V>
-void take(T& target, const std::optional<V>& value) {
-  if (value) target = static_cast<T>(*value);
-}
 
 // Whether a field of OnlineRun says something.
 struct Given {
@@ -65,7 +61,7 @@ std::vector<std::string> reward_models(const TrainingRun& run) {
   return paths;
 }
 
-struct Checks : RunChecks {
+struct OnlineChecks : RunChecks {
   void keys() const {
     const std::string why = run.rl.empty() ? "has no effect without rl" : "has no effect: rl is " + run.rl;
     for (const RunKey& key : online_keys()) {
@@ -136,18 +132,18 @@ GrpoOptions grpo_options(const TrainingRun& run) {
   if (!own.scale_rewards.empty()) grpo.scale_rewards = parse_scale_rewards(own.scale_rewards);
   if (!own.multi_objective_aggregation.empty())
     grpo.multi_objective_aggregation = parse_reward_aggregation(own.multi_objective_aggregation);
-  take(grpo.beta, run.rl_beta);
-  take(grpo.use_bias_correction_kl, own.use_bias_correction_kl);
-  take(grpo.epsilon, own.epsilon);
-  take(grpo.max_completion_length, own.max_completion_length);
-  take(grpo.sapo_temperature_pos, own.sapo_temperature_pos);
-  take(grpo.sapo_temperature_neg, own.sapo_temperature_neg);
-  take(grpo.vespo_k_pos, own.vespo_k_pos);
-  take(grpo.vespo_lambda_pos, own.vespo_lambda_pos);
-  take(grpo.vespo_k_neg, own.vespo_k_neg);
-  take(grpo.vespo_lambda_neg, own.vespo_lambda_neg);
-  take(grpo.top_entropy_quantile, own.top_entropy_quantile);
-  take(grpo.entropy_coef, own.entropy_coef);
+  take_given(grpo.beta, run.rl_beta);
+  take_given(grpo.use_bias_correction_kl, own.use_bias_correction_kl);
+  take_given(grpo.epsilon, own.epsilon);
+  take_given(grpo.max_completion_length, own.max_completion_length);
+  take_given(grpo.sapo_temperature_pos, own.sapo_temperature_pos);
+  take_given(grpo.sapo_temperature_neg, own.sapo_temperature_neg);
+  take_given(grpo.vespo_k_pos, own.vespo_k_pos);
+  take_given(grpo.vespo_lambda_pos, own.vespo_lambda_pos);
+  take_given(grpo.vespo_k_neg, own.vespo_k_neg);
+  take_given(grpo.vespo_lambda_neg, own.vespo_lambda_neg);
+  take_given(grpo.top_entropy_quantile, own.top_entropy_quantile);
+  take_given(grpo.entropy_coef, own.entropy_coef);
   return grpo;
 }
 
@@ -156,26 +152,26 @@ RlooOptions rloo_options(const TrainingRun& run) {
   RlooOptions rloo{.epsilon_high = own.epsilon_high, .reward_weights = own.reward_weights};
   if (!own.rloo_objective.empty()) rloo.objective = parse_rloo_objective(own.rloo_objective);
   if (own.reward_clip_range.size() == 2) rloo.reward_clip_range = {own.reward_clip_range[0], own.reward_clip_range[1]};
-  take(rloo.beta, run.rl_beta);
-  take(rloo.epsilon, own.epsilon);
-  take(rloo.normalize_advantages, own.normalize_advantages);
+  take_given(rloo.beta, run.rl_beta);
+  take_given(rloo.epsilon, own.epsilon);
+  take_given(rloo.normalize_advantages, own.normalize_advantages);
   return rloo;
 }
 
 PpoOptions ppo_options(const TrainingRun& run) {
   const OnlineRun& own = run.online;
   PpoOptions ppo{.missing_eos_penalty = own.missing_eos_penalty};
-  take(ppo.kl_coef, own.kl_coef);
+  take_given(ppo.kl_coef, own.kl_coef);
   if (!own.kl_estimator.empty()) ppo.kl_estimator = parse_kl_estimator(own.kl_estimator);
-  take(ppo.gamma, own.gamma);
-  take(ppo.lam, own.lam);
-  take(ppo.cliprange, own.cliprange);
+  take_given(ppo.gamma, own.gamma);
+  take_given(ppo.lam, own.lam);
+  take_given(ppo.cliprange, own.cliprange);
   if (own.cliprange_value) ppo.cliprange_value = own.cliprange_value;
   if (own.cliprange_value == 0.0) ppo.cliprange_value.reset();
-  take(ppo.vf_coef, own.vf_coef);
-  take(ppo.entropy_coef, own.entropy_coef);
-  take(ppo.whiten_rewards, own.whiten_rewards);
-  take(ppo.whiten_advantages, own.whiten_advantages);
+  take_given(ppo.vf_coef, own.vf_coef);
+  take_given(ppo.entropy_coef, own.entropy_coef);
+  take_given(ppo.whiten_rewards, own.whiten_rewards);
+  take_given(ppo.whiten_advantages, own.whiten_advantages);
   return ppo;
 }
 
@@ -195,7 +191,7 @@ RewardFunction model_reward(const std::string& path, const CausalLM& policy, std
 bool is_online(const std::string& rl) { return rl == "grpo" || rl == "rloo" || rl == "ppo"; }
 
 void check_online(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{{run, origin}};
+  const OnlineChecks checks{{run, origin}};
   checks.keys();
   if (!is_online(run.rl)) return;
   checks.rewards();
@@ -217,17 +213,17 @@ OnlineOptions online_options(const TrainingRun& run) {
                        .num_iterations = own.num_iterations,
                        .disable_dropout = run.disable_dropout.value_or(false),
                        .sync_ref_model = run.sync_ref_model};
-  take(online.max_completion_length, own.max_completion_length);
-  take(online.temperature, own.temperature);
-  take(online.top_p, own.top_p);
-  take(online.top_k, own.top_k);
-  take(online.min_p, own.min_p);
-  take(online.repetition_penalty, own.repetition_penalty);
-  take(online.steps_per_generation, own.steps_per_generation);
+  take_given(online.max_completion_length, own.max_completion_length);
+  take_given(online.temperature, own.temperature);
+  take_given(online.top_p, own.top_p);
+  take_given(online.top_k, own.top_k);
+  take_given(online.min_p, own.min_p);
+  take_given(online.repetition_penalty, own.repetition_penalty);
+  take_given(online.steps_per_generation, own.steps_per_generation);
   if (own.num_mini_batches) online.steps_per_generation = *own.num_mini_batches * run.gradient_accumulation_steps;
-  take(online.mask_truncated_completions, own.mask_truncated_completions);
-  take(online.ref_model_mixup_alpha, run.ref_model_mixup_alpha);
-  take(online.ref_model_sync_steps, run.ref_model_sync_steps);
+  take_given(online.mask_truncated_completions, own.mask_truncated_completions);
+  take_given(online.ref_model_mixup_alpha, run.ref_model_mixup_alpha);
+  take_given(online.ref_model_sync_steps, run.ref_model_sync_steps);
   return online;
 }
 

@@ -7,7 +7,6 @@ namespace powerhouse {
 namespace {
 
 using O = OnlineRun;
-constexpr double kNone = std::numeric_limits<double>::max();
 
 void read_weights(TrainingRun& run, const YamlValue& value, const std::string& field) {
   if (!value.is_null()) run.online.reward_weights = yaml_numbers(value, field);
@@ -62,7 +61,7 @@ std::span<const RunKey> online_keys() {
       RunKey{.name = "max_penalty",
              .field = &O::max_penalty,
              .help = "get_repetition_penalty_reward: of a completion that repeats itself; default: -1",
-             .low = -kNone,
+             .low = -kUnbounded,
              .high = 0,
              .methods = "grpo|rloo|ppo"},
       RunKey{.name = "num_generations",
@@ -155,7 +154,7 @@ std::span<const RunKey> online_keys() {
       RunKey{.name = "entropy_coef",
              .field = &O::entropy_coef,
              .help = "times the mean entropy of tokens, taken from the loss; default: 0",
-             .low = -kNone,
+             .low = -kUnbounded,
              .methods = "grpo|ppo"},
       RunKey{.name = "rloo_objective",
              .field = &O::rloo_objective,

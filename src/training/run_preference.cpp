@@ -7,6 +7,7 @@
 #include "training/run_classification.h"
 #include "training/run_config.h"
 #include "training/run_online.h"
+#include "training/run_options.h"
 
 namespace powerhouse {
 namespace {
@@ -58,7 +59,7 @@ std::vector<MethodKey> method_keys(const TrainingRun& run) {
           {"disable_dropout", "dpo|ipo|orpo|kto|cpo|simpo|reward|grpo|rloo|ppo", given(run.disable_dropout)}};
 }
 
-struct Checks : RunChecks {
+struct PreferenceChecks : RunChecks {
   void keys() const {
     for (const MethodKey& key : method_keys(run)) {
       if (run.rl.empty()) {
@@ -119,23 +120,18 @@ struct Checks : RunChecks {
   }
 };
 
-template <typename T, typename V>
-void take(T& target, const std::optional<V>& value) {
-  if (value) target = *value;
-}
-
 DpoOptions dpo_options(const TrainingRun& run) {
   DpoOptions dpo;
   if (run.rl == "ipo") dpo.loss_type = {DpoLossType::ipo};
   if (!run.loss_type.empty()) dpo.loss_type.clear();
   for (const std::string& name : run.loss_type) dpo.loss_type.push_back(parse_dpo_loss_type(name));
   dpo.loss_weights = run.loss_weights;
-  take(dpo.beta, run.rl_beta);
-  take(dpo.label_smoothing, run.label_smoothing);
+  take_given(dpo.beta, run.rl_beta);
+  take_given(dpo.label_smoothing, run.label_smoothing);
   if (!run.f_divergence_type.empty()) dpo.f_divergence_type = parse_f_divergence(run.f_divergence_type);
-  take(dpo.f_alpha_divergence_coef, run.f_alpha_divergence_coef);
+  take_given(dpo.f_alpha_divergence_coef, run.f_alpha_divergence_coef);
   dpo.ld_alpha = run.ld_alpha;
-  take(dpo.discopop_tau, run.discopop_tau);
+  take_given(dpo.discopop_tau, run.discopop_tau);
   dpo.use_weighting = run.use_weighting;
   return dpo;
 }
@@ -143,9 +139,9 @@ DpoOptions dpo_options(const TrainingRun& run) {
 KtoOptions kto_options(const TrainingRun& run) {
   KtoOptions kto;
   if (!run.loss_type.empty()) kto.loss_type = parse_kto_loss_type(run.loss_type.front());
-  take(kto.beta, run.rl_beta);
-  take(kto.desirable_weight, run.desirable_weight);
-  take(kto.undesirable_weight, run.undesirable_weight);
+  take_given(kto.beta, run.rl_beta);
+  take_given(kto.desirable_weight, run.desirable_weight);
+  take_given(kto.undesirable_weight, run.undesirable_weight);
   return kto;
 }
 
@@ -153,18 +149,18 @@ CpoOptions cpo_options(const TrainingRun& run) {
   CpoOptions cpo;
   if (run.rl == "simpo") cpo = {.loss_type = CpoLossType::simpo, .cpo_alpha = 0};
   if (!run.loss_type.empty()) set_cpo_loss_type(cpo, run.loss_type.front());
-  take(cpo.beta, run.rl_beta);
-  take(cpo.label_smoothing, run.label_smoothing);
-  take(cpo.cpo_alpha, run.cpo_alpha);
-  take(cpo.simpo_gamma, run.simpo_gamma);
-  take(cpo.alpha, run.alpha);
+  take_given(cpo.beta, run.rl_beta);
+  take_given(cpo.label_smoothing, run.label_smoothing);
+  take_given(cpo.cpo_alpha, run.cpo_alpha);
+  take_given(cpo.simpo_gamma, run.simpo_gamma);
+  take_given(cpo.alpha, run.alpha);
   if (!run.nll.empty()) cpo.nll = parse_cpo_nll(run.nll);
   return cpo;
 }
 
 OrpoOptions orpo_options(const TrainingRun& run) {
   OrpoOptions orpo;
-  take(orpo.beta, run.rl_beta);
+  take_given(orpo.beta, run.rl_beta);
   if (!run.nll.empty()) orpo.nll = parse_orpo_nll(run.nll);
   return orpo;
 }
@@ -172,7 +168,7 @@ OrpoOptions orpo_options(const TrainingRun& run) {
 }  // namespace
 
 void check_preference(const TrainingRun& run, const std::string& origin) {
-  const Checks checks{{run, origin}};
+  const PreferenceChecks checks{{run, origin}};
   checks.keys();
   checks.types();
   if (run.rl.empty() || run.rl == "distill") return;
@@ -209,8 +205,8 @@ AlignmentOptions alignment_options(const TrainingRun& run) {
                              .precompute_ref_batch_size = run.precompute_ref_batch_size,
                              .sync_ref_model = run.sync_ref_model,
                              .disable_dropout = run.disable_dropout.value_or(true)};
-  take(alignment.ref_model_mixup_alpha, run.ref_model_mixup_alpha);
-  take(alignment.ref_model_sync_steps, run.ref_model_sync_steps);
+  take_given(alignment.ref_model_mixup_alpha, run.ref_model_mixup_alpha);
+  take_given(alignment.ref_model_sync_steps, run.ref_model_sync_steps);
   return alignment;
 }
 

@@ -22,7 +22,7 @@
 namespace powerhouse {
 namespace {
 
-constexpr const char* kFormat = "powerhouse teacher store 1";
+constexpr const char* kStoreFormat = "powerhouse teacher store 1";
 constexpr std::int64_t kChunkBytes = 32 << 20;
 
 at::Tensor bytes_tensor(const std::string& text) {
@@ -69,7 +69,7 @@ Parts score(const CausalLM& teacher, const Dataset& data, const TeacherStoreOpti
 
 std::string about(const CausalLM& teacher, const Dataset& data, const TeacherStoreOptions& options) {
   JsonObject out;
-  out["format"] = kFormat;
+  out["format"] = kStoreFormat;
   out["teacher"] = model_fingerprint(*teacher.impl().model) + " " + std::string(to_string(teacher.dtype())) +
                    (teacher.numerics() == Numerics::exact ? " exact" : "");
   out["data"] = data.fingerprint();
@@ -79,7 +79,7 @@ std::string about(const CausalLM& teacher, const Dataset& data, const TeacherSto
   return Json(std::move(out)).dump();
 }
 
-struct Reader {
+struct StoreReader {
   const std::string& path;
   std::vector<NamedTensor> tensors;
 
@@ -94,7 +94,7 @@ struct Reader {
   }
 };
 
-void read_about(const Reader& reader, TeacherStore::Impl& out) {
+void read_about(const StoreReader& reader, TeacherStore::Impl& out) {
   const at::Tensor bytes = reader.find("about", at::kByte, 1);
   out.about.assign(static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes());
   const Json json = Json::parse(out.about, reader.path);
@@ -104,7 +104,7 @@ void read_about(const Reader& reader, TeacherStore::Impl& out) {
     return *found;
   };
   const Json& format = member("format");
-  if (!format.is_string() || format.as_string() != kFormat) reader.refuse("another format", "about.format");
+  if (!format.is_string() || format.as_string() != kStoreFormat) reader.refuse("another format", "about.format");
   const Json &k = member("top_k"), &temperature = member("temperature"), &vocabulary = member("vocab_size");
   if (!k.is_integer() || !temperature.is_number() || !vocabulary.is_integer()) reader.refuse("not numbers", "about");
   out.top_k = k.as_integer();
@@ -113,7 +113,7 @@ void read_about(const Reader& reader, TeacherStore::Impl& out) {
   out.fingerprint = sha256(out.about);
 }
 
-void read_tokens(const Reader& reader, TeacherStore::Impl& out) {
+void read_tokens(const StoreReader& reader, TeacherStore::Impl& out) {
   TopTokens& tokens = out.tokens;
   tokens = {reader.find("ids", at::kInt, 2), reader.find("log_probs", at::kFloat, 2),
             reader.find("rest", at::kFloat, 1)};
@@ -130,7 +130,7 @@ void read_tokens(const Reader& reader, TeacherStore::Impl& out) {
   }
 }
 
-void read_documents(const Reader& reader, TeacherStore::Impl& out) {
+void read_documents(const StoreReader& reader, TeacherStore::Impl& out) {
   const at::Tensor documents = reader.find("documents", at::kLong, 2);
   const std::int64_t targets = out.tokens.ids.size(0);
   if (documents.size(1) != 2) reader.refuse("not pairs", "documents");
@@ -226,7 +226,7 @@ TeacherStore TeacherStore::make(const CausalLM& teacher, const Dataset& data, co
 }
 
 TeacherStore TeacherStore::open(const std::string& path) {
-  const Reader reader{path, load_safetensors(path)};
+  const StoreReader reader{path, load_safetensors(path)};
   auto out = std::make_shared<Impl>();
   out->path = path;
   read_about(reader, *out);

@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kFormat = 1;
+constexpr std::int64_t kStateFormat = 1;
 
 // A checkpoint's path as others in `output_dir` may call it: by name alone where it lies there too.
 std::string path_from(const std::string& checkpoint, const std::string& output_dir) {
@@ -24,7 +24,7 @@ std::string path_from(const std::string& checkpoint, const std::string& output_d
 
 JsonObject to_json(const TrainerState& state, const std::string& output_dir) {
   JsonObject object;
-  object["format"] = kFormat;
+  object["format"] = kStateFormat;
   object["run_id"] = state.run_id;
   object["step"] = state.step;
   object["epoch"] = state.epoch;
@@ -44,9 +44,9 @@ JsonObject to_json(const TrainerState& state, const std::string& output_dir) {
 TrainerState trainer_state_from(const JsonObject& object, const std::string& folder) {
   try {
     const Json json(object);
-    if (const std::int64_t format = json.at("format").as_integer("format"); format != kFormat) {
+    if (const std::int64_t format = json.at("format").as_integer("format"); format != kStateFormat) {
       throw Error(ErrorKind::unsupported, "a checkpoint of another version",
-                  {.field = "format", .expected = std::to_string(kFormat), .found = std::to_string(format)});
+                  {.field = "format", .expected = std::to_string(kStateFormat), .found = std::to_string(format)});
     }
     TrainerState state;
     state.run_id = json.at("run_id").as_string("run_id");

@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "calibration/calibration_fixture.h"
+#include "formats/quantized_folder.h"
+#include "formats/safetensors.h"
 #include "powerhouse/quantization.h"
 #include "tests/expect_error.h"
 
@@ -62,6 +64,16 @@ TEST(BadInputs, TooLittleTextIsRefusedOrReported) {
   };
   EXPECT_TRUE(warned("1 sequences of 32 tokens, not 16"));
   EXPECT_TRUE(warned("model.layers.0.self_attn.q_proj: 32 tokens for 64 inputs"));
+}
+
+// In one program with what writes such folders.
+TEST(BadInputs, APackedWeightThatLacksAPartIsNamed) {
+  const std::string path = std::string(POWERHOUSE_FIXTURES) + "/model/packed/gptq3";
+  std::vector<TensorView> tensors = read_safetensors(path + "/model.safetensors").tensors;
+  const std::string gone = "model.layers.1.self_attn.v_proj.scales";
+  ASSERT_EQ(std::erase_if(tensors, [&](const TensorView& tensor) { return tensor.name == gone; }), 1U);
+  const Json config = Json::parse_file(path + "/config.json");
+  expect_error(ErrorKind::format, gone, [&] { join_quantized(tensors, quantization_of(config, path), path); });
 }
 
 }  // namespace

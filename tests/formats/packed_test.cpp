@@ -40,7 +40,7 @@ std::vector<TensorView> parts_of(const std::string& name) {
 Json config_of(const std::string& text) { return Json::parse(text, "test"); }
 
 TensorView join(std::vector<TensorView> parts, const std::string& config) {
-  QuantizedFolder folder = join_quantized(std::move(parts), config_of(config), "folder");
+  JoinedTensors folder = join_quantized(std::move(parts), config_of(config), "folder");
   EXPECT_EQ(folder.tensors.size(), 1U);
   return folder.tensors.front();
 }
@@ -259,7 +259,7 @@ TEST(PackedFolder, SaysWhatIsWrong) {
     view.data = view.file->bytes().data();
   }
   expect_error(ErrorKind::unsupported, "32 does not divide", [&] { read(parts, gptq + "}"); });
-  const QuantizedFolder unknown = read({}, R"({"quant_method": "fp8"})");
+  const JoinedTensors unknown = read({}, R"({"quant_method": "fp8"})");
   EXPECT_TRUE(unknown.config.is_null());
 }
 

@@ -2,7 +2,7 @@
 # Objects that BUILD, the tree the tests were built in, has made by the same commands are not made again: what a guest
 # compiles otherwise, it compiles.
 # cmake -D POWERHOUSE=<repository> -D SOURCE=<tests/install> -D SCRATCH=<folder> -D LIBTORCH=<root> -D COMPILER=<g++>
-#       -D BUILD=<build tree> -D BUILD_TYPE=<its> -P add_subdirectory_test.cmake
+#       -D BUILD=<build tree> -D BUILD_TYPE=<its> -D UNITY=<its> -D BATCH=<files> -P add_subdirectory_test.cmake
 cmake_minimum_required(VERSION 3.25)
 include(${SOURCE}/run.cmake)
 file(REMOVE_RECURSE ${SCRATCH})
@@ -15,9 +15,14 @@ set(ENV{REUSE_COMMANDS} ${SCRATCH}/commands)
 set(ENV{REUSE_HOST} ${BUILD})
 set(ENV{REUSE_GUEST} ${SCRATCH}/build/powerhouse)
 set(ENV{REUSE_LOG} ${SCRATCH}/reused)
+set(unity "")
+if(UNITY)
+  set(unity -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=${BATCH})
+endif()
 run(${CMAKE_COMMAND} -S ${SOURCE}/add_subdirectory -B ${SCRATCH}/build -G Ninja -DCMAKE_BUILD_TYPE=${BUILD_TYPE}
   -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${SOURCE}/reuse_object.sh
-  -DPOWERHOUSE_SOURCE=${POWERHOUSE} -DLibTorch_ROOT=${LIBTORCH} -DBUILD_SHARED_LIBS=OFF -DPOWERHOUSE_INSTALL=ON)
+  -DPOWERHOUSE_SOURCE=${POWERHOUSE} -DLibTorch_ROOT=${LIBTORCH} -DBUILD_SHARED_LIBS=OFF -DPOWERHOUSE_INSTALL=ON
+  ${unity})
 run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
 run(${SCRATCH}/build/outside)
 

@@ -42,7 +42,7 @@ Weight weight_of(const Case& one, at::ScalarType type) {
   for (const TensorView& view : file.tensors) {
     if (view.name.starts_with(std::string(one.name) + ".") && !view.name.ends_with(".weight")) parts.push_back(view);
   }
-  const QuantizedFolder folder = join_quantized(std::move(parts), Json::parse(one.config, "test"), "folder");
+  const JoinedTensors folder = join_quantized(std::move(parts), Json::parse(one.config, "test"), "folder");
   const TensorView& view = folder.tensors.front();
   return Weight::from_file(view.name, {.views = {view}, .shape = view.shape}, false, type);
 }
@@ -108,7 +108,7 @@ TEST_F(DevicePacked, WhatNoKernelMultipliesIsDense) {
 // HQQ's zeros are no whole numbers, which is all that the kernels know.
 TEST_F(DevicePacked, FractionalZerosAreDense) {
   const std::string folder = std::string(POWERHOUSE_FIXTURES) + "/model/packed/hqq4";
-  const QuantizedFolder joined =
+  const JoinedTensors joined =
       join_quantized(read_safetensors_folder(folder), Json::parse(R"({"quant_method": "hqq"})", "test"), folder);
   const auto view = std::find_if(joined.tensors.begin(), joined.tensors.end(),
                                  [](const TensorView& one) { return one.rows != nullptr; });

@@ -36,9 +36,9 @@ RowsToQuantize rows_of(const std::vector<float>& values) {
           .columns = kColumns};
 }
 
-std::vector<std::byte> quantized(BlockFormat format, const RowsToQuantize& rows, QuantizationError* error = nullptr) {
+std::vector<std::byte> quantized(BlockFormat format, const RowsToQuantize& rows, ErrorSums* error = nullptr) {
   std::vector<std::byte> out(quantized_bytes(format, rows.rows, rows.columns));
-  const QuantizationError made = quantize_rows(format, rows, out);
+  const ErrorSums made = quantize_rows(format, rows, out);
   if (error != nullptr) *error = made;
   return out;
 }
@@ -62,7 +62,7 @@ TEST(QuantizeRows, MakesTheReferencesBytesOnAnyNumberOfThreads) {
       ASSERT_TRUE(
           encode_row(format, values.data() + row * kColumns, nullptr, kColumns, expected.data() + row * row_bytes));
     }
-    QuantizationError errors[2];
+    ErrorSums errors[2];
     for (const int threads : {1, 3}) {
       const Threads team(threads);
       EXPECT_EQ(quantized(format, rows, &errors[threads / 2]), expected) << block_info(format).name;
@@ -79,7 +79,7 @@ TEST(QuantizeRows, ReadsHalvesAndTakesParts) {
     halves[i] = rounded<bfloat16>(values[i]);
     widened[i] = to_float(halves[i]);
   }
-  QuantizationError whole;
+  ErrorSums whole;
   const std::vector<std::byte> expected = quantized(BlockFormat::q6_k, rows_of(widened), &whole);
   RowsToQuantize part = rows_of(widened);
   part.data = halves.data();
@@ -102,7 +102,7 @@ TEST(QuantizeRows, SaysWhatWasLost) {
   double before = 0;
   for (const BlockFormat format : {BlockFormat::f32, BlockFormat::f16, BlockFormat::q8_0, BlockFormat::q6_k,
                                    BlockFormat::q5_k, BlockFormat::q4_k, BlockFormat::q3_k, BlockFormat::q2_k}) {
-    QuantizationError error;
+    ErrorSums error;
     const std::vector<std::byte> blocks = quantized(format, rows_of(values), &error);
     std::vector<float> back(values.size());
     dequantize_row(format, blocks.data(), back.data(), static_cast<std::int64_t>(back.size()));

@@ -161,7 +161,7 @@ TEST(DecodeStreamParts, ShowsTokensAsSoonAsTheyAreSure) {
 
 // transformers' clean-up looks at the whole text; a stream must not cut where two rules meet.
 TEST(CleanUp, StreamsAsTheWhole) {
-  Decoder decoder;
+  DecoderChain decoder;
   decoder.append(std::make_unique<FuseStep>());
   decoder.append(std::make_unique<CleanUpStep>());
   std::uint64_t state = 11;

@@ -25,15 +25,15 @@ using training::Permutation;
 constexpr std::uint64_t kWindowBytes = std::uint64_t{16} << 20;
 constexpr std::uint32_t kRowUse = 0, kBinUse = 1;
 
-struct Window {
-  std::int64_t begin = 0, end = 0;  // places in the epoch's order
-  std::vector<std::int64_t> rows;   // of the corpus
-  std::vector<Bin> bins;            // fragments of rows by their index here
-};
-
 }  // namespace
 
 struct DataLoader::Impl {
+  struct Window {
+    std::int64_t begin = 0, end = 0;  // places in the epoch's order
+    std::vector<std::int64_t> rows;   // of the corpus
+    std::vector<Bin> bins;            // fragments of rows by their index here
+  };
+
   Dataset dataset;
   std::shared_ptr<const Dataset::Impl> view;
   DataLoaderOptions options;
@@ -195,7 +195,7 @@ std::int64_t DataLoader::batches_in_epoch(std::int64_t epoch) const {
   const Impl& state = *impl_;
   std::int64_t bins = 0;
   for (std::int64_t begin = 0; begin < state.count();) {
-    const Window window = state.plan(epoch, begin);
+    const Impl::Window window = state.plan(epoch, begin);
     bins += static_cast<std::int64_t>(window.bins.size());
     begin = window.end;
   }

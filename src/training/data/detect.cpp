@@ -6,7 +6,7 @@
 namespace powerhouse::training {
 namespace {
 
-constexpr std::string_view kTypes = "alpaca, sharegpt, chat_template, input_output, completion, prompt_completion";
+constexpr std::string_view kRowTypes = "alpaca, sharegpt, chat_template, input_output, completion, prompt_completion";
 
 }  // namespace
 
@@ -36,7 +36,7 @@ std::unique_ptr<Shape> make_shape(const Tokenizer& tokenizer, const DatasetSourc
   if (source.type == "prompt_completion") return make_prompt_completion(tokenizer, source, options);
   if (source.type == "chat_template" || source.type == "sharegpt") return make_chat(tokenizer, source, options);
   throw Error(ErrorKind::usage, "unknown type of data",
-              {.file = source.path, .field = "type", .expected = std::string(kTypes), .found = source.type});
+              {.file = source.path, .field = "type", .expected = std::string(kRowTypes), .found = source.type});
 }
 
 }  // namespace powerhouse::training

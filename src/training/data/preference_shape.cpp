@@ -10,7 +10,7 @@
 namespace powerhouse::training {
 namespace {
 
-constexpr std::string_view kTypes =
+constexpr std::string_view kPreferenceTypes =
     "none (prompt, chosen, rejected; or prompt, completion, label), chat_template.default, chat_template.argilla_chat, "
     "or chatml or llama3 with .default, .argilla, .argilla_chat, .icr, .intel, .prompt_pairs, .ultra";
 
@@ -202,7 +202,7 @@ std::unique_ptr<PreferenceShape> make_preference_shape(const DatasetSource& sour
   if (type == "chat_template.argilla_chat") return std::make_unique<AxolotlChat>(source, true);
   if (auto fixed = make_fixed_preference(source)) return fixed;
   throw Error(ErrorKind::usage, "unknown type of preference data",
-              {.file = source.path, .field = "type", .expected = std::string(kTypes), .found = type});
+              {.file = source.path, .field = "type", .expected = std::string(kPreferenceTypes), .found = type});
 }
 
 }  // namespace powerhouse::training

@@ -28,13 +28,13 @@ constexpr struct CpoRow {
   CpoLossType value;
   Tensor (*loss)(const Tensor& margin, const CpoOptions&);  // [pairs]
   bool of_means;
-} kRows[] = {{"sigmoid", CpoLossType::sigmoid, sigmoid, false},
-             {"hinge", CpoLossType::hinge, hinge, false},
-             {"ipo", CpoLossType::ipo, ipo, true},
-             {"simpo", CpoLossType::simpo, simpo, true}};
+} kCpoRows[] = {{"sigmoid", CpoLossType::sigmoid, sigmoid, false},
+                {"hinge", CpoLossType::hinge, hinge, false},
+                {"ipo", CpoLossType::ipo, ipo, true},
+                {"simpo", CpoLossType::simpo, simpo, true}};
 
 const CpoRow& row_of(CpoLossType type) {
-  for (const CpoRow& row : kRows) {
+  for (const CpoRow& row : kCpoRows) {
     if (row.value == type) return row;
   }
   throw Error(ErrorKind::usage, "no such loss type of CPO", {.field = "loss_type"});
@@ -65,11 +65,11 @@ Tensor nll_of(const CompletionLogProbs& chosen, const CpoOptions& options) {
 
 }  // namespace
 
-std::string_view to_string(CpoLossType type) noexcept { return losses::name_in(kRows, type); }
+std::string_view to_string(CpoLossType type) noexcept { return losses::name_in(kCpoRows, type); }
 
 void set_cpo_loss_type(CpoOptions& options, std::string_view name) {
   const bool alphapo = name == "alphapo";
-  options.loss_type = alphapo ? CpoLossType::simpo : losses::parse_name(kRows, name, "loss_type");
+  options.loss_type = alphapo ? CpoLossType::simpo : losses::parse_name(kCpoRows, name, "loss_type");
   if (alphapo) options.cpo_alpha = 0;
 }
 

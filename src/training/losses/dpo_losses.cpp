@@ -94,7 +94,7 @@ Tensor sft(const DpoTerms& t, const DpoOptions&) {
   return tokens.mean().neg().expand({t.delta.size(0)});
 }
 
-constexpr DpoRow kRows[] = {
+constexpr DpoRow kDpoRows[] = {
     {"sigmoid", DpoLossType::sigmoid, sigmoid, true, true},
     {"hinge", DpoLossType::hinge, hinge, true, true},
     {"ipo", DpoLossType::ipo, ipo, true, true},
@@ -116,7 +116,7 @@ constexpr DpoRow kRows[] = {
 
 }  // namespace
 
-std::span<const DpoRow> dpo_rows() { return kRows; }
+std::span<const DpoRow> dpo_rows() { return kDpoRows; }
 
 at::Tensor divergence_score(const at::Tensor& ratios, const DpoOptions& options) {
   switch (options.f_divergence_type) {

@@ -64,7 +64,7 @@ Tensor share_of_longest(const GrpoTerms& t, const Tensor& each) {
   return each.sum().div(static_cast<double>(t.policy.completions() * t.options.max_completion_length));
 }
 
-constexpr GrpoRow kRows[] = {
+constexpr GrpoRow kGrpoRows[] = {
     {"grpo", GrpoLossType::grpo, clipped, mean_of_means, true, false},
     {"bnpo", GrpoLossType::bnpo, clipped, mean_of_tokens, true, false},
     {"dr_grpo", GrpoLossType::dr_grpo, clipped, share_of_longest, true, false},
@@ -78,7 +78,7 @@ constexpr GrpoRow kRows[] = {
 }  // namespace
 
 const GrpoRow& grpo_row(GrpoLossType type) {
-  for (const GrpoRow& row : kRows) {
+  for (const GrpoRow& row : kGrpoRows) {
     if (row.value == type) return row;
   }
   throw Error(ErrorKind::usage, "no such loss type of GRPO", {.field = "loss_type"});
@@ -86,9 +86,9 @@ const GrpoRow& grpo_row(GrpoLossType type) {
 
 }  // namespace losses
 
-std::string_view to_string(GrpoLossType type) noexcept { return losses::name_in(losses::kRows, type); }
+std::string_view to_string(GrpoLossType type) noexcept { return losses::name_in(losses::kGrpoRows, type); }
 GrpoLossType parse_grpo_loss_type(std::string_view name) {
-  return losses::parse_name(losses::kRows, name, "loss_type");
+  return losses::parse_name(losses::kGrpoRows, name, "loss_type");
 }
 
 }  // namespace powerhouse

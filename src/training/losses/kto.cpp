@@ -14,7 +14,7 @@ using at::Tensor;
 constexpr struct KtoRow {
   std::string_view name;
   KtoLossType value;
-} kRows[] = {{"kto", KtoLossType::kto}, {"apo_zero_unpaired", KtoLossType::apo_zero_unpaired}};
+} kKtoRows[] = {{"kto", KtoLossType::kto}, {"apo_zero_unpaired", KtoLossType::apo_zero_unpaired}};
 
 /// Rows whose log-ratio counts, by label.
 struct Labels {
@@ -76,8 +76,8 @@ void add_logits(Metrics& metrics, const CompletionLogProbs& policy, const std::v
 
 }  // namespace
 
-std::string_view to_string(KtoLossType type) noexcept { return losses::name_in(kRows, type); }
-KtoLossType parse_kto_loss_type(std::string_view name) { return losses::parse_name(kRows, name, "loss_type"); }
+std::string_view to_string(KtoLossType type) noexcept { return losses::name_in(kKtoRows, type); }
+KtoLossType parse_kto_loss_type(std::string_view name) { return losses::parse_name(kKtoRows, name, "loss_type"); }
 
 void check(const KtoOptions& options) {
   losses::check_range(options.beta > 0 && std::isfinite(options.beta), "beta", "above 0", options.beta);
