@@ -8,6 +8,7 @@
 #include "expect_error.h"
 #include "formats/allocation_meter.h"
 #include "formats/checkpoint.h"
+#include "formats/format_fixture.h"
 #include "formats/gguf_reader.h"
 #include "temporary_folder.h"
 
@@ -15,11 +16,10 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
-
-std::string fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/formats/" + name; }
+using testing::format_fixture;
 
 TEST(Gguf, ReadsEveryType) {
-  const auto file = GgufFile::open(fixture("small.gguf"));
+  const auto file = GgufFile::open(format_fixture("small.gguf"));
   EXPECT_EQ(file->version(), 3u);
   EXPECT_EQ(file->string("general.architecture"), "llama");
   EXPECT_EQ(file->integer("test.u8"), 200);
@@ -52,7 +52,7 @@ TEST(Gguf, ReadsEveryType) {
 }
 
 TEST(Gguf, NamesKeysOfAnotherType) {
-  const auto file = GgufFile::open(fixture("small.gguf"));
+  const auto file = GgufFile::open(format_fixture("small.gguf"));
   expect_error(ErrorKind::format, "test.string", [&] { file->integer("test.string"); });
   expect_error(ErrorKind::format, "test.u64", [&] { file->integer("test.u64"); });
   expect_error(ErrorKind::format, "test.floats", [&] { file->integers("test.floats"); });
@@ -61,18 +61,19 @@ TEST(Gguf, NamesKeysOfAnotherType) {
 }
 
 TEST(Gguf, OpensSplitFilesAsOne) {
-  const auto file = GgufFile::open(fixture("split-00001-of-00003.gguf"));
+  const auto file = GgufFile::open(format_fixture("split-00001-of-00003.gguf"));
   ASSERT_EQ(file->tensors().size(), 4u);
   for (int i = 0; i < 4; ++i) {
     float value = 0;
     std::memcpy(&value, file->find_tensor("t" + std::to_string(i))->data, 4);
     EXPECT_EQ(value, static_cast<float>(i));
   }
-  expect_error(ErrorKind::format, "first part", [] { GgufFile::open(fixture("split-00002-of-00003.gguf")); });
+  expect_error(ErrorKind::format, "first part", [] { GgufFile::open(format_fixture("split-00002-of-00003.gguf")); });
   const testing::TemporaryFolder folder;
-  const std::string first = folder.write("m-00001-of-00003.gguf", read_text(fixture("split-00001-of-00003.gguf")));
+  const std::string first =
+      folder.write("m-00001-of-00003.gguf", read_text(format_fixture("split-00001-of-00003.gguf")));
   expect_error(ErrorKind::not_found, "m-00002-of-00003.gguf", [&] { GgufFile::open(first); });
-  folder.write("m-00002-of-00003.gguf", read_text(fixture("split-00003-of-00003.gguf")));
+  folder.write("m-00002-of-00003.gguf", read_text(format_fixture("split-00003-of-00003.gguf")));
   expect_error(ErrorKind::format, "split.no", [&] { GgufFile::open(first); });
 }
 
@@ -96,7 +97,7 @@ class BrokenGguf : public ::testing::Test {
     bytes_ = whole_;
   }
 
-  const std::string whole_ = read_text(fixture("small.gguf"));
+  const std::string whole_ = read_text(format_fixture("small.gguf"));
   std::string bytes_ = whole_;
   testing::TemporaryFolder folder_;
 };
@@ -217,13 +218,14 @@ TEST(RealGguf, CutAtEveryKibibyteOfItsHeaderIsAnError) {
 TEST(Checkpoint, NamesThePartsThatAreMissing) {
   const testing::TemporaryFolder folder;
   for (const char* part : {"split-00001-of-00003.gguf", "split-00003-of-00003.gguf"}) {
-    std::filesystem::copy(fixture(part), folder.file(part));
+    std::filesystem::copy(format_fixture(part), folder.file(part));
   }
   const std::string path = folder.file("split-00001-of-00003.gguf"), gone = "split-00002-of-00003.gguf";
   expect_error(ErrorKind::not_found, gone, [&] { open_checkpoint(path); });
   const Checkpoint checkpoint = open_incomplete_checkpoint(path);
   EXPECT_EQ(checkpoint.missing, std::vector{gone});
-  EXPECT_LT(checkpoint.tensors.size(), GgufFile::open(fixture(path.substr(path.rfind('/') + 1)))->tensors().size());
+  EXPECT_LT(checkpoint.tensors.size(),
+            GgufFile::open(format_fixture(path.substr(path.rfind('/') + 1)))->tensors().size());
 }
 
 TEST(Checkpoint, TellsWhatAPathIs) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "expect_error.h"
+#include "formats/format_fixture.h"
 #include "support/json.h"
 #include "temporary_folder.h"
 
@@ -14,8 +15,7 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
-
-std::string fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/formats/" + name; }
+using testing::format_fixture;
 
 TensorSource source(std::string name, BlockFormat format, std::vector<std::int64_t> shape, std::string bytes) {
   return {.name = std::move(name),
@@ -31,7 +31,7 @@ std::string with_header(const std::string& header, const std::string& data = {})
 }
 
 TEST(Safetensors, ReadsEveryDtype) {
-  const SafetensorsFile file = read_safetensors(fixture("dtypes.safetensors"));
+  const SafetensorsFile file = read_safetensors(format_fixture("dtypes.safetensors"));
   EXPECT_EQ(file.tensors.size(), 14u);
   for (const TensorView& view : file.tensors) {
     if (view.name == "scalar") {
@@ -56,7 +56,7 @@ TEST(Safetensors, ReadsEveryDtype) {
 
 TEST(Safetensors, WritesTheBytesThatTheLibraryWrites) {
   // The same tensors again through our writer: header order and layout are the safetensors package's own.
-  const SafetensorsFile file = read_safetensors(fixture("dtypes.safetensors"));
+  const SafetensorsFile file = read_safetensors(format_fixture("dtypes.safetensors"));
   std::vector<TensorSource> sources;
   for (const TensorView& view : file.tensors) {
     sources.push_back(
@@ -72,7 +72,7 @@ TEST(Safetensors, WritesTheBytesThatTheLibraryWrites) {
     std::memcpy(&length, bytes.data(), 8);
     return bytes.substr(8 + length);
   };
-  EXPECT_EQ(data_of(read_text(folder.file("again"))), data_of(read_text(fixture("dtypes.safetensors"))));
+  EXPECT_EQ(data_of(read_text(folder.file("again"))), data_of(read_text(format_fixture("dtypes.safetensors"))));
 }
 
 TEST(Safetensors, WritesShardsWithAnIndex) {

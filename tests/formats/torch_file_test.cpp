@@ -8,26 +8,29 @@
 #include <map>
 
 #include "expect_error.h"
+#include "formats/format_fixture.h"
 #include "formats/pickle.h"
 #include "formats/safetensors.h"
 #include "powerhouse/error.h"
+#include "repeated.h"
 
 namespace powerhouse {
 namespace {
 
 using namespace std::string_literals;
 using testing::expect_error;
+using testing::repeated;
 
-std::string fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/formats/torch/" + name; }
+std::string torch_fixture(const std::string& name) { return testing::format_fixture("torch/" + name); }
 
 class TorchFile : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(TorchFile, HoldsWhatTorchSaved) {
   std::map<std::string, TensorView> expected;
-  for (const TensorView& view : read_safetensors(fixture(std::string(GetParam()) + ".safetensors")).tensors) {
+  for (const TensorView& view : read_safetensors(torch_fixture(std::string(GetParam()) + ".safetensors")).tensors) {
     expected.emplace(view.name, view);
   }
-  const std::vector<TensorView> tensors = read_torch_file(fixture(std::string(GetParam()) + ".bin"));
+  const std::vector<TensorView> tensors = read_torch_file(torch_fixture(std::string(GetParam()) + ".bin"));
   ASSERT_EQ(tensors.size(), expected.size());
   for (const TensorView& view : tensors) {
     SCOPED_TRACE(view.name);
@@ -45,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(Saved, TorchFile,
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(TorchFiles, ContiguousTensorsStayInTheFile) {
-  for (const TensorView& view : read_torch_file(fixture("views.bin"))) {
+  for (const TensorView& view : read_torch_file(torch_fixture("views.bin"))) {
     const bool in_place = view.name == "whole" || view.name == "rows" || view.name == "same";
     EXPECT_EQ(view.bytes == view.file->size(), !in_place) << view.name;
   }
@@ -60,7 +63,7 @@ struct Bad {
 class BadTorchFile : public ::testing::TestWithParam<Bad> {};
 
 TEST_P(BadTorchFile, IsAnError) {
-  const std::string path = fixture("bad_" + std::string(GetParam().name) + ".bin");
+  const std::string path = torch_fixture("bad_" + std::string(GetParam().name) + ".bin");
   expect_error(GetParam().kind, GetParam().says, [&] { read_torch_file(path); });
 }
 
@@ -109,12 +112,6 @@ TEST(Pickle, NestsAndSharesWithoutEndInBoundedTimeAndMemory) {
                     "a.",
                     9));
   });
-}
-
-std::string repeated(const std::string& text, std::size_t times) {
-  std::string out;
-  for (std::size_t i = 0; i < times; ++i) out += text;
-  return out;
 }
 
 std::string text_value(const std::string& text) {

@@ -15,27 +15,27 @@ namespace powerhouse {
 namespace {
 
 // What the rows' logits look like.
-enum class Kind { smooth, peaked, ties, forbidden, equal, large, mostly_forbidden };
+enum class RowKind { smooth, peaked, ties, forbidden, equal, large, mostly_forbidden };
 
-std::vector<float> row_of(Kind kind, std::size_t size, std::uint64_t seed) {
+std::vector<float> row_of_kind(RowKind kind, std::size_t size, std::uint64_t seed) {
   const Random random(seed, RandomStream::data);
   std::vector<float> logits(size);
   for (std::size_t i = 0; i < size; ++i) {
     const double u = random.uniform(2 * i) + 0x1.0p-54;
     const double normal = std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * random.uniform(2 * i + 1));
     auto value = static_cast<float>(3 * normal);
-    if (kind == Kind::peaked && i % 4999 == 17) value += 12;
-    if (kind == Kind::ties) value = std::round(value);
-    if (kind == Kind::forbidden && i % 3 == 0) value = -std::numeric_limits<float>::infinity();
-    if (kind == Kind::equal) value = 2.5f;
-    if (kind == Kind::large) value = value * 400 + 3000;
-    if (kind == Kind::mostly_forbidden && i % 1000 != 7) value = -std::numeric_limits<float>::infinity();
+    if (kind == RowKind::peaked && i % 4999 == 17) value += 12;
+    if (kind == RowKind::ties) value = std::round(value);
+    if (kind == RowKind::forbidden && i % 3 == 0) value = -std::numeric_limits<float>::infinity();
+    if (kind == RowKind::equal) value = 2.5f;
+    if (kind == RowKind::large) value = value * 400 + 3000;
+    if (kind == RowKind::mostly_forbidden && i % 1000 != 7) value = -std::numeric_limits<float>::infinity();
     logits[i] = value;
   }
   return logits;
 }
 
-class RowSampler : public ::testing::TestWithParam<Kind> {};
+class RowSampler : public ::testing::TestWithParam<RowKind> {};
 
 TEST_P(RowSampler, ChoosesWhatThePlainChainChooses) {
   const GenerationOptions all[] = {
@@ -56,7 +56,7 @@ TEST_P(RowSampler, ChoosesWhatThePlainChainChooses) {
   };
   const Random random(7, RandomStream::sampling);
   for (const std::size_t size : {5000, 32'000, 49'152, 152'064}) {
-    const std::vector<float> logits = row_of(GetParam(), size, size);
+    const std::vector<float> logits = row_of_kind(GetParam(), size, size);
     for (const GenerationOptions& options : all) {
       std::vector<float> plain = logits;
       apply_warpers(plain, options);
@@ -71,8 +71,8 @@ TEST_P(RowSampler, ChoosesWhatThePlainChainChooses) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, RowSampler,
-                         ::testing::Values(Kind::smooth, Kind::peaked, Kind::ties, Kind::forbidden, Kind::equal,
-                                           Kind::large, Kind::mostly_forbidden));
+                         ::testing::Values(RowKind::smooth, RowKind::peaked, RowKind::ties, RowKind::forbidden,
+                                           RowKind::equal, RowKind::large, RowKind::mostly_forbidden));
 
 TEST(RowSamplerErrors, EveryTokenForbidden) {
   std::vector<float> none(50'000, -std::numeric_limits<float>::infinity());

@@ -9,17 +9,17 @@ namespace {
 using AdafactorTest = CpuKernelTest;
 POWERHOUSE_EVERY_INSTRUCTION_SET(AdafactorTest);
 
-constexpr std::int64_t kRows = 5;
+constexpr std::int64_t kAdafactorRows = 5;
 
-struct Matrix {
+struct AdafactorMatrix {
   Buffer gradient, weights, rounding, average, row_factor, column_factor;
 
-  Matrix(Element type, bool master, std::int64_t columns, std::mt19937& engine)
-      : gradient(Buffer::random(type, kRows * columns, engine)),
-        weights(Buffer::random(master ? Element::f32 : type, kRows * columns, engine)),
-        rounding(type, kRows * columns),
-        average(Buffer::random(Element::f32, kRows * columns, engine)),
-        row_factor(Buffer::random(Element::f32, kRows, engine)),
+  AdafactorMatrix(Element type, bool master, std::int64_t columns, std::mt19937& engine)
+      : gradient(Buffer::random(type, kAdafactorRows * columns, engine)),
+        weights(Buffer::random(master ? Element::f32 : type, kAdafactorRows * columns, engine)),
+        rounding(type, kAdafactorRows * columns),
+        average(Buffer::random(Element::f32, kAdafactorRows * columns, engine)),
+        row_factor(Buffer::random(Element::f32, kAdafactorRows, engine)),
         column_factor(Buffer::random(Element::f32, columns, engine)) {}
   cpu::AdafactorParams params(bool with_rounding, bool with_average) {
     cpu::AdafactorParams p{.type = gradient.type(), .gradient = gradient.data(), .columns = column_factor.size()};
@@ -39,22 +39,22 @@ TEST_P(AdafactorTest, AgreesWithThePlainLoops) {
   for (const Element type : kElements) {
     for (const std::int64_t columns : {1, 7, 16, 33, 500, 1100}) {
       for (const bool master : {false, true}) {
-        const Matrix start(type, master, columns, engine_);
-        Matrix found = start, expected = start;
+        const AdafactorMatrix start(type, master, columns, engine_);
+        AdafactorMatrix found = start, expected = start;
         const cpu::AdafactorParams p = found.params(master, !master), plain = expected.params(master, !master);
         const auto what = ::testing::Message() << columns << " columns, type " << static_cast<int>(type);
         std::vector<float> sums(static_cast<std::size_t>(columns));
-        std::vector<double> row_sums(kRows), plain_sums(sums.size()), plain_row_sums(kRows);
-        kernels().adafactor_squares(p, 1, kRows, sums.data(), row_sums.data());
-        reference::adafactor_squares(plain, 1, kRows, plain_sums.data(), plain_row_sums.data());
+        std::vector<double> row_sums(kAdafactorRows), plain_sums(sums.size()), plain_row_sums(kAdafactorRows);
+        kernels().adafactor_squares(p, 1, kAdafactorRows, sums.data(), row_sums.data());
+        reference::adafactor_squares(plain, 1, kAdafactorRows, plain_sums.data(), plain_row_sums.data());
         for (std::size_t i = 0; i < sums.size(); ++i) EXPECT_NEAR(sums[i], plain_sums[i], 1e-6 * plain_sums[i]) << what;
-        for (std::size_t i = 0; i < kRows; ++i) {
+        for (std::size_t i = 0; i < kAdafactorRows; ++i) {
           EXPECT_NEAR(row_sums[i], plain_row_sums[i], 1e-6 * plain_row_sums[i]) << what;
         }
-        const double size = reference::adafactor_size(plain, 1, kRows);
-        EXPECT_NEAR(kernels().adafactor_size(p, 1, kRows), size, 2e-6 * size) << what;
-        kernels().adafactor_update(p, 1, kRows);
-        reference::adafactor_update(plain, 1, kRows);
+        const double size = reference::adafactor_size(plain, 1, kAdafactorRows);
+        EXPECT_NEAR(kernels().adafactor_size(p, 1, kAdafactorRows), size, 2e-6 * size) << what;
+        kernels().adafactor_update(p, 1, kAdafactorRows);
+        reference::adafactor_update(plain, 1, kAdafactorRows);
         const auto check = [&](const Buffer& x, const Buffer& y) {
           expect_close(x, y, x.type() == Element::f32 ? 1e-6 : spacing(x.type()), 2e-7, what);
         };

@@ -12,9 +12,9 @@ POWERHOUSE_EVERY_INSTRUCTION_SET(CacheStoreTest);
 
 constexpr BlockFormat kBlocks[] = {BlockFormat::q8_0, BlockFormat::q5_1, BlockFormat::q5_0,
                                    BlockFormat::q4_1, BlockFormat::q4_0, BlockFormat::iq4_nl};
-constexpr BlockFormat kTypes[] = {BlockFormat::f32,  BlockFormat::bf16, BlockFormat::f16,
-                                  BlockFormat::q8_0, BlockFormat::q5_1, BlockFormat::q5_0,
-                                  BlockFormat::q4_1, BlockFormat::q4_0, BlockFormat::iq4_nl};
+constexpr BlockFormat kStoredTypes[] = {BlockFormat::f32,  BlockFormat::bf16, BlockFormat::f16,
+                                        BlockFormat::q8_0, BlockFormat::q5_1, BlockFormat::q5_0,
+                                        BlockFormat::q4_1, BlockFormat::q4_0, BlockFormat::iq4_nl};
 
 // Rows of all kinds: noise of every size, zeros, halves between codes, one large element, equal extremes of both signs.
 Buffer rows_of_blocks(Element type, std::mt19937& engine) {
@@ -33,7 +33,7 @@ Buffer rows_of_blocks(Element type, std::mt19937& engine) {
 TEST_P(CacheStoreTest, GivesTheBitsOfThePlainLoop) {
   for (const Element source : kElements) {
     const Buffer x = rows_of_blocks(source, engine_);
-    for (const BlockFormat type : kTypes) {
+    for (const BlockFormat type : kStoredTypes) {
       const auto bytes = static_cast<std::size_t>(cpu::cache_bytes(type, x.size()));
       std::vector<std::uint8_t> found(bytes, 1), expected(bytes, 2);
       const auto run = [&](auto kernel, std::vector<std::uint8_t>& to, std::int64_t begin, std::int64_t end) {

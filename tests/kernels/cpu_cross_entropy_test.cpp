@@ -9,13 +9,13 @@ namespace {
 using CrossEntropyTest = CpuKernelTest;
 POWERHOUSE_EVERY_INSTRUCTION_SET(CrossEntropyTest);
 
-constexpr std::int64_t kRows = 4;
+constexpr std::int64_t kLogitRows = 4;
 
 // What a kernel leaves of rows of logits.
 struct Result {
   Buffer logits;
-  Buffer loss{Element::f32, kRows, -77.0f}, log_prob = loss, entropy = loss, mean_logit = loss, log_sum_sq = loss;
-  std::vector<std::int64_t> arg_max = std::vector<std::int64_t>(kRows, -77);
+  Buffer loss{Element::f32, kLogitRows, -77.0f}, log_prob = loss, entropy = loss, mean_logit = loss, log_sum_sq = loss;
+  std::vector<std::int64_t> arg_max = std::vector<std::int64_t>(kLogitRows, -77);
 };
 
 template <typename Kernel>
@@ -28,7 +28,7 @@ Result run(Kernel kernel, const Buffer& logits, cpu::CrossEntropyParams params, 
   params.entropy = result.entropy.floats();
   params.arg_max = result.arg_max.data();
   if (statistics) params.mean_logit = result.mean_logit.floats(), params.log_sum_sq = result.log_sum_sq.floats();
-  kernel(params, begin, kRows);
+  kernel(params, begin, kLogitRows);
   return result;
 }
 
@@ -51,15 +51,15 @@ TEST_P(CrossEntropyTest, AgreesWithThePlainLoop) {
   };
   constexpr Variant kVariants[] = {
       {1, 0, 0, 0}, {0.0625f, 0, 0, 0}, {1, 30, 0, 0}, {2, 5, 0.1f, 1e-3f}, {1, 0, 0.2f, 0}};
-  const float weights[kRows] = {0.5f, -1.25f, 0.0f, 1.0f / 2048};
-  const float entropy_weights[kRows] = {0.0f, 0.25f, -0.5f, 0.125f};
+  const float weights[kLogitRows] = {0.5f, -1.25f, 0.0f, 1.0f / 2048};
+  const float entropy_weights[kLogitRows] = {0.0f, 0.25f, -0.5f, 0.125f};
   for (const Element type : kElements) {
     for (const std::int64_t vocabulary : {1, 2, 7, 16, 17, 33, 100, 1001, 4097}) {
       for (const Variant& variant : kVariants) {
         const std::int64_t stride = vocabulary + 3;
-        const Buffer logits = Buffer::random(type, kRows * stride, engine_, 12.0f);
-        std::int64_t targets[kRows];
-        for (std::int64_t row = 0; row < kRows; ++row) targets[row] = row * 7 % vocabulary;
+        const Buffer logits = Buffer::random(type, kLogitRows * stride, engine_, 12.0f);
+        std::int64_t targets[kLogitRows];
+        for (std::int64_t row = 0; row < kLogitRows; ++row) targets[row] = row * 7 % vocabulary;
         cpu::CrossEntropyParams params{.type = type,
                                        .vocabulary = vocabulary,
                                        .stride = stride,
@@ -86,9 +86,9 @@ TEST_P(CrossEntropyTest, AgreesWithThePlainLoop) {
 
 TEST_P(CrossEntropyTest, AWholeVocabularyLosesNoDigits) {
   constexpr std::int64_t kVocabulary = 262144;
-  const Buffer logits = Buffer::random(Element::f32, kRows * kVocabulary, engine_, 0.5f);
-  const std::int64_t targets[kRows] = {0, 5, 77777, kVocabulary - 1};
-  const float weights[kRows] = {1, 1, 1, 1};
+  const Buffer logits = Buffer::random(Element::f32, kLogitRows * kVocabulary, engine_, 0.5f);
+  const std::int64_t targets[kLogitRows] = {0, 5, 77777, kVocabulary - 1};
+  const float weights[kLogitRows] = {1, 1, 1, 1};
   const cpu::CrossEntropyParams params{
       .vocabulary = kVocabulary, .stride = kVocabulary, .targets = targets, .weights = weights};
   const Result found = run(kernels().cross_entropy, logits, params);
@@ -100,12 +100,12 @@ TEST_P(CrossEntropyTest, AWholeVocabularyLosesNoDigits) {
 
 TEST_P(CrossEntropyTest, MaskedAndBadLogits) {
   constexpr std::int64_t kVocabulary = 21;
-  Buffer logits = Buffer::random(Element::f32, kRows * kVocabulary, engine_, 3.0f);
+  Buffer logits = Buffer::random(Element::f32, kLogitRows * kVocabulary, engine_, 3.0f);
   for (int i = 3; i < 20; ++i) logits.set(i, -INFINITY);
   logits.set(kVocabulary + 6, NAN);
   logits.set(2 * kVocabulary + 20, INFINITY);
-  const std::int64_t targets[kRows] = {1, 1, 1, 1};
-  const float weights[kRows] = {1, 1, 1, 1};
+  const std::int64_t targets[kLogitRows] = {1, 1, 1, 1};
+  const float weights[kLogitRows] = {1, 1, 1, 1};
   const cpu::CrossEntropyParams params{.vocabulary = kVocabulary,
                                        .stride = kVocabulary,
                                        .targets = targets,
@@ -131,9 +131,9 @@ TEST_P(CrossEntropyTest, MaskedAndBadLogits) {
 }
 
 TEST_P(CrossEntropyTest, TheFirstOfEqualLogitsIsTheLargest) {
-  Buffer logits(Element::bf16, kRows * 50, -3.0f);
+  Buffer logits(Element::bf16, kLogitRows * 50, -3.0f);
   for (const int place : {31, 18, 44}) logits.set(place, 2.0f);
-  const std::int64_t targets[kRows] = {};
+  const std::int64_t targets[kLogitRows] = {};
   const Result found =
       run(kernels().cross_entropy, logits, {.type = Element::bf16, .vocabulary = 50, .stride = 50, .targets = targets});
   EXPECT_EQ(found.arg_max[0], 18);

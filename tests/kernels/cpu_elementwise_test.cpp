@@ -15,8 +15,6 @@ POWERHOUSE_EVERY_INSTRUCTION_SET(RopeTest);
 POWERHOUSE_EVERY_INSTRUCTION_SET(ActivationTest);
 POWERHOUSE_EVERY_INSTRUCTION_SET(ConvertTest);
 
-constexpr std::int64_t kSizes[] = {1, 3, 8, 15, 16, 17, 47, 64, 100, 576};
-
 TEST_P(RopeTest, AgreesWithThePlainLoop) {
   for (const Element type : kElements) {
     for (const std::int64_t rotary_dim : {2, 6, 16, 30, 32, 34, 64, 128}) {
@@ -100,15 +98,10 @@ TEST_P(RopeTest, TurnsAPartOfAHead) {
   }
 }
 
-constexpr cpu::ActivationKind kKinds[] = {cpu::ActivationKind::silu,       cpu::ActivationKind::gelu_tanh,
-                                          cpu::ActivationKind::gelu,       cpu::ActivationKind::relu,
-                                          cpu::ActivationKind::quick_gelu, cpu::ActivationKind::relu2,
-                                          cpu::ActivationKind::sigmoid,    cpu::ActivationKind::tanh};
-
 TEST_P(ActivationTest, AgreesWithThePlainLoop) {
   for (const Element type : kElements) {
-    for (const cpu::ActivationKind kind : kKinds) {
-      for (const std::int64_t columns : kSizes) {
+    for (const cpu::ActivationKind kind : kActivationKinds) {
+      for (const std::int64_t columns : kRowSizes) {
         const Buffer gate = Buffer::random(type, 3 * (columns + 2), engine_, 8.0f);
         const Buffer up = Buffer::random(type, 3 * (columns + 1), engine_);
         Buffer found(type, 3 * columns, -77.0f);
@@ -137,7 +130,7 @@ TEST_P(ActivationTest, IsAccurateEverywhere) {
   constexpr std::int64_t kCount = 200001;
   Buffer gate(Element::f32, kCount);
   for (std::int64_t i = 0; i < kCount; ++i) gate.set(i, static_cast<float>(i - kCount / 2) * 1e-3f);
-  for (const cpu::ActivationKind kind : kKinds) {
+  for (const cpu::ActivationKind kind : kActivationKinds) {
     Buffer found(Element::f32, kCount);
     Buffer expected(Element::f32, kCount);
     cpu::ActivationParams params{.kind = kind, .gate = gate.data(), .y = found.data(), .columns = kCount};
@@ -175,7 +168,7 @@ TEST_P(ActivationTest, LimitsAndNan) {
     for (int i = 0; i < 5; ++i) buffer.set(i, values[i]);
     return buffer;
   }();
-  for (const cpu::ActivationKind kind : kKinds) {
+  for (const cpu::ActivationKind kind : kActivationKinds) {
     Buffer y(Element::f32, 5);
     kernels().activation_mul({.kind = kind, .gate = x.data(), .y = y.data(), .columns = 5}, 0, 5);
     const bool sigmoid = kind == cpu::ActivationKind::sigmoid;

@@ -26,6 +26,12 @@ extern void (*const kGemm)(const GemmParams&, std::int64_t begin, std::int64_t e
 namespace powerhouse::testing {
 
 inline constexpr Element kElements[] = {Element::f32, Element::bf16, Element::f16};
+/// Of rows that registers of any width do not divide, or do.
+inline constexpr std::int64_t kRowSizes[] = {1, 3, 8, 15, 16, 17, 47, 64, 100, 576};
+inline constexpr cpu::ActivationKind kActivationKinds[] = {
+    cpu::ActivationKind::silu,    cpu::ActivationKind::gelu_tanh,  cpu::ActivationKind::gelu,
+    cpu::ActivationKind::relu,    cpu::ActivationKind::quick_gelu, cpu::ActivationKind::relu2,
+    cpu::ActivationKind::sigmoid, cpu::ActivationKind::tanh};
 
 /// Elements at an address that is a multiple of the element's size only. The heap block ends where they end, so that
 /// an address sanitizer sees a read past the end.

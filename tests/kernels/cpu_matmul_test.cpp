@@ -48,23 +48,23 @@ void run(const cpu::CpuKernels& kernels, const cpu::MatmulParams& params) {
   for (std::int64_t item = 0; item < items_of(params); ++item) kernels.matmul(params, item, room);
 }
 
-struct Shape {
+struct ProductShape {
   std::int64_t rows, columns;
   std::vector<std::int64_t> depths;
 };
 
-std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+std::ostream& operator<<(std::ostream& out, const ProductShape& shape) {
   out << shape.rows << " x " << shape.columns << " of";
   for (const std::int64_t depth : shape.depths) out << " " << depth;
   return out;
 }
 
 TEST_P(MatmulTest, EqualsThePlainLoop) {
-  const std::vector<Shape> shapes = {
+  const std::vector<ProductShape> shapes = {
       {1, 1, {1}},      {8, 48, {64}}, {16, 96, {31}}, {40, 70, {33, 5}}, {100, 130, {576, 16, 8}},
       {48, 200, {300}}, {33, 17, {2}}, {9, 50, {4500}}};
   int turn = 0;
-  for (const Shape& shape : shapes) {
+  for (const ProductShape& shape : shapes) {
     for (int kinds = 0; kinds < 16; ++kinds, ++turn) {
       std::vector<Side> sides;
       sides.reserve(2 * shape.depths.size());

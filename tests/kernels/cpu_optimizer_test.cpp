@@ -11,7 +11,7 @@ using SumSquaresTest = CpuKernelTest;
 POWERHOUSE_EVERY_INSTRUCTION_SET(OptimizerUpdateTest);
 POWERHOUSE_EVERY_INSTRUCTION_SET(SumSquaresTest);
 
-constexpr std::int64_t kSizes[] = {1, 7, 16, 100, 255, 256, 257, 1000};
+constexpr std::int64_t kUpdateSizes[] = {1, 7, 16, 100, 255, 256, 257, 1000};
 
 struct Update {
   Buffer gradient, parameter, master, a, b;
@@ -63,7 +63,7 @@ void compare(const cpu::CpuKernels& kernels, const Update& start, cpu::UpdateRul
 TEST_P(OptimizerUpdateTest, AgreesWithThePlainLoop) {
   for (const Element type : kElements) {
     for (const Element state : {Element::f32, type}) {
-      for (const std::int64_t size : kSizes) {
+      for (const std::int64_t size : kUpdateSizes) {
         const Update start(type, state, size, engine_);
         for (const auto rule : {cpu::UpdateRule::sgd, cpu::UpdateRule::adamw, cpu::UpdateRule::lion,
                                 cpu::UpdateRule::adagrad, cpu::UpdateRule::rmsprop}) {

@@ -69,12 +69,12 @@ bool has_zero_group_before_others(const float* x) {
   return false;
 }
 
-struct Case {
+struct EncodeCase {
   BlockFormat format;
   bool weighted;
 };
 
-void compare_rows(const Case& test) {
+void compare_rows(const EncodeCase& test) {
   const Fixture& data = fixture();
   const BlockInfo info = block_info(test.format);
   const std::string name = std::string(info.name) + (test.weighted ? ".weighted" : ".plain");

@@ -23,11 +23,10 @@ class BitsAndBytes : public ::testing::TestWithParam<const char*> {
   Tensors expected_{fixture(std::string(GetParam()) + "/expected.safetensors")};
 };
 
-std::string name_of(const ::testing::TestParamInfo<const char*>& info) { return info.param; }
 INSTANTIATE_TEST_SUITE_P(, BitsAndBytes,
                          ::testing::Values("bnb_nf4", "bnb_nf4_nested", "bnb_fp4", "bnb_int8", "bnb_nf4_b32",
                                            "bnb_fp4_b256", "bnb_rows96"),
-                         name_of);
+                         [](const auto& of) { return std::string(of.param); });
 
 TEST_P(BitsAndBytes, HasTheLogits) {
   const CausalLM model = load(GetParam());

@@ -14,13 +14,12 @@ namespace {
 
 using testing::expect_error;
 using testing::fixture;
-
-CausalLM tiny() { return CausalLM::from_pretrained(fixture("tiny_gqa"), {.dtype = Dtype::f32}); }
+using testing::load;
 
 const std::vector<std::int64_t> kIds = {5, 9, 33, 41, 7};
 
 TEST(Hooks, MeetEveryPointInOrderAndShape) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   std::vector<std::string> met;
   const std::int64_t t = 5, h = 48, n = 6, k = 2, d = 16, i = 80;
   const std::vector<std::vector<std::int64_t>> shapes = {{t, h},     {t, h}, {t, n, d}, {t, k, d}, {t, k, d},
@@ -80,7 +79,7 @@ INSTANTIATE_TEST_SUITE_P(Tiny, HooksSee, ::testing::ValuesIn(testing::kTinyFolde
 
 TEST(Hooks, ReplaceInASessionWhatTheyReplaceInForward) {
   for (int point = 0; point < kHookPointCount; ++point) {
-    CausalLM model = tiny();
+    CausalLM model = load("tiny_gqa");
     model.add_hook({static_cast<HookPoint>(point)},
                    [](const at::Tensor& x, const HookContext&) { return x.mul(0.7).add(0.01); });
     const at::Tensor whole = model.forward(testing::to_tensor(kIds))[0];
@@ -94,7 +93,7 @@ TEST(Hooks, ReplaceInASessionWhatTheyReplaceInForward) {
 }
 
 TEST(Hooks, AreToldWhereEachTokenStands) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   std::vector<std::vector<std::int64_t>> positions, begins;
   model.add_hook({HookPoint::embeddings}, [&](const at::Tensor&, const HookContext& context) -> at::Tensor {
     positions.emplace_back(context.position_ids.begin(), context.position_ids.end());
@@ -115,7 +114,7 @@ TEST(Hooks, AreToldWhereEachTokenStands) {
 }
 
 TEST(Hooks, RunInTheOrderOfAdding) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   std::string order;
   const HookHandle first = model.add_hook({HookPoint::mlp_output, 0}, [&](const at::Tensor& x, const HookContext&) {
     order += "a";
@@ -133,7 +132,7 @@ TEST(Hooks, RunInTheOrderOfAdding) {
 }
 
 TEST(Hooks, ReplaceAtEveryPoint) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   Session plain_session(model);
   const at::Tensor plain = plain_session.forward(plain_session.create(), kIds);
   for (int point = 0; point < kHookPointCount; ++point) {
@@ -149,7 +148,7 @@ TEST(Hooks, ReplaceAtEveryPoint) {
 }
 
 TEST(Hooks, ActivationsThatAreKeptDoNotChange) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   at::Tensor kept, copy;
   model.add_hook({HookPoint::query, 0}, [&](const at::Tensor& x, const HookContext&) -> at::Tensor {
     kept = x;
@@ -162,7 +161,7 @@ TEST(Hooks, ActivationsThatAreKeptDoNotChange) {
 }
 
 TEST(Hooks, GradientsFlowThroughReplacements) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   at::Tensor steer = at::Tensor();
   model.add_hook({HookPoint::layer_output, 0}, [&](const at::Tensor& x, const HookContext&) {
     if (!steer.defined()) steer = x.new_zeros({x.size(1)}).set_requires_grad(true);
@@ -174,7 +173,7 @@ TEST(Hooks, GradientsFlowThroughReplacements) {
 }
 
 TEST(Hooks, AreRefusedWhereTheyDoNotFit) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   const Hook nothing = [](const at::Tensor&, const HookContext&) { return at::Tensor(); };
   expect_error(ErrorKind::range, "layer", [&] { model.add_hook({HookPoint::layer_output, 2}, nothing); });
   expect_error(ErrorKind::range, "layer", [&] { model.add_hook({HookPoint::logits, 0}, nothing); });
@@ -185,7 +184,7 @@ TEST(Hooks, AreRefusedWhereTheyDoNotFit) {
 }
 
 TEST(Hooks, NeedTheModelAlone) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   model.add_hook({HookPoint::layer_output, 0}, [&](const at::Tensor&, const HookContext&) -> at::Tensor {
     expect_error(ErrorKind::usage, "alone",
                  [&] { model.add_hook({HookPoint::logits}, [](auto&&, auto&&) { return at::Tensor(); }); });
@@ -197,7 +196,7 @@ TEST(Hooks, NeedTheModelAlone) {
 }
 
 TEST(Hooks, BelongToAHandleNotToTheWeights) {
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   const CausalLM other = model.share();
   int calls = 0;
   model.add_hook({HookPoint::logits}, [&](const at::Tensor&, const HookContext&) -> at::Tensor {

@@ -20,7 +20,7 @@ using namespace testing;
 
 using Ids = std::vector<std::int64_t>;
 
-Ids some(std::int64_t count, std::int64_t first = 0) {
+Ids quadratic_ids(std::int64_t count, std::int64_t first = 0) {
   Ids ids;
   for (std::int64_t i = first; i < first + count; ++i) ids.push_back((i * i * 31 + i * 7 + 22) % 61);
   return ids;
@@ -59,7 +59,7 @@ TEST_P(ManyRows, BitsDependNeitherOnTheBatchNorOnTheThreads) {
   std::vector<Ids> inputs;
   std::vector<at::Tensor> alone;
   for (std::int64_t i = 0; i < 4; ++i) {
-    inputs.push_back(some(counts[i], 100 * i));
+    inputs.push_back(quadratic_ids(counts[i], 100 * i));
     Session session(model);
     set_team_threads(1);
     alone.push_back(session.forward(session.create(), inputs.back(), LogitsOf::all));
@@ -87,7 +87,7 @@ TEST_P(ManyRows, StayNearTheDecoder) {
   const CausalLM reference = load_long(GetParam(), Dtype::f32);
   ASSERT_EQ(reference.impl().model->plan, nullptr);
   for (const std::int64_t count : {3, 40, 70}) {
-    const Ids ids = some(count);
+    const Ids ids = quadratic_ids(count);
     Session session(model, {.kv_type = KvType::f32});
     const at::Tensor found = session.forward(session.create(), ids, LogitsOf::all);
     const std::vector<double> errors = errors_of(found, reference.forward(to_tensor(ids))[0]);
@@ -98,12 +98,12 @@ TEST_P(ManyRows, StayNearTheDecoder) {
 // Also while someone sets the number of threads.
 TEST_P(ManyRows, SessionsOfOnePlanRunAtOnce) {
   const CausalLM model = load_long(GetParam(), Dtype::automatic);
-  const Ids prompt = some(45);
+  const Ids prompt = quadratic_ids(45);
   const auto run = [&] {
     Session session(model);
     const SequenceId sequence = session.create();
     std::vector<at::Tensor> rows = {session.forward(sequence, prompt, LogitsOf::all)};
-    for (const std::int64_t id : some(20, 45)) rows.push_back(session.forward(sequence, std::span(&id, 1)));
+    for (const std::int64_t id : quadratic_ids(20, 45)) rows.push_back(session.forward(sequence, std::span(&id, 1)));
     return concatenate(rows, 0);
   };
   const at::Tensor expected = run();
@@ -137,13 +137,13 @@ TEST(PlanBuffers, AreKeptUpToABound) {
   model.impl().model->config.max_position_embeddings = 1 << 20;
   const Plan& plan = *model.impl().model->plan;
   Session session(model, {.prefill_chunk = 1 << 20});
-  session.forward(session.create(), some(200), LogitsOf::last);
+  session.forward(session.create(), quadratic_ids(200), LogitsOf::last);
   const std::size_t of_200 = plan.waiting_bytes();
   EXPECT_GT(of_200, 200 * 64 * sizeof(float));
   const auto too_many = static_cast<std::int64_t>(kKeptBytes / (of_200 / 200) + 100);
-  session.forward(session.create(), some(too_many), LogitsOf::last);
+  session.forward(session.create(), quadratic_ids(too_many), LogitsOf::last);
   EXPECT_EQ(plan.waiting_bytes(), 0u);
-  session.forward(session.create(), some(1), LogitsOf::last);
+  session.forward(session.create(), quadratic_ids(1), LogitsOf::last);
   EXPECT_GT(plan.waiting_bytes(), 0u);
   EXPECT_LT(plan.waiting_bytes(), of_200);
 }
@@ -255,7 +255,7 @@ double bound(bool packed, KvType type) {
 
 TEST_P(LongPlan, StaysNearTheDecoder) {
   const KvType type = std::get<1>(GetParam());
-  const Ids ids = some(kLength);
+  const Ids ids = quadratic_ids(kLength);
   for (const bool packed : {false, true}) {
     const char* const name = packed ? "tiny_blocks_q8_0.gguf" : "tiny_blocks";
     const at::Tensor expected = by_library(name, ids);

@@ -5,10 +5,9 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "fixture.h"
 #include "kernels/reference/cache.h"
 #include "model/causal_lm_impl.h"
@@ -23,15 +22,10 @@ using namespace testing;
 
 using Ids = std::vector<std::int64_t>;
 
-Ids some(std::int64_t count, std::int64_t first = 0) {
+Ids linear_ids(std::int64_t count, std::int64_t first = 0) {
   Ids ids;
   for (std::int64_t i = first; i < first + count; ++i) ids.push_back((i * 31 + 22) % 37);
   return ids;
-}
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 struct Case {
@@ -54,8 +48,8 @@ class SavedSequence : public ::testing::TestWithParam<Case> {
 TEST_P(SavedSequence, GoesOnWithTheSameBits) {
   const CausalLM model = load(GetParam().path, GetParam().dtype);
   if (GetParam().before > 64) model.impl().model->config.max_position_embeddings = 2048;
-  const Ids before = some(GetParam().before);
-  const Ids after = some(GetParam().after, GetParam().before);
+  const Ids before = linear_ids(GetParam().before);
+  const Ids after = linear_ids(GetParam().after, GetParam().before);
   const std::string path = folder_.file("sequence.safetensors");
   Session first(model, {.kv_type = GetParam().kv_type, .value_type = GetParam().value_type, .page_tokens = 4});
   const SequenceId sequence = first.create();
@@ -113,9 +107,9 @@ class SessionFile : public ::testing::Test {
 };
 
 TEST_F(SessionFile, IsReadByOthers) {
-  const std::string path = saved(model_, some(11));
+  const std::string path = saved(model_, linear_ids(11));
   const Tensors tensors(path);
-  EXPECT_EQ(to_vector(tensors["tokens"]), some(11));
+  EXPECT_EQ(to_vector(tensors["tokens"]), linear_ids(11));
   EXPECT_EQ(tensors.all().size(), 1u + 2 * 2);
   EXPECT_EQ(tensors["layers.1.key"].sizes(), (at::IntArrayRef{11, 2, 16}));
   EXPECT_EQ(tensors["layers.0.value"].scalar_type(), at::kFloat);
@@ -123,9 +117,9 @@ TEST_F(SessionFile, IsReadByOthers) {
 
 TEST_F(SessionFile, HoldsBlocksAsBytes) {
   const CausalLM model = load("tiny_blocks");  // 2 heads of 32 in a layer
-  const at::Tensor exact = Tensors(saved(model, some(11)))["layers.0.key"];
+  const at::Tensor exact = Tensors(saved(model, linear_ids(11)))["layers.0.key"];
   for (const auto& [type, format] : {std::pair{KvType::q8_0, BlockFormat::q8_0}, {KvType::q4_0, BlockFormat::q4_0}}) {
-    const at::Tensor found = Tensors(saved(model, some(11), {.kv_type = type}))["layers.0.key"];
+    const at::Tensor found = Tensors(saved(model, linear_ids(11), {.kv_type = type}))["layers.0.key"];
     const std::int64_t token_bytes = 2 * block_info(format).block_bytes;
     ASSERT_EQ(found.scalar_type(), at::kByte);
     ASSERT_EQ(found.sizes(), (at::IntArrayRef{11, token_bytes}));
@@ -163,43 +157,44 @@ class FullDisk {
 
 TEST_F(SessionFile, AFullDiskLeavesWhatWasThere) {
   const CausalLM model = load("tiny_blocks_q4_0.gguf", Dtype::automatic);
-  const std::string path = saved(model, some(9));
-  const std::string before = bytes_of(path);
+  const std::string path = saved(model, linear_ids(9));
+  const std::string before = file_bytes(path);
   Session session(model);
   const SequenceId sequence = session.create();
-  session.forward(sequence, some(40), LogitsOf::none);
+  session.forward(sequence, linear_ids(40), LogitsOf::none);
   for (const rlim_t size : {0, 100, 5000}) {
     const FullDisk full(size);
     expect_error(ErrorKind::io, path, [&] { session.save(sequence, path); });
     expect_error(ErrorKind::io, "other", [&] { session.save(sequence, folder_.file("other")); });
   }
-  EXPECT_EQ(bytes_of(path), before);
+  EXPECT_EQ(file_bytes(path), before);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1) << "something is left behind";
   session.save(sequence, path);
   const SequenceId restored = session.restore(path);
-  const Ids more = some(5, 40);
+  const Ids more = linear_ids(5, 40);
   EXPECT_TRUE(session.forward(restored, more).equal(session.forward(sequence, more)));
 }
 
 TEST_F(SessionFile, HoldsWhatWasNotCut) {
   Session session(model_);
   const SequenceId sequence = session.create();
-  session.forward(sequence, some(20), LogitsOf::none);
+  session.forward(sequence, linear_ids(20), LogitsOf::none);
   session.truncate(sequence, 7);
   const SequenceId fork = session.fork(sequence);
-  session.forward(sequence, some(3), LogitsOf::none);
+  session.forward(sequence, linear_ids(3), LogitsOf::none);
   session.save(fork, folder_.file("fork"));
-  EXPECT_EQ(bytes_of(folder_.file("fork")).size(), bytes_of(saved(model_, some(7))).size());
+  EXPECT_EQ(file_bytes(folder_.file("fork")).size(), file_bytes(saved(model_, linear_ids(7))).size());
   const SequenceId restored = session.restore(folder_.file("fork"));
-  EXPECT_TRUE(session.forward(restored, some(4)).equal(session.forward(fork, some(4))));
+  EXPECT_TRUE(session.forward(restored, linear_ids(4)).equal(session.forward(fork, linear_ids(4))));
   // Nothing at all, too.
   const SequenceId empty = session.restore(saved(model_, {}));
   EXPECT_EQ(session.length(empty), 0);
-  EXPECT_TRUE(close(session.forward(empty, some(4)), model_.forward(to_tensor(some(4)))[0].narrow(0, 3, 1), kSameF32));
+  EXPECT_TRUE(close(session.forward(empty, linear_ids(4)), model_.forward(to_tensor(linear_ids(4)))[0].narrow(0, 3, 1),
+                    kSameF32));
 }
 
 TEST_F(SessionFile, OfAnotherModelIsRefused) {
-  const std::string path = saved(model_, some(11));
+  const std::string path = saved(model_, linear_ids(11));
   const auto refused = [&](const CausalLM& model, std::string_view field, const SessionOptions& options = {}) {
     Session session(model, options);
     expect_error(ErrorKind::usage, field, [&] { session.restore(path); });
@@ -208,11 +203,11 @@ TEST_F(SessionFile, OfAnotherModelIsRefused) {
   refused(load("tiny_blocks"), "model");
   refused(load("tiny_gqa"), "kv_type", {.kv_type = KvType::bf16});
   const CausalLM blocks = load("tiny_blocks");
-  saved(blocks, some(11), {.kv_type = KvType::q8_0});
+  saved(blocks, linear_ids(11), {.kv_type = KvType::q8_0});
   refused(blocks, "kv_type", {.kv_type = KvType::q4_0});
   refused(blocks, "kv_type", {.kv_type = KvType::q8_0, .value_type = KvType::q4_0});
   refused(blocks, "kv_type");
-  saved(model_, some(11));
+  saved(model_, linear_ids(11));
   CausalLM trained = load("tiny_gqa");
   trained.set_requires_grad(true);
   Session same(trained);
@@ -228,11 +223,11 @@ TEST_F(SessionFile, OfOtherArithmeticIsRefusedByExactNumerics) {
   const SessionOptions f32{.kv_type = KvType::f32};
   const CausalLM exact = of(Numerics::exact, Dtype::f32);
   for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-    const std::string path = saved(of(Numerics::fast, dtype), some(11), f32);
+    const std::string path = saved(of(Numerics::fast, dtype), linear_ids(11), f32);
     Session session(exact);
     expect_error(ErrorKind::usage, "arithmetic", [&] { session.restore(path); });
   }
-  const std::string path = saved(exact, some(11));
+  const std::string path = saved(exact, linear_ids(11));
   Session same(exact);
   EXPECT_EQ(same.length(same.restore(path)), 11);
   Session fast(of(Numerics::fast, Dtype::f32), f32);
@@ -240,11 +235,11 @@ TEST_F(SessionFile, OfOtherArithmeticIsRefusedByExactNumerics) {
 }
 
 TEST_F(SessionFile, DamageIsAnErrorAndChangesNothing) {
-  const std::string path = saved(model_, some(11));
-  const std::string whole = bytes_of(path);
+  const std::string path = saved(model_, linear_ids(11));
+  const std::string whole = file_bytes(path);
   Session session(model_);
   const SequenceId sequence = session.create();
-  session.forward(sequence, some(5), LogitsOf::none);
+  session.forward(sequence, linear_ids(5), LogitsOf::none);
   const auto refused = [&](const std::string& bytes, std::size_t at) {
     folder_.write("damaged", bytes);
     try {
@@ -290,29 +285,29 @@ TEST_F(SessionFile, ImpossibleRecordsAreRefused) {
   };
   refused(model_, {.tokens = {1, 97}}, ErrorKind::range, "vocabulary");
   refused(model_, {.tokens = {1, -1}}, ErrorKind::range, "vocabulary");
-  refused(model_, {.tokens = some(65)}, ErrorKind::range, "context");
-  refused(model_, {.tokens = some(3), .rope_length = 16}, ErrorKind::format, "rope_length");
+  refused(model_, {.tokens = linear_ids(65)}, ErrorKind::range, "context");
+  refused(model_, {.tokens = linear_ids(3), .rope_length = 16}, ErrorKind::format, "rope_length");
   const CausalLM longrope = load("families/llama_longrope");
   const std::int64_t original = longrope.config().layers[0].rope.original_max_position_embeddings;
-  refused(longrope, {.tokens = some(3), .rope_length = 0}, ErrorKind::format, "rope_length");
-  refused(longrope, {.tokens = some(original + 1), .rope_length = original}, ErrorKind::format, "rope_length");
-  refused(longrope, {.tokens = some(3), .rope_length = original + 2}, ErrorKind::format, "rope_length");
+  refused(longrope, {.tokens = linear_ids(3), .rope_length = 0}, ErrorKind::format, "rope_length");
+  refused(longrope, {.tokens = linear_ids(original + 1), .rope_length = original}, ErrorKind::format, "rope_length");
+  refused(longrope, {.tokens = linear_ids(3), .rope_length = original + 2}, ErrorKind::format, "rope_length");
 }
 
 TEST_F(SessionFile, APrefixOfAPromptIsKept) {
   Session session(model_);
   const SequenceId sequence = session.create();
-  EXPECT_EQ(session.keep_prefix(sequence, some(5)), 0);
-  session.forward(sequence, some(9), LogitsOf::none);
-  EXPECT_EQ(session.keep_prefix(sequence, some(12)), 9);
-  EXPECT_EQ(session.keep_prefix(sequence, some(9)), 8);  // the last one is computed for its logits
-  Ids other = some(8);
+  EXPECT_EQ(session.keep_prefix(sequence, linear_ids(5)), 0);
+  session.forward(sequence, linear_ids(9), LogitsOf::none);
+  EXPECT_EQ(session.keep_prefix(sequence, linear_ids(12)), 9);
+  EXPECT_EQ(session.keep_prefix(sequence, linear_ids(9)), 8);  // the last one is computed for its logits
+  Ids other = linear_ids(8);
   other[5] = 0;
   EXPECT_EQ(session.keep_prefix(sequence, other), 5);
-  EXPECT_EQ(Ids(session.tokens(sequence).begin(), session.tokens(sequence).end()), some(5));
+  EXPECT_EQ(Ids(session.tokens(sequence).begin(), session.tokens(sequence).end()), linear_ids(5));
   EXPECT_EQ(session.length(sequence), 5);
   EXPECT_EQ(session.keep_prefix(sequence, {}), 0);
-  expect_error(ErrorKind::not_found, "9", [&] { session.keep_prefix(9, some(3)); });
+  expect_error(ErrorKind::not_found, "9", [&] { session.keep_prefix(9, linear_ids(3)); });
 }
 
 }  // namespace

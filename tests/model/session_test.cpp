@@ -14,13 +14,12 @@ namespace {
 
 using testing::expect_error;
 using testing::fixture;
+using testing::load;
 using testing::relative_error;
 
 using Ids = std::vector<std::int64_t>;
 
-CausalLM tiny() { return CausalLM::from_pretrained(fixture("tiny_gqa"), {.dtype = Dtype::f32}); }
-
-Ids some(std::int64_t count, std::int64_t seed) {
+Ids seeded_ids(std::int64_t count, std::int64_t seed) {
   Ids ids;
   for (std::int64_t i = 0; i < count; ++i) ids.push_back((i * 31 + seed * 17 + 5) % 97);
   return ids;
@@ -37,44 +36,46 @@ Ids joined(Ids a, const Ids& b) {
 }
 
 TEST(Session, ForksGoTheirOwnWays) {
-  const CausalLM model = tiny();
+  const CausalLM model = load("tiny_gqa");
   Session session(model, {.page_tokens = 4});
   const SequenceId first = session.create();
-  session.forward(first, some(10, 1));
+  session.forward(first, seeded_ids(10, 1));
   const SequenceId second = session.fork(first);
   const SequenceId third = session.fork(second);
-  const at::Tensor a = session.forward(first, some(3, 2));
-  const at::Tensor b = session.forward(second, some(5, 3));
-  const at::Tensor c = session.forward(third, some(1, 4));
-  EXPECT_LT(relative_error(a, fresh(model, joined(some(10, 1), some(3, 2)))), 1e-5);
-  EXPECT_LT(relative_error(b, fresh(model, joined(some(10, 1), some(5, 3)))), 1e-5);
-  EXPECT_LT(relative_error(c, fresh(model, joined(some(10, 1), some(1, 4)))), 1e-5);
+  const at::Tensor a = session.forward(first, seeded_ids(3, 2));
+  const at::Tensor b = session.forward(second, seeded_ids(5, 3));
+  const at::Tensor c = session.forward(third, seeded_ids(1, 4));
+  EXPECT_LT(relative_error(a, fresh(model, joined(seeded_ids(10, 1), seeded_ids(3, 2)))), 1e-5);
+  EXPECT_LT(relative_error(b, fresh(model, joined(seeded_ids(10, 1), seeded_ids(5, 3)))), 1e-5);
+  EXPECT_LT(relative_error(c, fresh(model, joined(seeded_ids(10, 1), seeded_ids(1, 4)))), 1e-5);
   session.remove(first);
-  EXPECT_LT(relative_error(session.forward(second, some(2, 5)),
-                           fresh(model, joined(joined(some(10, 1), some(5, 3)), some(2, 5)))),
+  EXPECT_LT(relative_error(session.forward(second, seeded_ids(2, 5)),
+                           fresh(model, joined(joined(seeded_ids(10, 1), seeded_ids(5, 3)), seeded_ids(2, 5)))),
             1e-5);
 }
 
 TEST(Session, ForgetsWhatIsCut) {
-  const CausalLM model = tiny();
+  const CausalLM model = load("tiny_gqa");
   Session session(model, {.page_tokens = 4});
   const SequenceId sequence = session.create();
-  session.forward(sequence, some(23, 1));
+  session.forward(sequence, seeded_ids(23, 1));
   for (const std::int64_t kept : {17, 16, 9, 0}) {
     session.truncate(sequence, kept);
     EXPECT_EQ(session.length(sequence), kept);
-    Ids prefix = some(23, 1);
+    Ids prefix = seeded_ids(23, 1);
     prefix.resize(static_cast<std::size_t>(kept));
-    EXPECT_LT(relative_error(session.forward(sequence, some(3, 9)), fresh(model, joined(prefix, some(3, 9)))), 1e-5);
+    EXPECT_LT(
+        relative_error(session.forward(sequence, seeded_ids(3, 9)), fresh(model, joined(prefix, seeded_ids(3, 9)))),
+        1e-5);
     session.truncate(sequence, kept);
   }
 }
 
 TEST(Session, ABatchGivesWhatEachGivesAlone) {
-  const CausalLM model = tiny();
+  const CausalLM model = load("tiny_gqa");
   for (const std::int64_t chunk : {3, 16, 512}) {
     Session session(model, {.page_tokens = 4, .prefill_chunk = chunk});
-    const std::vector<Ids> prompts = {some(1, 1), some(20, 2), some(7, 3), some(12, 4)};
+    const std::vector<Ids> prompts = {seeded_ids(1, 1), seeded_ids(20, 2), seeded_ids(7, 3), seeded_ids(12, 4)};
     std::vector<SequenceInput> batch;
     for (const Ids& prompt : prompts) batch.push_back({session.create(), prompt});
     batch[2].logits = LogitsOf::none;
@@ -99,7 +100,7 @@ TEST(Session, ABatchGivesWhatEachGivesAlone) {
 
 TEST(Session, PiecesOfAPromptAreTheSameInABatch) {
   using Pass = std::vector<std::int64_t>;  // rows of each sequence
-  CausalLM model = tiny();
+  CausalLM model = load("tiny_gqa");
   std::vector<Pass> seen;
   model.add_hook({HookPoint::embeddings}, [&](const at::Tensor&, const HookContext& context) {
     Pass pass;
@@ -111,7 +112,7 @@ TEST(Session, PiecesOfAPromptAreTheSameInABatch) {
   });
   const auto passes = [&](const std::vector<std::size_t>& lengths) {
     Session session(model, {.prefill_chunk = 16});
-    const Ids ids = some(60, 1);
+    const Ids ids = seeded_ids(60, 1);
     std::vector<SequenceInput> batch;
     for (const std::size_t length : lengths) batch.push_back({session.create(), std::span(ids).first(length)});
     seen.clear();
@@ -124,12 +125,12 @@ TEST(Session, PiecesOfAPromptAreTheSameInABatch) {
 }
 
 TEST(Session, KeepsItsCacheInTheTypeAskedFor) {
-  const CausalLM model = tiny();
-  const at::Tensor exact = fresh(model, some(30, 1));
+  const CausalLM model = load("tiny_gqa");
+  const at::Tensor exact = fresh(model, seeded_ids(30, 1));
   for (const KvType type : {KvType::bf16, KvType::f16}) {
     Session session(model, {.kv_type = type});
     const SequenceId sequence = session.create();
-    const Ids ids = some(30, 1);
+    const Ids ids = seeded_ids(30, 1);
     session.forward(sequence, std::span(ids).first(29));
     const double error = relative_error(session.forward(sequence, std::span(ids).last(1)), exact);
     EXPECT_LT(error, type == KvType::bf16 ? 0.1 : 0.02);
@@ -138,38 +139,38 @@ TEST(Session, KeepsItsCacheInTheTypeAskedFor) {
 }
 
 TEST(Session, GivesTheSameOnOneThreadAndTwo) {
-  const CausalLM model = tiny();
+  const CausalLM model = load("tiny_gqa");
   const int before = threads();
   set_threads(1);
-  const at::Tensor one = fresh(model, some(30, 1));
+  const at::Tensor one = fresh(model, seeded_ids(30, 1));
   set_threads(2);
-  const at::Tensor two = fresh(model, some(30, 1));
+  const at::Tensor two = fresh(model, seeded_ids(30, 1));
   set_threads(before);
   EXPECT_LT(relative_error(one, two), 1e-5);
 }
 
 TEST(Session, KeepsAModelThatMovesOrEnds) {
-  const at::Tensor expected = fresh(tiny(), some(9, 1));
-  auto model = std::make_unique<CausalLM>(tiny());
+  const at::Tensor expected = fresh(load("tiny_gqa"), seeded_ids(9, 1));
+  auto model = std::make_unique<CausalLM>(load("tiny_gqa"));
   Session session(*model);
   CausalLM elsewhere = std::move(*model);
   model.reset();
-  EXPECT_TRUE(session.forward(session.create(), some(9, 1)).equal(expected));
-  elsewhere = tiny();
-  EXPECT_TRUE(session.forward(session.create(), some(9, 1)).equal(expected));
+  EXPECT_TRUE(session.forward(session.create(), seeded_ids(9, 1)).equal(expected));
+  elsewhere = load("tiny_gqa");
+  EXPECT_TRUE(session.forward(session.create(), seeded_ids(9, 1)).equal(expected));
   EXPECT_EQ(session.model().config().vocab_size, 97);
 }
 
 TEST(Session, SessionsOfOneModelRunInParallel) {
-  const CausalLM model = tiny();
-  const at::Tensor expected = fresh(model, some(25, 1));
+  const CausalLM model = load("tiny_gqa");
+  const at::Tensor expected = fresh(model, seeded_ids(25, 1));
   std::vector<double> errors(4, 1.0);
   std::vector<std::thread> workers;
   for (std::size_t i = 0; i < errors.size(); ++i) {
     workers.emplace_back([&, i] {
       Session session(model);
       const SequenceId sequence = session.create();
-      const Ids ids = some(25, 1);
+      const Ids ids = seeded_ids(25, 1);
       at::Tensor last;
       for (const std::int64_t& id : ids) last = session.forward(sequence, std::span(&id, 1));
       errors[i] = relative_error(last, expected);
@@ -180,16 +181,16 @@ TEST(Session, SessionsOfOneModelRunInParallel) {
 }
 
 TEST(Session, RefusesBadInputAndStaysAsItWas) {
-  const CausalLM model = tiny();
+  const CausalLM model = load("tiny_gqa");
   Session session(model);
   const SequenceId sequence = session.create();
-  session.forward(sequence, some(5, 1));
+  session.forward(sequence, seeded_ids(5, 1));
   const auto try_ids = [&](const Ids& ids) { session.forward(sequence, ids); };
   expect_error(ErrorKind::range, "97", [&] { try_ids({97}); });
   expect_error(ErrorKind::range, "-1", [&] { try_ids({3, -1}); });
-  expect_error(ErrorKind::range, "64", [&] { try_ids(some(60, 1)); });
+  expect_error(ErrorKind::range, "64", [&] { try_ids(seeded_ids(60, 1)); });
   expect_error(ErrorKind::usage, "at least one token", [&] { try_ids({}); });
-  expect_error(ErrorKind::not_found, "12345", [&] { session.forward(12345, some(1, 1)); });
+  expect_error(ErrorKind::not_found, "12345", [&] { session.forward(12345, seeded_ids(1, 1)); });
   expect_error(ErrorKind::range, "length", [&] { session.truncate(sequence, 6); });
   expect_error(ErrorKind::range, "length", [&] { session.truncate(sequence, -1); });
   expect_error(ErrorKind::range, "page_tokens", [&] { Session(model, {.page_tokens = 0}); });
@@ -197,7 +198,9 @@ TEST(Session, RefusesBadInputAndStaysAsItWas) {
   const SequenceInput twice[] = {{sequence, one}, {sequence, one}};
   expect_error(ErrorKind::usage, "twice", [&] { session.forward(twice); });
   EXPECT_EQ(session.length(sequence), 5);
-  EXPECT_LT(relative_error(session.forward(sequence, some(2, 2)), fresh(model, joined(some(5, 1), some(2, 2)))), 1e-5);
+  EXPECT_LT(relative_error(session.forward(sequence, seeded_ids(2, 2)),
+                           fresh(model, joined(seeded_ids(5, 1), seeded_ids(2, 2)))),
+            1e-5);
 }
 
 TEST(KvCache, SharesPagesUntilSomeoneWrites) {

@@ -23,6 +23,7 @@ using testing::expect_near;
 using testing::gradients;
 using testing::max_difference;
 using testing::random_tensor;
+using testing::rounding_tolerance;
 using testing::same_bits;
 using Tensors = std::vector<at::Tensor>;
 
@@ -63,21 +64,19 @@ at::Tensor by_composition(const Tensors& all, const Tensors& masks = {}) {
   return y;
 }
 
-double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-5 : type == at::kHalf ? 2e-3 : 1.6e-2; }
-
 TEST(AdaptedLinear, EqualsTheComposition) {
   for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
     for (const std::vector<std::int64_t>& ranks : {std::vector<std::int64_t>{}, {1}, {5, 8}, {0}}) {
       for (const std::int64_t rows : {1, 7, 33}) {
         const Tensors all = tensors(rows, 39, 21, ranks, type);
         const Tensors exact = as_type(all, at::kDouble);
-        expect_near(by_op(all), by_composition(exact), tolerance(type));
+        expect_near(by_op(all), by_composition(exact), rounding_tolerance(type));
         const Tensors found = gradients([](const Tensors& t) { return by_op(t); }, all);
         const Tensors expected = gradients([](const Tensors& t) { return by_composition(t); }, exact);
         for (std::size_t i = 0; i < all.size(); ++i) {
           SCOPED_TRACE(::testing::Message() << type << " input " << i << " rows " << rows);
           EXPECT_EQ(found[i].scalar_type(), type);
-          expect_near(found[i], expected[i], 2 * tolerance(type));
+          expect_near(found[i], expected[i], 2 * rounding_tolerance(type));
         }
       }
     }
@@ -149,10 +148,10 @@ TEST(AdaptedLinear, DropsTheSameElementsForwardAndBackward) {
     }
     EXPECT_FALSE(masks[0].equal(masks[1]));
     const auto reference = [&](const Tensors& t) { return by_composition(t, masks); };
-    expect_near(by_op(all, dropout), reference(exact), tolerance(type));
+    expect_near(by_op(all, dropout), reference(exact), rounding_tolerance(type));
     const Tensors found = gradients([&](const Tensors& t) { return by_op(t, dropout); }, all);
     const Tensors expected = gradients(reference, exact);
-    for (std::size_t i = 0; i < all.size(); ++i) expect_near(found[i], expected[i], 2 * tolerance(type));
+    for (std::size_t i = 0; i < all.size(); ++i) expect_near(found[i], expected[i], 2 * rounding_tolerance(type));
   }
 }
 
@@ -274,10 +273,10 @@ TEST(AdaptedLinears, EqualMapsOneByOne) {
           y.push_back(adapted_linear(t[0], part.matrix, part.bias, part.terms));
         return concatenate(y, 1);
       };
-      const double tolerance = type == at::kBFloat16 ? 0.02 : type == at::kFloat ? 1e-5 : 1e-12;
+      const double rounding_tolerance = type == at::kBFloat16 ? 0.02 : type == at::kFloat ? 1e-5 : 1e-12;
       const auto near = [&](const at::Tensor& found, const at::Tensor& expected) {
         const double size = expected.abs().max().item<double>();
-        EXPECT_LT(max_difference(found, expected), tolerance * size);
+        EXPECT_LT(max_difference(found, expected), rounding_tolerance * size);
       };
       near(together(leaves), apart(leaves));
       const Tensors found = gradients(together, leaves), expected = gradients(apart, leaves);

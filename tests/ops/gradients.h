@@ -10,6 +10,11 @@
 
 namespace powerhouse::testing {
 
+/// bf16 and float16: a rounding of what went in, of what comes out, and RMSNorm's in between.
+inline double rounding_tolerance(at::ScalarType type) {
+  return type == at::kFloat ? 1e-5 : type == at::kHalf ? 2e-3 : 1.6e-2;
+}
+
 // Central differences in float64 against the gradient that autograd gives.
 template <typename Function>
 void check_gradient(const Function& function, const at::Tensor& input) {

@@ -18,11 +18,9 @@ using testing::expect_error;
 using testing::expect_near;
 using testing::gradients;
 using testing::random_tensor;
+using testing::rounding_tolerance;
 using testing::same_bits;
 using Tensors = std::vector<at::Tensor>;
-
-// bf16 and float16: a rounding of what went in, of what comes out, and RMSNorm's in between.
-double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-5 : type == at::kHalf ? 2e-3 : 1.6e-2; }
 
 class GradientsOfType : public ::testing::TestWithParam<at::ScalarType> {};
 INSTANTIATE_TEST_SUITE_P(Types, GradientsOfType, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf));
@@ -34,11 +32,11 @@ void expect_gradients(const Op& op, const Tensors& inputs, at::ScalarType type, 
   const Tensors exact = as_type(typed, at::kDouble);
   const Tensors found = gradients(op, typed);
   const Tensors expected = gradients(op, exact);
-  expect_near(op(typed), op(exact), tolerance(type));
+  expect_near(op(typed), op(exact), rounding_tolerance(type));
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     SCOPED_TRACE(::testing::Message() << "input " << i);
     EXPECT_TRUE(!found[i].defined() || found[i].scalar_type() == type);
-    expect_near(found[i], expected[i], factor * tolerance(type));
+    expect_near(found[i], expected[i], factor * rounding_tolerance(type));
   }
 }
 

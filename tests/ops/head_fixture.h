@@ -14,7 +14,7 @@ namespace powerhouse::testing {
 inline constexpr std::int64_t kRows = 11, kHidden = 24, kVocabulary = 53;
 
 /// Hidden rows, the head's matrix, its bias.
-inline std::vector<at::Tensor> head_tensors(at::ScalarType type, bool bias) {
+inline std::vector<at::Tensor> head_tensors(at::ScalarType type, bool bias = true) {
   return {random_tensor({kRows, kHidden}, type, 1), random_tensor({kVocabulary, kHidden}, type, 2),
           bias ? random_tensor({kVocabulary}, type, 3) : at::Tensor()};
 }

@@ -16,16 +16,16 @@ using testing::kRows;
 using testing::random_tensor;
 using Tensors = std::vector<at::Tensor>;
 
-struct Variant {
+struct ChunkVariant {
   float scale = 1;
   std::optional<float> softcap{};
   std::int64_t chunk_bytes = 16 << 20;
 };
-const Variant kVariants[] = {
+const ChunkVariant kChunkVariants[] = {
     {}, {.scale = 0.5f, .softcap = 3.0f}, {.scale = 2.0f, .chunk_bytes = 700}, {.softcap = 8.0f, .chunk_bytes = 1}};
 
 // Hidden rows, the head's matrix, its bias, a factor a row.
-Tensors tensors(at::ScalarType type, bool bias = true) {
+Tensors tensors_with_factors(at::ScalarType type, bool bias = true) {
   Tensors all = testing::head_tensors(type, bias);
   all.push_back(random_tensor({kRows}, type == at::kDouble ? at::kDouble : at::kFloat, 4));
   return all;
@@ -38,7 +38,7 @@ at::Tensor loss_of_logits(const at::Tensor& logits, const at::Tensor& factors) {
   return (factors.defined() ? each.mul(factors) : each).sum().add(logs.select(1, 7).square().sum());
 }
 
-at::Tensor by_chunks(const Tensors& t, const Variant& variant) {
+at::Tensor by_chunks(const Tensors& t, const ChunkVariant& variant) {
   const auto loss = [&](std::int64_t first, const at::Tensor& logits, bool gradient) {
     const at::Tensor factors = t[3].defined() ? t[3].narrow(0, first, logits.size(0)) : t[3];
     return ops::chunk_loss_by_autograd(logits, factors, gradient, loss_of_logits);
@@ -46,17 +46,19 @@ at::Tensor by_chunks(const Tensors& t, const Variant& variant) {
   return ops::head_loss(t[0], testing::head_of(t, variant.scale, variant.softcap), loss, t[3], variant.chunk_bytes);
 }
 
-at::Tensor whole_logits(const Tensors& t, const Variant& variant) {
+at::Tensor whole_logits(const Tensors& t, const ChunkVariant& variant) {
   return testing::whole_logits(t, variant.scale, variant.softcap);
 }
-at::Tensor plain(const Tensors& t, const Variant& variant) { return loss_of_logits(whole_logits(t, variant), t[3]); }
+at::Tensor plain(const Tensors& t, const ChunkVariant& variant) {
+  return loss_of_logits(whole_logits(t, variant), t[3]);
+}
 
 TEST(HeadLoss, EqualsTheComposition) {
   for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    for (const Variant& variant : kVariants) {
+    for (const ChunkVariant& variant : kChunkVariants) {
       for (const bool bias : {true, false}) {
         SCOPED_TRACE(::testing::Message() << type << " scale " << variant.scale << " bias " << bias);
-        const Tensors all = tensors(type, bias), exact = as_type(all, at::kDouble);
+        const Tensors all = tensors_with_factors(type, bias), exact = as_type(all, at::kDouble);
         const double tolerance = type == at::kFloat ? 2e-5 : 1.6e-2;
         EXPECT_EQ(by_chunks(all, variant).scalar_type(), at::kFloat);
         expect_near(by_chunks(all, variant), plain(exact, variant), tolerance);
@@ -73,15 +75,15 @@ TEST(HeadLoss, EqualsTheComposition) {
 }
 
 TEST(HeadLoss, GradientsEqualFiniteDifferencesInFloat64) {
-  const Tensors all = tensors(at::kDouble);
-  for (const Variant& variant : kVariants) {
+  const Tensors all = tensors_with_factors(at::kDouble);
+  for (const ChunkVariant& variant : kChunkVariants) {
     expect_near(by_chunks(all, variant), plain(all, variant), 1e-12);
     check_gradients([&](const Tensors& t) { return by_chunks(t, variant); }, all);
   }
 }
 
 TEST(HeadLoss, OnlyWhatRequiresAGradientGetsOne) {
-  const Tensors all = tensors(at::kFloat);
+  const Tensors all = tensors_with_factors(at::kFloat);
   const Tensors whole = gradients([&](const Tensors& t) { return by_chunks(t, {}); }, all);
   for (std::size_t wanted = 0; wanted < all.size(); ++wanted) {
     Tensors some = all;
@@ -93,7 +95,7 @@ TEST(HeadLoss, OnlyWhatRequiresAGradientGetsOne) {
 }
 
 TEST(HeadLoss, LogitsThatAreThereGetTheSame) {
-  const Tensors all = tensors(at::kFloat);
+  const Tensors all = tensors_with_factors(at::kFloat);
   const auto by_logits = [&](const Tensors& t) {
     const auto loss = [&](std::int64_t first, const at::Tensor& logits, bool gradient) {
       return ops::chunk_loss_by_autograd(logits, t[3].narrow(0, first, logits.size(0)), gradient, loss_of_logits);

@@ -20,14 +20,14 @@ using testing::check_gradients;
 using testing::expect_error;
 using testing::expect_near;
 using testing::gradients;
+using testing::head_tensors;
 using testing::kHidden;
 using testing::kRows;
 using testing::kVocabulary;
 using testing::random_tensor;
+using testing::rounding_tolerance;
 using testing::same_bits;
 using Tensors = std::vector<at::Tensor>;
-
-Tensors tensors(at::ScalarType type, bool bias = true) { return testing::head_tensors(type, bias); }
 
 at::Tensor targets(bool ignore = true) {
   std::vector<std::int64_t> values;
@@ -84,22 +84,20 @@ Plain composition(const Tensors& t, const Variant& variant, const at::Tensor& wa
           logits.argmax(1).add(1).mul(wanted.ge(0)).sub(1)};
 }
 
-double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-5 : type == at::kHalf ? 2e-3 : 1.6e-2; }
-
 TEST(LinearCrossEntropy, EqualsTheComposition) {
   for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
     for (const Variant& variant : kVariants) {
       for (const bool ignore : {true, false}) {
-        const Tensors all = tensors(type, ignore);
+        const Tensors all = head_tensors(type, ignore);
         const Tensors exact = as_type(all, at::kDouble);
         const at::Tensor wanted = targets(ignore);
         const Plain expected = composition(exact, variant, wanted);
         const auto found = ops::linear_cross_entropy(all[0], head_of(all, variant), wanted, weights(), variant.options);
         SCOPED_TRACE(::testing::Message() << type << " scale " << variant.scale << " ignore " << ignore);
         EXPECT_EQ(found.loss.scalar_type(), at::kFloat);
-        expect_near(found.loss, expected.loss, tolerance(type));
-        expect_near(found.rows.log_probs, expected.log_probs, tolerance(type));
-        expect_near(found.rows.entropy, expected.entropy, tolerance(type));
+        expect_near(found.loss, expected.loss, rounding_tolerance(type));
+        expect_near(found.rows.log_probs, expected.log_probs, rounding_tolerance(type));
+        expect_near(found.rows.entropy, expected.entropy, rounding_tolerance(type));
         EXPECT_TRUE(type != at::kFloat || found.rows.arg_max.equal(expected.arg_max));
         const auto scored = ops::linear_log_probs(all[0], head_of(all, variant), wanted, variant.options);
         EXPECT_TRUE(same_bits(scored.log_probs, found.rows.log_probs));
@@ -112,7 +110,7 @@ TEST(LinearCrossEntropy, EqualsTheComposition) {
           for (std::size_t i = 0; i < all.size(); ++i) {
             SCOPED_TRACE(::testing::Message() << "gradient " << i);
             EXPECT_TRUE(!d[i].defined() || d[i].scalar_type() == type);
-            expect_near(d[i], wanted_d[i], 2 * tolerance(type));
+            expect_near(d[i], wanted_d[i], 2 * rounding_tolerance(type));
           }
         };
         compare([&](const Tensors& t) { return loss_of(t, variant, wanted); },
@@ -125,7 +123,7 @@ TEST(LinearCrossEntropy, EqualsTheComposition) {
 }
 
 TEST(LinearCrossEntropy, GradientsEqualFiniteDifferencesInFloat64) {
-  const Tensors all = tensors(at::kDouble);
+  const Tensors all = head_tensors(at::kDouble);
   for (const Variant& variant : kVariants) {
     expect_near(loss_of(all, variant, targets()), composition(all, variant, targets()).loss, 1e-12);
     check_gradients([&](const Tensors& t) { return loss_of(t, variant, targets()); }, all);
@@ -142,47 +140,47 @@ at::Tensor both(const Tensors& t, const Variant& variant, const at::Tensor& want
 
 TEST(LinearCrossEntropy, EntropyHasAGradientWhereAskedFor) {
   for (const Variant& variant : kVariants) {
-    check_gradients([&](const Tensors& t) { return both(t, variant, targets()); }, tensors(at::kDouble));
+    check_gradients([&](const Tensors& t) { return both(t, variant, targets()); }, head_tensors(at::kDouble));
     for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-      Tensors all = tensors(type), exact = as_type(all, at::kDouble);
+      Tensors all = head_tensors(type), exact = as_type(all, at::kDouble);
       const auto op = [&](const Tensors& t) { return both(t, variant, targets()); };
       const Tensors found = gradients(op, all), expected = gradients(op, exact);
-      for (std::size_t i = 0; i < all.size(); ++i) expect_near(found[i], expected[i], 3 * tolerance(type));
+      for (std::size_t i = 0; i < all.size(); ++i) expect_near(found[i], expected[i], 3 * rounding_tolerance(type));
       // Of a frozen head.
       const at::Tensor hidden = all[0].detach().clone().requires_grad_(true);
       op({hidden, all[1].detach(), all[2].detach()}).backward(random_tensor({kRows}, at::kFloat, 99));
-      expect_near(hidden.grad(), expected[0], 3 * tolerance(type));
+      expect_near(hidden.grad(), expected[0], 3 * rounding_tolerance(type));
     }
   }
-  EXPECT_FALSE(
-      ops::linear_log_probs(tensors(at::kFloat)[0].requires_grad_(true), {.matrix = tensors(at::kFloat)[1]}, targets())
-          .entropy.requires_grad());
+  EXPECT_FALSE(ops::linear_log_probs(head_tensors(at::kFloat)[0].requires_grad_(true),
+                                     {.matrix = head_tensors(at::kFloat)[1]}, targets())
+                   .entropy.requires_grad());
 }
 
 TEST(LinearCrossEntropy, StatisticsOfLogits) {
   for (const auto type : {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf}) {
     for (const Variant& variant : kVariants) {
-      const Tensors all = tensors(type), exact = as_type(all, at::kDouble);
+      const Tensors all = head_tensors(type), exact = as_type(all, at::kDouble);
       CrossEntropyOptions options{.chunk_bytes = variant.options.chunk_bytes, .statistics = true};
       const auto found = ops::linear_log_probs(all[0], head_of(all, variant), targets(), options);
       at::Tensor logits = exact[0].matmul(exact[1].t()).add(exact[2]).mul(variant.scale);
       if (variant.softcap) logits = logits.div(*variant.softcap).tanh().mul(*variant.softcap);
       const at::Tensor there = targets().ge(0).to(at::kDouble);
-      expect_near(found.mean_logits, logits.mean(1).mul(there), tolerance(type));
-      expect_near(found.log_sum_sq_probs, logits.softmax(1).square().sum(1).log().mul(there), tolerance(type));
+      expect_near(found.mean_logits, logits.mean(1).mul(there), rounding_tolerance(type));
+      expect_near(found.log_sum_sq_probs, logits.softmax(1).square().sum(1).log().mul(there), rounding_tolerance(type));
     }
   }
 }
 
 TEST(LinearCrossEntropy, ALossMultipliedMultipliesItsGradients) {
-  const Tensors all = tensors(at::kFloat);
+  const Tensors all = head_tensors(at::kFloat);
   const Tensors once = gradients([&](const Tensors& t) { return loss_of(t, {}, targets()); }, all);
   const Tensors twice = gradients([&](const Tensors& t) { return loss_of(t, {}, targets()).mul(2); }, all);
   for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(twice[i].equal(once[i].mul(2))) << i;
 }
 
 TEST(LinearCrossEntropy, RowsWithoutATargetAreNeverLookedAt) {
-  Tensors all = tensors(at::kFloat);
+  Tensors all = head_tensors(at::kFloat);
   const at::Tensor before = loss_of(all, {}, targets());
   all[0] = all[0].clone();
   all[0].select(0, 1).fill_(std::nan(""));
@@ -228,7 +226,7 @@ TEST(LinearCrossEntropy, LogProbsOfAFrozenHead) {
     const at::Tensor wide = hidden.detach().to(at::kDouble).requires_grad_(true);
     ops::linear_log_probs(wide, {.matrix = matrix.to(at::kDouble)}, targets())
         .log_probs.backward(factors.to(at::kDouble));
-    expect_near(hidden.grad(), wide.grad(), tolerance(type));
+    expect_near(hidden.grad(), wide.grad(), rounding_tolerance(type));
   }
 }
 
@@ -267,7 +265,7 @@ TEST(LinearCrossEntropy, BlocksByRowsOfTheHead) {
 }
 
 TEST(LinearCrossEntropy, RefusesWhatDoesNotFit) {
-  const Tensors all = tensors(at::kFloat);
+  const Tensors all = head_tensors(at::kFloat);
   const auto refuse = [&](ErrorKind kind, const char* field, const auto& change) {
     Tensors t = all;
     VocabularyHead head{.matrix = all[1], .bias = all[2]};

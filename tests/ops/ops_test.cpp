@@ -18,7 +18,7 @@ using testing::max_difference;
 using testing::random_tensor;
 using testing::same_bits;
 
-double tolerance(at::ScalarType type) { return type == at::kFloat ? 2e-5 : type == at::kHalf ? 8e-3 : 6e-2; }
+double product_tolerance(at::ScalarType type) { return type == at::kFloat ? 2e-5 : type == at::kHalf ? 8e-3 : 6e-2; }
 
 ops::RopeTable rope_table(const Rope& rope, std::span<const std::int64_t> positions) {
   ops::RopeTable table = ops::empty_rope_table(rope, static_cast<std::int64_t>(positions.size()));
@@ -34,9 +34,9 @@ TEST_P(OpsOfType, LinearAgreesOnBothPaths) {
     const at::Tensor weight = random_tensor({50, 72}, GetParam(), 2);
     const at::Tensor bias = random_tensor({50}, GetParam(), 3);
     const at::Tensor expected = x.to(at::kDouble).matmul(weight.to(at::kDouble).t()).add(bias.to(at::kDouble));
-    EXPECT_LT(max_difference(ops::linear(x, weight, bias), expected), 2 * tolerance(GetParam())) << rows;
+    EXPECT_LT(max_difference(ops::linear(x, weight, bias), expected), 2 * product_tolerance(GetParam())) << rows;
     const at::Tensor tracked = x.detach().clone().requires_grad_(true);
-    EXPECT_LT(max_difference(ops::linear(tracked, weight, bias), expected), 2 * tolerance(GetParam())) << rows;
+    EXPECT_LT(max_difference(ops::linear(tracked, weight, bias), expected), 2 * product_tolerance(GetParam())) << rows;
   }
 }
 
@@ -50,7 +50,7 @@ TEST_P(OpsOfType, NormsAgreeOnBothPaths) {
     const at::Tensor weight = sizes.empty() ? at::Tensor() : random_tensor(sizes, GetParam(), 2);
     const at::Tensor bias = choice.bias && !sizes.empty() ? random_tensor(sizes, GetParam(), 3) : at::Tensor();
     const at::Tensor tracked = ops::norm(x.detach().clone().requires_grad_(true), choice, weight, bias);
-    EXPECT_LT(max_difference(ops::norm(x, choice, weight, bias), tracked), tolerance(GetParam()))
+    EXPECT_LT(max_difference(ops::norm(x, choice, weight, bias), tracked), product_tolerance(GetParam()))
         << x.dim() << " dimensions, weight of " << sizes.size();
   };
   for (const Norm& choice : choices) {
@@ -71,7 +71,7 @@ TEST_P(OpsOfType, RopeAgreesOnBothPathsAndLayouts) {
       const ops::RopeTable table = rope_table({.rotary_dim = rotary_dim}, positions);
       const at::Tensor x = random_tensor({4, 3, 16}, GetParam(), 1);
       const at::Tensor tracked = ops::apply_rope(x.detach().clone().requires_grad_(true), table, layout);
-      EXPECT_LT(max_difference(ops::apply_rope(x.clone(), table, layout), tracked), tolerance(GetParam()));
+      EXPECT_LT(max_difference(ops::apply_rope(x.clone(), table, layout), tracked), product_tolerance(GetParam()));
     }
   }
 }
@@ -83,9 +83,10 @@ TEST_P(OpsOfType, ActivationsAgreeOnBothPaths) {
                                 Activation::relu, Activation::relu2}) {
     const at::Tensor tracked = gate.detach().clone().requires_grad_(true);
     const double scale = kind == Activation::relu2 ? 4 : 1;  // its values are as much larger
-    EXPECT_LT(max_difference(ops::activate(kind, gate), ops::activate(kind, tracked)), scale * tolerance(GetParam()));
+    EXPECT_LT(max_difference(ops::activate(kind, gate), ops::activate(kind, tracked)),
+              scale * product_tolerance(GetParam()));
     EXPECT_LT(max_difference(ops::gated_activation(kind, gate, up), ops::gated_activation(kind, tracked, up)),
-              scale * tolerance(GetParam()));
+              scale * product_tolerance(GetParam()));
   }
 }
 
@@ -130,7 +131,7 @@ TEST_P(OpsOfType, PagedAttentionEqualsCausalAttention) {
                                                    .page_tokens = kPage},
                                                   rule);
       // slope * position, as LibTorch adds it, costs the scores of a long row their last bits.
-      const double bar = tolerance(GetParam()) * (rule.alibi && total > 256 ? 10 : 1);
+      const double bar = product_tolerance(GetParam()) * (rule.alibi && total > 256 ? 10 : 1);
       EXPECT_LT(max_difference(out, ops::causal_attention(query, key, value, rule)), bar)
           << rows << " of " << total << ", rule " << &rule - rules;
     }

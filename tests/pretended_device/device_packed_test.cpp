@@ -17,13 +17,13 @@ using testing::random_tensor;
 
 class DevicePacked : public OnDevice {};
 
-struct Case {
+struct PackedCase {
   const char* name;
   const char* config;
 };
 
 // Packed by AutoGPTQ and AutoAWQ (tests/oracles/gptq_awq.py).
-constexpr Case kCases[] = {
+constexpr PackedCase kPackedCases[] = {
     {"gptq4_g32", R"({"quant_method": "gptq", "bits": 4, "group_size": 32})"},
     {"gptq4_g128_order", R"({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": true})"},
     {"gptq4_column", R"({"quant_method": "gptq", "bits": 4, "group_size": -1})"},
@@ -35,7 +35,7 @@ constexpr Case kCases[] = {
     {"awq_g128", R"({"quant_method": "awq", "bits": 4, "group_size": 128})"},
 };
 
-Weight weight_of(const Case& one, at::ScalarType type) {
+Weight weight_of(const PackedCase& one, at::ScalarType type) {
   static const SafetensorsFile file =
       read_safetensors(std::string(POWERHOUSE_FIXTURES) + "/kernels/gptq_awq.safetensors");
   std::vector<TensorView> parts;
@@ -48,7 +48,7 @@ Weight weight_of(const Case& one, at::ScalarType type) {
 }
 
 TEST_F(DevicePacked, WeightsAreTheNumbersOfTheFile) {
-  for (const Case& one : kCases) {
+  for (const PackedCase& one : kPackedCases) {
     const Weight here = weight_of(one, at::kBFloat16);
     Weight far = weight_of(one, at::kBFloat16);
     far.move_to(device());
@@ -69,7 +69,7 @@ TEST_F(DevicePacked, WeightsAreTheNumbersOfTheFile) {
 }
 
 TEST_F(DevicePacked, ProductsAreTheSame) {
-  for (const Case& one : kCases) {
+  for (const PackedCase& one : kPackedCases) {
     for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
       Weight far = weight_of(one, type);
       far.move_to(device());
@@ -89,7 +89,7 @@ TEST_F(DevicePacked, ProductsAreTheSame) {
 }
 
 TEST_F(DevicePacked, FrozenWeightsLetGradientsThrough) {
-  const Case& one = kCases[1];
+  const PackedCase& one = kPackedCases[1];
   Weight far = weight_of(one, at::kBFloat16);
   far.move_to(device());
   const Weight here = weight_of(one, at::kBFloat16);
@@ -99,7 +99,7 @@ TEST_F(DevicePacked, FrozenWeightsLetGradientsThrough) {
 }
 
 TEST_F(DevicePacked, WhatNoKernelMultipliesIsDense) {
-  Weight far = weight_of(kCases[0], at::kFloat);
+  Weight far = weight_of(kPackedCases[0], at::kFloat);
   far.move_to(device());
   EXPECT_TRUE(far.repacked() == nullptr);
   EXPECT_GT(far.dense_bytes(), 0U);

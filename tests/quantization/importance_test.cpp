@@ -6,9 +6,9 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "formats/gguf_reader.h"
 #include "support/json.h"
 #include "temporary_folder.h"
@@ -17,6 +17,7 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
+using testing::file_bytes;
 using testing::TemporaryFolder;
 
 const std::string kFolder = std::string(POWERHOUSE_FIXTURES) + "/quantization/";
@@ -32,11 +33,6 @@ void compare(const ImportanceMatrix& matrix, const Json& expected) {
       EXPECT_EQ(found[i], static_cast<float>(values.as_array()[i].as_double())) << name << " " << i;
     }
   }
-}
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 TEST(Importance, ReadsBothFormats) {
@@ -74,7 +70,7 @@ TEST(Importance, WritesWhatItReads) {
 
 TEST(Importance, RefusesFilesThatEndEarly) {
   const TemporaryFolder folder;
-  const std::string whole = bytes_of(kFolder + "importance.dat");
+  const std::string whole = file_bytes(kFolder + "importance.dat");
   const std::string path = folder.path() + "/cut.dat";
   int refused = 0;
   for (std::size_t length = 0; length < whole.size(); ++length) {
@@ -92,7 +88,7 @@ TEST(Importance, RefusesFilesThatEndEarly) {
 
 TEST(Importance, RefusesWhatIsNoImportance) {
   const TemporaryFolder folder;
-  std::string bytes = bytes_of(kFolder + "importance.dat");
+  std::string bytes = file_bytes(kFolder + "importance.dat");
   const std::string path = folder.path() + "/bad.dat";
   const std::size_t first_value = 4 + 4 + std::string("output.weight").size() + 8;
   for (const float bad : {-1.0f, std::nanf(""), HUGE_VALF}) {

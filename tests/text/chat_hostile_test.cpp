@@ -8,15 +8,12 @@
 
 #include "powerhouse/chat.h"
 #include "powerhouse/error.h"
+#include "repeated.h"
 
 namespace powerhouse {
 namespace {
 
-std::string repeat(std::string_view text, int count) {
-  std::string out;
-  for (int i = 0; i < count; ++i) out += text;
-  return out;
-}
+using testing::repeated;
 
 long peak_kilobytes() {
   rusage usage{};
@@ -129,24 +126,24 @@ TEST(HostileTemplates, EndInAnError) {
       "n.g|list }}",
   };
   for (const char* source : sources) expect_bounded(source);
-  expect_bounded("{% macro f() %}{{ caller() }}{{ caller() }}{% endmacro %}" + repeat("{% call f() %}", 60) + "x" +
-                 repeat("{% endcall %}", 60));
+  expect_bounded("{% macro f() %}{{ caller() }}{{ caller() }}{% endmacro %}" + repeated("{% call f() %}", 60) + "x" +
+                 repeated("{% endcall %}", 60));
 }
 
 TEST(HostileTemplates, AreParsedInBounds) {
   const std::pair<const char*, const char*> nested[] = {
       {"{% if 1 %}", "{% endif %}"}, {"{{ (", ""}, {"{{ [{", ""}, {"{% for a in b %}", ""}, {"{% macro f() %}", ""},
       {"{%- generation -%}", ""}};
-  for (const auto& [open, close] : nested) expect_bounded(repeat(open, 5000) + repeat(close, 5000));
+  for (const auto& [open, close] : nested) expect_bounded(repeated(open, 5000) + repeated(close, 5000));
   for (const char* one : {"(", "[{", "not ", "-", "1 + ", "1 if 1 else ", "a.", "f(", "{'a': "}) {
-    expect_bounded("{{ " + repeat(one, 100000) + " }}");
+    expect_bounded("{{ " + repeated(one, 100000) + " }}");
   }
   for (const char* one : {" | string", " + 1", ".a", "()", "[0]", " if 1 else 1"}) {
-    expect_bounded("{{ 1" + repeat(one, 100000) + " }}");
+    expect_bounded("{{ 1" + repeated(one, 100000) + " }}");
   }
-  for (const char* one : {"{{", "{#", "{% raw %}", "{% set (", "{{ '", "{%-"}) expect_bounded(repeat(one, 200000));
-  expect_bounded("{% if 0 %}" + repeat("{% elif 0 %}", 100000) + "{% endif %}", false);
-  expect_bounded(repeat("{{ 1 }}", 200000), false);
+  for (const char* one : {"{{", "{#", "{% raw %}", "{% set (", "{{ '", "{%-"}) expect_bounded(repeated(one, 200000));
+  expect_bounded("{% if 0 %}" + repeated("{% elif 0 %}", 100000) + "{% endif %}", false);
+  expect_bounded(repeated("{{ 1 }}", 200000), false);
   expect_bounded("{{ " + std::string(1000000, '9') + " }}");
   expect_bounded("{{ 1." + std::string(1000000, '9') + "e" + std::string(1000, '9') + " }}", false);
   expect_bounded("{{ '" + std::string(1000001, '\\') + " }}");

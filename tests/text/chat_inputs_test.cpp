@@ -18,7 +18,7 @@ namespace {
 using testing::expect_error;
 namespace fs = std::filesystem;
 
-const Json& fixture() {
+const Json& chat_input_cases() {
   static const Json loaded = Json::parse_file(POWERHOUSE_FIXTURES "/text/chat_inputs.json");
   return loaded;
 }
@@ -47,8 +47,8 @@ void expect_as_transformers(const Json& expected, Body body) {
 }
 
 TEST(ChatInputs, ContinueTheFinalMessage) {
-  ASSERT_GE(fixture().at("continue").as_array().size(), 20u);
-  for (const Json& entry : fixture().at("continue").as_array()) {
+  ASSERT_GE(chat_input_cases().at("continue").as_array().size(), 20u);
+  for (const Json& entry : chat_input_cases().at("continue").as_array()) {
     SCOPED_TRACE(entry.dump());
     expect_as_transformers(entry, [&] {
       const RenderOptions options{.continue_final_message = entry.at("key").as_string(), .omit_null = true};
@@ -63,7 +63,7 @@ TEST(ChatInputs, ContinueTheFinalMessage) {
 }
 
 TEST(ChatInputs, OmitNullWhereAsked) {
-  for (const Json& entry : fixture().at("omit_null").as_array()) {
+  for (const Json& entry : chat_input_cases().at("omit_null").as_array()) {
     expect_as_transformers(entry, [&] {
       return ChatTemplate(entry.at("template").as_string())
           .render(entry.at("messages").dump(), RenderOptions{.omit_null = true});
@@ -73,7 +73,7 @@ TEST(ChatInputs, OmitNullWhereAsked) {
 }
 
 TEST(ChatInputs, TemplatesAreFoundWhereverTheyAreStored) {
-  for (const Json& entry : fixture().at("folders").as_array()) {
+  for (const Json& entry : chat_input_cases().at("folders").as_array()) {
     SCOPED_TRACE(entry.at("name").as_string());
     const testing::TemporaryFolder folder;
     fs::copy(POWERHOUSE_FIXTURES "/text/smollm/tokenizer.json", folder.path());

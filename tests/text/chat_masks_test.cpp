@@ -14,7 +14,7 @@ namespace {
 
 using testing::expect_error;
 
-const Json& fixture() {
+const Json& chat_mask_cases() {
   static const Json loaded = Json::parse_file(POWERHOUSE_FIXTURES "/text/chat_masks.json");
   return loaded;
 }
@@ -30,15 +30,15 @@ TEST(ChatMasks, AreTransformers) {
   set_log_sink([](LogLevel, std::string_view) {});  // templates without a block warn
   std::map<std::string, Tokenizer> tokenizers;
   int marked = 0;
-  for (const Json& entry : fixture().at("cases").as_array()) {
+  for (const Json& entry : chat_mask_cases().at("cases").as_array()) {
     const std::string& name = entry.at("tokenizer").as_string();
     SCOPED_TRACE(name + " " + entry.at("template").as_string() + " " + entry.at("conversation").as_string());
     if (!tokenizers.contains(name)) {
       tokenizers.emplace(name, Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/" + name));
     }
     const Tokenizer& tokenizer = tokenizers.at(name);
-    const ChatTemplate chat(fixture().at("templates").at(entry.at("template").as_string()).as_string());
-    const std::string messages = fixture().at("conversations").at(entry.at("conversation").as_string()).dump();
+    const ChatTemplate chat(chat_mask_cases().at("templates").at(entry.at("template").as_string()).as_string());
+    const std::string messages = chat_mask_cases().at("conversations").at(entry.at("conversation").as_string()).dump();
     const RenderedChat rendered = chat.render_with_spans(messages);
     EXPECT_EQ(rendered.text, entry.at("text").as_string());
     const auto& spans = entry.at("spans").as_array();

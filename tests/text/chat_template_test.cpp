@@ -8,21 +8,17 @@
 #include <thread>
 
 #include "expect_error.h"
+#include "repeated.h"
 #include "support/json.h"
 
 namespace powerhouse {
 namespace {
 
 using testing::expect_error;
+using testing::repeated;
 
 std::string render(std::string_view source, std::string_view messages = "[]", const RenderOptions& options = {}) {
   return ChatTemplate(source).render(messages, options);
-}
-
-std::string repeat(std::string_view text, int count) {
-  std::string out;
-  for (int i = 0; i < count; ++i) out += text;
-  return out;
 }
 
 TEST(ChatTemplate, RendersPlainMessages) {
@@ -126,7 +122,7 @@ TEST(ChatTemplate, NamesWhatIsNotBuilt) {
 
 TEST(ChatTemplate, FormatsTheDate) {
   EXPECT_EQ(render("{{ strftime_now('%Y') | length }}{{ strftime_now('%Y') | int > 2020 }}"), "4True");
-  expect_error(ErrorKind::range, "4096", [] { render("{{ strftime_now('" + repeat("%A", 2000) + "') }}"); });
+  expect_error(ErrorKind::range, "4096", [] { render("{{ strftime_now('" + repeated("%A", 2000) + "') }}"); });
 }
 
 // Every one of these would run for hours or take all memory in a plain interpreter.
@@ -176,17 +172,17 @@ TEST(ChatTemplate, StopsHostileTemplates) {
 
 TEST(ChatTemplate, BoundsTheDepthOfTheParser) {
   for (const std::string& source :
-       {"{{ " + repeat("(", 5000) + "1" + repeat(")", 5000) + " }}",
-        "{{ " + repeat("[", 5000) + repeat("]", 5000) + " }}", "{{ " + repeat("not ", 5000) + "1 }}",
-        "{{ " + repeat("-", 5000) + "1 }}", "{{ 1" + repeat(" + 1", 5000) + " }}", "{{ 1" + repeat(".a", 5000) + " }}",
-        "{{ 1" + repeat(" | abs", 5000) + " }}", "{{ 1" + repeat(" if 1 else 2", 5000) + " }}",
-        repeat("{% if 1 %}", 5000) + repeat("{% endif %}", 5000),
-        "{% set " + repeat("(", 5000) + "a" + repeat(")", 5000) + " = 1 %}"}) {
+       {"{{ " + repeated("(", 5000) + "1" + repeated(")", 5000) + " }}",
+        "{{ " + repeated("[", 5000) + repeated("]", 5000) + " }}", "{{ " + repeated("not ", 5000) + "1 }}",
+        "{{ " + repeated("-", 5000) + "1 }}", "{{ 1" + repeated(" + 1", 5000) + " }}",
+        "{{ 1" + repeated(".a", 5000) + " }}", "{{ 1" + repeated(" | abs", 5000) + " }}",
+        "{{ 1" + repeated(" if 1 else 2", 5000) + " }}", repeated("{% if 1 %}", 5000) + repeated("{% endif %}", 5000),
+        "{% set " + repeated("(", 5000) + "a" + repeated(")", 5000) + " = 1 %}"}) {
     expect_error(ErrorKind::format, "line 1, column", [&] { ChatTemplate chat(source); });
   }
   // What people write fits with room to spare.
-  EXPECT_EQ(render("{{ " + repeat("(", 60) + "1" + repeat(")", 60) + " }}"), "1");
-  EXPECT_EQ(render("{{ 1" + repeat(" + 1", 300) + " }}"), "301");
+  EXPECT_EQ(render("{{ " + repeated("(", 60) + "1" + repeated(")", 60) + " }}"), "1");
+  EXPECT_EQ(render("{{ 1" + repeated(" + 1", 300) + " }}"), "301");
   std::string chain = "{% if false %}";
   for (int i = 0; i < 3000; ++i) chain += "{% elif n == " + std::to_string(i) + " %}" + std::to_string(i);
   EXPECT_EQ(render(chain + "{% endif %}", "[]", {.variables = R"({"n": 2999})"}), "2999");

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "support/sha256.h"
 #include "temporary_folder.h"
 #include "text/tokenizer_impl.h"
@@ -15,13 +16,9 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
+using testing::file_bytes;
 using testing::TemporaryFolder;
 using testing::text_fixture;
-
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 const GgufEntry::Value* find(const std::vector<GgufEntry>& entries, std::string_view key) {
   for (const GgufEntry& entry : entries) {
@@ -53,7 +50,7 @@ Json as_json(const GgufEntry::Value& value) {
 
 void write_folder(const TemporaryFolder& folder, const Json& expected) {
   const std::string& file = expected.at("file").as_string();
-  folder.write(file.ends_with(".model") ? "tokenizer.model" : "tokenizer.json", read(text_fixture(file)));
+  folder.write(file.ends_with(".model") ? "tokenizer.model" : "tokenizer.json", file_bytes(text_fixture(file)));
   folder.write("tokenizer_config.json", expected.at("tokenizer_config").dump());
   folder.write("config.json", expected.at("config").dump());
 }
@@ -109,21 +106,21 @@ TEST(GgufTokenizerWriter, WritesWhatTheConverterWrites) {
 
 TEST(GgufTokenizerWriter, RefusesWhatLlamaCppCannotSay) {
   const TemporaryFolder folder;
-  folder.write("tokenizer.json", read(text_fixture("smollm/tokenizer.json")));
+  folder.write("tokenizer.json", file_bytes(text_fixture("smollm/tokenizer.json")));
   expect_error(ErrorKind::format, "more tokens", [&] { GgufTokenizer(folder.path(), 100); });
-  folder.write("tokenizer.json", read(text_fixture("characters_unknown/tokenizer.json")));
+  folder.write("tokenizer.json", file_bytes(text_fixture("characters_unknown/tokenizer.json")));
   expect_error(ErrorKind::unsupported, "byte fallback", [&] { GgufTokenizer(folder.path(), 100000); });
   // GPT-2's with a blank before each text: llama.cpp has no such thing.
-  folder.write("tokenizer.json", read(text_fixture("gpt2_prefix/tokenizer.json")));
+  folder.write("tokenizer.json", file_bytes(text_fixture("gpt2_prefix/tokenizer.json")));
   expect_error(ErrorKind::unsupported, "tokenizer.ggml.pre", [&] { GgufTokenizer(folder.path(), 100000); });
-  folder.write("tokenizer.json", read(text_fixture("nfkc/tokenizer.json")));
+  folder.write("tokenizer.json", file_bytes(text_fixture("nfkc/tokenizer.json")));
   expect_error(ErrorKind::unsupported, "normalizer", [&] { GgufTokenizer(folder.path(), 100000); });
 }
 
 // llama.cpp puts a blank after every user-defined piece, SentencePiece does not.
 TEST(GgufTokenizerWriter, FindsWhatLlamaCppWouldDoOtherwise) {
   const TemporaryFolder folder;
-  folder.write("tokenizer.model", read(text_fixture("sentencepiece/bpe.model")));
+  folder.write("tokenizer.model", file_bytes(text_fixture("sentencepiece/bpe.model")));
   const GgufTokenizer tokenizer(folder.path(), 600);
   expect_error(ErrorKind::unsupported, "can't tokenize", [&] { write_and_check(folder, tokenizer); });
   EXPECT_FALSE(std::ifstream(folder.file("out.gguf")).good());

@@ -14,7 +14,7 @@
 namespace powerhouse {
 namespace {
 
-const Json& fixture() {
+const Json& jinja_cases() {
   static const Json loaded = Json::parse_file(POWERHOUSE_FIXTURES "/text/jinja_cases.json");
   return loaded;
 }
@@ -24,10 +24,10 @@ std::string group_of(const std::string& name) { return name.substr(0, name.rfind
 class JinjaCases : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(JinjaCases, RenderAsJinja2Does) {
-  const std::string messages = fixture().at("messages").dump();
-  const RenderOptions options{.variables = fixture().at("variables").dump()};
+  const std::string messages = jinja_cases().at("messages").dump();
+  const RenderOptions options{.variables = jinja_cases().at("variables").dump()};
   int seen = 0;
-  for (const Json& entry : fixture().at("cases").as_array()) {
+  for (const Json& entry : jinja_cases().at("cases").as_array()) {
     const std::string& name = entry.at("name").as_string();
     if (group_of(name) != GetParam()) continue;
     ++seen;
@@ -111,9 +111,9 @@ TEST(JinjaOtherCases, RenderAsJinja2Does) {
 TEST(JinjaCaseFile, HoldsNoGroupThatIsNotTested) {
   const std::set<std::string> tested(std::begin(kGroups), std::end(kGroups));
   std::set<std::string> found;
-  for (const Json& entry : fixture().at("cases").as_array()) found.insert(group_of(entry.at("name").as_string()));
+  for (const Json& entry : jinja_cases().at("cases").as_array()) found.insert(group_of(entry.at("name").as_string()));
   EXPECT_EQ(found, tested);
-  EXPECT_GE(fixture().at("cases").as_array().size(), 500u);
+  EXPECT_GE(jinja_cases().at("cases").as_array().size(), 500u);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // SentencePiece's models by themselves: ids and spans of any bytes against the package, with models of odd options
 // (tests/oracles/sentencepiece_models.py), and files that contradict themselves.
 #include <cstring>
-#include <fstream>
 #include <iterator>
 #include <limits>
 #include <optional>
 
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "text/sentencepiece_model.h"
 #include "tokenizer_cases.h"
 
@@ -14,6 +14,8 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
+using testing::file_bytes;
+using testing::from_hex;
 using testing::Ids;
 using testing::ids_of;
 using testing::text_fixture;
@@ -40,24 +42,11 @@ struct Loaded {
   std::optional<SentencePieceModel> model{};
 };
 
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-std::string from_hex(std::string_view digits) {
-  std::string out;
-  for (std::size_t i = 0; i < digits.size(); i += 2) {
-    out += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
-  }
-  return out;
-}
-
 TEST(SentencePieceModel, GivesTheIdsAndSpansOfThePackage) {
   const Json cases = Json::parse_file(text_fixture("sentencepiece/spans/cases.json"));
   ASSERT_EQ(cases.as_object().size(), 12u);
   for (const auto& [name, rows] : cases.as_object()) {
-    const Loaded loaded(read(text_fixture("sentencepiece/spans/" + name + ".model")));
+    const Loaded loaded(file_bytes(text_fixture("sentencepiece/spans/" + name + ".model")));
     for (const Json& row : rows.as_array()) {
       const std::string& hex = row.as_array()[0].as_string();
       SCOPED_TRACE(name + " " + hex);

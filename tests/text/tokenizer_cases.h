@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "powerhouse/tokenizer.h"
@@ -20,6 +21,14 @@ inline Ids ids_of(const Json& list) {
   Ids ids;
   for (const Json& id : list.as_array()) ids.push_back(id.as_integer());
   return ids;
+}
+
+inline std::string from_hex(std::string_view digits) {
+  std::string out;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+    out += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
+  }
+  return out;
 }
 
 inline std::string streamed(const Tokenizer& tokenizer, const Ids& ids, DecodeOptions options = {}) {

@@ -14,6 +14,7 @@
 namespace powerhouse {
 namespace {
 
+using testing::from_hex;
 using testing::Ids;
 using testing::ids_of;
 using testing::streamed;
@@ -42,14 +43,6 @@ void expect_ends(const Tokenizer& tokenizer, const Json& wanted) {
   Ids ends = tokenizer.end_of_generation_ids();
   std::sort(ends.begin(), ends.end());
   EXPECT_EQ(ends, ids_of(wanted));
-}
-
-std::string from_hex(const std::string& digits) {
-  std::string out;
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-    out += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  }
-  return out;
 }
 
 TEST(TokenizerGgufModels, GiveTheIdsOfLlamaCpp) {

@@ -1,9 +1,9 @@
 // SentencePiece's files against the sentencepiece package and transformers (tests/oracles/sentencepiece_models.py).
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "temporary_folder.h"
 #include "text/sentencepiece_file.h"
 #include "tokenizer_cases.h"
@@ -12,6 +12,7 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
+using testing::file_bytes;
 using testing::Ids;
 using testing::ids_of;
 using testing::streamed;
@@ -19,11 +20,6 @@ using testing::TemporaryFolder;
 using testing::text_fixture;
 
 std::string fixture(const std::string& name) { return text_fixture("sentencepiece/" + name); }
-
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 const Json& cases() {
   static const Json loaded = Json::parse_file(fixture("cases.json"));
@@ -65,8 +61,8 @@ TEST(TokenizerSentencePiece, FoldersGiveTheIdsAndTextsOfTransformers) {
   for (const auto& [name, rows] : cases().at("folders").as_object()) {
     SCOPED_TRACE(name);
     const TemporaryFolder folder;
-    folder.write("tokenizer.model", read(fixture(rows.at("model").as_string() + ".model")));
-    folder.write("tokenizer_config.json", read(fixture(name + "/tokenizer_config.json")));
+    folder.write("tokenizer.model", file_bytes(fixture(rows.at("model").as_string() + ".model")));
+    folder.write("tokenizer_config.json", file_bytes(fixture(name + "/tokenizer_config.json")));
     const Tokenizer tokenizer = Tokenizer::from_pretrained(folder.path());
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const std::string& text = texts[i].as_string();
@@ -86,7 +82,7 @@ TEST(TokenizerSentencePiece, FoldersGiveTheIdsAndTextsOfTransformers) {
 
 TEST(TokenizerSentencePiece, FoldersWithoutConfigAddNothing) {
   const TemporaryFolder folder;
-  folder.write("tokenizer.model", read(fixture("bpe.model")));
+  folder.write("tokenizer.model", file_bytes(fixture("bpe.model")));
   const Tokenizer tokenizer = Tokenizer::from_pretrained(folder.path());
   EXPECT_EQ(tokenizer.encode("Hello"), Tokenizer::from_pretrained(fixture("bpe.model")).encode("Hello"));
   EXPECT_EQ(tokenizer.bos_token_id(), 1);
@@ -99,7 +95,7 @@ TEST(TokenizerSentencePiece, FoldersWithoutConfigAddNothing) {
 
 TEST(TokenizerSentencePiece, RefusesWhatIsNoModel) {
   const TemporaryFolder folder;
-  const std::string whole = read(fixture("bpe.model"));
+  const std::string whole = file_bytes(fixture("bpe.model"));
   const auto load = [&](const std::string& bytes) { Tokenizer::from_pretrained(folder.write("x.model", bytes)); };
   expect_error(ErrorKind::format, "x.model", [&] { load("no model"); });
   expect_error(ErrorKind::format, "no pieces", [&] { load(""); });
@@ -124,7 +120,7 @@ TEST(TokenizerSentencePiece, RefusesWhatIsNoModel) {
 
 // A charsmap whose table leads out of it, which the SentencePiece library would follow.
 TEST(TokenizerSentencePiece, RefusesTablesThatLeadOut) {
-  const std::string bytes = read(fixture("unigram.model"));
+  const std::string bytes = file_bytes(fixture("unigram.model"));
   const std::string_view map = SentencePieceFile::parse(bytes).charsmap;
   const auto at = static_cast<std::size_t>(map.data() - bytes.data());
   std::size_t refused = 0;

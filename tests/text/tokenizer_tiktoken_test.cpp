@@ -1,8 +1,6 @@
 // Files of ranks against tiktoken (tests/oracles/tiktoken_ranks.py).
-#include <fstream>
-#include <iterator>
-
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "temporary_folder.h"
 #include "tokenizer_cases.h"
 
@@ -16,10 +14,7 @@ using testing::streamed;
 using testing::TemporaryFolder;
 using testing::text_fixture;
 
-std::string ranks() {
-  std::ifstream in(text_fixture("tiktoken/ranks.txt"), std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+std::string ranks() { return testing::file_bytes(text_fixture("tiktoken/ranks.txt")); }
 
 TEST(TokenizerTiktoken, GivesTheIdsOfThePackage) {
   const Json fixture = Json::parse_file(text_fixture("tiktoken/cases.json"));

@@ -109,7 +109,7 @@ TEST(WordScanner, FindsThePiecesOfThePlainSplitters) {
       for (const MaskKernel& kernel : mask_kernels())
         ASSERT_EQ(fast(rule, text, kernel), expected)
             << kernel.name << ", pattern " << static_cast<int>(rule.pattern.kind) << ", " << rule.pattern.max_numbers
-            << ", digits " << static_cast<int>(rule.digits) << ", text " << testing::PrintToString(text);
+            << ", digits " << static_cast<int>(rule.digits) << ", text " << ::testing::PrintToString(text);
     }
   }
 }

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
 #include <limits>
 
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "model/fixture.h"
 #include "powerhouse/classification_dataset.h"
 #include "powerhouse/sequence_classifier.h"
@@ -122,11 +122,6 @@ TEST(Classification, AResumedRunHasTheSameBits) {
   EXPECT_TRUE(same_bits(whole, trained(options)));
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 // Axolotl's model_type, transformers' config.json: the folder is read back with names and kind of problem.
 TEST(Classification, RunsAreYaml) {
   const TemporaryFolder folder;
@@ -144,8 +139,8 @@ TEST(Classification, RunsAreYaml) {
   EXPECT_EQ(config.at("problem_type").as_string(), "single_label_classification");
   EXPECT_EQ(config.at("id2label").at("2").as_string(), "numbers");
   EXPECT_EQ(config.at("label2id").at("mixed").as_integer(), 1);
-  EXPECT_NE(read_file(out + "/train_log.jsonl").find("\"accuracy\""), std::string::npos);
-  EXPECT_NE(read_file(out + "/train_log.jsonl").find("\"eval_accuracy\""), std::string::npos);
+  EXPECT_NE(file_bytes(out + "/train_log.jsonl").find("\"accuracy\""), std::string::npos);
+  EXPECT_NE(file_bytes(out + "/train_log.jsonl").find("\"eval_accuracy\""), std::string::npos);
   // On from there: its names are the data's.
   const std::string again = folder.file("again");
   train(parse_training_run(yaml(out, again, "max_steps: 1\nnum_labels: 3\n"), "run.yaml"));

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 
+#include "json_numbers.h"
 #include "model/fixture.h"
 #include "ops/tensors.h"
 #include "powerhouse/tensor_file.h"
@@ -21,12 +22,6 @@ Json fixture() { return Json::parse_file(std::string(kFixture) + ".json"); }
 std::map<std::string, at::Tensor> tensors() {
   std::map<std::string, at::Tensor> out;
   for (auto& [name, tensor] : load_safetensors(std::string(kFixture) + ".safetensors")) out.emplace(name, tensor);
-  return out;
-}
-
-std::vector<std::int64_t> integers(const Json& list) {
-  std::vector<std::int64_t> out;
-  for (const Json& item : list.as_array()) out.push_back(item.as_integer());
   return out;
 }
 

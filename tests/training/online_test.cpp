@@ -16,8 +16,8 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// How many lower-case letters a completion has; the row's own counts twice.
-std::vector<double> letters(std::span<const Completion> completions) {
+// How many lower-case letters_of_row a completion has; the row's own counts twice.
+std::vector<double> letters_of_row(std::span<const Completion> completions) {
   std::vector<double> rewards;
   for (const Completion& one : completions) {
     const char own = one.columns.at("letter")[0];
@@ -28,7 +28,7 @@ std::vector<double> letters(std::span<const Completion> completions) {
   return rewards;
 }
 
-const RewardFunction kLetters{"letters", letters};
+const RewardFunction kLettersOfRow{"letters", letters_of_row};
 
 RewardFunction constant(const std::string& name, double value) {
   return {name, [value](std::span<const Completion> all) { return std::vector<double>(all.size(), value); }};
@@ -121,7 +121,7 @@ TEST_F(OnlineTest, TheRatioIsOneInExactNumerics) {
       OnlineOptions online = short_;
       online.temperature = temperature;
       const auto method = make_online_method(GrpoOptions{}, online, 3);
-      const RolloutSource source(model, *method, {kLetters}, online, true, 3, 7);
+      const RolloutSource source(model, *method, {kLettersOfRow}, online, true, 3, 7);
       const Rollouts rollouts = source.generate(data, {0, 1, 2, 3}, 4, {});
       std::vector<std::int64_t> chosen{5, 2, 15, 0, 9, 8};
       const RolloutBatch batch = rollouts.batch(chosen);
@@ -150,7 +150,7 @@ TEST_F(OnlineTest, FastNumericsScoreAtTheTemperature) {
   const auto method = make_online_method(RlooOptions{.beta = 0}, short_, 3);
   OnlineOptions online = short_;
   online.temperature = 0.6f;
-  const RolloutSource source(model, *method, {kLetters}, online, true, 3, 7);
+  const RolloutSource source(model, *method, {kLettersOfRow}, online, true, 3, 7);
   const Rollouts rollouts = source.generate(data, {0, 1, 2, 3}, 4, {});
   double largest = -1;
   for (const auto& [name, value] : rollouts.metrics) {
@@ -164,7 +164,7 @@ TEST_F(OnlineTest, TheRewardRises) {
   for (const bool rloo : {false, true}) {
     CausalLM model = full();
     const OnlineMethod method = rloo ? OnlineMethod(RlooOptions{.beta = 0.01}) : OnlineMethod(GrpoOptions{});
-    Trainer trainer(model, prompts(40), method, {kLetters}, short_, steps(60), recording());
+    Trainer trainer(model, prompts(40), method, {kLettersOfRow}, short_, steps(60), recording());
     const auto done = run(trainer);
     ASSERT_EQ(done.size(), 60u);
     double before = 0, after = 0;
@@ -173,9 +173,9 @@ TEST_F(OnlineTest, TheRewardRises) {
       after += done[50 + i].at("reward") / 10;
     }
     EXPECT_GT(after, before + 2) << before << " to " << after;
-    for (const char* name : {"reward_std", "frac_reward_zero_std", "rewards/letters/mean", "rewards/letters/std",
-                             "completions/mean_length", "completions/clipped_ratio", "entropy", "clip_ratio/low_mean",
-                             "clip_ratio/high_mean", "clip_ratio/region_mean"}) {
+    for (const char* name : {"reward_std", "frac_reward_zero_std", "rewards/letters_of_row/mean",
+                             "rewards/letters_of_row/std", "completions/mean_length", "completions/clipped_ratio",
+                             "entropy", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean"}) {
       EXPECT_TRUE(done[0].contains(name)) << name;
     }
     EXPECT_EQ(done[0].contains("kl"), rloo);
@@ -190,30 +190,30 @@ TEST_F(OnlineTest, AResumedRunIsTheSameBits) {
   const GrpoOptions method{.beta = 0.04};
   const std::string whole = folder_.file("whole"), parts = folder_.file("parts");
   CausalLM first = lora(0.1);
-  Trainer(first, data, method, {kLetters}, online, steps(7, whole)).train();
+  Trainer(first, data, method, {kLettersOfRow}, online, steps(7, whole)).train();
   CausalLM second = lora(0.1);
   TrainingOptions options = steps(7, parts);
   TrainingCallbacks stop{.on_step = [](const TrainingStep& step, TrainingControl& control) {
     control.stop = step.step == 3;  // in the middle of a generation's second use
   }};
-  Trainer(second, data, method, {kLetters}, online, options, stop).train();
+  Trainer(second, data, method, {kLettersOfRow}, online, options, stop).train();
   CausalLM third = lora(0.1);
   options.resume_from_checkpoint = "latest";
-  Trainer(third, data, method, {kLetters}, online, options).train();
+  Trainer(third, data, method, {kLettersOfRow}, online, options).train();
   EXPECT_TRUE(same_bits(copy_weights(first), copy_weights(third)));
   EXPECT_FALSE(same_bits(copy_weights(first), copy_weights(second)));
   EXPECT_EQ(losses(whole), losses(parts));
   // Other options make other data.
   online.temperature = 0.5f;
   CausalLM fourth = lora(0.1);
-  expect_error(ErrorKind::usage, "", [&] { Trainer(fourth, data, method, {kLetters}, online, options).train(); });
+  expect_error(ErrorKind::usage, "", [&] { Trainer(fourth, data, method, {kLettersOfRow}, online, options).train(); });
 }
 
 TEST_F(OnlineTest, StepsOnOneGenerationMoveTheRatio) {
   CausalLM model = full();
   OnlineOptions online = short_;
   online.num_iterations = 3;
-  Trainer trainer(model, prompts(8), GrpoOptions{.epsilon = 0.001}, {kLetters}, online, steps(6), recording());
+  Trainer trainer(model, prompts(8), GrpoOptions{.epsilon = 0.001}, {kLettersOfRow}, online, steps(6), recording());
   const auto done = run(trainer);
   for (const std::size_t fresh : {0u, 3u}) {
     EXPECT_TRUE(done[fresh].contains("reward"));
@@ -235,7 +235,7 @@ TEST_F(OnlineTest, RopeThatDependsOnTheLengthTrains) {
   CausalLM model = full();
   ASSERT_FALSE(may_share_prompts(model));
   EXPECT_TRUE(may_share_prompts(CausalLM::from_pretrained(POWERHOUSE_FIXTURES "/model/tiny_gqa")));
-  Trainer trainer(model, prompts(8), GrpoOptions{.beta = 0.1}, {kLetters}, short_, steps(3), recording());
+  Trainer trainer(model, prompts(8), GrpoOptions{.beta = 0.1}, {kLettersOfRow}, short_, steps(3), recording());
   const auto found = run(trainer);
   ASSERT_EQ(found.size(), 3u);
   for (const auto& step : found) {
@@ -269,7 +269,7 @@ TEST_F(OnlineTest, EqualRewardsMoveNothing) {
 TEST_F(OnlineTest, RewardsThatAreNaNAreLeftOut) {
   CausalLM model = full();
   const RewardFunction some{"some", [](std::span<const Completion> all) {
-                              std::vector<double> rewards = letters(all);
+                              std::vector<double> rewards = letters_of_row(all);
                               for (std::size_t i = 0; i < rewards.size(); i += 2) rewards[i] = kNaN;
                               return rewards;
                             }};
@@ -294,7 +294,7 @@ TEST_F(OnlineTest, CompletionsThatAreCutOffAreMasked) {
   online.mask_truncated_completions = true;
   online.max_completion_length = 1;  // nearly all
   CausalLM model = full();
-  Trainer trainer(model, prompts(40), GrpoOptions{}, {kLetters}, online, steps(8), recording());
+  Trainer trainer(model, prompts(40), GrpoOptions{}, {kLettersOfRow}, online, steps(8), recording());
   const auto done = run(trainer);
   std::int64_t skipped = 0;
   for (const auto& step : done) {
@@ -308,7 +308,7 @@ TEST_F(OnlineTest, CompletionsThatAreCutOffAreMasked) {
 
 TEST_F(OnlineTest, AnEvaluationIsTheSameTwice) {
   CausalLM model = full();
-  Trainer trainer(model, prompts(20, 6), GrpoOptions{}, {kLetters}, short_, steps(2));
+  Trainer trainer(model, prompts(20, 6), GrpoOptions{}, {kLettersOfRow}, short_, steps(2));
   const Evaluation first = trainer.evaluate(), second = trainer.evaluate();
   EXPECT_EQ(first.metrics, second.metrics);
   const std::map<std::string, double> metrics(first.metrics.begin(), first.metrics.end());
@@ -319,7 +319,7 @@ TEST_F(OnlineTest, AnEvaluationIsTheSameTwice) {
 TEST_F(OnlineTest, OptionsThatDoNotFitAreNamed) {
   CausalLM model = full();
   const auto wrong = [&](const char* field, OnlineOptions online, OnlineMethod method = GrpoOptions{},
-                         std::vector<RewardFunction> rewards = {kLetters}) {
+                         std::vector<RewardFunction> rewards = {kLettersOfRow}) {
     expect_error(ErrorKind::usage, field, [&] { Trainer(model, prompts(8), method, rewards, online, steps(2)); });
   };
   wrong("num_generations", {.num_generations = 1});
@@ -328,10 +328,11 @@ TEST_F(OnlineTest, OptionsThatDoNotFitAreNamed) {
   wrong("temperature", {.temperature = 0});
   wrong("ref_model", {.sync_ref_model = true});
   wrong("rewards", {}, GrpoOptions{}, {});
-  wrong("rewards", {}, GrpoOptions{}, {kLetters, kLetters});
+  wrong("rewards", {}, GrpoOptions{}, {kLettersOfRow, kLettersOfRow});
   wrong("data", {.steps_per_generation = 1000});
-  expect_error(ErrorKind::range, "max_completion_length",
-               [&] { Trainer(model, prompts(8), GrpoOptions{}, {kLetters}, {.max_completion_length = 0}, steps(2)); });
+  expect_error(ErrorKind::range, "max_completion_length", [&] {
+    Trainer(model, prompts(8), GrpoOptions{}, {kLettersOfRow}, {.max_completion_length = 0}, steps(2));
+  });
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ constexpr const char* kRuns[] = {
     "falcon_full", "falcon_grouped_lora", "falcon_grouped_full", "mixtral_lora", "mixtral_full",
     "nf4_lora",    "q4_0_lora",           "q8_0_lora",           "q4_k_lora",    "iq_lora"};
 
-void expect_same_steps(const Json& run, const std::vector<ParityStep>& steps) {
+void expect_parity_steps(const Json& run, const std::vector<ParityStep>& steps) {
   const auto& losses = run.at("losses").as_array();
   ASSERT_EQ(losses.size(), 20u);
   ASSERT_EQ(steps.size(), losses.size());
@@ -56,7 +56,7 @@ TEST_P(Parity, StepsAndFinalTensorsAreTheirs) {
   } else {
     model_.set_requires_grad(true);
   }
-  expect_same_steps(run_, train(model_, run_, parity_rows()));
+  expect_parity_steps(run_, train(model_, run_, parity_rows()));
   if (lora) {
     const auto ours = adapter_tensors(model_, "default");
     EXPECT_EQ(ours.size(), final_.all().size());

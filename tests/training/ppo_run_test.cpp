@@ -2,6 +2,7 @@
 #include <map>
 
 #include "expect_error.h"
+#include "json_numbers.h"
 #include "model/fixture.h"
 #include "ops/tensors.h"
 #include "powerhouse/optimizer.h"
@@ -12,12 +13,6 @@
 
 namespace powerhouse::testing {
 namespace {
-
-std::vector<std::int64_t> integers(const Json& list) {
-  std::vector<std::int64_t> out;
-  for (const Json& item : list.as_array()) out.push_back(item.as_integer());
-  return out;
-}
 
 SequenceClassifier value_model(const std::string& path, const at::Tensor& score = {}) {
   SequenceClassifier value = SequenceClassifier::from_causal_lm(path, {.num_labels = 1}, {.dtype = Dtype::f32});

@@ -9,6 +9,7 @@
 #include "powerhouse/training_run.h"
 #include "support/mapped_file.h"
 #include "training/run_preference.h"
+#include "training/smallest_run.h"
 #include "training/trainer_fixture.h"
 
 namespace powerhouse {
@@ -243,44 +244,45 @@ TEST_F(PreferenceRunsTest, ASavedAdapterIsItsOwnReference) {
   EXPECT_GT(std::abs(read_rows(folder_.file("base") + "/train_log.jsonl")[1].at("rewards/chosen").as_double()), 1e-3);
 }
 
-TrainingRun parse(const std::string& more) {
-  return parse_training_run("base_model: m\nmicro_batch_size: 2\ndatasets:\n  - path: d.jsonl\n" + more, "run.yaml");
-}
+TrainingRun parse_pairs(const std::string& more) { return testing::parse_smallest("micro_batch_size: 2\n" + more); }
 
 TEST(PreferenceKeys, AreTrlsAndAxolotls) {
-  const auto dpo = std::get<DpoOptions>(preference_options(
-      parse("rl: dpo\ndpo_loss_type: [robust, sft]\ndpo_loss_weights: [1, 0.5]\ndpo_label_smoothing: 0.1\nbeta: 0.3\n"
-            "ld_alpha: 0.5\n")));
+  const auto dpo = std::get<DpoOptions>(preference_options(parse_pairs(
+      "rl: dpo\ndpo_loss_type: [robust, sft]\ndpo_loss_weights: [1, 0.5]\ndpo_label_smoothing: 0.1\nbeta: 0.3\n"
+      "ld_alpha: 0.5\n")));
   EXPECT_EQ(dpo.loss_type, (std::vector{DpoLossType::robust, DpoLossType::sft}));
   EXPECT_EQ(dpo.loss_weights, (std::vector{1.0, 0.5}));
   EXPECT_EQ(dpo.label_smoothing, 0.1);
   EXPECT_EQ(dpo.beta, 0.3);
   EXPECT_EQ(dpo.ld_alpha, 0.5);
-  EXPECT_EQ(std::get<DpoOptions>(preference_options(parse("rl: ipo\n"))).loss_type, std::vector{DpoLossType::ipo});
-  EXPECT_EQ(std::get<OrpoOptions>(preference_options(parse("rl: orpo\norpo_alpha: 0.2\n"))).beta, 0.2);
+  EXPECT_EQ(std::get<DpoOptions>(preference_options(parse_pairs("rl: ipo\n"))).loss_type,
+            std::vector{DpoLossType::ipo});
+  EXPECT_EQ(std::get<OrpoOptions>(preference_options(parse_pairs("rl: orpo\norpo_alpha: 0.2\n"))).beta, 0.2);
   const auto kto = std::get<KtoOptions>(
-      preference_options(parse("rl: kto\nkto_desirable_weight: 0.2\nundesirable_weight: 2\nloss_type: kto\n")));
+      preference_options(parse_pairs("rl: kto\nkto_desirable_weight: 0.2\nundesirable_weight: 2\nloss_type: kto\n")));
   EXPECT_EQ(kto.desirable_weight, 0.2);
   EXPECT_EQ(kto.undesirable_weight, 2);
-  const auto simpo = std::get<CpoOptions>(preference_options(parse("rl: simpo\nrl_beta: 2\nsimpo_gamma: 1\n")));
+  const auto simpo = std::get<CpoOptions>(preference_options(parse_pairs("rl: simpo\nrl_beta: 2\nsimpo_gamma: 1\n")));
   EXPECT_EQ(simpo.loss_type, CpoLossType::simpo);
   EXPECT_EQ(simpo.cpo_alpha, 0);
   EXPECT_EQ(simpo.simpo_gamma, 1);
-  const auto alphapo =
-      std::get<CpoOptions>(preference_options(parse("rl: cpo\nloss_type: alphapo\nalpha: 0.25\nnll: sequence_sum\n")));
+  const auto alphapo = std::get<CpoOptions>(
+      preference_options(parse_pairs("rl: cpo\nloss_type: alphapo\nalpha: 0.25\nnll: sequence_sum\n")));
   EXPECT_EQ(alphapo.loss_type, CpoLossType::simpo);
   EXPECT_EQ(alphapo.alpha, 0.25);
   EXPECT_EQ(alphapo.nll, CpoNll::sequence_sum);
-  EXPECT_EQ(std::get<OrpoOptions>(preference_options(parse("rl: orpo\nnll: completion\n"))).nll, OrpoNll::completion);
-  EXPECT_TRUE(preference_dataset_options(parse("rl: orpo\nbos_and_eos: true\n")).bos_and_eos);
-  EXPECT_TRUE(preference_dataset_options(parse("rl: kto\n")).unpaired);
-  EXPECT_EQ(preference_dataset_options(parse("rl: dpo\nmax_length: 77\ntruncation_mode: keep_end\n")).max_length, 77);
+  EXPECT_EQ(std::get<OrpoOptions>(preference_options(parse_pairs("rl: orpo\nnll: completion\n"))).nll,
+            OrpoNll::completion);
+  EXPECT_TRUE(preference_dataset_options(parse_pairs("rl: orpo\nbos_and_eos: true\n")).bos_and_eos);
+  EXPECT_TRUE(preference_dataset_options(parse_pairs("rl: kto\n")).unpaired);
+  EXPECT_EQ(preference_dataset_options(parse_pairs("rl: dpo\nmax_length: 77\ntruncation_mode: keep_end\n")).max_length,
+            77);
   EXPECT_THAT(training_run_defaults(), HasSubstr("rl_beta:"));
 }
 
 TEST(PreferenceKeys, WhatAMethodDoesNotHaveIsRefused) {
   const auto refused = [](const char* what, const std::string& yaml, ErrorKind kind = ErrorKind::format) {
-    expect_error(kind, what, [&] { parse(yaml); });
+    expect_error(kind, what, [&] { parse_pairs(yaml); });
   };
   refused("rl_beta: has no effect without rl", "beta: 0.1\n");
   refused("has no effect: rl is orpo", "rl: orpo\nprecompute_ref_log_probs: true\n");

@@ -7,6 +7,7 @@
 #include "temporary_folder.h"
 #include "training/run_config.h"
 #include "training/run_options.h"
+#include "training/smallest_run.h"
 
 namespace powerhouse {
 namespace {
@@ -14,22 +15,19 @@ namespace {
 using ::testing::ElementsAre;
 using testing::expect_error;
 using ::testing::HasSubstr;
+using testing::parse_smallest;
 
-TrainingRun parse(const std::string& more) {
-  return parse_training_run("base_model: m\ndatasets:\n  - path: d.jsonl\n" + more, "run.yaml");
-}
-
-TrainingRun with_held_back(const std::string& more) { return parse("val_set_size: 0.1\n" + more); }
+TrainingRun with_held_back(const std::string& more) { return parse_smallest("val_set_size: 0.1\n" + more); }
 
 void expect_refused(std::string_view field, const std::string& more, ErrorKind kind = ErrorKind::format) {
-  expect_error(kind, field, [&] { parse(more); });
-  expect_error(kind, "run.yaml", [&] { parse(more); });
+  expect_error(kind, field, [&] { parse_smallest(more); });
+  expect_error(kind, "run.yaml", [&] { parse_smallest(more); });
 }
 
 // transformers' TrainingArguments: eval_steps is logging_steps where the strategy is steps, save_steps 500.
 TEST(RunChecks, StrategiesWithoutANumberTakeTransformersDefaults) {
   const auto evaluation = [](const std::string& more) { return training_options(with_held_back(more)).evaluation; };
-  const auto save = [](const std::string& more) { return training_options(parse(more)).save; };
+  const auto save = [](const std::string& more) { return training_options(parse_smallest(more)).save; };
   const auto is = [](const Cadence& cadence, double steps, std::int64_t per_epoch) {
     EXPECT_EQ(cadence.steps, steps);
     EXPECT_EQ(cadence.per_epoch, per_epoch);
@@ -68,8 +66,9 @@ TEST(RunChecks, SettingsThatWouldDoNothing) {
   expect_refused("logging_steps", "logging_steps: 0\n");
   expect_refused("eval_steps", "eval_steps: 5\n");
   expect_refused("eval_strategy", "eval_strategy: steps\n");
-  EXPECT_NO_THROW(parse("eval_strategy: no\n"));
-  EXPECT_THAT(parse("evals_per_epoch: 4\n").notices, ElementsAre(HasSubstr("evals_per_epoch: no data are held back")));
+  EXPECT_NO_THROW(parse_smallest("eval_strategy: no\n"));
+  EXPECT_THAT(parse_smallest("evals_per_epoch: 4\n").notices,
+              ElementsAre(HasSubstr("evals_per_epoch: no data are held back")));
   expect_refused("batch_size", "batch_size: 1\n", ErrorKind::unsupported);
 }
 
@@ -83,8 +82,8 @@ TEST(RunChecks, SplitsBesideFiles) {
 }
 
 TEST(RunChecks, OneMetricAndOneTypeOfAdapters) {
-  EXPECT_NO_THROW(parse("metric_for_best_model: loss\npeft_autocast_adapter_dtype: yes\n"));
-  EXPECT_NO_THROW(parse("metric_for_best_model: eval_loss\npeft_autocast_adapter_dtype:\n"));
+  EXPECT_NO_THROW(parse_smallest("metric_for_best_model: loss\npeft_autocast_adapter_dtype: yes\n"));
+  EXPECT_NO_THROW(parse_smallest("metric_for_best_model: eval_loss\npeft_autocast_adapter_dtype:\n"));
   expect_refused("metric_for_best_model", "metric_for_best_model: accuracy\n", ErrorKind::unsupported);
   expect_refused("peft_autocast_adapter_dtype", "peft_autocast_adapter_dtype: false\n", ErrorKind::unsupported);
   expect_refused("peft_autocast_adapter_dtype", "peft_autocast_adapter_dtype: bf16\n");
@@ -92,7 +91,8 @@ TEST(RunChecks, OneMetricAndOneTypeOfAdapters) {
 
 TEST(RunChecks, WarmupIsRoundedUpAsInTransformers) {
   const auto warmup = [](const std::string& more, std::int64_t total) {
-    const ScheduleOptions schedule = training_options(parse("lr_scheduler: constant_with_warmup\n" + more)).schedule;
+    const ScheduleOptions schedule =
+        training_options(parse_smallest("lr_scheduler: constant_with_warmup\n" + more)).schedule;
     std::int64_t steps = 0;
     while (learning_rate_multiplier(schedule, steps, total) < 1) ++steps;
     return steps;
@@ -107,16 +107,17 @@ TEST(RunChecks, WarmupIsRoundedUpAsInTransformers) {
 }
 
 TEST(RunChecks, ASavedAdapterHasItsOwnOptions) {
-  const TrainingRun run = parse("adapter: lora\nlora_model_dir: saved\nlora_r: 4\nlora_target_linear: true\nseed: 3\n");
+  const TrainingRun run =
+      parse_smallest("adapter: lora\nlora_model_dir: saved\nlora_r: 4\nlora_target_linear: true\nseed: 3\n");
   EXPECT_THAT(run.notices, ElementsAre(HasSubstr("lora_r: told by the adapter in lora_model_dir"),
                                        HasSubstr("lora_target_linear: told by the adapter")));
-  EXPECT_TRUE(parse("adapter: lora\nlora_r: 4\n").notices.empty());
-  EXPECT_TRUE(parse("adapter: lora\nlora_model_dir:\nlora_r: 4\n").notices.empty());
+  EXPECT_TRUE(parse_smallest("adapter: lora\nlora_r: 4\n").notices.empty());
+  EXPECT_TRUE(parse_smallest("adapter: lora\nlora_model_dir:\nlora_r: 4\n").notices.empty());
 }
 
 TEST(RunChecks, ABudgetOfActivations) {
   const auto bytes = [](const std::string& text) {
-    return training_options(parse("activation_memory_budget: " + text + "\n")).activation_memory_budget;
+    return training_options(parse_smallest("activation_memory_budget: " + text + "\n")).activation_memory_budget;
   };
   EXPECT_EQ(bytes(""), 0u);
   EXPECT_EQ(bytes("0"), 0u);
@@ -139,10 +140,10 @@ TEST(RunChecks, TemplatesAreSourcesOrFiles) {
   EXPECT_EQ(chat_template_source("chatml", ""), "chatml");
   EXPECT_EQ(chat_template_source("jinja", source), source);
   EXPECT_EQ(chat_template_source("", path), source);
-  EXPECT_EQ(dataset_options(parse("chat_template_jinja: " + path + "\n")).chat_template, source);
+  EXPECT_EQ(dataset_options(parse_smallest("chat_template_jinja: " + path + "\n")).chat_template, source);
   // Read once: a run trains with what was checked.
   const std::string passing = folder.write("passing.jinja", source);
-  const TrainingRun read = parse("chat_template: jinja\nchat_template_jinja: " + passing + "\n");
+  const TrainingRun read = parse_smallest("chat_template: jinja\nchat_template_jinja: " + passing + "\n");
   folder.write("passing.jinja", "{{ other }}");
   EXPECT_EQ(dataset_options(read).chat_template, source);
   const auto entry = [&](const std::string& keys) {
@@ -158,7 +159,7 @@ TEST(RunChecks, TemplatesAreSourcesOrFiles) {
     expect_error(ErrorKind::not_found, field, [&] { entry("chat_template_jinja: absent.jinja"); });
   }
   expect_error(ErrorKind::not_found, "absent.jinja", [&] { entry("chat_template_jinja: absent.jinja"); });
-  expect_error(ErrorKind::not_found, "absent.jinja", [&] { parse("chat_template_jinja: absent.jinja\n"); });
+  expect_error(ErrorKind::not_found, "absent.jinja", [&] { parse_smallest("chat_template_jinja: absent.jinja\n"); });
   expect_refused("chat_template_jinja", "chat_template: jinja\n");
   expect_refused("chat_template: chat format", "chat_template: chatmll\n", ErrorKind::not_found);
   const std::string broken = folder.write("broken.jinja", "{% for m in messages %}{{ m.role }");

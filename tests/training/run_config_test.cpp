@@ -6,6 +6,7 @@
 #include "powerhouse/training_run.h"
 #include "temporary_folder.h"
 #include "training/run_config.h"
+#include "training/smallest_run.h"
 
 namespace powerhouse {
 namespace {
@@ -14,12 +15,7 @@ using ::testing::ElementsAre;
 using testing::expect_error;
 using ::testing::HasSubstr;
 using ::testing::Pair;
-
-constexpr const char* kSmallest = "base_model: m\ndatasets:\n  - path: d.jsonl\n";
-
-TrainingRun parse(const std::string& more, const std::vector<std::string>& overrides = {}) {
-  return parse_training_run(kSmallest + more, "run.yaml", overrides);
-}
+using testing::parse_smallest;
 
 TEST(RunConfig, ReadsAxolotlsExample) {
   const TrainingRun run = parse_training_run(R"(
@@ -102,7 +98,7 @@ special_tokens:
 }
 
 TEST(RunConfig, DefaultsAreThoseThatTheHeaderSays) {
-  const TrainingRun run = parse("");
+  const TrainingRun run = parse_smallest("");
   EXPECT_EQ(run.adapter, "");
   EXPECT_EQ(run.val_set_size, 0);
   EXPECT_TRUE(run.shuffle);
@@ -138,8 +134,8 @@ TEST(RunConfig, PrintedDefaultsReadBackAsThemselves) {
     if (!line.starts_with("base_model:") && !line.starts_with("datasets:")) yaml += line + "\n";
     begin = end + 1;
   }
-  const TrainingRun read = parse(yaml);
-  const TrainingRun defaults = parse("");
+  const TrainingRun read = parse_smallest(yaml);
+  const TrainingRun defaults = parse_smallest("");
   for (const RunKey& key : run_keys()) {
     EXPECT_THAT(text, HasSubstr("\n" + std::string(key.name) + ":")) << key.name;
     std::visit(SameField{read, defaults, key.name}, key.field);
@@ -150,8 +146,8 @@ TEST(RunConfig, PrintedDefaultsReadBackAsThemselves) {
 
 TEST(RunConfig, TypesAndBoundsNameTheLine) {
   const auto at_line_4 = [](const std::string& line, std::string_view mentions) {
-    expect_error(ErrorKind::format, mentions, [&] { parse(line + "\n"); });
-    expect_error(ErrorKind::format, "run.yaml:4", [&] { parse(line + "\n"); });
+    expect_error(ErrorKind::format, mentions, [&] { parse_smallest(line + "\n"); });
+    expect_error(ErrorKind::format, "run.yaml:4", [&] { parse_smallest(line + "\n"); });
   };
   at_line_4("lora_r: eight", "expected an integer from 1 to 65536");
   at_line_4("lora_r: 0", "lora_r");
@@ -171,33 +167,33 @@ TEST(RunConfig, TypesAndBoundsNameTheLine) {
 }
 
 TEST(RunConfig, NumbersAndWordsInAllOfYamlsSpellings) {
-  EXPECT_EQ(parse("learning_rate: \"5e-5\"\n").learning_rate, 5e-5);
-  EXPECT_EQ(parse("learning_rate: .0002\n").learning_rate, 2e-4);
-  EXPECT_EQ(parse("max_steps: 1_000\n").max_steps, 1000);
-  EXPECT_EQ(parse("max_steps: 1e3\n").max_steps, 1000);
-  EXPECT_EQ(parse("max_steps: -1\n").max_steps, 0);
-  EXPECT_TRUE(parse("sample_packing: yes\n").sample_packing);
-  EXPECT_TRUE(parse("sample_packing: True\n").sample_packing);
-  EXPECT_EQ(parse("bf16: True\n").bf16, "true");
-  EXPECT_EQ(parse("bf16: no\n").bf16, "false");
-  EXPECT_EQ(parse("max_grad_norm: 0.0\n").max_grad_norm, 0);
-  EXPECT_EQ(parse("max_grad_norm: -1\n").max_grad_norm, -1);
-  EXPECT_EQ(parse("adapter: none\n").adapter, "");
-  EXPECT_EQ(parse("adapter:\n").adapter, "");
-  EXPECT_EQ(parse("resume_from_checkpoint: true\n").resume_from_checkpoint, "true");
-  EXPECT_EQ(parse("resume_from_checkpoint: false\n").resume_from_checkpoint, "");
-  EXPECT_EQ(parse("resume_from_checkpoint: out/checkpoint-4\n").resume_from_checkpoint, "out/checkpoint-4");
-  EXPECT_EQ(parse("shuffle_merged_datasets: false\n").shuffle, false);
-  const TrainingRun pattern = parse("lora_target_modules: model\\.layers\\.\\d+\\.mlp\\..*\n");
+  EXPECT_EQ(parse_smallest("learning_rate: \"5e-5\"\n").learning_rate, 5e-5);
+  EXPECT_EQ(parse_smallest("learning_rate: .0002\n").learning_rate, 2e-4);
+  EXPECT_EQ(parse_smallest("max_steps: 1_000\n").max_steps, 1000);
+  EXPECT_EQ(parse_smallest("max_steps: 1e3\n").max_steps, 1000);
+  EXPECT_EQ(parse_smallest("max_steps: -1\n").max_steps, 0);
+  EXPECT_TRUE(parse_smallest("sample_packing: yes\n").sample_packing);
+  EXPECT_TRUE(parse_smallest("sample_packing: True\n").sample_packing);
+  EXPECT_EQ(parse_smallest("bf16: True\n").bf16, "true");
+  EXPECT_EQ(parse_smallest("bf16: no\n").bf16, "false");
+  EXPECT_EQ(parse_smallest("max_grad_norm: 0.0\n").max_grad_norm, 0);
+  EXPECT_EQ(parse_smallest("max_grad_norm: -1\n").max_grad_norm, -1);
+  EXPECT_EQ(parse_smallest("adapter: none\n").adapter, "");
+  EXPECT_EQ(parse_smallest("adapter:\n").adapter, "");
+  EXPECT_EQ(parse_smallest("resume_from_checkpoint: true\n").resume_from_checkpoint, "true");
+  EXPECT_EQ(parse_smallest("resume_from_checkpoint: false\n").resume_from_checkpoint, "");
+  EXPECT_EQ(parse_smallest("resume_from_checkpoint: out/checkpoint-4\n").resume_from_checkpoint, "out/checkpoint-4");
+  EXPECT_EQ(parse_smallest("shuffle_merged_datasets: false\n").shuffle, false);
+  const TrainingRun pattern = parse_smallest("lora_target_modules: model\\.layers\\.\\d+\\.mlp\\..*\n");
   EXPECT_EQ(pattern.lora_target_pattern, "model\\.layers\\.\\d+\\.mlp\\..*");
   EXPECT_TRUE(pattern.lora_target_modules.empty());
 }
 
 TEST(RunConfig, UnknownKeysNameTheNearest) {
-  expect_error(ErrorKind::format, "micro_batch_size", [] { parse("micro_batchsize: 2\n"); });
-  expect_error(ErrorKind::format, "lora_alpha", [] { parse("lora_aplha: 2\n"); });
-  expect_error(ErrorKind::format, "run.yaml:4", [] { parse("lora_aplha: 2\n"); });
-  expect_error(ErrorKind::format, "train_on_inputs", [] { parse("train_on_input: true\n"); });
+  expect_error(ErrorKind::format, "micro_batch_size", [] { parse_smallest("micro_batchsize: 2\n"); });
+  expect_error(ErrorKind::format, "lora_alpha", [] { parse_smallest("lora_aplha: 2\n"); });
+  expect_error(ErrorKind::format, "run.yaml:4", [] { parse_smallest("lora_aplha: 2\n"); });
+  expect_error(ErrorKind::format, "train_on_inputs", [] { parse_smallest("train_on_input: true\n"); });
   expect_error(ErrorKind::format, "run.yaml:4",
                [] { parse_training_run("base_model: m\ndatasets:\n  - path: d\n    tipe: alpaca\n", "run.yaml"); });
   expect_error(ErrorKind::format, "expected type",
@@ -205,62 +201,65 @@ TEST(RunConfig, UnknownKeysNameTheNearest) {
 }
 
 TEST(RunConfig, WhatIsNotBuiltSaysSo) {
-  expect_error(ErrorKind::unsupported, "deepspeed", [] { parse("deepspeed: zero3.json\n"); });
-  expect_error(ErrorKind::unsupported, "fsdp", [] { parse("fsdp: [full_shard]\n"); });
-  expect_error(ErrorKind::unsupported, "rl", [] { parse("rl: ebft\n"); });
-  expect_error(ErrorKind::unsupported, "run.yaml:4", [] { parse("quantize_moe_experts: true\n"); });
-  expect_error(ErrorKind::unsupported, "gradient_checkpointing", [] { parse("gradient_checkpointing: offload\n"); });
+  expect_error(ErrorKind::unsupported, "deepspeed", [] { parse_smallest("deepspeed: zero3.json\n"); });
+  expect_error(ErrorKind::unsupported, "fsdp", [] { parse_smallest("fsdp: [full_shard]\n"); });
+  expect_error(ErrorKind::unsupported, "rl", [] { parse_smallest("rl: ebft\n"); });
+  expect_error(ErrorKind::unsupported, "run.yaml:4", [] { parse_smallest("quantize_moe_experts: true\n"); });
+  expect_error(ErrorKind::unsupported, "gradient_checkpointing",
+               [] { parse_smallest("gradient_checkpointing: offload\n"); });
   expect_error(ErrorKind::unsupported, "alpaca, sharegpt",
                [] { parse_training_run("base_model: m\ndatasets:\n  - {path: d, type: pygmalion}\n", "run.yaml"); });
   // Switched off, they ask for nothing.
-  EXPECT_NO_THROW(parse("quantize_moe_experts: false\nrelora: false\ntensor_parallel_size: 1\nneftune_noise_alpha:\n"));
+  EXPECT_NO_THROW(
+      parse_smallest("quantize_moe_experts: false\nrelora: false\ntensor_parallel_size: 1\nneftune_noise_alpha:\n"));
 }
 
 TEST(RunConfig, KeysThatContradictEachOther) {
-  expect_error(ErrorKind::format, "warmup", [] { parse("warmup_steps: 3\nwarmup_ratio: 0.1\n"); });
-  expect_error(ErrorKind::format, "load_in_4bit", [] { parse("load_in_4bit: true\n"); });
-  expect_error(ErrorKind::format, "load_in_8bit", [] { parse("load_in_8bit: true\n"); });
-  expect_error(ErrorKind::format, "load_in_8bit", [] { parse("load_in_8bit: true\nadapter: qlora\n"); });
-  EXPECT_TRUE(parse("load_in_8bit: true\nadapter: lora\n").load_in_8bit);
-  expect_error(ErrorKind::format, "held-back", [] { parse("early_stopping_patience: 2\n"); });
+  expect_error(ErrorKind::format, "warmup", [] { parse_smallest("warmup_steps: 3\nwarmup_ratio: 0.1\n"); });
+  expect_error(ErrorKind::format, "load_in_4bit", [] { parse_smallest("load_in_4bit: true\n"); });
+  expect_error(ErrorKind::format, "load_in_8bit", [] { parse_smallest("load_in_8bit: true\n"); });
+  expect_error(ErrorKind::format, "load_in_8bit", [] { parse_smallest("load_in_8bit: true\nadapter: qlora\n"); });
+  EXPECT_TRUE(parse_smallest("load_in_8bit: true\nadapter: lora\n").load_in_8bit);
+  expect_error(ErrorKind::format, "held-back", [] { parse_smallest("early_stopping_patience: 2\n"); });
   expect_error(ErrorKind::format, "unfrozen_parameters",
-               [] { parse("adapter: lora\nunfrozen_parameters: [lm_head]\n"); });
+               [] { parse_smallest("adapter: lora\nunfrozen_parameters: [lm_head]\n"); });
   expect_error(ErrorKind::format, "save_steps: has no effect",
-               [] { parse("save_strategy: best\nval_set_size: 2\nsave_steps: 5\n"); });
-  expect_error(ErrorKind::format, "save_steps: has no effect", [] { parse("save_strategy: epoch\nsave_steps: 5\n"); });
+               [] { parse_smallest("save_strategy: best\nval_set_size: 2\nsave_steps: 5\n"); });
+  expect_error(ErrorKind::format, "save_steps: has no effect",
+               [] { parse_smallest("save_strategy: epoch\nsave_steps: 5\n"); });
   expect_error(ErrorKind::format, "evals_per_epoch: has no effect",
-               [] { parse("eval_strategy: no\nevals_per_epoch: 2\n"); });
-  expect_error(ErrorKind::format, "no data are held back", [] { parse("eval_steps: 5\n"); });
-  EXPECT_EQ(parse("eval_strategy: steps\neval_steps: 5\nval_set_size: 2\n").eval_steps, 5);
+               [] { parse_smallest("eval_strategy: no\nevals_per_epoch: 2\n"); });
+  expect_error(ErrorKind::format, "no data are held back", [] { parse_smallest("eval_steps: 5\n"); });
+  EXPECT_EQ(parse_smallest("eval_strategy: steps\neval_steps: 5\nval_set_size: 2\n").eval_steps, 5);
   expect_error(ErrorKind::format, "base_model", [] { parse_training_run("datasets: [{path: d}]\n", "run.yaml"); });
   expect_error(ErrorKind::format, "datasets", [] { parse_training_run("base_model: m\n", "run.yaml"); });
 }
 
 TEST(RunConfig, OverridesAreStrongerAndReachDeep) {
-  const TrainingRun run =
-      parse("lora_r: 4\n", {"lora_r=16", "--learning_rate=1e-3", "datasets.0.type=alpaca", "lora_target_modules=[q, v]",
-                            "special_tokens.pad_token=<pad>", "datasets.1.path=e.csv"});
+  const TrainingRun run = parse_smallest(
+      "lora_r: 4\n", {"lora_r=16", "--learning_rate=1e-3", "datasets.0.type=alpaca", "lora_target_modules=[q, v]",
+                      "special_tokens.pad_token=<pad>", "datasets.1.path=e.csv"});
   EXPECT_EQ(run.lora_r, 16);
   EXPECT_EQ(run.learning_rate, 1e-3);
   EXPECT_EQ(run.datasets[0].type, "alpaca");
   EXPECT_EQ(run.datasets[1].path, "e.csv");
   EXPECT_THAT(run.lora_target_modules, ElementsAre("q", "v"));
   EXPECT_EQ(run.special_tokens[0].second, "<pad>");
-  expect_error(ErrorKind::usage, "lora_r", [] { parse("", {"lora_r=x"}); });
-  expect_error(ErrorKind::usage, "lora_r", [] { parse("", {"lora_rr=1"}); });
-  expect_error(ErrorKind::usage, "key=value", [] { parse("", {"lora_r"}); });
-  expect_error(ErrorKind::usage, "no such place", [] { parse("", {"lora_r.x.y=1", "datasets.7.path=a"}); });
+  expect_error(ErrorKind::usage, "lora_r", [] { parse_smallest("", {"lora_r=x"}); });
+  expect_error(ErrorKind::usage, "lora_r", [] { parse_smallest("", {"lora_rr=1"}); });
+  expect_error(ErrorKind::usage, "key=value", [] { parse_smallest("", {"lora_r"}); });
+  expect_error(ErrorKind::usage, "no such place", [] { parse_smallest("", {"lora_r.x.y=1", "datasets.7.path=a"}); });
 }
 
 TEST(RunConfig, BrokenYamlNamesTheLine) {
-  expect_error(ErrorKind::format, "run.yaml:5: broken YAML", [] { parse("a: [1, 2\n"); });
-  expect_error(ErrorKind::format, "stands twice", [] { parse("seed: 1\nseed: 2\n"); });
+  expect_error(ErrorKind::format, "run.yaml:5: broken YAML", [] { parse_smallest("a: [1, 2\n"); });
+  expect_error(ErrorKind::format, "stands twice", [] { parse_smallest("seed: 1\nseed: 2\n"); });
   expect_error(ErrorKind::format, "a mapping of keys", [] { parse_training_run("- a\n", "run.yaml"); });
-  expect_error(ErrorKind::format, "more than one document", [] { parse("---\nseed: 1\n"); });
+  expect_error(ErrorKind::format, "more than one document", [] { parse_smallest("---\nseed: 1\n"); });
   expect_error(ErrorKind::not_found, "absent.yaml", [] { load_training_run("absent.yaml"); });
   std::string deep = "seed: ";
   for (int i = 0; i < 20000; ++i) deep += '[';
-  expect_error(ErrorKind::format, "run.yaml", [&] { parse(deep + "\n"); });
+  expect_error(ErrorKind::format, "run.yaml", [&] { parse_smallest(deep + "\n"); });
 }
 
 TEST(RunConfig, AliasesCannotBlowUpAText) {
@@ -271,7 +270,7 @@ TEST(RunConfig, AliasesCannotBlowUpAText) {
     for (int j = 0; j < 9; ++j) bomb.append(", *a").append(before);
     bomb += "]\n";
   }
-  expect_error(ErrorKind::range, "too many", [&] { parse(bomb); });
+  expect_error(ErrorKind::range, "too many", [&] { parse_smallest(bomb); });
 }
 
 TEST(RunConfig, MergeKeysGiveWhatIsNotThere) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "json_numbers.h"
 #include "powerhouse/dataset.h"
 #include "support/json.h"
 #include "temporary_folder.h"
@@ -27,10 +28,9 @@ inline Tokenizer tokenizer(const std::string& name, const std::string& chat_temp
   return Tokenizer::from_pretrained(folder.path());
 }
 
-inline std::vector<std::int64_t> integers(const Json& array) {
-  std::vector<std::int64_t> out;
-  for (const Json& value : array.as_array()) out.push_back(value.as_integer());
-  return out;
+inline std::int64_t rows_with(const DatasetReport& report, RowProblem problem) {
+  const ProblemRows* found = report.find(problem);
+  return found == nullptr ? 0 : found->rows;
 }
 
 /// Chat rows of one user and one assistant turn: "question i", "answer i" repeated so that lengths differ.

@@ -22,11 +22,6 @@ std::string alpaca(const std::string& instruction, const std::string& output) {
   return Json(std::move(row)).dump() + "\n";
 }
 
-std::int64_t rows_with(const DatasetReport& report, RowProblem problem) {
-  const ProblemRows* found = report.find(problem);
-  return found == nullptr ? 0 : found->rows;
-}
-
 // The text of each row of a dataset, by decoding.
 std::multiset<std::string> texts(const Tokenizer& tokenizer, const Dataset& dataset) {
   std::multiset<std::string> out;
@@ -93,7 +88,7 @@ TEST_F(DatasetTest, LengthsAreNearestRankPercentiles) {
   EXPECT_EQ(report.lengths.p99, 100);
   EXPECT_EQ(report.lengths.max, 101);
   EXPECT_DOUBLE_EQ(report.lengths.mean, 51.5);
-  EXPECT_EQ(rows_with(report, RowProblem::missing_eos), 100);
+  EXPECT_EQ(testing::rows_with(report, RowProblem::missing_eos), 100);
 }
 
 TEST_F(DatasetTest, LongRowsByStrategy) {
@@ -110,21 +105,21 @@ TEST_F(DatasetTest, LongRowsByStrategy) {
   EXPECT_EQ(truncated.example(0).labels.size(), 20u);
   EXPECT_EQ(truncated.report().tokens, 20);
   EXPECT_EQ(truncated.report().target_tokens, 17);
-  EXPECT_EQ(rows_with(truncated.report(), RowProblem::truncated), 1);
+  EXPECT_EQ(testing::rows_with(truncated.report(), RowProblem::truncated), 1);
   // Cut before the first target: nothing is left to learn.
-  EXPECT_EQ(rows_with(with(ExcessLength::truncate, 3).report(), RowProblem::no_targets), 1);
+  EXPECT_EQ(testing::rows_with(with(ExcessLength::truncate, 3).report(), RowProblem::no_targets), 1);
   const Dataset split = with(ExcessLength::split, 20);
   EXPECT_EQ(split.report().tokens, 53);
   EXPECT_EQ(split.report().target_tokens, 17 + 19 + 12);
-  EXPECT_EQ(rows_with(split.report(), RowProblem::cut_up), 1);
+  EXPECT_EQ(testing::rows_with(split.report(), RowProblem::cut_up), 1);
   expect_error(ErrorKind::range,
                "rows.jsonl: line 1: a row longer than the sequence (expected at most 52 tokens, found 53",
                [&] { with(ExcessLength::raise, 52); });
   // Completion rows are cut up where others are left out.
   const Dataset text = open("a.jsonl", "{\"text\": \"" + digits + "\"}\n", {.sequence_len = 20});
   EXPECT_EQ(text.size(), 1);
-  EXPECT_EQ(rows_with(text.report(), RowProblem::cut_up), 1);
-  EXPECT_EQ(rows_with(text.report(), RowProblem::missing_eos), 0);
+  EXPECT_EQ(testing::rows_with(text.report(), RowProblem::cut_up), 1);
+  EXPECT_EQ(testing::rows_with(text.report(), RowProblem::missing_eos), 0);
 }
 
 TEST_F(DatasetTest, FiltersByLengthAndKeepsTheLongest) {
@@ -134,8 +129,8 @@ TEST_F(DatasetTest, FiltersByLengthAndKeepsTheLongest) {
         R"({"segments": [{"label": true, "text": ")" + std::string(static_cast<std::size_t>(i + 1), '3') + "\"}]}\n";
   const Dataset filtered = open("a.jsonl", rows, {.min_tokens = 5, .max_tokens = 15});
   EXPECT_EQ(filtered.size(), 11);
-  EXPECT_EQ(rows_with(filtered.report(), RowProblem::too_short), 4);
-  EXPECT_EQ(rows_with(filtered.report(), RowProblem::filtered), 5);
+  EXPECT_EQ(testing::rows_with(filtered.report(), RowProblem::too_short), 4);
+  EXPECT_EQ(testing::rows_with(filtered.report(), RowProblem::filtered), 5);
   const Dataset longest = open("b.jsonl", rows, {.max_tokens = 18, .longest_rows = 3});
   ASSERT_EQ(longest.size(), 3);
   for (std::int64_t row = 0; row < 3; ++row) EXPECT_EQ(longest.place(row).line, 16 + row);
@@ -143,7 +138,7 @@ TEST_F(DatasetTest, FiltersByLengthAndKeepsTheLongest) {
 
 TEST_F(DatasetTest, DoubledBosIsSeen) {
   const std::string rows = R"({"segments": [{"label": true, "text": "<|im_start|><|im_start|>a<|im_end|>"}]})";
-  EXPECT_EQ(rows_with(open("a.jsonl", rows).report(), RowProblem::doubled_bos), 1);
+  EXPECT_EQ(testing::rows_with(open("a.jsonl", rows).report(), RowProblem::doubled_bos), 1);
 }
 
 TEST_F(DatasetTest, SplitsAreDisjointSeededAndStableUnderGrowth) {
@@ -176,7 +171,7 @@ TEST_F(DatasetTest, EqualRowsAndGroupsStayTogether) {
   const Dataset data = open("rows.jsonl", rows, {.val_set_size = 0.3});
   const auto train = texts(tokenizer_, data.train());
   for (const std::string& text : texts(tokenizer_, data.validation())) EXPECT_EQ(train.count(text), 0u);
-  EXPECT_EQ(rows_with(data.report(), RowProblem::duplicate), 150);
+  EXPECT_EQ(testing::rows_with(data.report(), RowProblem::duplicate), 150);
 
   std::string grouped;
   for (int i = 0; i < 200; ++i) {
@@ -209,8 +204,8 @@ TEST_F(DatasetTest, ContaminationIsThirteenWordsInARow) {
   }
   ASSERT_GT(expected, 0);
   ASSERT_LT(expected, held.size());
-  EXPECT_EQ(rows_with(held.report(), RowProblem::contaminated), expected);
-  EXPECT_EQ(rows_with(data.train().report(), RowProblem::contaminated), 0);
+  EXPECT_EQ(testing::rows_with(held.report(), RowProblem::contaminated), expected);
+  EXPECT_EQ(testing::rows_with(data.train().report(), RowProblem::contaminated), 0);
 }
 
 TEST_F(DatasetTest, RowsAreTheSameFromMemoryAndReadAgain) {

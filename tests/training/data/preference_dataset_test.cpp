@@ -36,11 +36,6 @@ void expect_sequence(const PreferenceSequence& ours, const Json& theirs) {
   EXPECT_EQ(mask, completion);
 }
 
-std::int64_t rows_with(const DatasetReport& report, RowProblem problem) {
-  const ProblemRows* found = report.find(problem);
-  return found == nullptr ? 0 : found->rows;
-}
-
 class PreferenceDatasetTest : public ::testing::Test {
  protected:
   PreferenceDataset open(std::string_view bytes, const PreferenceDatasetOptions& options = {},
@@ -190,12 +185,12 @@ TEST_F(PreferenceDatasetTest, ReportsWhatIsWrongWithPairs) {
   EXPECT_EQ(start.find(RowProblem::prompt_too_long)->examples.front().line, 3);
   EXPECT_EQ(start.find(RowProblem::duplicate)->examples.front().line, 5);
   EXPECT_EQ(start.find(RowProblem::no_targets)->examples.front().line, 6);
-  EXPECT_EQ(rows_with(start, RowProblem::truncated), 2);
-  EXPECT_EQ(rows_with(start, RowProblem::prompt_truncated), 0);
+  EXPECT_EQ(testing::rows_with(start, RowProblem::truncated), 2);
+  EXPECT_EQ(testing::rows_with(start, RowProblem::prompt_truncated), 0);
   EXPECT_THAT(start.text(), HasSubstr("chosen and rejected are the same: 1 row ("));
   const DatasetReport end = open(rows, {.max_length = 32, .truncation_mode = TruncationMode::keep_end}).report();
   EXPECT_EQ(end.usable_rows, 5);
-  EXPECT_EQ(rows_with(end, RowProblem::prompt_truncated), 2);
+  EXPECT_EQ(testing::rows_with(end, RowProblem::prompt_truncated), 2);
 }
 
 TEST_F(PreferenceDatasetTest, RowsOfEqualPromptsAreOnOneSide) {

@@ -7,8 +7,6 @@
 namespace powerhouse::testing {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
 CompletionLogProbs completions(std::vector<std::vector<double>> tokens) {
   CompletionLogProbs result;
   std::vector<double> all;

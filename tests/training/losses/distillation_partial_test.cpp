@@ -7,7 +7,7 @@
 namespace powerhouse::testing {
 namespace {
 
-std::vector<LossCase> cases_of(bool top) {
+std::vector<LossCase> partial_cases(bool top) {
   std::vector<LossCase> result;
   for (LossCase& test : loss_cases("distillation_partial.json")) {
     if ((test.test.get("k") != nullptr) == top) result.push_back(std::move(test));
@@ -15,7 +15,7 @@ std::vector<LossCase> cases_of(bool top) {
   return result;
 }
 
-DistillOptions options_of(const Json& test) {
+DistillOptions partial_options(const Json& test) {
   DistillOptions options;
   OptionReader reader(test);
   reader.set(options.beta, "beta");
@@ -27,7 +27,7 @@ class TopTokensCases : public ::testing::TestWithParam<LossCase> {};
 
 TEST_P(TopTokensCases, AreTrls) {
   const LossCase& test = GetParam();
-  const DistillOptions options = options_of(test.test);
+  const DistillOptions options = partial_options(test.test);
   const at::Tensor student = leaf(test.inputs.at("student")), teacher = json_tensor(test.inputs.at("teacher"));
   const TopTokens top = top_tokens(teacher.view({6, -1}), test.test.at("k").as_integer(), options.temperature);
   const LossResult result =
@@ -37,10 +37,10 @@ TEST_P(TopTokensCases, AreTrls) {
   expect_gradient(student, test.test.at("gradients"), "gradient");
 }
 
-INSTANTIATE_TEST_SUITE_P(, TopTokensCases, ::testing::ValuesIn(cases_of(true)), case_name);
+INSTANTIATE_TEST_SUITE_P(, TopTokensCases, ::testing::ValuesIn(partial_cases(true)), case_name);
 
 TEST(TopTokens, OfTheWholeVocabularyAreTheDistribution) {
-  const LossCase test = cases_of(true).at(0);
+  const LossCase test = partial_cases(true).at(0);
   const at::Tensor student = json_tensor(test.inputs.at("student")).view({6, -1});
   const at::Tensor teacher = json_tensor(test.inputs.at("teacher")).view({6, -1});
   double last = 0;
@@ -58,7 +58,7 @@ TEST(TopTokens, OfTheWholeVocabularyAreTheDistribution) {
 }
 
 TEST(TopTokens, RefuseWhatIsNone) {
-  const at::Tensor logits = json_tensor(cases_of(true).at(0).inputs.at("student")).view({6, -1});
+  const at::Tensor logits = json_tensor(partial_cases(true).at(0).inputs.at("student")).view({6, -1});
   expect_error(ErrorKind::range, "1 to the vocabulary", [&] { top_tokens(logits, 0); });
   expect_error(ErrorKind::range, "1 to the vocabulary", [&] { top_tokens(logits, 14); });
   TopTokens top = top_tokens(logits, 4);
@@ -95,7 +95,7 @@ struct Side {
 
 TEST_P(UniversalCases, AreTrls) {
   const LossCase& test = GetParam();
-  const DistillOptions options = options_of(test.test);
+  const DistillOptions options = partial_options(test.test);
   const at::Tensor student = leaf(test.inputs.at("student"));
   const Json& spans = test.test.at("spans");
   const Side ours(student.view({6, -1}), test.test.at("ids"), spans, 0, options.temperature);
@@ -107,10 +107,10 @@ TEST_P(UniversalCases, AreTrls) {
   expect_gradient(student, test.test.at("gradients"), "gradient");
 }
 
-INSTANTIATE_TEST_SUITE_P(, UniversalCases, ::testing::ValuesIn(cases_of(false)), case_name);
+INSTANTIATE_TEST_SUITE_P(, UniversalCases, ::testing::ValuesIn(partial_cases(false)), case_name);
 
 TEST(UniversalLogits, EqualDistributionsInAnotherOrderAreNoLoss) {
-  const at::Tensor logits = json_tensor(cases_of(false).at(0).inputs.at("student")).view({6, -1});
+  const at::Tensor logits = json_tensor(partial_cases(false).at(0).inputs.at("student")).view({6, -1});
   const at::Tensor turned = logits.flip({1});
   EXPECT_NEAR(universal_logit_loss(logits, {}, turned, {}).loss.item<double>(), 0, 1e-15);
   expect_error(ErrorKind::usage, "rows", [&] { universal_logit_loss(logits, {}, turned.narrow(0, 0, 5), {}); });

@@ -6,7 +6,7 @@
 namespace powerhouse::testing {
 namespace {
 
-std::vector<LossCase> cases_of(bool hidden) {
+std::vector<LossCase> whole_cases(bool hidden) {
   std::vector<LossCase> result;
   for (LossCase& test : loss_cases("distillation.json")) {
     if ((test.name() == "hidden") == hidden) result.push_back(std::move(test));
@@ -44,10 +44,10 @@ TEST_P(Divergences, AreTrls) {
   EXPECT_NEAR(total, test.test.at("loss").as_double(), 1e-6);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Divergences, ::testing::ValuesIn(cases_of(false)), case_name);
+INSTANTIATE_TEST_SUITE_P(, Divergences, ::testing::ValuesIn(whole_cases(false)), case_name);
 
 TEST(HiddenStates, AreComparedByTheirMeanSquare) {
-  const Json test = cases_of(true).at(0).test;
+  const Json test = whole_cases(true).at(0).test;
   const at::Tensor student = leaf(test.at("student")), projection = leaf(test.at("projection"));
   const at::Tensor teacher = json_tensor(test.at("teacher")).view({4, 5});
   const at::Tensor loss = hidden_state_loss(student.view({4, 3}), teacher, projection.view({5, 3}));

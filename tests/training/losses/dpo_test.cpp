@@ -6,7 +6,7 @@
 namespace powerhouse::testing {
 namespace {
 
-DpoOptions options_of(const Json& test) {
+DpoOptions dpo_options(const Json& test) {
   OptionReader reader(test);
   DpoOptions options;
   if (const Json* types = reader.find("loss_type")) {
@@ -40,7 +40,7 @@ class DpoLosses : public ::testing::TestWithParam<LossCase> {};
 
 TEST_P(DpoLosses, AreTrls) {
   const LossCase& test = GetParam();
-  const DpoOptions options = options_of(test.test);
+  const DpoOptions options = dpo_options(test.test);
   const at::Tensor log_probs = leaf(test.inputs.at("policy"));
   const PairLogProbs policy = split_pairs(completions_of(test, log_probs));
   const PairLogProbs reference = split_pairs(completions_of(test, json_tensor(test.inputs.at("reference"))));

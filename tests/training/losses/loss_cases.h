@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,6 +17,8 @@
 #include "support/json.h"
 
 namespace powerhouse::testing {
+
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 inline std::vector<double> doubles(const Json& array) {
   std::vector<double> values;

@@ -7,7 +7,6 @@
 namespace powerhouse::testing {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 const double kNaN = std::nan("");
 
 CompletionLogProbs two_and_none() {

@@ -6,7 +6,7 @@
 namespace powerhouse::testing {
 namespace {
 
-PpoOptions options_of(const Json& test) {
+PpoOptions ppo_options(const Json& test) {
   OptionReader reader(test);
   PpoOptions options;
   if (const Json* estimator = reader.find("kl_estimator")) {
@@ -36,7 +36,7 @@ class Ppo : public ::testing::TestWithParam<LossCase> {};
 
 TEST_P(Ppo, HasTheReferencesNumbers) {
   const Json& test = GetParam().test;
-  const PpoOptions options = options_of(test);
+  const PpoOptions options = ppo_options(test);
   PpoRollout rollout{.cu_seqlens = offsets(test.at("counts")),
                      .log_probs = json_tensor(test.at("log_probs")),
                      .ref_log_probs = json_tensor(test.at("ref_log_probs")),
