@@ -66,7 +66,7 @@ std::vector<ExprId> SchemaCompiler::others(const FlatSchema& flat, const std::ve
   bool rest = flat.members.empty() || flat.min_properties > names.size();
   for (std::size_t part = 0; part < flat.members.size(); ++part) {
     for (const auto& [text, schema] : flat.members[part].patterns) {
-      const auto same = [&](const Pattern& pattern) { return pattern.text == text; };
+      const auto same = [&text = text](const Pattern& pattern) { return pattern.text == text; };
       auto found = std::find_if(patterns.begin(), patterns.end(), same);
       if (found == patterns.end()) found = patterns.insert(found, {text, {}});
       found->schemas.emplace_back(part, schema);
