@@ -20,7 +20,7 @@ struct AwqOptions {
   std::string version = "gemm";
   int n_grid = 20;          ///< scales that are tried: mean |x|^r / mean |w|^(1 - r), r = i / n_grid
   bool duo_scaling = true;  ///< false: mean |x|^r alone
-  bool apply_clip = true;   ///< cuts each group's range where that lessens the error; not of queries and keys
+  bool apply_clip = true;   ///< cuts each group's range, then each of its ends; not of queries and keys
   double max_shrink = 0.5;  ///< of the range, in steps of 1 / n_grid
   /// Tokens that outputs of a whole attention or MLP are compared on, in whole sequences. All tokens count for means
   /// of activations, and for maps that are looked at alone.

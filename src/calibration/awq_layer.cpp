@@ -246,10 +246,7 @@ class LayerScaler {
     const bool clip = options_.apply_clip && hessian.defined() && target.role() != Role::q_proj &&
                       target.role() != Role::k_proj && target.role() != Role::qkv_proj;
     if (clip) {
-      const at::Tensor range = best_ranges(matrix, rescaled(hessian, in_scales_[i]), options_);
-      const std::int64_t group = group_of(options_, target.inputs());
-      const at::Tensor limit = range.t().unsqueeze(2).expand({-1, -1, group}).flatten(1);
-      matrix = matrix.minimum(limit).maximum(limit.neg());
+      matrix = best_ranges(matrix, rescaled(hessian, in_scales_[i]), options_).cut(matrix);
     }
     GptqSolution solution = nearest(matrix, options_, target.name());
     place.copy_(solution.values);
@@ -284,29 +281,47 @@ class LayerScaler {
 
 }  // namespace
 
-at::Tensor best_ranges(const at::Tensor& matrix, const at::Tensor& hessian, const AwqOptions& options) {
+at::Tensor Ranges::cut(const at::Tensor& matrix) const {
+  const std::int64_t group = matrix.size(1) / low.size(0);
+  const auto by_column = [&](const at::Tensor& x) { return x.t().unsqueeze(2).expand({-1, -1, group}).flatten(1); };
+  return matrix.minimum(by_column(high)).maximum(by_column(low));
+}
+
+Ranges best_ranges(const at::Tensor& matrix, const at::Tensor& hessian, const AwqOptions& options) {
   const std::int64_t group = group_of(options, matrix.size(1));
   const std::int64_t groups = matrix.size(1) / group;
   const auto by_group = [&](const at::Tensor& x) { return x.unflatten(1, {groups, group}).transpose(0, 1); };
   // Each group's outputs alone: the blocks on the Hessian's diagonal.
   const at::Tensor blocks =
       hessian.view({groups, group, groups, group}).diagonal(0, 0, 2).permute({2, 0, 1}).contiguous();
-  const at::Tensor whole = by_group(matrix).abs().amax({2});  // [groups, outputs]
-  at::Tensor best = whole, least;
-  for (int i = 0; i < static_cast<int>(options.max_shrink * options.n_grid); ++i) {
-    const at::Tensor range = whole.mul(1.0 - static_cast<double>(i) / options.n_grid);
-    const at::Tensor limit = range.t().unsqueeze(2).expand({-1, -1, group}).flatten(1);
-    const at::Tensor cut = matrix.minimum(limit).maximum(limit.neg());
-    const at::Tensor error = by_group(nearest(cut, options, "").values.sub(matrix));
+  const at::Tensor lowest = by_group(matrix).amin({2}), highest = by_group(matrix).amax({2});  // [groups, outputs]
+  const at::Tensor whole = highest.maximum(lowest.neg());
+  Ranges best{lowest, highest};
+  at::Tensor least;
+  const auto attempt = [&](const Ranges& ranges) {
+    const at::Tensor error = by_group(nearest(ranges.cut(matrix), options, "").values.sub(matrix));
     const at::Tensor loss = error.bmm(blocks).mul_(error).sum({2});
     if (!least.defined()) {
       least = loss;
-      continue;
+      return;
     }
     const at::Tensor better = loss.lt(least);
-    best = range.where(better, best);
+    best = {ranges.low.where(better, best.low), ranges.high.where(better, best.high)};
     least = loss.where(better, least);
-  }
+  };
+  const auto for_each_share = [&](const auto& op) {
+    for (int i = 1; i < static_cast<int>(options.max_shrink * options.n_grid); ++i) {
+      op(1.0 - static_cast<double>(i) / options.n_grid);
+    }
+  };
+  attempt(best);
+  for_each_share([&](double share) {
+    const at::Tensor limit = whole.mul(share);
+    attempt({lowest.maximum(limit.neg()), highest.minimum(limit)});
+  });
+  // A zero lets the ends be cut apart.
+  for_each_share([&](double share) { attempt({best.low, highest.mul(share).maximum(best.low)}); });
+  for_each_share([&](double share) { attempt({lowest.mul(share).minimum(best.high), best.high}); });
   return best;
 }
 

@@ -14,9 +14,14 @@
 
 namespace powerhouse {
 
-/// The range of each group, [groups, outputs], that leaves the least error of a map's outputs: |w| is cut there.
-/// `hessian` as in hessian.h, of the map's inputs.
-at::Tensor best_ranges(const at::Tensor& matrix, const at::Tensor& hessian, const AwqOptions& options);
+/// Where the weights of each group of an output are cut, [groups, outputs].
+struct Ranges {
+  at::Tensor low, high;
+  at::Tensor cut(const at::Tensor& matrix) const;
+};
+
+/// Those that leave the least error of a map's outputs. `hessian` as in hessian.h, of the map's inputs.
+Ranges best_ranges(const at::Tensor& matrix, const at::Tensor& hessian, const AwqOptions& options);
 
 /// As quantize_layer (gptq_layer.h). Norms and rows that carry scales are changed where they stand, and are what `type`
 /// holds. The run's states become what the layer made before it was changed.

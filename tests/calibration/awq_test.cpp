@@ -115,22 +115,20 @@ TEST(AwqRanges, AreThoseOfTheLeastError) {
   Hessian hessian;
   hessian.add(inputs);
   const AwqOptions options{.group_size = 32};
-  const at::Tensor ranges = best_ranges(weight, hessian.matrix(), options);
+  const Ranges ranges = best_ranges(weight, hessian.matrix(), options);
   const GptqRule rule{.grid = {.symmetric = false}, .group_size = 32};
-  const auto cut_at = [&](const at::Tensor& range) {  // [groups, outputs]
-    const at::Tensor limit = range.t().unsqueeze(2).expand({-1, -1, 32}).flatten(1);
-    return solve_gptq(weight.minimum(limit).maximum(limit.neg()), {}, rule, "").values;
-  };
+  const auto cut_at = [&](const Ranges& cut) { return solve_gptq(cut.cut(weight), {}, rule, "").values; };
   const auto error_of = [&](const at::Tensor& values, std::int64_t group) {  // of each output, by the inputs themselves
     const at::Tensor error = values.sub(weight).narrow(1, group * 32, 32);
     return inputs.narrow(1, group * 32, 32).mm(error.t()).pow(2).sum({0});
   };
   const at::Tensor whole = weight.unflatten(1, {2, 32}).abs().amax({2}).t();
-  EXPECT_NEAR(ranges[0][2].item<double>(), 9.0 * 0.55, 1e-4);
+  EXPECT_NEAR(ranges.high[0][2].item<double>(), 9.0 * 0.55, 1e-4);
   for (std::int64_t group = 0; group < 2; ++group) {
     const at::Tensor found = error_of(cut_at(ranges), group);
     for (int i = 0; i < 10; ++i) {
-      const at::Tensor other = error_of(cut_at(whole.mul(1 - i / 20.0)), group);
+      const at::Tensor limit = whole.mul(1 - i / 20.0);
+      const at::Tensor other = error_of(cut_at({limit.neg(), limit}), group);
       EXPECT_TRUE(found.le(other.mul(1.0001)).all().item<bool>()) << group << " " << i;
     }
   }

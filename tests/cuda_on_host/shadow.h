@@ -1,8 +1,8 @@
 // Beside memory, who touched it last: finds races, reads of what nobody wrote, and bytes that a copy is still writing.
 //
-// Kept by granules of 16 bytes, each with lists of touches and the bytes that each covers. A write is checked against all
-// reads that it may race with (FastTrack, Flanagan and Freund 2009, with a list in place of a vector clock); reads that
-// later ones came after are dropped from time to time, since all threads of a block may read the same number.
+// Kept by granules of 16 bytes, each with lists of touches and the bytes that each covers. A write is checked against
+// all reads that it may race with (FastTrack, Flanagan and Freund 2009, with a list in place of a vector clock); reads
+// that later ones came after are dropped from time to time, since all threads of a block may read the same number.
 #pragma once
 
 #include <cstddef>
