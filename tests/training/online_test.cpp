@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// How many lower-case letters_of_row a completion has; the row's own counts twice.
+// How many lower-case letters a completion has; the row's own counts twice.
 std::vector<double> letters_of_row(std::span<const Completion> completions) {
   std::vector<double> rewards;
   for (const Completion& one : completions) {
@@ -173,9 +173,9 @@ TEST_F(OnlineTest, TheRewardRises) {
       after += done[50 + i].at("reward") / 10;
     }
     EXPECT_GT(after, before + 2) << before << " to " << after;
-    for (const char* name : {"reward_std", "frac_reward_zero_std", "rewards/letters_of_row/mean",
-                             "rewards/letters_of_row/std", "completions/mean_length", "completions/clipped_ratio",
-                             "entropy", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean"}) {
+    for (const char* name : {"reward_std", "frac_reward_zero_std", "rewards/letters/mean", "rewards/letters/std",
+                             "completions/mean_length", "completions/clipped_ratio", "entropy", "clip_ratio/low_mean",
+                             "clip_ratio/high_mean", "clip_ratio/region_mean"}) {
       EXPECT_TRUE(done[0].contains(name)) << name;
     }
     EXPECT_EQ(done[0].contains("kl"), rloo);
