@@ -196,8 +196,9 @@ SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file)
   const std::string& path = file->path();
   const auto bytes = file->bytes();
   if (bytes.empty()) broken_file(path, "", "the file is empty");
-  if (bytes.size() < 8)
+  if (bytes.size() < 8) {
     broken_file(path, "header length", "the file ends too early", "8 bytes", std::to_string(bytes.size()));
+  }
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
   if (length > kMaxHeader || length > bytes.size() - 8) {
@@ -230,8 +231,9 @@ SafetensorsFile parse_safetensors(const std::shared_ptr<const MappedFile>& file)
     }
     next = view.data + view.bytes;
   }
-  if (next != data.data() + data.size())
+  if (next != data.data() + data.size()) {
     broken_file(path, "data", "bytes that belong to no tensor at the end of the file");
+  }
   return out;
 }
 

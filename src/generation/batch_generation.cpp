@@ -12,6 +12,7 @@
 #include "generation/row_chooser.h"
 #include "model/causal_lm_impl.h"
 #include "powerhouse/error.h"
+#include "support/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
@@ -83,7 +84,7 @@ void check(std::span<const GenerationRequest> requests, const BatchOptions& opti
       check_ids(request.options, model.config().vocab_size);
       check_length("ids", request.ids);
       check_length("negative_prompt_ids", request.options.sampling.negative_prompt_ids);
-      refuse_option(request.options.cache_prompt, "cache_prompt", "each text of a batch has a cache of its own");
+      refuse_usage(request.options.cache_prompt, "cache_prompt", "each text of a batch has a cache of its own");
     } catch (const Error& error) {
       throw error.in_file("request " + std::to_string(i));
     }

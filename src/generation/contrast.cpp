@@ -12,6 +12,7 @@
 #include "generation/row_statistics.h"
 #include "generation/shares.h"
 #include "powerhouse/error.h"
+#include "support/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
@@ -45,8 +46,8 @@ GenerationResult run(const ModelConfig& config, const Tokenizer& tokenizer, std:
 
 void check_contrasted(const GenerationOptions& options) {
   check_options(options);
-  refuse_option(options.sampling.guidance_scale != 1.0f, "guidance_scale", "a contrast has a second row of its own");
-  refuse_option(options.thinking.has_value(), "thinking", "a contrast has no budget for thoughts");
+  refuse_usage(options.sampling.guidance_scale != 1.0f, "guidance_scale", "a contrast has a second row of its own");
+  refuse_usage(options.thinking.has_value(), "thinking", "a contrast has no budget for thoughts");
 }
 
 }  // namespace

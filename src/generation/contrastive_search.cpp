@@ -14,6 +14,7 @@
 #include "generation/sampling_chain.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
@@ -38,7 +39,7 @@ void check(const ContrastiveSearchOptions& options, std::int64_t vocabulary) {
   expect(generation.top_k == 0, "generation.top_k", "0: candidates are top_k of contrastive search",
          std::to_string(generation.top_k));
   const char* const truncation = truncation_of(generation);
-  refuse_option(truncation != nullptr, truncation, "contrastive search does not sample");
+  refuse_usage(truncation != nullptr, truncation, "contrastive search does not sample");
   const SamplingOptions& sampling = generation.sampling;
   expect(sampling.order == SamplerOrder::hf, "sampler_order", "hf: nothing is sampled",
          std::string(to_string(sampling.order)));

@@ -9,6 +9,7 @@
 
 #include "generation/stopping.h"
 #include "powerhouse/error.h"
+#include "support/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
@@ -87,7 +88,7 @@ void check_mirostat(const GenerationOptions& options) {
   // In llama.cpp's order truncation has values that nobody asked for, and temperature 0 leaves one token to choose
   // from. Here what is set was asked for, and at temperature 0 nothing is sampled.
   if (sampling.mirostat == 0 || sampling.order != SamplerOrder::hf || !sampling.samplers.empty()) return;
-  refuse_option(options.temperature == 0, "mirostat", "it samples: the temperature must be above 0");
+  refuse_usage(options.temperature == 0, "mirostat", "it samples: the temperature must be above 0");
   if (const char* const other = truncation_of(options)) {
     throw Error(ErrorKind::usage, "it takes the place of all truncation", {.field = "mirostat", .found = other});
   }
@@ -169,18 +170,14 @@ void check_options(const GenerationOptions& options) {
   check_sampling(options);
 }
 
-void refuse_option(bool wrong, const char* field, const char* what) {
-  if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-}
-
 void check_search(const GenerationOptions& options) {
-  refuse_option(options.sampling.guidance_scale != 1.0f, "guidance_scale", "a search has no negative prompt");
-  refuse_option(options.sampling.mirostat != 0, "mirostat",
-                "a search looks at several tokens, mirostat learns from one");
-  refuse_option(options.max_time.has_value(), "max_time", "a search has no time of its own");
-  refuse_option(options.thinking.has_value(), "thinking", "a search has no budget for thoughts");
-  refuse_option(options.top_log_probs.has_value(), "top_log_probs",
-                "a search has no log-probabilities beside its scores");
+  refuse_usage(options.sampling.guidance_scale != 1.0f, "guidance_scale", "a search has no negative prompt");
+  refuse_usage(options.sampling.mirostat != 0, "mirostat",
+               "a search looks at several tokens, mirostat learns from one");
+  refuse_usage(options.max_time.has_value(), "max_time", "a search has no time of its own");
+  refuse_usage(options.thinking.has_value(), "thinking", "a search has no budget for thoughts");
+  refuse_usage(options.top_log_probs.has_value(), "top_log_probs",
+               "a search has no log-probabilities beside its scores");
 }
 
 void check_ids(const GenerationOptions& options, std::int64_t vocab_size) {

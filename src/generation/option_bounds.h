@@ -8,9 +8,6 @@ namespace powerhouse {
 /// Throws Error{usage} naming the field.
 [[noreturn]] void out_of_bounds(const char* field, const char* expected, double found);
 
-/// Error{usage} naming an option that has no meaning where it was set; `what` says why.
-void refuse_option(bool wrong, const char* field, const char* what);
-
 /// Error{usage} naming the first option outside its bounds.
 void check_options(const GenerationOptions& options);
 /// Error{usage} naming the first option that makes no sense where several texts are followed at once.

@@ -13,6 +13,7 @@
 #include "ops/log_probabilities.h"
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
+#include "support/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
@@ -29,21 +30,21 @@ struct Running {
 
 void check(const GenerationOptions& options, const ManyOptions& many) {
   check_options(options);
-  refuse_option(many.log_probs && options.temperature == 0.0f, "temperature",
-                "greedy completions have no probabilities");
-  refuse_option(options.max_new_tokens < 1, "max_new_tokens", "must be 1 or more");
-  refuse_option(!options.stop.empty(), "stop", "completions of many end by EOS alone");
-  refuse_option(!options.stop_regex.empty(), "stop_regex", "completions of many end by EOS alone");
-  refuse_option(!options.stop_token_ids.empty(), "stop_token_ids", "completions of many end by EOS alone");
-  refuse_option(options.max_time.has_value(), "max_time", "completions of many have no time of their own");
-  refuse_option(options.thinking.has_value(), "thinking", "completions of many have no budget for thoughts");
-  refuse_option(options.top_log_probs.has_value(), "top_log_probs",
-                "completions of many have those of their tokens alone");
-  refuse_option(options.seed.has_value(), "seed", "each completion has its own seed");
-  refuse_option(options.on_token != nullptr, "on_token", "completions of many are not streamed");
-  refuse_option(options.sampling.guidance_scale != 1.0f, "guidance_scale",
-                "completions of many have no negative prompt");
-  refuse_option(many.per_prompt < 1, "per_prompt", "must be 1 or more");
+  refuse_usage(many.log_probs && options.temperature == 0.0f, "temperature",
+               "greedy completions have no probabilities");
+  refuse_usage(options.max_new_tokens < 1, "max_new_tokens", "must be 1 or more");
+  refuse_usage(!options.stop.empty(), "stop", "completions of many end by EOS alone");
+  refuse_usage(!options.stop_regex.empty(), "stop_regex", "completions of many end by EOS alone");
+  refuse_usage(!options.stop_token_ids.empty(), "stop_token_ids", "completions of many end by EOS alone");
+  refuse_usage(options.max_time.has_value(), "max_time", "completions of many have no time of their own");
+  refuse_usage(options.thinking.has_value(), "thinking", "completions of many have no budget for thoughts");
+  refuse_usage(options.top_log_probs.has_value(), "top_log_probs",
+               "completions of many have those of their tokens alone");
+  refuse_usage(options.seed.has_value(), "seed", "each completion has its own seed");
+  refuse_usage(options.on_token != nullptr, "on_token", "completions of many are not streamed");
+  refuse_usage(options.sampling.guidance_scale != 1.0f, "guidance_scale",
+               "completions of many have no negative prompt");
+  refuse_usage(many.per_prompt < 1, "per_prompt", "must be 1 or more");
 }
 
 class Sampler {

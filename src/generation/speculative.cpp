@@ -16,6 +16,7 @@
 #include "generation/shares.h"
 #include "ops/rope.h"
 #include "powerhouse/error.h"
+#include "support/refuse_usage.h"
 
 namespace powerhouse {
 namespace {
@@ -134,25 +135,22 @@ class Speculation {
   // A drafter may be the user's own.
   void check(const Draft& draft, std::int64_t count) const {
     const std::int64_t vocabulary = session_.model().config().vocab_size;
-    const auto refuse = [](bool wrong, const char* field, const char* what) {
-      if (wrong) throw Error(ErrorKind::usage, what, {.field = field});
-    };
     const auto check_branch = [&](const std::vector<std::int64_t>& branch) {
-      refuse(std::ssize(branch) > count, "ids", "a draft of more tokens than are wanted");
+      refuse_usage(std::ssize(branch) > count, "ids", "a draft of more tokens than are wanted");
       for (const std::int64_t id : branch) {
-        refuse(id < 0 || id >= vocabulary, "ids", "a draft of tokens outside the vocabulary");
+        refuse_usage(id < 0 || id >= vocabulary, "ids", "a draft of tokens outside the vocabulary");
       }
     };
     check_branch(draft.ids);
     for (const auto& other : draft.others) check_branch(other);
-    refuse(!draft.others.empty() && !draft.probabilities.empty(), "others", "branches are certain drafts");
-    refuse(!draft.probabilities.empty() && draft.probabilities.size() != draft.ids.size(), "probabilities",
-           "each token of a draft needs the distribution it was drawn from");
+    refuse_usage(!draft.others.empty() && !draft.probabilities.empty(), "others", "branches are certain drafts");
+    refuse_usage(!draft.probabilities.empty() && draft.probabilities.size() != draft.ids.size(), "probabilities",
+                 "each token of a draft needs the distribution it was drawn from");
     for (const std::vector<double>& row : draft.probabilities) {
-      refuse(std::ssize(row) != vocabulary, "probabilities", "a distribution over another vocabulary");
+      refuse_usage(std::ssize(row) != vocabulary, "probabilities", "a distribution over another vocabulary");
     }
-    refuse(!draft.probabilities.empty() && options_.temperature == 0.0f, "probabilities",
-           "greedy decoding takes drafts that are certain");
+    refuse_usage(!draft.probabilities.empty() && options_.temperature == 0.0f, "probabilities",
+                 "greedy decoding takes drafts that are certain");
   }
 
   // Goes along the branches, each behind the text's last token, as far as they come true; which of them did.
@@ -230,9 +228,9 @@ SpeculativeResult generate_speculatively(Session& session, SequenceId sequence, 
                                          std::span<const std::int64_t> ids, Drafter& drafter,
                                          const SpeculativeOptions& speculative, const GenerationOptions& options) {
   check_options(options);
-  refuse_option(options.sampling.guidance_scale != 1.0f, "guidance_scale", "drafts know no negative prompt");
-  refuse_option(options.thinking.has_value(), "thinking", "drafts know no budget for thoughts");
-  refuse_option(options.top_log_probs.has_value(), "top_log_probs", "drafts are verified without them");
+  refuse_usage(options.sampling.guidance_scale != 1.0f, "guidance_scale", "drafts know no negative prompt");
+  refuse_usage(options.thinking.has_value(), "thinking", "drafts know no budget for thoughts");
+  refuse_usage(options.top_log_probs.has_value(), "top_log_probs", "drafts are verified without them");
   check(speculative);
   check_prompt(ids);
   drafter.begin(session.model(), tokenizer);

@@ -10,9 +10,9 @@
 #include "powerhouse/error.h"
 #include "support/number_text.h"
 #include "support/philox.h"
+#include "support/refuse_usage.h"
 #include "training/dataset_objective.h"
 #include "training/model_state.h"
-#include "training/refuse_usage.h"
 #include "training/teacher_source.h"
 
 namespace powerhouse {

@@ -4,9 +4,9 @@
 
 #include "powerhouse/error.h"
 #include "support/number_text.h"
+#include "support/refuse_usage.h"
 #include "training/losses/common.h"
 #include "training/losses/grpo_terms.h"
-#include "training/refuse_usage.h"
 
 namespace powerhouse {
 namespace {

@@ -11,11 +11,11 @@
 
 #include "powerhouse/error.h"
 #include "support/json.h"
+#include "support/refuse_usage.h"
 #include "support/sha256.h"
 #include "training/data/permutation.h"
 #include "training/data/row_loader.h"
 #include "training/online_method.h"
-#include "training/refuse_usage.h"
 #include "training/rollout_source.h"
 #include "training/step_passes.h"
 

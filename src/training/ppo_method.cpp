@@ -6,9 +6,9 @@
 #include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "powerhouse/sequence_classifier.h"
+#include "support/refuse_usage.h"
 #include "training/model_state.h"
 #include "training/online_method.h"
-#include "training/refuse_usage.h"
 
 namespace powerhouse {
 namespace {

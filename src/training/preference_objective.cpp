@@ -4,10 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include "powerhouse/error.h"
+#include "support/refuse_usage.h"
 #include "training/preference_method.h"
 #include "training/reference_model.h"
 #include "training/reference_table.h"
-#include "training/refuse_usage.h"
 #include "training/rows_objective.h"
 
 namespace powerhouse {

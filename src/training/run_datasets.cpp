@@ -152,11 +152,11 @@ void read_entry_key(Entry& entry, std::string_view key, const YamlValue& value, 
   for (const EntryKey& known : kKeys) {
     if (known.name == key) return known.read(entry, value, field);
   }
-  if (std::find(std::begin(kSourceKeysWithoutEffect), std::end(kSourceKeysWithoutEffect), key) !=
-      std::end(kSourceKeysWithoutEffect))
-    return;
-  if (std::find(std::begin(kUnsupportedSourceKeys), std::end(kUnsupportedSourceKeys), key) !=
-      std::end(kUnsupportedSourceKeys)) {
+  const auto is_one_of = [&](const auto& keys) {
+    return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
+  };
+  if (is_one_of(kSourceKeysWithoutEffect)) return;
+  if (is_one_of(kUnsupportedSourceKeys)) {
     if (!yaml_truthy(value)) return;
     throw Error(ErrorKind::unsupported, "not supported",
                 {.file = value.place, .field = field, .found = yaml_shown(value)});

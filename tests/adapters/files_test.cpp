@@ -6,6 +6,7 @@
 
 #include "adapter_fixture.h"
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "powerhouse/session.h"
 #include "temporary_folder.h"
 
@@ -66,8 +67,7 @@ class Damaged : public ::testing::Test {
     EXPECT_TRUE(adapter_names(model).empty());
   }
   void change(const std::string& from, const std::string& to) {
-    std::ifstream in(path("/adapter_config.json"));
-    std::string text((std::istreambuf_iterator<char>(in)), {});
+    std::string text = testing::file_bytes(path("/adapter_config.json"));
     ASSERT_NE(text.find(from), std::string::npos) << from;
     text.replace(text.find(from), from.size(), to);
     std::ofstream(path("/adapter_config.json")) << text;

@@ -56,8 +56,7 @@ std::size_t Shadow::unwritten() const {
 }
 
 void Shadow::keep_newest(std::vector<Touch>& reads, std::uint32_t block) {
-  static thread_local std::vector<std::uint16_t> later;  // bytes that a thread of the block reads further on
-  later.clear();
+  std::vector<std::uint16_t> later;  // bytes that a thread of the block reads further on
   for (std::size_t i = reads.size(); i-- > 0;) {
     Touch& touch = reads[i];
     if (touch.block != block) continue;
@@ -83,7 +82,6 @@ std::optional<Conflict> Shadow::touch(Granule& granule, std::uint16_t bytes, Use
     return Conflict{FaultKind::copy_in_flight, first(granule.in_flight & bytes)};
   }
   const bool atomic = use == Use::atomic;
-  const std::uint32_t now = by.clocks.now(by.thread);
   for (const Touch& touch : granule.writes) {
     if ((touch.bytes & bytes) == 0 || before(touch) || (atomic && touch.atomic)) continue;
     return race(touch, use == Use::read ? FaultKind::write_read_race : FaultKind::write_write_race);
@@ -91,7 +89,7 @@ std::optional<Conflict> Shadow::touch(Granule& granule, std::uint16_t bytes, Use
   if (use != Use::write && (bytes & ~granule.ready) != 0) {
     return Conflict{FaultKind::uninitialized, first(bytes & static_cast<unsigned>(~granule.ready))};
   }
-  const Touch mine{by.block, now, static_cast<std::uint16_t>(by.thread), bytes, atomic};
+  const Touch mine{by.block, by.clocks.now(by.thread), static_cast<std::uint16_t>(by.thread), bytes, atomic};
   if (use == Use::read) {
     std::vector<Touch>& reads = granule.reads;
     if (reads.size() >= granule.look_through_at) {

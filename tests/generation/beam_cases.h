@@ -8,16 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "json_numbers.h"
 #include "powerhouse/beam_search.h"
 #include "support/json.h"
 
 namespace powerhouse::testing {
-
-inline std::vector<std::int64_t> to_ids(const Json& list) {
-  std::vector<std::int64_t> ids;
-  for (const Json& id : list.as_array()) ids.push_back(id.as_integer());
-  return ids;
-}
 
 inline EarlyStopping to_early_stopping(const Json& options) {
   const Json* given = options.as_object().find("early_stopping");
@@ -37,11 +32,11 @@ inline BeamSearchOptions to_beam_options(const Json& given) {
       .generation = {.max_new_tokens = given.integer_or("max_new_tokens", 0),
                      .repetition_penalty = static_cast<float>(given.double_or("repetition_penalty", 1.0)),
                      .sampling = {.no_repeat_ngram_size = given.integer_or("no_repeat_ngram_size", 0)},
-                     .eos_token_ids = to_ids(given.at("eos_token_id"))}};
+                     .eos_token_ids = integers(given.at("eos_token_id"))}};
   if (const Json* constraints = given.as_object().find("force_words_ids")) {
     for (const Json& alternatives : constraints->as_array()) {
       options.force_words_ids.emplace_back();
-      for (const Json& phrase : alternatives.as_array()) options.force_words_ids.back().push_back(to_ids(phrase));
+      for (const Json& phrase : alternatives.as_array()) options.force_words_ids.back().push_back(integers(phrase));
     }
   }
   return options;
@@ -54,7 +49,7 @@ inline void expect_hypotheses(const std::vector<BeamHypothesis>& found, const Js
   const std::string what = test.at("options").dump() + " behind " + test.at("prompt").dump();
   ASSERT_EQ(found.size(), expected.size()) << what;
   for (std::size_t i = 0; i < found.size(); ++i) {
-    EXPECT_EQ(found[i].ids, to_ids(expected[i].at("ids"))) << i << " of " << what;
+    EXPECT_EQ(found[i].ids, integers(expected[i].at("ids"))) << i << " of " << what;
     const double score = expected[i].at("score").as_double();
     EXPECT_NEAR(found[i].score, score, tolerance * std::max(1.0, std::abs(score))) << i << " of " << what;
     if (const Json* met = expected[i].as_object().find("met")) {

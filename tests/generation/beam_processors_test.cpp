@@ -27,18 +27,18 @@ TEST(BeamProcessors, LeaveWhatTransformersLeavesOfABeam) {
                              item.at("eos_token_id").dump();
     at::Tensor log_probs = at::log_softmax(at::tensor(logits), -1);
     const std::span<float> row(log_probs.data_ptr<float>(), logits.size());
-    std::vector<std::int64_t> ids = to_ids(item.at("prompt"));
+    std::vector<std::int64_t> ids = integers(item.at("prompt"));
     const std::int64_t prompt_length = std::ssize(ids);
-    for (const std::int64_t id : to_ids(item.at("new"))) ids.push_back(id);
+    for (const std::int64_t id : integers(item.at("new"))) ids.push_back(id);
     SamplingChain chain =
         beam_chain(options_of(item.at("options")),
-                   {.vocab_size = std::ssize(logits), .eos_ids = to_ids(item.at("eos_token_id")), .limit = 20});
+                   {.vocab_size = std::ssize(logits), .eos_ids = integers(item.at("eos_token_id")), .limit = 20});
     chain.process(row, {.ids = ids, .prompt_length = prompt_length});
     std::vector<std::int64_t> left;
     for (std::size_t i = 0; i < row.size(); ++i) {
       if (std::isfinite(row[i])) left.push_back(static_cast<std::int64_t>(i));
     }
-    ASSERT_EQ(left, to_ids(item.at("ids"))) << what;
+    ASSERT_EQ(left, integers(item.at("ids"))) << what;
     for (std::size_t i = 0; i < left.size(); ++i) {
       const double expected = item.at("log_probs").as_array()[i].as_double();
       EXPECT_NEAR(row[static_cast<std::size_t>(left[i])], expected, 1e-6 * std::max(1.0, std::abs(expected))) << what;
@@ -56,7 +56,7 @@ TEST(BeamProcessors, LeadBeamsWhereTransformersLead) {
       BeamSearchOptions options = to_beam_options(item.at("options"));
       options.generation.sampling = options_of(item.at("options")).sampling;
       Session session(model);
-      const auto found = beam_search(session, session.create(), to_ids(item.at("prompt")), options);
+      const auto found = beam_search(session, session.create(), integers(item.at("prompt")), options);
       expect_hypotheses(found, item, 1e-5);
     }
   }

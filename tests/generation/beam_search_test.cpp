@@ -29,7 +29,7 @@ void expect_all(const CausalLM& model, const Json& tests, std::size_t count) {
     BeamSearchOptions options = to_beam_options(test.at("options"));
     options.num_return_sequences = std::ssize(test.at("hypotheses").as_array());
     Session session(model);
-    const auto found = beam_search(session, session.create(), to_ids(test.at("prompt")), options);
+    const auto found = beam_search(session, session.create(), integers(test.at("prompt")), options);
     expect_hypotheses(found, test, 1e-5);
   }
 }

@@ -1,5 +1,6 @@
 // Decoding by contrast against references written from the papers (tests/oracles/contrast.py).
 #include "powerhouse/contrast.h"
+#include "json_numbers.h"
 
 #include <gtest/gtest.h>
 
@@ -16,6 +17,7 @@ namespace {
 
 using testing::expect_error;
 using testing::fixture;
+using testing::integers;
 
 const Json& expected() {
   static const Json json = Json::parse_file(POWERHOUSE_FIXTURES "/generation/contrast.json");
@@ -23,12 +25,6 @@ const Json& expected() {
 }
 
 float number(const Json& json) { return static_cast<float>(json.as_double()); }
-
-std::vector<std::int64_t> integers(const Json& json) {
-  std::vector<std::int64_t> out;
-  for (const Json& value : json.as_array()) out.push_back(value.as_integer());
-  return out;
-}
 
 std::vector<float> floats(const Json& json) {
   std::vector<float> out;

@@ -35,10 +35,10 @@ TEST_F(Contrastive, ChoosesWhatTheReferenceChooses) {
     ASSERT_EQ(all.at(name).as_array().size(), 7u);
     for (const Json& test : all.at(name).as_array()) {
       const Json& given = test.at("options");
-      const std::vector<std::int64_t> expected = to_ids(test.at("ids"));
+      const std::vector<std::int64_t> expected = integers(test.at("ids"));
       Session session(model);
       const auto found = contrastive_search(
-          session, tokenizer_, to_ids(test.at("prompt")),
+          session, tokenizer_, integers(test.at("prompt")),
           {.penalty_alpha = static_cast<float>(given.at("penalty_alpha").as_double()),
            .top_k = given.at("top_k").as_integer(),
            .generation = {.max_new_tokens = std::ssize(expected),

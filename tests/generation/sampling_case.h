@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "json_numbers.h"
 #include "powerhouse/generation.h"
 #include "support/json.h"
 
@@ -44,12 +45,6 @@ inline std::vector<float> row_of(const Json& row) {
     values.push_back(value.is_null() ? -std::numeric_limits<float>::infinity() : static_cast<float>(value.as_double()));
   }
   return values;
-}
-
-inline std::vector<std::int64_t> ids_of(const Json& list) {
-  std::vector<std::int64_t> ids;
-  for (const Json& id : list.as_array()) ids.push_back(id.as_integer());
-  return ids;
 }
 
 /// A case's options; what it does not name is off.
@@ -101,15 +96,15 @@ inline GenerationOptions options_of(const Json& given) {
   if (const Json* list = given.get("sequence_bias")) {
     for (const Json& pair : list->as_array()) {
       sampling.sequence_bias.push_back(
-          {.ids = ids_of(pair.as_array()[0]), .bias = static_cast<float>(pair.as_array()[1].as_double())});
+          {.ids = integers(pair.as_array()[0]), .bias = static_cast<float>(pair.as_array()[1].as_double())});
     }
   }
   if (const Json* list = given.get("bad_words_ids")) {
-    for (const Json& word : list->as_array()) sampling.bad_words_ids.push_back(ids_of(word));
+    for (const Json& word : list->as_array()) sampling.bad_words_ids.push_back(integers(word));
   }
-  if (const Json* list = given.get("suppress_tokens")) sampling.suppress_tokens = ids_of(*list);
-  if (const Json* list = given.get("begin_suppress_tokens")) sampling.begin_suppress_tokens = ids_of(*list);
-  if (const Json* list = given.get("forced_eos_token_id")) sampling.forced_eos_token_id = ids_of(*list);
+  if (const Json* list = given.get("suppress_tokens")) sampling.suppress_tokens = integers(*list);
+  if (const Json* list = given.get("begin_suppress_tokens")) sampling.begin_suppress_tokens = integers(*list);
+  if (const Json* list = given.get("forced_eos_token_id")) sampling.forced_eos_token_id = integers(*list);
   if (const Json* id = given.get("forced_bos_token_id")) sampling.forced_bos_token_id = id->as_integer();
   if (const Json* decay = given.get("exponential_decay_length_penalty")) {
     sampling.exponential_decay_length_penalty = {.start = decay->as_array()[0].as_integer(),
@@ -167,7 +162,7 @@ inline void expect_distribution(std::span<const float> logits, const Json& expec
     ids.push_back(found.ids[i]);
     probabilities.push_back(found.probabilities[i]);
   }
-  ASSERT_EQ(ids, ids_of(expected.at("ids"))) << what;
+  ASSERT_EQ(ids, integers(expected.at("ids"))) << what;
   const Json::Array& peers = expected.at("probabilities").as_array();
   for (std::size_t i = 0; i < peers.size(); ++i) {
     ASSERT_NEAR(probabilities[i], peers[i].as_double(), 1e-6) << what << ", token " << ids[i];

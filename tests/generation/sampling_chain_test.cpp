@@ -25,9 +25,9 @@ TEST(SamplingChain, LeavesWhatTransformersLeaves) {
     if (const Json* seed = item.get("negative_seed")) {
       processors::guide(row, seeded_row(std::ssize(row), seed->as_integer()), options.sampling.guidance_scale);
     }
-    std::vector<std::int64_t> ids = ids_of(item.at("prompt"));
+    std::vector<std::int64_t> ids = integers(item.at("prompt"));
     const std::int64_t prompt_length = std::ssize(ids);
-    for (const std::int64_t id : ids_of(item.at("new"))) ids.push_back(id);
+    for (const std::int64_t id : integers(item.at("new"))) ids.push_back(id);
     chain.process(row, {.ids = ids, .prompt_length = prompt_length});
     expect_distribution(row, item.at("expected"),
                         item.at("options").dump() + " of " + std::to_string(row.size()) + " tokens behind " +
@@ -42,7 +42,7 @@ void expect_llama_cpp(const Json& cases, const Tokenizer* tokenizer) {
     options.sampling.order = SamplerOrder::llama_cpp;
     if (item.at("options").get("penalty_last_n") == nullptr) options.sampling.penalty_last_n = 64;
     SamplingChain chain(options, {.vocab_size = std::ssize(row), .tokenizer = tokenizer});
-    std::vector<std::int64_t> ids = ids_of(item.at("seen"));
+    std::vector<std::int64_t> ids = integers(item.at("seen"));
     const std::int64_t prompt_length = std::ssize(ids);
     for (const Json& expected : item.at("expected").as_array()) {
       std::vector<float> left = row;

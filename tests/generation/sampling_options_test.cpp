@@ -8,6 +8,7 @@
 
 #include "expect_error.h"
 #include "generation/sampling_chain.h"
+#include "json_numbers.h"
 #include "support/json.h"
 
 namespace powerhouse {
@@ -19,8 +20,7 @@ TEST(Processors, LeaveWhatTransformersLeaves) {
   for (const Json& item : cases.as_array()) {
     std::vector<float> logits;
     for (const Json& value : item.at("logits").as_array()) logits.push_back(static_cast<float>(value.as_double()));
-    std::vector<std::int64_t> ids;
-    for (const Json& value : item.at("ids").as_array()) ids.push_back(value.as_integer());
+    const std::vector<std::int64_t> ids = testing::integers(item.at("ids"));
     const Json& given = item.at("options");
     const GenerationOptions options{
         .temperature = static_cast<float>(given.double_or("temperature", 1.0)),

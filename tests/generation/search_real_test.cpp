@@ -18,7 +18,7 @@ TEST(BeamSearchOnTheRealModel, FindsWhatTransformersFinds) {
   for (const Json& test : all.as_array()) {
     BeamSearchOptions options = to_beam_options(test.at("options"));
     Session session(model);
-    const auto found = beam_search(session, session.create(), to_ids(test.at("prompt")), options);
+    const auto found = beam_search(session, session.create(), integers(test.at("prompt")), options);
     expect_hypotheses(found, test, 2e-4);
   }
 }

@@ -1,5 +1,6 @@
 // Speculative decoding: the text is the model's own, whatever is drafted.
 #include "powerhouse/speculative.h"
+#include "json_numbers.h"
 
 #include <gtest/gtest.h>
 
@@ -18,14 +19,9 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
+using testing::integers;
 
 Tokenizer tiny_tokenizer() { return Tokenizer::from_pretrained(POWERHOUSE_FIXTURES "/text/folder"); }
-
-std::vector<std::int64_t> integers(const Json& json) {
-  std::vector<std::int64_t> out;
-  for (const Json& value : json.as_array()) out.push_back(value.as_integer());
-  return out;
-}
 
 TEST(PromptLookup, DraftsWhatTransformersDrafts) {
   const CausalLM model = testing::load("tiny_gqa");

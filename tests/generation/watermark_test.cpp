@@ -22,7 +22,7 @@ TEST(Watermark, BiasesWhatTransformersBiases) {
   const Json cases = sampling_fixture("watermark.json");
   for (const Json& item : cases.as_array()) {
     const processors::Watermark watermark{watermark_of(item)};
-    const std::vector<std::int64_t> ids = ids_of(item.at("ids"));
+    const std::vector<std::int64_t> ids = integers(item.at("ids"));
     const Json::Array& steps = item.at("biased").as_array();
     for (std::size_t step = 0; step < steps.size(); ++step) {
       const std::vector<float> row =
@@ -47,7 +47,7 @@ TEST(Watermark, IsFoundAsTransformersFindsIt) {
   for (const Json& item : cases.as_array()) {
     for (const Json& report : item.at("reports").as_array()) {
       const WatermarkReport found =
-          detect_watermark(ids_of(report.at("ids")), item.at("vocab_size").as_integer(), watermark_of(item),
+          detect_watermark(integers(report.at("ids")), item.at("vocab_size").as_integer(), watermark_of(item),
                            report.at("ignore_repeated_ngrams").as_bool(), 1);
       EXPECT_EQ(found.tokens_scored, report.at("tokens").as_integer()) << item.at("options").dump();
       EXPECT_EQ(found.green_tokens, report.at("green").as_integer()) << item.at("options").dump();

@@ -8,6 +8,7 @@
 #include "expect_error.h"
 #include "fixture.h"
 #include "formats/gguf_writer.h"
+#include "json_numbers.h"
 #include "powerhouse/tokenizer.h"
 #include "support/json.h"
 #include "support/mapped_file.h"
@@ -70,8 +71,7 @@ const Json& recorded_greedy() {
 }
 
 void expect_continuation(const CausalLM& model, const Json& expected) {
-  std::vector<std::int64_t> ids;
-  for (const Json& id : recorded_greedy().at("prompt").as_array()) ids.push_back(id.as_integer());
+  std::vector<std::int64_t> ids = testing::integers(recorded_greedy().at("prompt"));
   for (const Json& token : expected.as_array()) {
     const std::int64_t next = model.forward(to_tensor(ids))[0][-1].argmax().item<std::int64_t>();
     ASSERT_EQ(next, token.as_integer()) << "token " << ids.size();

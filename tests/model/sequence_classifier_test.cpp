@@ -1,6 +1,7 @@
 // Heads over sequences give transformers' logits, losses and gradients for every family that has such a class there,
 // and are read and written as there. What is expected is written by tests/oracles/classifiers.py.
 #include "powerhouse/sequence_classifier.h"
+#include "json_numbers.h"
 
 #include <gtest/gtest.h>
 
@@ -202,11 +203,7 @@ TEST(SequenceClassifierTest, RerankersOfLlamaCppAreRead) {
   EXPECT_EQ(classifier.head().problem_type, ProblemType::single_label_classification);
   const Json::Array& texts = expected.at("texts").as_array();
   TokenBatch batch;
-  for (const Json& text : texts) {
-    std::vector<std::int64_t> ids;
-    for (const Json& id : text.as_array()) ids.push_back(id.as_integer());
-    batch.add(ids);
-  }
+  for (const Json& text : texts) batch.add(testing::integers(text));
   const at::Tensor found = classifier.logits(batch).softmax(1);
   ASSERT_EQ(found.size(0), std::ssize(texts));
   for (std::size_t i = 0; i < texts.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "fixture.h"
+#include "json_numbers.h"
 #include "powerhouse/session.h"
 #include "support/json.h"
 #include "temporary_folder.h"
@@ -159,9 +160,9 @@ std::vector<GreedyCase> greedy_cases() {
   std::vector<GreedyCase> cases;
   const Json file = Json::parse_file(fixture("smollm2_greedy.json"));
   for (const Json& item : file.as_array()) {
-    GreedyCase one{.prompt = item.at("prompt").as_string()};
-    for (const Json& id : item.at("prompt_ids").as_array()) one.prompt_ids.push_back(id.as_integer());
-    for (const Json& id : item.at("ids").as_array()) one.ids.push_back(id.as_integer());
+    GreedyCase one{.prompt = item.at("prompt").as_string(),
+                   .prompt_ids = testing::integers(item.at("prompt_ids")),
+                   .ids = testing::integers(item.at("ids"))};
     for (const Json& gap : item.at("gaps").as_array()) one.gaps.push_back(gap.as_double());
     cases.push_back(std::move(one));
   }

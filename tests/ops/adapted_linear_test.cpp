@@ -273,10 +273,10 @@ TEST(AdaptedLinears, EqualMapsOneByOne) {
           y.push_back(adapted_linear(t[0], part.matrix, part.bias, part.terms));
         return concatenate(y, 1);
       };
-      const double rounding_tolerance = type == at::kBFloat16 ? 0.02 : type == at::kFloat ? 1e-5 : 1e-12;
+      const double tolerance = type == at::kBFloat16 ? 0.02 : type == at::kFloat ? 1e-5 : 1e-12;
       const auto near = [&](const at::Tensor& found, const at::Tensor& expected) {
         const double size = expected.abs().max().item<double>();
-        EXPECT_LT(max_difference(found, expected), rounding_tolerance * size);
+        EXPECT_LT(max_difference(found, expected), tolerance * size);
       };
       near(together(leaves), apart(leaves));
       const Tensors found = gradients(together, leaves), expected = gradients(apart, leaves);

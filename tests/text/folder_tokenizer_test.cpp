@@ -14,7 +14,7 @@ namespace powerhouse {
 namespace {
 
 using testing::expect_error;
-using testing::ids_of;
+using testing::integers;
 using testing::text_fixture;
 
 Tokenizer through_a_folder(const std::string& path) {
@@ -40,7 +40,7 @@ TEST(FolderTokenizer, KeepsTheIdsOfLlamaCpp) {
       // No merges lead to the fixture's runs of line feeds, which are tokens in llama.cpp.
       if (name == "gemma4.gguf" && text.find("\n\n") != std::string::npos) continue;
       const auto ids = tokenizer.encode(text, {.add_special_tokens = false});
-      EXPECT_EQ(ids, ids_of(rows.at("special").as_array()[i])) << Json(text).dump();
+      EXPECT_EQ(ids, integers(rows.at("special").as_array()[i])) << Json(text).dump();
       // llama.cpp shows blanks of a user-defined token as U+2581.
       if (original.decode(ids) == text) {
         EXPECT_EQ(tokenizer.decode(ids), text);
@@ -71,7 +71,7 @@ TEST(FolderTokenizer, SaysWhatEachPreTokenizerDoes) {
       const auto which = static_cast<std::size_t>(expected.at("which").as_array()[n].as_integer());
       const std::string& text = expected.at("text").as_string();
       EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false, .parse_special = false}),
-                ids_of(expected.at("ids").as_array()[which]))
+                integers(expected.at("ids").as_array()[which]))
           << Json(text).dump();
     }
   }

@@ -4,17 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "json_numbers.h"
 #include "powerhouse/error.h"
 #include "powerhouse/tokenizer.h"
 #include "support/json.h"
 
 namespace powerhouse::testing {
-
-inline std::vector<std::int64_t> integers(const Json& list) {
-  std::vector<std::int64_t> out;
-  for (const Json& value : list.as_array()) out.push_back(value.as_integer());
-  return out;
-}
 
 inline std::string shown(const std::vector<std::int64_t>& values) {
   std::string out = "[";

@@ -17,7 +17,7 @@ using testing::expect_error;
 using testing::file_bytes;
 using testing::from_hex;
 using testing::Ids;
-using testing::ids_of;
+using testing::integers;
 using testing::text_fixture;
 using Kind = SentencePieceFile::Kind;
 
@@ -62,7 +62,7 @@ TEST(SentencePieceModel, GivesTheIdsAndSpansOfThePackage) {
       // Where the package fails: a text never gives a control token.
       const Json& wanted = row.as_array()[1];
       if (!wanted.is_null()) {
-        EXPECT_EQ(flat, ids_of(wanted));
+        EXPECT_EQ(flat, integers(wanted));
       }
       for (const std::int64_t id : ids) {
         EXPECT_NE(loaded.parsed.pieces[static_cast<std::size_t>(id)].kind, Kind::control);

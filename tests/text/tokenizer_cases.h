@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "json_numbers.h"
 #include "powerhouse/tokenizer.h"
 #include "support/json.h"
 
@@ -16,12 +17,6 @@ namespace powerhouse::testing {
 inline std::string text_fixture(const std::string& name) { return std::string(POWERHOUSE_FIXTURES) + "/text/" + name; }
 
 using Ids = std::vector<std::int64_t>;
-
-inline Ids ids_of(const Json& list) {
-  Ids ids;
-  for (const Json& id : list.as_array()) ids.push_back(id.as_integer());
-  return ids;
-}
 
 inline std::string from_hex(std::string_view digits) {
   std::string out;

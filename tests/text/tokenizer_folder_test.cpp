@@ -7,7 +7,7 @@
 namespace powerhouse {
 namespace {
 
-using testing::ids_of;
+using testing::integers;
 using testing::text_fixture;
 
 class OlderFolder : public ::testing::TestWithParam<const char*> {};
@@ -28,18 +28,18 @@ TEST_P(OlderFolder, GivesWhatTransformersGives) {
   for (const Json& entry : expected.at("cases").as_array()) {
     const std::string& text = entry.at("text").as_string();
     SCOPED_TRACE(text);
-    testing::Ids ids = ids_of(entry.at("ids"));
+    testing::Ids ids = integers(entry.at("ids"));
     EXPECT_EQ(tokenizer.decode(ids), entry.at("decoded").as_string());
     EXPECT_EQ(testing::streamed(tokenizer, ids), entry.at("decoded").as_string());
     EXPECT_EQ(tokenizer.decode(ids, {.skip_special_tokens = true}), entry.at("skipped").as_string());
-    EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false}), ids_of(entry.at("plain")));
+    EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false}), integers(entry.at("plain")));
     if (ids.size() > 1 && ids.size() > entry.at("plain").as_array().size() && ids[0] == ids[1])
       ids.erase(ids.begin());  // never a second BOS
     EXPECT_EQ(tokenizer.encode(text), ids);
     const Encoding pair = tokenizer.encode_pair(text, "the house");
-    EXPECT_EQ(pair.ids, ids_of(entry.at("pair")));
+    EXPECT_EQ(pair.ids, integers(entry.at("pair")));
     if (entry.get("types") == nullptr) continue;
-    EXPECT_EQ(pair.type_ids, ids_of(entry.at("types")));
+    EXPECT_EQ(pair.type_ids, integers(entry.at("types")));
   }
 }
 

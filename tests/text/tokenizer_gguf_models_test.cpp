@@ -16,7 +16,7 @@ namespace {
 
 using testing::from_hex;
 using testing::Ids;
-using testing::ids_of;
+using testing::integers;
 using testing::streamed;
 using testing::text_fixture;
 
@@ -31,7 +31,7 @@ void expect_ids(const Tokenizer& tokenizer, const Json& texts, const Json& rows)
     for (const bool parse_special : {true, false}) {
       const Json& wanted = parse_special ? special : of_plain(rows.at("plain").as_array()[i], special);
       const Ids ids = tokenizer.encode(text, {.add_special_tokens = false, .parse_special = parse_special});
-      EXPECT_EQ(ids, ids_of(wanted)) << parse_special;
+      EXPECT_EQ(ids, integers(wanted)) << parse_special;
       const EncodingOptions spans{.add_special_tokens = false, .parse_special = parse_special};
       EXPECT_EQ(tokenizer.encode_full(text, spans).ids, ids) << parse_special;
       EXPECT_EQ(streamed(tokenizer, ids), tokenizer.decode(ids)) << parse_special;
@@ -42,7 +42,7 @@ void expect_ids(const Tokenizer& tokenizer, const Json& texts, const Json& rows)
 void expect_ends(const Tokenizer& tokenizer, const Json& wanted) {
   Ids ends = tokenizer.end_of_generation_ids();
   std::sort(ends.begin(), ends.end());
-  EXPECT_EQ(ends, ids_of(wanted));
+  EXPECT_EQ(ends, integers(wanted));
 }
 
 TEST(TokenizerGgufModels, GiveTheIdsOfLlamaCpp) {
@@ -53,7 +53,7 @@ TEST(TokenizerGgufModels, GiveTheIdsOfLlamaCpp) {
     const Tokenizer tokenizer = Tokenizer::from_pretrained(text_fixture("gguf_models/" + name));
     expect_ids(tokenizer, cases.at("texts"), rows);
     expect_ends(tokenizer, rows.at("end"));
-    EXPECT_EQ(tokenizer.encode(""), ids_of(rows.at("added")));
+    EXPECT_EQ(tokenizer.encode(""), integers(rows.at("added")));
     const TokenPieces& pieces = Tokenizer::Impl::of(tokenizer).pieces;
     for (const auto& [id, bytes] : rows.at("pieces").as_object()) {
       const std::size_t number = std::stoul(id);
@@ -91,7 +91,7 @@ TEST(GgufPreTokenizers, GiveTheIdsOfLlamaCpp) {
     for (const Json& expected : fixture.at("cases").as_array()) {
       const auto which = static_cast<std::size_t>(expected.at("which").as_array()[n].as_integer());
       const std::string& text = expected.at("text").as_string();
-      EXPECT_EQ(tokenizer.encode(text, plain), ids_of(expected.at("ids").as_array()[which])) << Json(text).dump();
+      EXPECT_EQ(tokenizer.encode(text, plain), integers(expected.at("ids").as_array()[which])) << Json(text).dump();
     }
   }
 }

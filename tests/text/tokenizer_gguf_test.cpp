@@ -14,7 +14,7 @@ namespace {
 
 using testing::expect_error;
 using testing::Ids;
-using testing::ids_of;
+using testing::integers;
 using testing::streamed;
 using testing::text_fixture;
 
@@ -45,7 +45,7 @@ TEST(TokenizerGguf, GivesTheIdsOfTokenizers) {
   for (const Json& expected : cases.as_array()) {
     const std::string& text = expected.at("text").as_string();
     SCOPED_TRACE(Json(text).dump());
-    Ids ids = ids_of(expected.at("ids"));
+    Ids ids = integers(expected.at("ids"));
     EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false}), ids);
     EXPECT_EQ(streamed(tokenizer, ids), tokenizer.decode(ids));
     if (ids.empty() || ids.front() != bos) ids.insert(ids.begin(), bos);
@@ -138,8 +138,8 @@ TEST(TokenizerGguf, GivesTheIdsOfTokenizersAndLlamaCppInTheRealVocabulary) {
   ASSERT_GT(cases.as_array().size(), 300u);
   for (const Json& expected : cases.as_array()) {
     const std::string& text = expected.at("text").as_string();
-    EXPECT_EQ(tokenizer.encode(text), ids_of(expected.at("ids"))) << Json(text).dump();
-    EXPECT_EQ(streamed(tokenizer, ids_of(expected.at("ids"))), tokenizer.decode(ids_of(expected.at("ids"))));
+    EXPECT_EQ(tokenizer.encode(text), integers(expected.at("ids"))) << Json(text).dump();
+    EXPECT_EQ(streamed(tokenizer, integers(expected.at("ids"))), tokenizer.decode(integers(expected.at("ids"))));
   }
 }
 

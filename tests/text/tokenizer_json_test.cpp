@@ -12,7 +12,7 @@ namespace powerhouse {
 namespace {
 
 using testing::Ids;
-using testing::ids_of;
+using testing::integers;
 using testing::streamed;
 using testing::text_fixture;
 
@@ -25,11 +25,11 @@ TEST_P(TokenizerJson, GivesTheIdsAndTextsOfTokenizers) {
   for (const Json& expected : cases.as_array()) {
     const std::string& text = expected.at("text").as_string();
     SCOPED_TRACE(Json(text).dump());
-    const Ids ids = ids_of(expected.at("ids"));
+    const Ids ids = integers(expected.at("ids"));
     EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false}), ids);
     const Json* unparsed = expected.get("unparsed");
     EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false, .parse_special = false}),
-              unparsed != nullptr ? ids_of(*unparsed) : ids);
+              unparsed != nullptr ? integers(*unparsed) : ids);
     const std::string decoded = expected.string_or("decoded", text);
     EXPECT_EQ(tokenizer.decode(ids), decoded);
     EXPECT_EQ(streamed(tokenizer, ids), decoded);
@@ -39,7 +39,7 @@ TEST_P(TokenizerJson, GivesTheIdsAndTextsOfTokenizers) {
 
     // What the post-processor adds, but for a BOS that the text has already.
     const Json* with_specials = expected.get("with_specials");
-    Ids complete = with_specials != nullptr ? ids_of(*with_specials) : ids;
+    Ids complete = with_specials != nullptr ? integers(*with_specials) : ids;
     if (complete.size() > 1 && complete.size() > ids.size() && complete[0] == complete[1])
       complete.erase(complete.begin());
     EXPECT_EQ(tokenizer.encode(text), complete);
@@ -65,8 +65,8 @@ TEST(TokenizerFolder, ReadsWhatTransformersReads) {
   for (const Json& id : expected.at("special").as_array()) EXPECT_TRUE(tokenizer.is_special(id.as_integer()));
   for (const Json& entry : expected.at("cases").as_array()) {
     const std::string& text = entry.at("text").as_string();
-    EXPECT_EQ(tokenizer.encode(text), ids_of(entry.at("ids"))) << text;
-    EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false}), ids_of(entry.at("plain"))) << text;
+    EXPECT_EQ(tokenizer.encode(text), integers(entry.at("ids"))) << text;
+    EXPECT_EQ(tokenizer.encode(text, {.add_special_tokens = false}), integers(entry.at("plain"))) << text;
   }
   EXPECT_EQ(tokenizer.chat_template(), "{{ messages }}");
   EXPECT_EQ(tokenizer.special_tokens_json(),
@@ -108,7 +108,7 @@ TEST(Tokenizer, ServesSeveralThreads) {
     threads.emplace_back([&, copy = tokenizer] {
       for (const Json& entry : cases.as_array()) {
         const Ids ids = copy.encode(entry.at("text").as_string(), {.add_special_tokens = false});
-        differences += ids != ids_of(entry.at("ids"));
+        differences += ids != integers(entry.at("ids"));
       }
     });
   }

@@ -14,7 +14,7 @@ namespace {
 using testing::expect_error;
 using testing::file_bytes;
 using testing::Ids;
-using testing::ids_of;
+using testing::integers;
 using testing::streamed;
 using testing::TemporaryFolder;
 using testing::text_fixture;
@@ -43,7 +43,7 @@ TEST(TokenizerSentencePiece, GivesTheIdsAndTextsOfThePackage) {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const std::string& text = texts[i].as_string();
       SCOPED_TRACE(Json(text).dump());
-      const Ids wanted = ids_of(rows.at("ids").as_array()[i]);
+      const Ids wanted = integers(rows.at("ids").as_array()[i]);
       EXPECT_EQ(tokenizer.encode(text, {.parse_special = false}), wanted);
       EXPECT_EQ(tokenizer.encode_full(text, {.parse_special = false}).ids, wanted);
       const Json& shown = rows.at("texts").as_array()[i];
@@ -68,7 +68,7 @@ TEST(TokenizerSentencePiece, FoldersGiveTheIdsAndTextsOfTransformers) {
       const std::string& text = texts[i].as_string();
       SCOPED_TRACE(Json(text).dump());
       if (rows.at("ids").as_array()[i].is_null()) continue;
-      Ids wanted = ids_of(rows.at("ids").as_array()[i]);
+      Ids wanted = integers(rows.at("ids").as_array()[i]);
       // Never a second BOS: here transformers differs.
       const bool doubled = wanted.size() > 1 && wanted[0] == tokenizer.bos_token_id() && wanted[1] == wanted[0];
       if (doubled && !tokenizer.encode("").empty()) wanted.erase(wanted.begin());

@@ -9,7 +9,7 @@ namespace {
 
 using testing::expect_error;
 using testing::Ids;
-using testing::ids_of;
+using testing::integers;
 using testing::streamed;
 using testing::TemporaryFolder;
 using testing::text_fixture;
@@ -31,7 +31,7 @@ TEST(TokenizerTiktoken, GivesTheIdsOfThePackage) {
       const std::string& text = expected.at("text").as_string();
       SCOPED_TRACE(Json(text).dump());
       const auto which = static_cast<std::size_t>(expected.at("which").as_array()[c].as_integer());
-      const Ids wanted = ids_of(expected.at("ids").as_array()[which]);
+      const Ids wanted = integers(expected.at("ids").as_array()[which]);
       EXPECT_EQ(tokenizer.encode(text, {.parse_special = special}), wanted);
       EXPECT_EQ(tokenizer.encode_full(text, {.parse_special = special}).ids, wanted);
       // Qwen composes; and an id of two names shows the first.

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "expect_error.h"
+#include "file_bytes.h"
 #include "model/fixture.h"
 #include "powerhouse/preference_dataset.h"
 #include "powerhouse/preference_losses.h"
@@ -139,8 +140,7 @@ TEST(RewardTraining, RunsAreYaml) {
   EXPECT_EQ(result.steps, 16);
   EXPECT_LT(*result.best_eval_loss, 0.4);
   EXPECT_EQ(Json::parse_file(out + "/adapter_config.json").at("task_type").as_string(), "SEQ_CLS");
-  std::ifstream log(out + "/train_log.jsonl");
-  std::string text((std::istreambuf_iterator<char>(log)), {});
+  const std::string text = testing::file_bytes(out + "/train_log.jsonl");
   for (const char* name : {"accuracy", "margin", "min_reward", "mean_reward", "max_reward"}) {
     EXPECT_NE(text.find(name), std::string::npos) << name;
   }
