@@ -51,7 +51,7 @@ constexpr std::pair<const char*, unsigned> kReaders[] = {
     {"--asymmetric", kGptq},
     {"--desc-act", kGptq},
     {"--static-groups", kGptq},
-    {"--mse", kGptq},
+    {"--scale-search", kGptq},
     {"--damp-percent", kGptq},
     {"--checkpoint-format", kGptq},
     {"--awq-version", kAwq},
@@ -187,7 +187,9 @@ void add_layer_flags(CLI::App& command, powerhouse::QuantizationOptions& options
   command.add_flag("!--asymmetric", gptq.sym, "gptq: zeros where the weights are, not in the middle of the codes");
   command.add_flag("--desc-act", gptq.desc_act, "gptq: columns of large inputs first");
   command.add_flag("--static-groups", gptq.static_groups, "gptq: with --desc-act, groups of neighbours");
-  command.add_flag("--mse", gptq.mse, "gptq: scales of the least error");
+  command.add_option("--scale-search", gptq.scale_search, "gptq: shares of ranges by the Hessian, mse or none")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"hessian", "mse", "none"}));
   command.add_option("--damp-percent", gptq.damp_percent, "gptq: of the Hessian's mean diagonal, added to it")
       ->capture_default_str()
       ->transform(number(0, 1, true));

@@ -21,7 +21,9 @@ struct GptqOptions {
   bool desc_act = false;          ///< columns of large inputs are rounded first
   bool static_groups = false;     ///< with desc_act: groups of neighbours, as without it
   double damp_percent = 0.05;     ///< of the Hessian's mean diagonal, added to it
-  bool mse = false;               ///< scales of the least error (|error|^2.4 over 80 ranges) instead of the whole range
+  /// How much of a group's range its codes are spread over: "hessian", the share of the least error in the Hessian's
+  /// measure, "mse", the one of least |error|^2.4, which is AutoGPTQ's `mse`, or "none", all of it, its default.
+  std::string scale_search = "hessian";
   std::int64_t block_size = 128;  ///< columns between two updates of those behind
   bool true_sequential = true;    ///< each linear layer sees what the quantized ones before it make
   /// "gptq" (zeros less one, what every reader takes), "gptq_v2" (zeros as they are), or "dense": the values that the

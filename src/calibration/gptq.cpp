@@ -10,10 +10,11 @@ namespace {
 
 bool is_dense(const GptqOptions& options) { return options.checkpoint_format == "dense"; }
 
+[[noreturn]] void refuse(const char* field, const std::string& expected, const std::string& found) {
+  throw Error(ErrorKind::range, "GPTQ does not know this", {.field = field, .expected = expected, .found = found});
+}
+
 void check(const GptqOptions& options) {
-  const auto refuse = [](const char* field, const std::string& expected, const std::string& found) {
-    throw Error(ErrorKind::range, "GPTQ does not know this", {.field = field, .expected = expected, .found = found});
-  };
   if (options.bits != 2 && options.bits != 3 && options.bits != 4 && options.bits != 8) {
     refuse("bits", "2, 3, 4 or 8", std::to_string(options.bits));
   }
@@ -33,11 +34,18 @@ GptqFormat format_of(const GptqOptions& options) {
   return options.checkpoint_format == "gptq" ? GptqFormat::v1 : GptqFormat::v2;
 }
 
+GridSearch grid_search(const std::string& name) {
+  if (name == "hessian") return GridSearch::weighted;
+  if (name == "mse") return GridSearch::mse;
+  if (name == "none") return GridSearch::none;
+  refuse("scale_search", "hessian, mse or none", name);
+}
+
 GptqRule rule_of(const GptqOptions& options) {
   // The first format has no place for a zero of 0.
   return {.grid = {.bits = options.bits,
                    .symmetric = options.sym,
-                   .search = options.mse,
+                   .search = grid_search(options.scale_search),
                    .least_zero = options.checkpoint_format == "gptq" ? 1 : 0},
           .group_size = options.group_size,
           .desc_act = options.desc_act,
@@ -55,7 +63,7 @@ Json json_of(const GptqOptions& options) {
   out["desc_act"] = options.desc_act;
   out["static_groups"] = options.static_groups;
   out["damp_percent"] = options.damp_percent;
-  out["mse"] = options.mse;
+  out["scale_search"] = options.scale_search;
   out["block_size"] = options.block_size;
   out["true_sequential"] = options.true_sequential;
   out["checkpoint_format"] = options.checkpoint_format;

@@ -39,6 +39,7 @@ struct Problem {
   float* weights;        // [columns, rows], columns in the factor's order
   const float* upper;    // [columns, columns], or null
   std::int64_t* order;   // of columns
+  const float* costs;    // of an error in each column, likewise
   bool grids_are_fixed;  // by place, in `scales` and `zeros`
   float* codes;          // [columns, rows]
   float* errors;         // [block, rows], over U's diagonal
@@ -64,7 +65,7 @@ void solve_block(const Problem& p, std::int64_t begin, std::int64_t end, std::in
       // A group that is longer than the block stands in the weights as earlier blocks left them.
       const bool inside = i + p.group <= end;
       find_grids(p.rule.grid, inside ? own : p.weights + i * p.rows + first, p.group,
-                 inside ? kSolvedRowsAtOnce : p.rows, count, scales, zeros);
+                 inside ? kSolvedRowsAtOnce : p.rows, count, p.costs + i, scales, zeros);
     }
     round_to_grids(p.rule.grid.largest(), own, scales, zeros, count, p.codes + i * p.rows + first, values);
     if (p.upper != nullptr) {
@@ -80,6 +81,18 @@ void solve_block(const Problem& p, std::int64_t begin, std::int64_t end, std::in
     }
     std::copy_n(values, count, p.weights + i * p.rows + first);  // of a column that nobody reads any more
   }
+}
+
+// What an error in a column costs in the end, with all that those behind it take back: 1 / U_ii^2.
+std::vector<float> costs_of(const HessianFactor& factor, std::int64_t columns) {
+  std::vector<float> costs(static_cast<std::size_t>(columns), 1.0f);
+  if (!factor.upper.defined()) return costs;
+  const float* const upper = factor.upper.const_data_ptr<float>();
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    const float diagonal = upper[i * (costs.size() + 1)];
+    costs[i] = 1.0f / (diagonal * diagonal);
+  }
+  return costs;
 }
 
 void check_scales(const at::Tensor& scales, const std::string& name) {
@@ -148,6 +161,7 @@ GptqSolution solve_gptq(const at::Tensor& matrix, const HessianFactor& factor, c
   const at::Tensor codes = empty_tensor({columns, rows}, at::kFloat);
   const at::Tensor scales = empty_tensor({columns / group, rows}, at::kFloat);
   const at::Tensor zeros = empty_tensor({columns / group, rows}, at::kFloat);
+  const std::vector<float> costs = costs_of(factor, columns);
   Problem problem{.rule = rule,
                   .rows = rows,
                   .columns = columns,
@@ -156,6 +170,7 @@ GptqSolution solve_gptq(const at::Tensor& matrix, const HessianFactor& factor, c
                   .weights = weights.mutable_data_ptr<float>(),
                   .upper = factor.upper.defined() ? factor.upper.const_data_ptr<float>() : nullptr,
                   .order = order.data(),
+                  .costs = costs.data(),
                   .grids_are_fixed = rule.static_groups || group == columns || !factor.upper.defined(),
                   .codes = codes.mutable_data_ptr<float>(),
                   .errors = nullptr,
@@ -173,10 +188,12 @@ GptqSolution solve_gptq(const at::Tensor& matrix, const HessianFactor& factor, c
   };
   if (problem.grids_are_fixed) {
     const auto* const own = in_place.const_data_ptr<float>();
+    std::vector<float> by_place(costs.size());
+    for (std::size_t i = 0; i < costs.size(); ++i) by_place[static_cast<std::size_t>(order[i])] = costs[i];
     for_rows([&](std::int64_t first, std::int64_t count) {
       for (std::int64_t g = 0; g < columns / group; ++g) {
-        find_grids(rule.grid, own + g * group * rows + first, group, rows, count, problem.scales + g * rows + first,
-                   problem.zeros + g * rows + first);
+        find_grids(rule.grid, own + g * group * rows + first, group, rows, count, by_place.data() + g * group,
+                   problem.scales + g * rows + first, problem.zeros + g * rows + first);
       }
     });
   }

@@ -137,6 +137,7 @@ TEST(GptqRun, RefusesWhatItCannotDo) {
   };
   expect_error(ErrorKind::range, "bits", [&] { run({.bits = 5}); });
   expect_error(ErrorKind::range, "damp_percent", [&] { run({.damp_percent = 0}); });
+  expect_error(ErrorKind::range, "scale_search", [&] { run({.scale_search = "percentile"}); });
   expect_error(ErrorKind::range, "checkpoint_format", [&] { run({.checkpoint_format = "gptq3"}); });
   expect_error(ErrorKind::unsupported, "model.layers.0.self_attn.q_proj", [&] { run({.group_size = 128}); });
   expect_error(ErrorKind::range, "context", [&] { run({.group_size = 32}, {.sequence_length = 512}); });

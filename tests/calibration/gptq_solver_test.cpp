@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "calibration/hessian.h"
 #include "powerhouse/tensor_file.h"
@@ -70,7 +72,10 @@ TEST_P(GptqSolver, FindsTheCodesOfAutoGptq) {
   const Fixture fixture;
   const at::Tensor& weight = fixture["weight"];
   const at::Tensor& hessian = fixture["hessian"];
-  GptqRule rule{.grid = {.bits = own.bits, .symmetric = own.sym, .search = own.search, .round_scales = false},
+  GptqRule rule{.grid = {.bits = own.bits,
+                         .symmetric = own.sym,
+                         .search = own.search ? GridSearch::mse : GridSearch::none,
+                         .round_scales = false},
                 .group_size = own.group,
                 .desc_act = own.order,
                 .static_groups = own.fixed,
@@ -128,6 +133,56 @@ TEST(GptqSolver, LongBlocksAreNoWorseThanRoundingToNearest) {
   const double nearest = error_of(weight, solve_gptq(weight, {}, rule, "").values, hessian);
   EXPECT_LT(found, 0.6 * nearest);
   EXPECT_LE(found, 1.02 * fixture["g32.error"].item<double>());
+}
+
+// The reference's own search looks at weights alone.
+TEST(GptqSolver, RangesByTheHessianLoseLessThanAutoGptqsOwn) {
+  const Fixture fixture;
+  const at::Tensor& weight = fixture["weight"];
+  const at::Tensor& hessian = fixture["hessian"];
+  for (const auto& [name, bits, sym, order, fixed] : {std::tuple{"g32", 4, true, false, false},
+                                                      {"g32_search", 4, true, false, false},
+                                                      {"g32_asym", 4, false, false, false},
+                                                      {"g32_search_asym", 3, false, false, false},
+                                                      {"g32_static_order", 4, true, true, true}}) {
+    const GptqRule rule{.grid = {.bits = bits, .symmetric = sym, .search = GridSearch::weighted},
+                        .group_size = 32,
+                        .desc_act = order,
+                        .static_groups = fixed,
+                        .block_size = 32};
+    const at::Tensor values = solve_gptq(weight, factor_hessian(hessian, rule, ""), rule, "").values;
+    EXPECT_LT(error_of(weight, values, hessian), fixture[std::string(name) + ".error"].item<double>()) << name;
+  }
+}
+
+TEST(GroupGrid, AWeightedSearchFindsTheShareOfTheLeastError) {
+  constexpr std::int64_t kColumns = 32, kRows = 5;
+  const at::Tensor weights = random_tensor({kColumns, kRows});
+  const at::Tensor costs = random_tensor({kColumns}).square();
+  const auto* const w = weights.const_data_ptr<float>();
+  const auto* const cost = costs.const_data_ptr<float>();
+  float scales[kRows], zeros[kRows];
+  const GridRule rule{.bits = 3, .search = GridSearch::weighted, .round_scales = false};
+  find_grids(rule, w, kColumns, kRows, kRows, cost, scales, zeros);
+  int shrunken = 0;
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    const auto error_with = [&](double scale) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < kColumns; ++c) {
+        const double x = w[c * kRows + r];
+        sum += cost[c] * std::pow(scale * std::clamp(std::nearbyint(x / scale), -4.0, 3.0) - x, 2);
+      }
+      return sum;
+    };
+    double largest = 0;
+    for (std::int64_t c = 0; c < kColumns; ++c) largest = std::max<double>(largest, std::abs(w[c * kRows + r]));
+    EXPECT_EQ(zeros[r], 4.0f);
+    for (int i = 0; i <= 16; ++i) {
+      EXPECT_LE(error_with(scales[r]), 1.00001 * error_with((1 - 0.05 * i) * largest * 2 / 7)) << r << " " << i;
+    }
+    shrunken += scales[r] < 0.99f * static_cast<float>(largest) * 2 / 7 ? 1 : 0;
+  }
+  EXPECT_GT(shrunken, 0);
 }
 
 TEST(GptqSolver, DampsUntilAHessianIsPositiveDefinite) {

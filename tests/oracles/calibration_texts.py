@@ -2,11 +2,12 @@
 
     python bench/tokenizer_corpora.py <corpora> <model.gguf>
     python tests/oracles/calibration_texts.py <corpora>/english.txt <model folder> <output folder> [--sequences 16]
-        [--chunks 20]
+        [--chunks 20] [--part 0.75 1]
 
 Writes calibration.txt (the first half of the English text), evaluation.txt (`chunks` pieces of 512 tokens, at even
-distances in its last quarter, which have no run of 32 tokens of the calibration text) and ids: the sequences that
+distances in that part of it, which have no run of 32 tokens of the calibration text) and ids: the sequences that
 `powerhouse quantize --calibration calibration.txt --sequences N` cuts, one a line, for gptq_model.py and awq_model.py.
+Parts that nobody looked at confirm what was chosen on another.
 """
 import argparse
 import pathlib
@@ -39,6 +40,7 @@ def main():
         parser.add_argument(name, type=pathlib.Path)
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--chunks", type=int, default=20)
+    parser.add_argument("--part", type=float, nargs=2, default=[0.75, 1], metavar=("FROM", "TO"), help="0.5 at least")
     options = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     data = options.text.read_bytes()
@@ -46,9 +48,10 @@ def main():
     calibration = data[:len(data) // 2].decode(errors="ignore")
     (options.output / "calibration.txt").write_text(calibration)
     ids = tokenizer(calibration, add_special_tokens=False)["input_ids"]
-    known, pieces, part = runs(ids), [], len(data) // 4 // options.chunks
+    first, last = (int(share * len(data)) for share in options.part)
+    known, pieces, part = runs(ids), [], (last - first) // options.chunks
     for i in range(options.chunks):
-        begin = len(data) * 3 // 4 + i * part
+        begin = first + i * part
         text = data[begin:begin + part].decode(errors="ignore")
         own = tokenizer(text[text.index("\n\n") + 2:], add_special_tokens=False)["input_ids"]
         pieces.append(tokenizer.decode(piece(own, known)))
