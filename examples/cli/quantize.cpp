@@ -31,7 +31,7 @@ struct Flags {
 };
 
 // Kinds of --type, and of flags the kinds that read them; other flags are of all.
-enum : unsigned { kMix = 1, kBudget = 2, kGptq = 4, kAwq = 8, kFourBit = 16, kInt8 = 32 };
+enum : unsigned { kMix = 1, kBudget = 2, kGptq = 4, kAwq = 8, kFourBit = 16, kInt8 = 32, kHqq = 64 };
 constexpr std::pair<const char*, unsigned> kReaders[] = {
     {"--imatrix", kMix | kBudget},
     {"--include-weights", kMix | kBudget},
@@ -46,8 +46,8 @@ constexpr std::pair<const char*, unsigned> kReaders[] = {
     {"--bits-per-weight", kBudget},
     {"--max-bytes", kBudget},
     {"--budget-type", kBudget},
-    {"--group-size", kGptq | kAwq},
-    {"--bits", kGptq},
+    {"--group-size", kGptq | kAwq | kHqq},
+    {"--bits", kGptq | kHqq},
     {"--asymmetric", kGptq},
     {"--desc-act", kGptq},
     {"--static-groups", kGptq},
@@ -63,6 +63,7 @@ void check_flags(const Flags& flags) {
   const std::string type = CLI::detail::to_lower(flags.options.type);
   const unsigned kind = type == "gptq"                   ? kGptq
                         : type == "awq"                  ? kAwq
+                        : type == "hqq"                  ? kHqq
                         : type == "nf4" || type == "fp4" ? kFourBit
                         : type == "int8"                 ? kInt8
                         : type == "budget"               ? kBudget
@@ -175,14 +176,21 @@ void print_table(const QuantizationSummary& report) {
   write_out(text);
 }
 
-// --group-size is of both methods that go layer by layer.
+// --bits and --group-size are of several methods that go layer by layer.
 void add_layer_flags(CLI::App& command, powerhouse::QuantizationOptions& options) {
   powerhouse::GptqOptions& gptq = options.gptq;
-  command.add_option("--bits", gptq.bits, "gptq: 2, 3, 4 or 8")->capture_default_str()->transform(integer(2, 8));
+  command
+      .add_option_function<int>(
+          "--bits", [&options](int bits) { options.gptq.bits = options.hqq.bits = bits; },
+          "gptq: 2, 3, 4 or 8; hqq: also 1 (4)")
+      ->transform(integer(1, 8));
   command
       .add_option_function<std::int64_t>(
-          "--group-size", [&options](std::int64_t size) { options.gptq.group_size = options.awq.group_size = size; },
-          "gptq, awq: inputs that share a scale; -1: all of a row (128)")
+          "--group-size",
+          [&options](std::int64_t size) {
+            options.gptq.group_size = options.awq.group_size = options.hqq.group_size = size;
+          },
+          "gptq, awq, hqq: inputs that share a scale (128, hqq 64); gptq, awq: -1 for all of a row")
       ->check(CLI::Range(std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()));
   command.add_flag("!--asymmetric", gptq.sym, "gptq: zeros where the weights are, not in the middle of the codes");
   command.add_flag("--desc-act", gptq.desc_act, "gptq: columns of large inputs first");
@@ -267,10 +275,10 @@ void add_quantize(CLI::App& app, Action& action) {
   command
       .add_option(
           "--type", options.type,
-          "Q4_K_M, IQ3_XXS, MXFP4_MOE, BF16 ... (a mix of GGUF's types), COPY, budget; gptq, awq, nf4, fp4, int8")
+          "Q4_K_M, IQ3_XXS, MXFP4_MOE, BF16 ... (a mix of GGUF's types), COPY, budget; gptq, awq, hqq, nf4, fp4, int8")
       ->required()
       ->check(not_empty());
-  command.add_option("--output", flags->output, "the file to write; a folder by gptq, awq, nf4, fp4 and int8")
+  command.add_option("--output", flags->output, "the file to write; a folder by gptq, awq, hqq, nf4, fp4 and int8")
       ->required()
       ->check(not_empty());
   command.add_option("--imatrix", options.imatrix, "a file of importance matrices")->check(not_empty());

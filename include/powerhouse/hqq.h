@@ -18,6 +18,7 @@ struct HqqOptions {
   int bits = 4;                  ///< 1 to 8
   std::int64_t group_size = 64;  ///< neighbours in a row; divides the columns
   bool optimize = true;          ///< false: zero points by the range alone
+  bool round_zero = false;       ///< those that the search begins with are whole numbers
   float norm = 0.7f;             ///< p, above 0, at most 1
   float beta = 10.0f;            ///< how strongly e is held to the error; above 0
   int iterations = 20;           ///< at most

@@ -15,6 +15,7 @@
 #include "powerhouse/calibration.h"
 #include "powerhouse/export.h"
 #include "powerhouse/gptq.h"
+#include "powerhouse/hqq.h"
 
 namespace powerhouse {
 
@@ -45,13 +46,15 @@ struct QuantizationProgress {
 
 struct QuantizationOptions {
   /// A mix or type of GGUF in any case ("Q4_K_M", "IQ3_XXS", "MXFP4_MOE", "BF16"), its number, "COPY", or "budget": a
-  /// GGUF file. "gptq" or "awq": a folder. "nf4", "fp4" or "int8": a folder as bitsandbytes has it, of which the codes
-  /// are in memory whole.
+  /// GGUF file. "gptq", "awq" or "hqq": a folder. "nf4", "fp4" or "int8": a folder as bitsandbytes has it, of which the
+  /// codes are in memory whole.
   std::string type = "Q4_K_M";
   GgufTypeOptions gguf{};
   BudgetOptions budget{};
   GptqOptions gptq{};
   AwqOptions awq{};
+  /// 1, 2, 3, 4 or 8 bits, groups that 32 divides. Of 4 bits round_zero is set, as transformers' HqqConfig has it.
+  HqqOptions hqq{};
   bool double_quantization = false;  ///< nf4, fp4: scales take the values that codes of 8 bits can say
   /// A file of importance matrices, llama.cpp's or ours (collect_importance). Weights whose name contains one of
   /// `exclude_weights`, or none of `include_weights` where there are any, are quantized without.

@@ -14,7 +14,6 @@
 #include "model/saver.h"
 #include "ops/dequantize.h"
 #include "ops/tensors.h"
-#include "powerhouse/error.h"
 #include "support/seconds_since.h"
 
 namespace powerhouse {
@@ -52,19 +51,9 @@ void compare(const Model& source, const Model& model, QuantizationSummary& summa
   summary.relative_error = all > 0 ? std::sqrt(squares / all) : 0;
 }
 
-void check(const QuantizationOptions& options) {
-  if (options.dry_run) {
-    throw Error(ErrorKind::unsupported, "there is no dry run of this method", {.field = "dry_run"});
-  }
-  if (!options.imatrix.empty() || !options.calibration_text.empty()) {
-    throw Error(ErrorKind::usage, "this method looks at no text and no importance",
-                {.field = options.imatrix.empty() ? "calibration_text" : "imatrix"});
-  }
-}
-
 QuantizationSummary quantize(const std::string& source, const std::string& given, const BitsAndBytesConfig& config,
                              const QuantizationOptions& options) {
-  check(options);
+  check_weights_only(options);
   const std::string output = free_output(given);
   const auto begin = std::chrono::steady_clock::now();
   const std::unique_ptr<Model> reference = open_layerwise(source);

@@ -22,6 +22,12 @@ QuantizationSummary quantize_by_awq(const std::string& source, const std::string
 QuantizationSummary quantize_by_bitsandbytes(const std::string& source, const std::string& output,
                                              const QuantizationOptions& options);
 
+QuantizationSummary quantize_by_hqq(const std::string& source, const std::string& output,
+                                    const QuantizationOptions& options);
+
+/// Of methods that look at weights alone: Error{usage} for a text or an importance matrix, {unsupported} for a dry run.
+void check_weights_only(const QuantizationOptions& options);
+
 /// Of ASCII letters, which options.type is of.
 std::string lower_case(std::string text);
 

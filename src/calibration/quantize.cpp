@@ -11,11 +11,9 @@ namespace powerhouse {
 namespace {
 
 // One row a method; whatever is in none is a type of GGUF.
-constexpr QuantizationMethod kMethods[] = {{"gptq", &quantize_by_gptq},
-                                           {"awq", &quantize_by_awq},
-                                           {"nf4", &quantize_by_bitsandbytes},
-                                           {"fp4", &quantize_by_bitsandbytes},
-                                           {"int8", &quantize_by_bitsandbytes}};
+constexpr QuantizationMethod kMethods[] = {{"gptq", &quantize_by_gptq},        {"awq", &quantize_by_awq},
+                                           {"hqq", &quantize_by_hqq},          {"nf4", &quantize_by_bitsandbytes},
+                                           {"fp4", &quantize_by_bitsandbytes}, {"int8", &quantize_by_bitsandbytes}};
 
 // Codes over what they were made from would be all that is left of it.
 void check_output(const std::string& source, const std::string& output) {
@@ -37,6 +35,16 @@ QuantizationSummary run(const std::string& source, const std::string& output, co
 std::string lower_case(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
+}
+
+void check_weights_only(const QuantizationOptions& options) {
+  if (options.dry_run) {
+    throw Error(ErrorKind::unsupported, "there is no dry run of this method", {.field = "dry_run"});
+  }
+  if (!options.imatrix.empty() || !options.calibration_text.empty()) {
+    throw Error(ErrorKind::usage, "this method looks at no text and no importance",
+                {.field = options.imatrix.empty() ? "calibration_text" : "imatrix"});
+  }
 }
 
 QuantizationSummary quantize(const std::string& source, const std::string& output, const QuantizationOptions& options) {

@@ -176,8 +176,10 @@ at::Tensor QuantizedFolder::states() const {
 void QuantizedFolder::add_layer(const std::vector<TensorSource>& tensors, const std::vector<LinearReport>& reports,
                                 const at::Tensor& states) {
   write_safetensors(layer_path(layers_done_), tensors);
-  const std::vector<NamedTensor> kept = {{"states", states}};
-  save_safetensors(states_path(layers_done_ + 1), kept);
+  if (states.defined()) {
+    const std::vector<NamedTensor> kept = {{"states", states}};
+    save_safetensors(states_path(layers_done_ + 1), kept);
+  }
   reports_.insert(reports_.end(), reports.begin(), reports.end());
   ++layers_done_;
   JsonObject progress;

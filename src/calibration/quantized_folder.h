@@ -40,7 +40,7 @@ class QuantizedFolder {
   /// float32 [tokens, hidden], what the next layer reads; undefined before the first.
   at::Tensor states() const;
 
-  /// A layer is done: its tensors, what it reports, and what it made.
+  /// A layer is done: its tensors, what it reports, and what it made (undefined of methods that run no text).
   void add_layer(const std::vector<TensorSource>& tensors, const std::vector<LinearReport>& reports,
                  const at::Tensor& states);
   /// All layers are: writes weights, those outside layers among them, `config`, and tokenizer, and gives the folder its

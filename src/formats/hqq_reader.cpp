@@ -1,32 +1,18 @@
-// HQQLinear's state in safetensors, as the hqq package and transformers save it, as rows of blocks. A module
-// [outputs, inputs] is cut along its rows into groups, in all `rows` = outputs * inputs / group_size:
-//
-//   W_q     uint8 [rows * bits / 8, group_size]; 5 and 6 bits take a byte each; 3 bits int32 [rows / 10 rounded up,
-//           group_size]. An element holds one code of each of its equal parts of the rows, the first part's in the
-//           highest bits.
-//   scale, zero    [rows, 1] in the compute type; zeros are no integers. value = (code - zero) * scale
-//   shape   int64 [2]
-//   nbits, group_size, axis, view_as_float, quant_scale, quant_zero    numbers; packing and others are not needed
+// HQQLinear's state (formats/hqq.h) as rows of blocks.
 //
 // Zeros become float16, which those of float16 and bfloat16 fit; of 8 bits they are kept less 128 there, which costs at
 // most 1/32 of a step.
 #include "formats/affine_rows.h"
+#include "formats/hqq.h"
 #include "formats/packed_methods.h"
 #include "kernels/common/float16.h"
 
 namespace powerhouse {
 namespace {
 
-// How codes share an element of W_q.
-struct Packing {
-  int bits = 4;       // of a code
-  std::int64_t part;  // codes of an element
-  std::int64_t bytes = 1;
-};
-
 class HqqRows final : public AffineRows {
  public:
-  HqqRows(AffineShape shape, std::vector<TensorView> parts, Packing packing, std::int64_t group, TensorView scales,
+  HqqRows(AffineShape shape, std::vector<TensorView> parts, HqqPacking packing, std::int64_t group, TensorView scales,
           std::vector<float> zeros)
       : AffineRows(std::move(shape), std::move(parts)),
         packing_(packing),
@@ -63,7 +49,7 @@ class HqqRows final : public AffineRows {
   }
 
  private:
-  Packing packing_;
+  HqqPacking packing_;
   std::int64_t group_, groups_, step_;
   TensorView scales_;
   std::vector<float> zeros_;
@@ -79,17 +65,10 @@ std::int64_t number(const PackedParts& parts, const char* ending) {
   return view->format == BlockFormat::u8 ? std::to_integer<std::int64_t>(view->data[0]) : integers_of(*view)[0];
 }
 
-Packing packing_of(const PackedParts& parts, std::int64_t bits) {
-  switch (bits) {
-    case 8:
-    case 6:
-    case 5: return {.bits = 8, .part = 1};
-    case 4: return {.bits = 4, .part = 2};
-    case 3: return {.bits = 3, .part = 10, .bytes = 4};
-    case 2: return {.bits = 2, .part = 4};
-    case 1: return {.bits = 1, .part = 8};
-    default: parts.refuse(*parts.find("nbits"), "1 to 6, or 8", std::to_string(bits));
-  }
+HqqPacking packing_of(const PackedParts& parts, std::int64_t bits) {
+  const std::optional<HqqPacking> packing = hqq_packing(bits);
+  if (!packing) parts.refuse(*parts.find("nbits"), "1 to 6, or 8", std::to_string(bits));
+  return *packing;
 }
 
 std::vector<float> numbers_of(const PackedParts& parts, const char* ending, std::int64_t count) {
@@ -150,7 +129,7 @@ TensorView join_hqq(const PackedParts& parts, const Json&, std::vector<std::stri
   if (inputs % group != 0) {
     refuse(parts, "group_size", "a divisor of " + std::to_string(inputs) + " inputs", std::to_string(group));
   }
-  const Packing packing = packing_of(parts, bits);
+  const HqqPacking packing = packing_of(parts, bits);
   const std::int64_t rows = outputs * inputs / group;
   const std::int64_t elements = (rows + packing.part - 1) / packing.part * group;
   if (static_cast<std::int64_t>(packed.bytes) != elements * packing.bytes) {

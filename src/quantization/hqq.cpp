@@ -78,7 +78,7 @@ HqqMatrix quantize_hqq(std::span<const float> values, std::int64_t rows, std::in
     // Small ranges and large scales would leave float16, in which the package keeps them.
     const float scale = std::fabs(range) <= 1e-4f ? 1.0f : std::min(1.0f / range * highest, 2e4f);
     groups[i] = {x, scale, highest};
-    zeros[i] = -*low * scale;
+    zeros[i] = options.round_zero ? std::nearbyint(-*low * scale) : -*low * scale;
   }
   double best = std::numeric_limits<double>::infinity();
   std::vector<double> errors(count);

@@ -149,7 +149,7 @@ TEST(Quantize, TurnsOneFormIntoAnother) {
     options.calibration_text = type == "gptq" || type == "awq" ? text_of(1, 200) : "";
     quantize(from, to, options);
   };
-  const char* const types[] = {"gptq", "awq", "nf4", "int8", "Q8_0", "Q4_0"};
+  const char* const types[] = {"gptq", "awq", "hqq", "nf4", "int8", "Q8_0", "Q4_0"};
   for (const char* type : types) make(source, type, folder.file(type));
   const CausalLM whole = CausalLM::from_pretrained(source, {.dtype = Dtype::f32});
   const at::Tensor ids = to_tensor({1, 5, 9, 3, 2, 8});

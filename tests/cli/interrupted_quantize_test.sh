@@ -73,6 +73,7 @@ check() {
 
 check q8_0 full --type Q8_0
 check nf4 full --type nf4
+check hqq full --type hqq --group-size 32
 check gptq full --type gptq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
 check awq full --type awq --group-size 32 --calibration text.txt --sequences 8 --sequence-length 32
 

@@ -38,9 +38,13 @@ x[4, 9] = 1.5
 out = {"x": x.flatten().tolist()}
 for name, options in {"b4_g64": dict(nbits=4, group_size=64), "b2_g16": dict(nbits=2, group_size=16),
                       "b3_g32": dict(nbits=3, group_size=32), "b8_g128": dict(nbits=8, group_size=128),
-                      "b4_plain": dict(nbits=4, group_size=64, optimize=False)}.items():
+                      "b4_plain": dict(nbits=4, group_size=64, optimize=False),
+                      "b1_g32": dict(nbits=1, group_size=32),
+                      "b4_round_zero": dict(nbits=4, group_size=64, round_zero=True)}.items():
     codes, meta = Quantizer.quantize(x, axis=1, bitpack=False, device="cpu", **options)
+    packed, packing = Quantizer.quantize(x, axis=1, device="cpu", **options)
     out[name] = {"codes": codes.flatten().int().tolist(), "scales": meta["scale"].flatten().tolist(),
-                 "zeros": meta["zero"].flatten().tolist()}
+                 "zeros": meta["zero"].flatten().tolist(), "packed": packed.flatten().tolist(),
+                 "packed_shape": list(packed.shape), "packing": packing["packing"]}
 target = Path(sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/quantization/hqq.json")
 target.write_text(json.dumps(out) + "\n")
