@@ -5,11 +5,13 @@
 MODEL is a folder or a GGUF file of floats. Of each type, and with --calibration once more with llama-imatrix's importance:
 llama-quantize's file and ours from one float file, and whether their bytes are the same; llama-perplexity of both (the
 figures of its run with --kl-divergence), `powerhouse perplexity` and `powerhouse compare` of ours, all on the same chunks of
-512 tokens. llama.cpp rounds activations to 8 bits where weights are quantized and keeps the reference's log-probabilities in
-16 bits; ours are exact numerics. Fails where llama.cpp's perplexities of the two files differ by more than 0.1 %, and where a
-mean of ours is further from llama.cpp's than the standard error that it gives. A hundred kilobytes of text take a minute a
-model, and 50 MB a thousand tokens for the reference's log-probabilities. What is the same for all types (the float file, its
-log-probabilities, the importance) stays in --work for a run with other types; give each model and text a folder of its own.
+512 tokens. llama.cpp rounds activations to 8 bits where weights are quantized; ours are exact numerics. So llama.cpp measures
+our file's values as float32 too ("values" in the table), where it rounds nothing but the reference's log-probabilities, to 16
+bits. Fails where llama.cpp's perplexities of the two files differ by more than 0.1 %, and where ours are further from its own
+of the values than 0.1 % (perplexity), 2 % (mean and 99th percentile of the divergence) or 0.2 points (same top token). A
+hundred kilobytes of text take a minute a model, and 50 MB a thousand tokens for the reference's log-probabilities. What is the
+same for all types (the float file, its log-probabilities, the importance) stays in --work for a run with other types; give each
+model and text a folder of its own.
 """
 import argparse
 import json
@@ -79,8 +81,8 @@ def check(what, difference, allowed):
         failures.append(f"{what}: {difference:.6f}, allowed {allowed:.6f}")
 
 
-print("| type | bytes | llama.cpp: PPL of its file | of ours | PPL here | KL there | KL here | 99 % KL there | here | same top there "
-      "| here |\n|" + "---|" * 11)
+print("| type | bytes | llama.cpp: PPL of its file | of ours | of its values | PPL here | KL of ours | of its values | KL here "
+      "| 99 % KL of its values | here | same top of its values | here |\n|" + "---|" * 13)
 for kind in arguments.types.split(","):
     for flags in [[]] + ([importance] if importance else []):
         name = kind + (" imatrix" if flags else "")
@@ -93,19 +95,25 @@ for kind in arguments.types.split(","):
         of_theirs = measured(other, "Mean PPL(Q)")[0]
         there, there_error = measured(output, "Mean PPL(Q)")
         check(f"{name}: perplexity of our file to that of llama-quantize's", there / of_theirs - 1, 0.001)
+        values = folder / "values.gguf"
+        run(arguments.powerhouse, "quantize", "--model", our_file, "--type", "F32", "--allow-requantize", "--output", values)
+        exact = llama_perplexity(values, "--kl-divergence", "--kl-divergence-base", base)
+        values.unlink()
         here = ours("perplexity", "--model", our_file, "--file", arguments.text)
-        check(f"{name}: perplexity", here["perplexity"] - there, there_error)
         found = ours("compare", "--models", f"{source},{our_file}", "--text", arguments.text, "--no-speed")["models"][1]
         divergence = found["divergence"]
-        kl, kl_error = measured(output, "Mean    KLD")
-        check(f"{name}: mean KL divergence", divergence["mean"] - kl, kl_error)
-        top, top_error = measured(output, "Same top p")
-        check(f"{name}: same top token", 100 * divergence["same_top"] - top, top_error)
+        perplexity = measured(exact, "Mean PPL(Q)")[0]
+        kl, kl_99 = measured(exact, "Mean    KLD")[0], measured(exact, "99.0%   KLD")[0]
+        top = measured(exact, "Same top p")[0]
+        check(f"{name}: perplexity", here["perplexity"] / perplexity - 1, 0.001)
+        check(f"{name}: mean KL divergence", divergence["mean"] / kl - 1, 0.02)
+        check(f"{name}: 99th percentile of it", divergence["percentile_99"] / kl_99 - 1, 0.02)
+        check(f"{name}: same top token", 100 * divergence["same_top"] - top, 0.2)
+        rounded, rounded_error = measured(output, "Mean    KLD")
         print(f"| {name} | {'the same' if same else 'other'} | {of_theirs:.4f} | {there:.4f} ± {there_error:.2f} | "
-              f"{here['perplexity']:.4f} ± {here['standard_error']:.2f} | {kl:.5f} ± {kl_error:.5f} | "
-              f"{divergence['mean']:.5f} ± {divergence['standard_error']:.5f} | {measured(output, '99.0%   KLD')[0]:.4f} | "
-              f"{divergence['percentile_99']:.4f} | {top:.2f} ± {top_error:.2f} | {100 * divergence['same_top']:.2f} ± "
-              f"{100 * divergence['same_top_error']:.2f} |", flush=True)
+              f"{perplexity:.4f} | {here['perplexity']:.4f} ± {here['standard_error']:.2f} | "
+              f"{rounded:.5f} ± {rounded_error:.5f} | {kl:.5f} | {divergence['mean']:.5f} | "
+              f"{kl_99:.4f} | {divergence['percentile_99']:.4f} | {top:.2f} | {100 * divergence['same_top']:.2f} |", flush=True)
         their_file.unlink()
 for failure in failures:
     print(failure)

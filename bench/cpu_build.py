@@ -8,7 +8,8 @@ PACKAGE = "llama_cpp_python==0.3.36"  # its sdist holds llama.cpp
 TARGETS = ["llama-bench", "llama-batched-bench", "llama-completion", "llama-quantize", "llama-perplexity"]
 COMMON = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_CURL=OFF",
           "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DGGML_CCACHE=OFF"]
-NO_AMX = ["-DGGML_AMX_TILE=OFF", "-DGGML_AMX_INT8=OFF", "-DGGML_AMX_BF16=OFF"]
+NO_AMX = [f"-DCMAKE_{language}_FLAGS=-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"  # -march=native overrules GGML_AMX_*
+          for language in ("C", "CXX")]
 
 SMOLLM2 = ["q4_1", "q4_0", "q4_k_m", "q6_k", "q8_0", "bf16", "f16"]
 PROXY = ["q4_0", "q4_k_m", "q6_k", "q8_0"]
