@@ -8,7 +8,6 @@
 #include "calibration/methods.h"
 #include "calibration/quantized_folder.h"
 #include "formats/bitsandbytes.h"
-#include "formats/checkpoint.h"
 #include "model/api_guard.h"
 #include "model/quantize_at_load.h"
 #include "model/saver.h"
@@ -59,8 +58,7 @@ QuantizationSummary quantize(const std::string& source, const std::string& given
   const std::unique_ptr<Model> reference = open_layerwise(source);
   const std::unique_ptr<Model> model = open_layerwise(source);
   quantize_at_load(model->weights, config, model->type, true);
-  QuantizationSummary summary{.type = options.type};
-  for (const TensorView& view : open_checkpoint(source).tensors) summary.source_bytes += view.bytes;
+  QuantizationSummary summary{.type = options.type, .source_bytes = tensor_bytes(source)};
   compare(*reference, *model, summary);
   forget_unfinished(output);
   const std::string partial = output + ".partial";

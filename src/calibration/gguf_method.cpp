@@ -81,7 +81,7 @@ class GgufMethod {
     if (mix_ == nullptr && !copies_ && !budgeted_) {
       throw Error(ErrorKind::usage, "no such type of quantization",
                   {.field = "type",
-                   .expected = names_of_mixes() + ", COPY, budget, gptq, awq, nf4, fp4, int8",
+                   .expected = names_of_mixes() + ", COPY, budget, " + names_of_methods(),
                    .found = options.type});
     }
     if (budgeted_) check_budget(options.budget);

@@ -4,16 +4,18 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <span>
 
 #include "calibration/layerwise.h"
 #include "calibration/methods.h"
 #include "calibration/quantized_folder.h"
 #include "calibration/quantized_modules.h"
-#include "formats/checkpoint.h"
 #include "formats/hqq.h"
+#include "formats/safetensors.h"
 #include "model/api_guard.h"
 #include "model/model_fingerprint.h"
 #include "model/saver.h"
+#include "ops/tensors.h"
 #include "powerhouse/error.h"
 #include "powerhouse/int8.h"
 #include "support/seconds_since.h"
@@ -80,31 +82,10 @@ Json run_of(const Model& model, const HqqOptions& options) {
 }
 
 // [rows, inputs] of a layer that is dense.
-std::vector<float> values_of(const Module& module, const DecoderWeights& weights) {
-  const at::Tensor matrix = module.target.matrix(weights).contiguous();
-  const auto inputs = static_cast<std::size_t>(module.target.inputs());
-  const auto* const data = matrix.const_data_ptr<float>();
-  if (module.own.rows.empty()) return {data, data + matrix.numel()};
-  std::vector<float> values;
-  values.reserve(module.own.rows.size() * inputs);
-  for (const std::int64_t row : module.own.rows) {
-    const float* const from = data + static_cast<std::size_t>(row) * inputs;
-    values.insert(values.end(), from, from + inputs);
-  }
-  return values;
+at::Tensor matrix_of(const Module& module, const DecoderWeights& weights) {
+  const at::Tensor matrix = module.target.matrix(weights);
+  return (module.own.rows.empty() ? matrix : matrix.index_select(0, index_tensor(module.own.rows))).contiguous();
 }
-
-// Errors of all modules together.
-struct Sums {
-  double lost = 0, all = 0;
-
-  void add(const std::vector<float>& values, double relative_error) {
-    double squares = 0;
-    for (const float value : values) squares += static_cast<double>(value) * value;
-    lost += relative_error * relative_error * squares;
-    all += squares;
-  }
-};
 
 // A layer's tensors, and what its modules lost.
 std::vector<TensorSource> quantized_sources(const Model& model, std::int64_t layer, const std::vector<Module>& modules,
@@ -114,10 +95,11 @@ std::vector<TensorSource> quantized_sources(const Model& model, std::int64_t lay
   for (const Module& module : modules) {
     const auto begin = std::chrono::steady_clock::now();
     const std::string& name = module.own.name;
-    const std::vector<float> values = values_of(module, model.weights);
-    if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+    const at::Tensor whole = matrix_of(module, model.weights);
+    if (!whole.isfinite().all().item<bool>()) {
       throw Error(ErrorKind::numeric, "weights that are not finite can't be quantized", {.field = name});
     }
+    const std::span<const float> values(whole.const_data_ptr<float>(), static_cast<std::size_t>(whole.numel()));
     HqqMatrix matrix = quantize_hqq(values, module.rows(), module.target.inputs(), options);
     round_levels(matrix, name);
     const double error = quantization_error(values, dequantize_hqq(matrix)).relative;
@@ -178,12 +160,9 @@ void write_layers(Model& model, const std::vector<std::vector<Module>>& layers, 
                   const QuantizationOptions& options, QuantizedFolder& folder, QuantizationSummary& summary) {
   const std::int64_t resumed = folder.layers_done();
   const auto total = static_cast<std::int64_t>(layers.size());
-  Sums sums;
+  double lost = 0, all = 0;  // squares
   for (std::int64_t layer = 0; layer < total; ++layer) {
-    if (options.cancel.stop_requested()) {
-      throw Error(ErrorKind::cancelled, "the quantization was stopped; it goes on where it ended",
-                  {.found = std::to_string(layer) + " of " + std::to_string(total) + " layers"});
-    }
+    folder.heed(options.cancel, total);
     const std::vector<Module>& modules = layers[static_cast<std::size_t>(layer)];
     const DenseLayer dense(model.weights, layer);
     if (layer >= resumed) {
@@ -193,7 +172,9 @@ void write_layers(Model& model, const std::vector<std::vector<Module>>& layers, 
     }
     for (const Module& module : modules) {
       const LinearReport& report = folder.reports().at(summary.tensors.size());
-      sums.add(values_of(module, model.weights), report.weight_error);
+      const double norm = matrix_of(module, model.weights).to(at::kDouble).norm().item<double>();
+      lost += report.weight_error * report.weight_error * norm * norm;
+      all += norm * norm;
       summary.tensors.push_back({.name = report.name,
                                  .shape = {module.rows(), module.target.inputs()},
                                  .from = module.from,
@@ -202,14 +183,9 @@ void write_layers(Model& model, const std::vector<std::vector<Module>>& layers, 
                                  .seconds = report.seconds,
                                  .resumed = layer < resumed});
     }
-    if (options.on_progress) {
-      options.on_progress({.tensor = layer + 1,
-                           .tensors = total,
-                           .name = "layer " + std::to_string(layer + 1),
-                           .share = static_cast<double>(layer + 1) / static_cast<double>(total)});
-    }
+    tell_layer(options, layer + 1, total);
   }
-  summary.relative_error = sums.all > 0 ? std::sqrt(sums.lost / sums.all) : 0;
+  summary.relative_error = all > 0 ? std::sqrt(lost / all) : 0;
 }
 
 QuantizationSummary write_folder(const std::string& source, const std::string& output,
@@ -223,8 +199,7 @@ QuantizationSummary write_folder(const std::string& source, const std::string& o
   const std::vector<std::vector<Module>> layers = checked_layers(*model, hqq);
   if (!options.resume) forget_unfinished(output);
   QuantizedFolder folder(output, run_of(*model, hqq));
-  QuantizationSummary summary{.type = options.type};
-  for (const TensorView& view : open_checkpoint(source).tensors) summary.source_bytes += view.bytes;
+  QuantizationSummary summary{.type = options.type, .source_bytes = tensor_bytes(source)};
   write_layers(*model, layers, hqq, options, folder, summary);
   Json config = folder_config(*model);
   config.as_object()["quantization_config"] = hqq_config(hqq, skipped_modules(*model));

@@ -7,7 +7,6 @@
 #include "model/api_guard.h"
 #include "model/model_fingerprint.h"
 #include "model/saver.h"
-#include "powerhouse/error.h"
 #include "powerhouse/log.h"
 #include "powerhouse/pooled_tensors.h"
 #include "support/seconds_since.h"
@@ -75,10 +74,7 @@ QuantizationReport quantize(const std::string& path, const std::string& output, 
     run.embed();
   }
   for (std::int64_t layer = folder.layers_done(); layer < total; ++layer) {
-    if (callbacks.stop.stop_requested()) {
-      throw Error(ErrorKind::cancelled, "the quantization was stopped; it goes on where it ended",
-                  {.file = output, .found = std::to_string(layer) + " of " + std::to_string(total) + " layers"});
-    }
+    folder.heed(callbacks.stop, total);
     const DenseLayer dense(model->weights, layer);
     const std::vector<QuantizedTarget> done = method.quantize(*model, run, layer);
     std::vector<LinearReport> linears;

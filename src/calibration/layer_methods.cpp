@@ -12,22 +12,14 @@
 namespace powerhouse {
 namespace {
 
-std::uint64_t bytes_of(const Checkpoint& checkpoint) {
-  std::uint64_t bytes = 0;
-  for (const TensorView& view : checkpoint.tensors) bytes += view.bytes;
-  return bytes;
-}
-
 QuantizationSummary summary_of(const QuantizationReport& report, const std::string& type, const std::string& source,
                                const std::string& output) {
   const Checkpoint written = open_checkpoint(output);
-  QuantizationSummary summary{.type = type,
-                              .source_bytes = bytes_of(open_checkpoint(source)),
-                              .bytes = bytes_of(written),
-                              .seconds = report.seconds};
+  QuantizationSummary summary{.type = type, .source_bytes = tensor_bytes(source), .seconds = report.seconds};
   std::map<std::string_view, const TensorView*> views;
   for (const TensorView& view : written.tensors) {
     summary.weights += view.elements();
+    summary.bytes += view.bytes;
     views.emplace(view.name, &view);
   }
   for (const LinearReport& linear : report.linears) {
@@ -47,11 +39,8 @@ QuantizationSummary summary_of(const QuantizationReport& report, const std::stri
 QuantizationCallbacks callbacks_of(const QuantizationOptions& options) {
   QuantizationCallbacks callbacks{.stop = options.cancel};
   if (!options.on_progress) return callbacks;
-  callbacks.on_layer = [tell = options.on_progress](std::int64_t done, std::int64_t total, const auto&) {
-    tell({.tensor = done,
-          .tensors = total,
-          .name = "layer " + std::to_string(done),
-          .share = static_cast<double>(done) / static_cast<double>(total)});
+  callbacks.on_layer = [&options](std::int64_t done, std::int64_t total, const auto&) {
+    tell_layer(options, done, total);
   };
   return callbacks;
 }
@@ -61,9 +50,7 @@ void prepare(const std::string& output, const QuantizationOptions& options) {
     throw Error(ErrorKind::usage, "this method needs a text",
                 {.field = "calibration_text", .expected = "some ten thousand tokens", .found = "none"});
   }
-  if (options.dry_run) {
-    throw Error(ErrorKind::unsupported, "there is no dry run of this method", {.field = "dry_run"});
-  }
+  refuse_dry_run(options);
   if (!options.imatrix.empty()) {
     throw Error(ErrorKind::usage, "this method reads no importance matrix", {.field = "imatrix"});
   }

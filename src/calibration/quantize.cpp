@@ -4,6 +4,7 @@
 
 #include "calibration/measured_divergence.h"
 #include "calibration/methods.h"
+#include "formats/checkpoint.h"
 #include "model/api_guard.h"
 #include "powerhouse/error.h"
 
@@ -37,14 +38,37 @@ std::string lower_case(std::string text) {
   return text;
 }
 
+std::string names_of_methods() {
+  std::string names;
+  for (const QuantizationMethod& method : kMethods) names += (names.empty() ? "" : ", ") + std::string(method.name);
+  return names;
+}
+
+void refuse_dry_run(const QuantizationOptions& options) {
+  if (!options.dry_run) return;
+  throw Error(ErrorKind::unsupported, "there is no dry run of this method", {.field = "dry_run"});
+}
+
 void check_weights_only(const QuantizationOptions& options) {
-  if (options.dry_run) {
-    throw Error(ErrorKind::unsupported, "there is no dry run of this method", {.field = "dry_run"});
-  }
+  refuse_dry_run(options);
   if (!options.imatrix.empty() || !options.calibration_text.empty()) {
     throw Error(ErrorKind::usage, "this method looks at no text and no importance",
                 {.field = options.imatrix.empty() ? "calibration_text" : "imatrix"});
   }
+}
+
+void tell_layer(const QuantizationOptions& options, std::int64_t done, std::int64_t total) {
+  if (!options.on_progress) return;
+  options.on_progress({.tensor = done,
+                       .tensors = total,
+                       .name = "layer " + std::to_string(done),
+                       .share = static_cast<double>(done) / static_cast<double>(total)});
+}
+
+std::uint64_t tensor_bytes(const std::string& checkpoint) {
+  std::uint64_t bytes = 0;
+  for (const TensorView& view : open_checkpoint(checkpoint).tensors) bytes += view.bytes;
+  return bytes;
 }
 
 QuantizationSummary quantize(const std::string& source, const std::string& output, const QuantizationOptions& options) {

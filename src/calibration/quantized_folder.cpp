@@ -173,6 +173,12 @@ at::Tensor QuantizedFolder::states() const {
   return load_safetensors(states_path(layers_done_)).front().second;
 }
 
+void QuantizedFolder::heed(const std::stop_token& stop, std::int64_t total) const {
+  if (!stop.stop_requested()) return;
+  throw Error(ErrorKind::cancelled, "the quantization was stopped; it goes on where it ended",
+              {.file = output_, .found = std::to_string(layers_done_) + " of " + std::to_string(total) + " layers"});
+}
+
 void QuantizedFolder::add_layer(const std::vector<TensorSource>& tensors, const std::vector<LinearReport>& reports,
                                 const at::Tensor& states) {
   write_safetensors(layer_path(layers_done_), tensors);

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ class QuantizedFolder {
   /// float32 [tokens, hidden], what the next layer reads; undefined before the first.
   at::Tensor states() const;
 
+  /// Error{cancelled} that says how many of `total` layers are kept, where a stop was requested.
+  void heed(const std::stop_token& stop, std::int64_t total) const;
   /// A layer is done: its tensors, what it reports, and what it made (undefined of methods that run no text).
   void add_layer(const std::vector<TensorSource>& tensors, const std::vector<LinearReport>& reports,
                  const at::Tensor& states);

@@ -8,9 +8,9 @@
 A Llama. transformers loads `written`, each module as the package's HQQLinear. Its unpacked codes, scales and zeros as
 (code - zero) * scale, which float64 holds exactly, are held to the numbers that our reader has of the folder
 (written.gguf). The package's own dequantize() in float32 rounds twice: it may be off by that where code - zero is no
-float32. Then the package quantizes the modules of `source` on a CPU
-in float32 by the folder's own settings, and its codes, and scales and zeros rounded to float16, are held to the
-folder's: printed is how many differ, and what each side's numbers lose.
+float32. Then the package quantizes the modules of `source` on a CPU in float32 by the folder's own settings, and its codes,
+and scales and zeros rounded to float16, are held to the folder's: printed is how many differ, and what each side's numbers
+lose.
 
 Ran with transformers 4.57.1 (5.0 to 5.23 take HQQ folders, the package's own too, for ones without those weights), hqq
 0.2.8.post1, torch 2.11.0, gguf.
